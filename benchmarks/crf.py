@@ -1,0 +1,128 @@
+"""Time the CRF of 2M-NER against pytorch-crf, interleaved in one run, and check that both give the same results.
+
+Prints a Markdown table of median milliseconds; the exit status is 1 if the results differ. Run it from a checkout:
+
+    python benchmarks/crf.py --threads 1
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchcrf import CRF
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from modeling_2mner.crf import LinearChainCRF
+
+SHAPES = ((16, 32), (16, 128), (64, 128), (64, 512))  # (sentences, words)
+TOLERANCE = 1e-5
+
+Batch = tuple[Tensor, Tensor, Tensor]
+Gradients = list[Tensor]
+
+
+def random_batch(sentences: int, words: int, labels: int) -> Batch:
+    """Return emissions, tags and mask of sentences of 1 to `words` words, the first of them full-length."""
+    lengths = torch.randint(1, words + 1, (sentences,))
+    lengths[0] = words
+    emissions = torch.randn(sentences, words, labels, requires_grad=True)
+    return emissions, torch.randint(labels, (sentences, words)), torch.arange(words) < lengths[:, None]
+
+
+def our_loss(crf: LinearChainCRF, batch: Batch) -> Tensor:
+    return crf.neg_log_likelihood(*batch).mean()
+
+
+def their_loss(crf: CRF, batch: Batch) -> Tensor:
+    return -crf(*batch, reduction="mean")
+
+
+def loss_and_gradients(loss: Tensor, crf: CRF, emissions: Tensor) -> Gradients:
+    return [loss.detach(), *torch.autograd.grad(loss, [emissions, *crf.parameters()])]
+
+
+def largest_difference(crf: LinearChainCRF, batch: Batch) -> float:
+    """Compare loss, gradients and best path scores with pytorch-crf in float64, relative where above 1."""
+    emissions, _, mask = batch
+    reference = CRF(crf.num_tags, batch_first=True).double()
+    reference.load_state_dict(crf.state_dict())
+    exact = (emissions.detach().double().requires_grad_(), *batch[1:])
+    ours = loss_and_gradients(our_loss(crf, batch), crf, emissions)
+    theirs = loss_and_gradients(their_loss(reference, exact), reference, exact[0])
+
+    paths = torch.zeros_like(batch[1])
+    for row, path in zip(paths, reference.decode(exact[0], mask), strict=True):
+        row[: len(path)] = torch.tensor(path)
+    our_paths = crf.viterbi(emissions, mask, constrained=False).clamp(min=0)
+    with torch.no_grad():
+        ours.append(reference(exact[0], our_paths, mask, reduction="none"))
+        theirs.append(reference(exact[0], paths, mask, reduction="none"))
+    return max(float(((a - b).abs() / b.abs().clamp(min=1)).max()) for a, b in zip(ours, theirs, strict=True))
+
+
+def interleaved_medians(first: Callable, second: Callable, repeats: int) -> tuple[float, float]:
+    """Run both in turn, `repeats` times after three warm-ups, and return their median milliseconds."""
+    times = ([], [])
+    for _ in range(repeats + 3):
+        for function, record in zip((first, second), times, strict=True):
+            started = time.perf_counter()
+            function()
+            record.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times[0][3:]), statistics.median(times[1][3:])
+
+
+def compare(name: str, theirs: Callable, ours: Callable, repeats: int) -> str:
+    their_ms, our_ms = interleaved_medians(theirs, ours, repeats)
+    return f"| {name} | {their_ms:.2f} | {our_ms:.2f} | {their_ms / our_ms:.1f}x |"
+
+
+def rows(crf: LinearChainCRF, batch: Batch, repeats: int) -> list[str]:
+    """Return the table rows of one batch: decoding, and the loss with its gradients."""
+    emissions, _, mask = batch
+    baseline = CRF(crf.num_tags, batch_first=True)
+    baseline.load_state_dict(crf.state_dict())
+    shape = f"{mask.shape[0]} x {mask.shape[1]}"
+    return [
+        compare(
+            f"decode, {shape}",
+            lambda: baseline.decode(emissions, mask),
+            lambda: crf.viterbi(emissions, mask, constrained=False),
+            repeats,
+        ),
+        compare(
+            f"loss and gradients, {shape}",
+            lambda: loss_and_gradients(their_loss(baseline, batch), baseline, emissions),
+            lambda: loss_and_gradients(our_loss(crf, batch), crf, emissions),
+            repeats,
+        ),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=21, help="timed runs of each side (default: %(default)s)")
+    parser.add_argument("--labels", type=int, default=9, help="number of labels (default: %(default)s)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+
+    crf = LinearChainCRF(arguments.labels)
+    print("| task, sentences x words | pytorch-crf (ms) | 2M-NER (ms) | ratio |\n|---|---|---|---|")
+    differences = []
+    for shape in SHAPES:
+        batch = random_batch(*shape, arguments.labels)
+        differences.append(largest_difference(crf, batch))
+        print("\n".join(rows(crf, batch, arguments.repeats)), flush=True)
+    print(f"\nLargest difference of losses, gradients and path scores: {max(differences):.1e}")
+    if max(differences) > TOLERANCE:
+        raise SystemExit(f"The results differ by more than {TOLERANCE}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Named settings: model presets (`models/*.json`) and training runs (`runs/*.yaml`).
+
+The config classes live in `modeling_2mner`, because they travel to the Hub with every checkpoint and the Hub's loader
+copies one flat folder; they are only re-exported here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from transformers import AutoConfig
+
+from modeling_2mner import TwoMNERConfig
+
+_FOLDER = Path(__file__).parent
+
+
+def available(kind: str = "models") -> list[str]:
+    """Names of the model presets, or with `"runs"` of the run files."""
+    return sorted(path.stem for path in (_FOLDER / kind).iterdir() if path.suffix in (".json", ".yaml"))
+
+
+def load(name: str, **changes) -> TwoMNERConfig:
+    """Read a preset of `models/`, or a JSON file like them, with some fields changed.
+
+    A dict among the changes changes single fields of a sub-config: `load("2m-ner", text_config={"vocab_size": 100})`.
+
+    Raises:
+        ValueError: for an unknown name, with those that exist, or a field that the config does not have.
+    """
+    path = Path(name) if name.endswith(".json") else _FOLDER / "models" / f"{name}.json"
+    if not path.is_file():
+        raise ValueError(f"there is no model preset {name!r}; write one of {', '.join(available())} or a JSON file.")
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    for field, value in changes.items():
+        settings[field] = {**settings.get(field, {}), **value} if isinstance(value, dict) else value
+    config_class = type(AutoConfig.for_model(settings.pop("model_type")))
+    unknown = sorted(set(settings) - set(config_class.__dataclass_fields__))
+    if unknown:
+        raise ValueError(f"`{unknown[0]}` is not a field of {config_class.__name__} ({name!r}).")
+    return config_class(**settings)
+
+
+__all__ = ["TwoMNERConfig", "available", "load"]

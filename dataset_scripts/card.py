@@ -1,0 +1,130 @@
+"""The data set card: YAML that tells `load_dataset` which files belong to which configuration, and measured counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dataset_scripts.rows import Counts
+from dataset_scripts.schema import (
+    COLUMNS,
+    DEFAULT_CONFIG,
+    ENTITY_TYPES,
+    IMAGE_STATUSES,
+    LABELS,
+    LANGUAGES,
+    SOURCES,
+    SPLITS,
+    available_configs,
+    features,
+)
+
+TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "dataset_card_template.md"
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def dataset_card(
+    counts: Counts,
+    *,
+    name: str,
+    title: str,
+    summary: str,
+    body: str = "",
+    license: str = "other",
+    license_name: str | None = None,
+    annotations_creators: Sequence[str] = ("other",),
+) -> str:
+    """Return the text of README.md for a data set with these counts.
+
+    `name` is the folder's name, as `load_dataset` is shown with it; `body` is Markdown that follows the counts;
+    `license` and `annotations_creators` are the Hub's terms, `license_name` the name of a license that is "other".
+    """
+    from datasets import DatasetInfo
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    languages = _languages(counts)
+    configs = available_configs(languages)
+    metadata = DatasetCardData(
+        language=list(languages),
+        license=license,
+        license_name=license_name,
+        annotations_creators=list(annotations_creators),
+        multilinguality="multilingual" if len(languages) > 1 else "monolingual",
+        size_categories=_size_category(counts),
+        task_categories=["token-classification"],
+        task_ids=["named-entity-recognition"],
+        pretty_name=title,
+        configs=config_metadata(counts),
+    )
+    infos = {config: DatasetInfo(features=features(), config_name=config) for config in configs}
+    DatasetInfosDict(infos).to_dataset_card_data(metadata)
+    card = DatasetCard.from_template(
+        metadata,
+        template_path=str(TEMPLATE),
+        name=name,
+        title=title,
+        summary=summary,
+        body=body,
+        configs=list(configs),
+        columns=COLUMNS,
+        labels=LABELS,
+        text_table=text_table(counts),
+        image_table=image_table(counts),
+    )
+    return f"{str(card).rstrip()}\n"
+
+
+def config_metadata(counts: Counts) -> list[dict[str, Any]]:
+    """Return the `configs` entry of the card: for each configuration the files of its languages, split by split."""
+    entries = []
+    for config, languages in available_configs(_languages(counts)).items():
+        files = []
+        for split in SPLITS:
+            present = [lang for lang in languages if (lang, split) in counts]
+            if present:
+                files.append({"split": split, "path": [f"data/{lang}/{split}-*.parquet" for lang in present]})
+        default = {"default": True} if config == DEFAULT_CONFIG else {}
+        entries.append({"config_name": config, **default, "data_files": files})
+    return entries
+
+
+def text_table(counts: Counts) -> str:
+    """Return a Markdown table of sentences, words and entities for each language and split."""
+    header = ["language", "split", "sentences", "words", "entities", *ENTITY_TYPES]
+    return markdown_table(
+        header,
+        (
+            [*key, count.sentences, count.tokens, count.mentions.total(), *(count.mentions[e] for e in ENTITY_TYPES)]
+            for key, count in counts.items()
+        ),
+    )
+
+
+def image_table(counts: Counts) -> str:
+    """Return a Markdown table of sentences by source and by picture status for each language and split."""
+    header = ["language", "split", *SOURCES, *(f"picture {status}" for status in IMAGE_STATUSES)]
+    return markdown_table(
+        header,
+        (
+            [*key, *(count.sources[s] for s in SOURCES), *(count.statuses[s] for s in IMAGE_STATUSES)]
+            for key, count in counts.items()
+        ),
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
+    """Return a Markdown table; numbers get thousands separators."""
+    lines = [header, ["---"] * len(header)]
+    lines += [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _languages(counts: Counts) -> tuple[str, ...]:
+    return tuple(lang for lang in LANGUAGES if any(key[0] == lang for key in counts))
+
+
+def _size_category(counts: Counts) -> str:
+    sentences = sum(count.sentences for count in counts.values())
+    return next((name for limit, name in SIZES if sentences < limit), "n>1M")

@@ -1,0 +1,141 @@
+"""Strict reader and writer for the authors' CoNLL files.
+
+A sentence is a line `IMGID:<image id>`, then one line `TOKEN<TAB>TAG` per word, then an empty line, which may be
+missing at the end of the file. UTF-8 without BOM, lines end in LF. Everything else is an error that names the line.
+Tokens and ids are never stripped, split on blanks or decoded: both may hold any character but TAB, CR and LF.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dataset_scripts.schema import LABEL_IDS, LABELS, find_iob2_violation
+
+ID_PREFIX = "IMGID:"
+SHOWN = 80  # characters of a bad line that an error quotes
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """The words of one sentence with their IOB2 tags and its picture; `line` is where it starts in its file."""
+
+    image_id: str
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
+    line: int
+
+
+def read_conll(path: Path | str) -> Iterator[Sentence]:
+    """Yield the sentences of a file in order; ValueError names file, line, cause and remedy of the first mistake."""
+    path = Path(path)
+    draft: _Draft | None = None
+    for number, text in _lines(path):
+        if not text:
+            if draft:
+                yield draft.finish()
+            draft = None
+        elif text.startswith(ID_PREFIX):
+            if draft:
+                raise _error(
+                    path,
+                    number,
+                    f"a second IMGID line in the sentence of line {draft.line}",
+                    text,
+                    "put an empty line before it",
+                )
+            draft = _Draft(path, number, _image_id(path, number, text))
+        elif draft:
+            draft.add(number, text)
+        else:
+            raise _error(
+                path, number, "a word outside a sentence", text, "start each sentence with a line IMGID:<image id>"
+            )
+    if draft:
+        yield draft.finish()
+
+
+def write_conll(sentences: Iterable[Sentence], path: Path | str) -> None:
+    """Write sentences in the authors' format; `read_conll` gives them back. ValueError when the format cannot hold one."""
+    path = Path(path)
+    with TemporaryDirectory(dir=path.parent, prefix=".") as workplace:
+        partial = Path(workplace, path.name)
+        with open(partial, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(_format(sentence) for sentence in sentences)
+        os.replace(partial, path)
+
+
+@dataclass
+class _Draft:
+    path: Path
+    line: int
+    image_id: str
+    tokens: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+
+    def add(self, number: int, text: str) -> None:
+        token, tab, tag = text.partition("\t")
+        if not tab:
+            raise _error(self.path, number, "no TAB between word and tag", text, "write TOKEN<TAB>TAG")
+        if not token:
+            raise _error(self.path, number, "an empty word before the TAB", text, "write TOKEN<TAB>TAG")
+        if "\t" in tag:
+            raise _error(self.path, number, "more than one TAB", text, "keep two columns, TOKEN<TAB>TAG")
+        if tag not in LABEL_IDS:
+            raise _error(self.path, number, "unknown tag", tag, f"known are {', '.join(LABELS)}")
+        self.tokens.append(token)
+        self.tags.append(tag)
+
+    def finish(self) -> Sentence:
+        if not self.tokens:
+            raise _error(self.path, self.line, "a sentence without words", self.image_id, "add its words or remove it")
+        position = find_iob2_violation(self.tags)
+        if position is not None:
+            tag = self.tags[position]
+            number = self.line + 1 + position
+            raise _error(
+                self.path, number, "a tag that continues no entity (not IOB2)", tag, f"start it with B{tag[1:]}"
+            )
+        return Sentence(self.image_id, tuple(self.tokens), tuple(self.tags), self.line)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line numbers and lines without LF; a binary file splits on LF alone, unlike `str.splitlines`."""
+    with open(path, "rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if number == 1 and raw.startswith(codecs.BOM_UTF8):
+                raise _error(path, 1, "a byte order mark", "U+FEFF", "save the file as UTF-8 without BOM")
+            if b"\r" in raw:
+                raise _error(path, number, "a carriage return", raw, "save the file with LF line ends, not CRLF or CR")
+            try:
+                text = raw.removesuffix(b"\n").decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise _error(path, number, "bytes that are not UTF-8", raw, "save the file as UTF-8") from error
+            yield number, text
+
+
+def _image_id(path: Path, number: int, text: str) -> str:
+    image_id = text.removeprefix(ID_PREFIX)
+    if not image_id or "\t" in image_id:
+        raise _error(path, number, "an IMGID line without a plain id", text, "write IMGID:<image id> and nothing else")
+    return image_id
+
+
+def _format(sentence: Sentence) -> str:
+    cells = (sentence.image_id, *sentence.tokens, *sentence.tags)
+    bad = [cell for cell in cells if not cell or any(mark in cell for mark in "\t\r\n")]
+    if bad or not sentence.tokens or len(sentence.tokens) != len(sentence.tags):
+        raise ValueError(
+            f"The sentence of picture {sentence.image_id!r} cannot be written: {len(sentence.tokens)} words, "
+            f"{len(sentence.tags)} tags, cells that are empty or hold a TAB or line end: {bad}; repair it first."
+        )
+    lines = (f"{token}\t{tag}\n" for token, tag in zip(sentence.tokens, sentence.tags, strict=True))
+    return f"{ID_PREFIX}{sentence.image_id}\n{''.join(lines)}\n"
+
+
+def _error(path: Path, number: int, cause: str, value: str | bytes, remedy: str) -> ValueError:
+    return ValueError(f"{path}:{number}: {cause}: {value[:SHOWN]!r}; {remedy}.")

@@ -1,0 +1,225 @@
+"""The linear-chain CRF decoder of 2M-NER (paper, section 4.5, Eq. 15-17).
+
+The parameters and their names are those of pytorch-crf. The likelihood has an explicit forward-backward pass and the
+Viterbi search is made of tensor operations only. The recursions run in float64 whatever the emissions are (autocast
+does not touch float64), with the batch as the innermost dimension: (words, labels, batch).
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+from torch.nn.functional import pad
+
+try:
+    from torchcrf import CRF
+except ImportError as error:
+    raise ImportError(
+        "The CRF decoder needs the module `torchcrf`, which comes with the distribution `pytorch-crf`: run "
+        "`pip install pytorch-crf`. The distribution called `torchcrf` is another project and does not help."
+    ) from error
+
+IGNORED_LABEL = -100
+
+
+def iob2_transitions(labels: Sequence[str]) -> tuple[list[bool], list[list[bool]]]:
+    """Say which labels may open a sentence and which may follow which under IOB2.
+
+    Returns `may_start` (K) and `may_follow` (K, K), the latter indexed by previous and next label: `I-X` comes only
+    after `B-X` or `I-X`, everything else is free. Raises `ValueError` on a label that is not `O`, `B-x` or `I-x`.
+    """
+    for label in labels:
+        if label != "O" and (label[:2] not in ("B-", "I-") or len(label) < 3):
+            raise ValueError(f"`labels` must be IOB2 labels: `O`, `B-type` or `I-type`; got {label!r}.")
+    may_start = [not label.startswith("I-") for label in labels]
+    may_follow = [
+        [not after.startswith("I-") or (before != "O" and before[2:] == after[2:]) for after in labels]
+        for before in labels
+    ]
+    return may_start, may_follow
+
+
+class LinearChainCRF(CRF):
+    """Likelihood, Viterbi search and marginals of a linear-chain CRF, optionally restricted to IOB2 sequences.
+
+    `start_transitions` (K), `end_transitions` (K) and `transitions` (K, K: from, to) are the only state. With `labels`,
+    the K label names in order, every method can be called with `constrained=True`, which excludes the transitions that
+    IOB2 forbids; without, nothing is forbidden. Raises `ValueError` if `labels` does not name `num_tags` IOB2 labels of
+    which at least one may open a sentence.
+
+    All methods take `emissions` (batch, words, K) of any float type and a bool `mask` (batch, words). The mask must be
+    True on the first words of each sentence without a hole; holes raise `ValueError` on the CPU, and are not looked for
+    on other devices or in a compiled graph. Emissions of masked words are never read, and a sentence without words is
+    allowed. Wrong shapes raise `ValueError`. The inherited `forward` and `decode` are pytorch-crf's, without constraints.
+    """
+
+    def __init__(self, num_tags: int, labels: Sequence[str] | None = None) -> None:
+        super().__init__(num_tags, batch_first=True)
+        if labels is not None and len(labels) != num_tags:
+            raise ValueError(f"`labels` must have `num_tags` = {num_tags} names, got {len(labels)}.")
+        # Plain lists: `from_pretrained` builds on the meta device, where a tensor that is not saved would be lost.
+        self.may_start, self.may_follow = iob2_transitions(["O"] * num_tags if labels is None else labels)
+        if not any(self.may_start):
+            raise ValueError(f"`labels` must contain `O` or a `B-type` label, got {list(labels)}.")
+
+    def neg_log_likelihood(self, emissions: Tensor, tags: Tensor, mask: Tensor, constrained: bool = False) -> Tensor:
+        """Return the negative log-likelihood of the gold labels of each sentence (Eq. 15-17), not reduced.
+
+        `tags` (batch, words) holds label ids; masked words may hold anything, such as -100. Returns (batch,) in float32,
+        or float64 for float64 emissions; a sentence without words counts 0. With `constrained`, gold labels that break
+        IOB2 have probability 0: their loss is infinite, its gradients finite. Raises `ValueError` on the CPU if a word's
+        label is outside 0..K-1, and `NotImplementedError` in a backward pass with `create_graph=True`.
+        """
+        if tags.shape != mask.shape:
+            raise ValueError(f"`tags` {tuple(tags.shape)} and `mask` {tuple(mask.shape)} must have the same shape.")
+        scores, mask = self._word_major(emissions, mask)
+        tags = pad(tags, (0, len(mask) - tags.shape[1])).T.masked_fill(~mask, 0)  # (words, batch)
+        if _may_inspect(tags) and ((tags < 0) | (tags >= self.num_tags)).any():
+            raise ValueError(
+                f"`tags` must lie in 0..{self.num_tags - 1} wherever `mask` is True, got {tags.min()}..{tags.max()}; "
+                f"words without a label must be masked."
+            )
+        parameters = self._parameters_for(scores, constrained)
+        loss = _LogPartition.apply(scores, *parameters, mask) - _path_score(scores, *parameters, tags, mask)  # Eq. 17
+        return loss.to(_result_dtype(emissions))
+
+    def log_partition(self, emissions: Tensor, mask: Tensor, constrained: bool = False) -> Tensor:
+        """Return the logarithm of the denominator of Eq. 16 for each sentence, (batch,), differentiable once."""
+        scores, mask = self._word_major(emissions, mask)
+        log_z = _LogPartition.apply(scores, *self._parameters_for(scores, constrained), mask)
+        return log_z.to(_result_dtype(emissions))
+
+    @torch.no_grad()
+    def marginals(self, emissions: Tensor, mask: Tensor, constrained: bool = False) -> Tensor:
+        """Return the posterior of every label of every word, (batch, words, K), 0 where masked, without gradient."""
+        scores, mask = self._word_major(emissions, mask)
+        before, after = _forward_backward(scores, *self._parameters_for(scores, constrained), mask)
+        posterior = torch.softmax(before + scores + after, dim=1).masked_fill(~mask.unsqueeze(1), 0)
+        return posterior.permute(2, 0, 1)[:, : emissions.shape[1]].to(_result_dtype(emissions)).contiguous()
+
+    @torch.no_grad()
+    def viterbi(self, emissions: Tensor, mask: Tensor, constrained: bool = True) -> Tensor:
+        """Return the label ids of the highest-scoring sequence (Eq. 15), (batch, words) int64, -100 where masked."""
+        scores, mask = self._word_major(emissions, mask)
+        start, transitions, end = self._parameters_for(scores, constrained)
+        mirror = _mirror(mask).unsqueeze(1).expand_as(scores)
+        ends = end.unsqueeze(1).expand(scores.shape[1:])
+        best = _sweep(scores.gather(0, mirror), ends, transitions.T.unsqueeze(2), torch.amax)  # backwards in time
+        rest = (scores + best.gather(0, mirror)).transpose(1, 2).contiguous()  # (words, batch, labels)
+        path = _trace(rest, start, transitions).masked_fill(~mask, IGNORED_LABEL)
+        return path.T[:, : emissions.shape[1]].contiguous()
+
+    def _word_major(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Check the inputs; return emissions (words, labels, batch), 0 where masked, and the mask (words, batch)."""
+        if emissions.dim() != 3 or emissions.shape[2] != self.num_tags or mask.shape != emissions.shape[:2]:
+            raise ValueError(
+                f"`emissions` must be (batch, words, {self.num_tags}) and `mask` (batch, words), "
+                f"got {tuple(emissions.shape)} and {tuple(mask.shape)}."
+            )
+        mask = mask.bool()
+        if _may_inspect(mask) and (mask[:, 1:] > mask[:, :-1]).any():
+            raise ValueError("`mask` must be True from the first word on without holes; move the words together.")
+        if emissions.shape[1] == 0:  # only empty sentences: one masked word spares every function below the case
+            emissions, mask = pad(emissions, (0, 0, 0, 1)), pad(mask, (0, 1))
+        emissions = emissions.masked_fill(~mask.unsqueeze(2), 0)
+        dtype = torch.float32 if emissions.device.type == "mps" else torch.float64  # Apple GPUs have no float64
+        return emissions.permute(1, 2, 0).to(dtype), mask.T
+
+    def _parameters_for(self, scores: Tensor, constrained: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return start, transition and end scores in the precision of `scores`, -inf where IOB2 forbids."""
+        start, transitions, end = (
+            parameter.to(scores.dtype)
+            for parameter in (self.start_transitions, self.transitions, self.end_transitions)
+        )
+        if constrained:
+            start = start.masked_fill(~torch.tensor(self.may_start, device=start.device), -torch.inf)
+            transitions = transitions.masked_fill(~torch.tensor(self.may_follow, device=start.device), -torch.inf)
+        return start, transitions, end
+
+
+class _LogPartition(torch.autograd.Function):
+    """log Z of each sentence; its gradient is the expected count of every score: marginals of labels and of pairs."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, scores: Tensor, start: Tensor, transitions: Tensor, end: Tensor, mask: Tensor
+    ) -> Tensor:
+        before, after = _forward_backward(scores, start, transitions, end, mask)
+        log_z = torch.logsumexp(start.unsqueeze(1) + scores[0] + after[0], 0)
+        ctx.save_for_backward(scores, transitions, mask, before, after, log_z)
+        return log_z.masked_fill(~mask[0], 0)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # `once_differentiable` would let a constant upstream gradient pass in silence
+            raise NotImplementedError(
+                "The CRF has no second derivative: differentiate it without `create_graph=True`."
+            )
+        scores, transitions, mask, before, after, log_z = ctx.saved_tensors
+        weight = grad.masked_fill(~mask[0], 0)
+        right = (scores + after - log_z).masked_fill(~mask.unsqueeze(1), -torch.inf)
+        labels = (before + right).exp_() * weight  # (words, labels, batch)
+        last = _mirror(mask)[:1].unsqueeze(1).expand_as(labels[:1])
+        pairs = (_pair_marginals(before + scores, transitions, right) * weight).sum(2)  # (from, to)
+        return labels, labels[0].sum(1), pairs, labels.gather(0, last)[0].sum(1), None
+
+
+def _forward_backward(
+    scores: Tensor, start: Tensor, transitions: Tensor, end: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the log-sums over everything before and after each word, both (words, labels, batch), from one sweep."""
+    mirror = _mirror(mask).unsqueeze(1).expand_as(scores)
+    both = torch.stack([scores, scores.gather(0, mirror)], 2)  # (words, labels, 2, batch)
+    ends = torch.stack([start, end], 1).unsqueeze(2).expand(both.shape[1:])
+    moves = torch.stack([transitions, transitions.T], 2).unsqueeze(3)  # (from, to, 2, 1)
+    before, after = _sweep(both, ends, moves, torch.logsumexp).unbind(2)
+    return before, after.gather(0, mirror)
+
+
+def _pair_marginals(left: Tensor, transitions: Tensor, right: Tensor) -> Tensor:
+    """Expected number of times each label follows each other in a sentence, (from, to, batch)."""
+    counts = transitions.new_zeros(*transitions.shape, left.shape[2])
+    # A few words at a time stay in the processor's cache: four times as fast as all words at once.
+    for here, there in zip(left[:-1].split(16), right[1:].split(16), strict=True):
+        counts += (here.unsqueeze(2) + transitions.unsqueeze(2) + there.unsqueeze(1)).exp_().sum(0)
+    return counts
+
+
+def _sweep(scores: Tensor, initial: Tensor, moves: Tensor, reduce: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """Carry `initial` (labels, ...) over the words; return what arrives at each word, its own score not included."""
+    states = [initial]
+    for score in scores[:-1].unbind(0):
+        states.append(reduce((states[-1] + score).unsqueeze(1) + moves, 0))
+    return torch.stack(states)
+
+
+def _trace(rest: Tensor, start: Tensor, transitions: Tensor) -> Tensor:
+    """Follow the best labels from the first word on, (words, batch), given the best scores from each word to the end."""
+    path = [(start + rest[0]).argmax(1)]
+    for scores in rest[1:].unbind(0):
+        path.append((transitions.index_select(0, path[-1]) + scores).argmax(1))
+    return torch.stack(path)
+
+
+def _path_score(scores: Tensor, start: Tensor, transitions: Tensor, end: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
+    """Score of the given labels (Eq. 15), with start and end transitions, (batch,); 0 for an empty sentence."""
+    emitted = scores.gather(1, tags.unsqueeze(1)).squeeze(1)  # (words, batch)
+    moved = torch.cat([start[tags[:1]], transitions[tags[:-1], tags[1:]]])
+    ended = end[tags.gather(0, _mirror(mask)[:1])].squeeze(0)
+    return (emitted + moved).masked_fill(~mask, 0).sum(0) + ended.masked_fill(~mask[0], 0)
+
+
+def _mirror(mask: Tensor) -> Tensor:
+    """Index (words, batch) that reverses each sentence in place: the first row holds the last words' positions."""
+    positions = torch.arange(len(mask), device=mask.device).unsqueeze(1)
+    return (mask.sum(0) - 1 - positions).clamp(min=0)
+
+
+def _result_dtype(emissions: Tensor) -> torch.dtype:
+    return torch.promote_types(emissions.dtype, torch.float32)
+
+
+def _may_inspect(tensor: Tensor) -> bool:
+    """Whether looking at values is cheap: on a GPU it would wait for the device, in a graph it would break it."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -1,0 +1,124 @@
+"""Text and image towers: how they are built, loaded and read; sub-words become words here."""
+
+import inspect
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, CLIPVisionModel, PreTrainedConfig, PreTrainedModel, ResNetConfig
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
+
+from .torchvision_resnet import load_torchvision_resnet
+
+
+def build_encoder(config: PreTrainedConfig, pooler: bool = False) -> PreTrainedModel:
+    """Create an encoder with new weights, with its pooling layer only if `pooler`.
+
+    Code named by the encoder's own config is never run.
+
+    Raises:
+        ValueError: if `pooler` is asked of an encoder that has none.
+    """
+    return AutoModel.from_config(config, trust_remote_code=False, **_pooling_argument(config, pooler))
+
+
+def load_text_encoder(name: str, num_layers: int | None = None, pooler: bool = False) -> PreTrainedModel:
+    """Load a pretrained text encoder from a Hub id or a folder, keeping its first `num_layers` layers."""
+    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    if num_layers is not None:
+        config.num_hidden_layers = min(num_layers, config.num_hidden_layers)
+    return AutoModel.from_pretrained(name, config=config, trust_remote_code=False, **_pooling_argument(config, pooler))
+
+
+def load_vision_encoder(name: str, num_layers: int | None = None) -> PreTrainedModel:
+    """Load a pretrained ViT; of a whole CLIP model only the image tower."""
+    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    config = config.vision_config if config.model_type == "clip" else config
+    if num_layers is not None:
+        config.num_hidden_layers = min(num_layers, config.num_hidden_layers)
+    if config.model_type == "clip_vision_model":
+        return CLIPVisionModel.from_pretrained(name, config=config)
+    return AutoModel.from_pretrained(name, config=config, trust_remote_code=False, **_pooling_argument(config, False))
+
+
+def load_resnet_encoder(name: str) -> PreTrainedModel:
+    """Load a pretrained ResNet from a Hub id, a folder, or a torchvision state dict (`.pth`)."""
+    if Path(name).is_file():
+        return load_torchvision_resnet(name)
+    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    if config.model_type != ResNetConfig.model_type:
+        raise ValueError(
+            f"`resnet` names a {config.model_type!r} model: {name!r}. Pass a ResNet of transformers "
+            "(such as microsoft/resnet-152) or a torchvision `resnet152` state dict."
+        )
+    return AutoModel.from_pretrained(name, config=config, trust_remote_code=False)
+
+
+def gather_words(states: torch.Tensor, word_positions: torch.Tensor) -> torch.Tensor:
+    """Take the state of each word's first piece.
+
+    Shapes: states `(windows, pieces, hidden)`, word_positions `(batch, words)` into the flattened
+    `(windows * pieces)` axis; returns `(batch, words, hidden)`.
+    """
+    return states.flatten(0, 1)[word_positions]
+
+
+def gather_images(features: torch.Tensor, image_index: torch.Tensor) -> torch.Tensor:
+    """Give each sentence the features of its picture; a sentence without one (index -1) gets the first picture's,
+    which the caller must mask.
+
+    Shapes: features `(images, ...)`, image_index `(batch,)`; returns `(batch, ...)`.
+    """
+    return features[image_index.clamp(min=0)]
+
+
+def pool_text(outputs, words, word_mask, first_window, pooling: str) -> torch.Tensor:
+    """Pool a sentence into h_t of Eq. 7, `(batch, hidden)`: the `"pooler"` or `"cls"` state of its first window, or
+    the `"mean"` over its words."""
+    if pooling == "pooler":
+        return outputs.pooler_output[first_window]
+    if pooling == "cls":
+        return outputs.last_hidden_state[first_window, 0]
+    weights = word_mask[..., None].to(words.dtype)  # (batch, words, 1)
+    return (words * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def pool_vit(tokens: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Pool ViT tokens `(images, tokens, size)` into h_i of Eq. 8: `"flatten"` `(images, tokens * size)`, `"cls"` or
+    `"mean"` `(images, size)`."""
+    if pooling == "flatten":
+        return tokens.flatten(1)
+    return tokens[:, 0] if pooling == "cls" else tokens.mean(dim=1)
+
+
+def hold_batch_norm(module: nn.Module) -> None:
+    """Put every batch norm below `module` in eval mode: running statistics are used and stay as they are."""
+    for child in module.modules():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            child.eval()
+
+
+def _pooling_argument(config: PreTrainedConfig, pooler: bool) -> dict[str, bool]:
+    """Say yes or no to the pooling layer in the only way the encoder's class understands."""
+    encoder_class = MODEL_MAPPING[type(config)]
+    if "add_pooling_layer" in inspect.signature(encoder_class.__init__).parameters:
+        return {"add_pooling_layer": pooler}
+    if pooler:
+        raise ValueError(
+            f'`contrastive_text_pooling="pooler"` needs a text encoder with a pooling layer, and {config.model_type!r} '
+            'has none; write `contrastive_text_pooling="cls"` or `"mean"`.'
+        )
+    return {}
+
+
+__all__ = [
+    "build_encoder",
+    "gather_images",
+    "gather_words",
+    "hold_batch_norm",
+    "load_resnet_encoder",
+    "load_text_encoder",
+    "load_vision_encoder",
+    "pool_text",
+    "pool_vit",
+]

@@ -1,0 +1,109 @@
+"""Open a picture from whatever the caller has, without ever stopping a batch."""
+
+import os
+import stat
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+# A small file can hold a picture that fills the memory; Pillow itself only warns from 89 megapixels on.
+MAX_PIXELS = 64_000_000
+# Tracking pixels and rulers: resized to a square they show nothing.
+MIN_SIDE = 8
+MAX_ASPECT = 50
+# Formats that Pillow decodes by itself; some of the others start another program.
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """A picture in RGB, or `None` with what is wrong.
+
+    Args:
+        image (`PIL.Image.Image`, *optional*): upright, RGB, transparent parts on white; the first frame of several.
+        status (`str`): `"ok"`, `"missing"`, `"unreadable"` or `"degenerate"`.
+        reason (`str`): why there is no picture, empty if there is one.
+    """
+
+    image: Image.Image | None
+    status: str
+    reason: str = ""
+
+
+def load_image(source) -> LoadedImage:
+    """Open a picture given as PIL image, path, bytes, `{"bytes": ..., "path": ...}` or `None`.
+
+    What is wrong with a picture is told by `status` and `reason`, never raised. URLs are not fetched.
+
+    Raises:
+        TypeError: if `source` is none of these kinds.
+    """
+    if source is None:
+        return LoadedImage(None, "missing", "no picture given")
+    if isinstance(source, dict):
+        source = source.get("bytes") or source.get("path")
+        return load_image(source)
+    if not isinstance(source, (Image.Image, str, os.PathLike, bytes, bytearray)):
+        raise TypeError(f"a picture must be a PIL image, a path, bytes or None, not {type(source).__name__}.")
+    try:
+        return _decode(source)
+    except FileNotFoundError as error:
+        return LoadedImage(None, "missing", f"no such file: {error.filename}")
+    except Exception as error:  # Pillow's decoders raise a dozen unrelated kinds for broken files
+        return LoadedImage(None, "unreadable", f"{type(error).__name__}: {error}")
+
+
+def picture_key(source):
+    """A hashable name of a picture: equal for one object, path or byte string that occurs twice."""
+    if isinstance(source, dict):
+        return picture_key(source.get("bytes") or source.get("path"))
+    if isinstance(source, Image.Image):
+        return ("object", id(source))
+    return bytes(source) if isinstance(source, bytearray) else source
+
+
+def _decode(source) -> LoadedImage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about size, where the limits here are stricter, and about odd metadata
+        image = source if isinstance(source, Image.Image) else _open(source)
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ValueError(f"{width} x {height} pixels, more than {MAX_PIXELS}")
+        if min(width, height) < MIN_SIDE or max(width, height) > MAX_ASPECT * min(width, height):
+            return LoadedImage(None, "degenerate", f"{width} x {height} pixels")
+        return LoadedImage(_to_rgb(ImageOps.exif_transpose(image)), "ok")
+
+
+def _open(source) -> Image.Image:
+    if isinstance(source, (bytes, bytearray)):
+        return Image.open(BytesIO(source), formats=FORMATS)
+    if str(source).startswith(("http://", "https://")):
+        raise ValueError("URLs are not fetched; download the picture and pass its path or bytes")
+    if not stat.S_ISREG(os.stat(source).st_mode):
+        raise ValueError("not a regular file")
+    with open(source, "rb") as file:  # Pillow would keep the file open until the picture is loaded
+        return Image.open(BytesIO(file.read()), formats=FORMATS)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _scale_to_bytes(image).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scale_to_bytes(image: Image.Image) -> Image.Image:
+    """Map 16-bit grey, or any other range, to 0-255; `convert` would cut everything above 255 to white."""
+    values = np.asarray(image, dtype=np.float64)
+    top = 65535.0 if image.mode.startswith("I") and values.max(initial=0.0) > 255 else 255.0
+    top = max(top, float(values.max(initial=0.0)))
+    return Image.fromarray((values.clip(min=0) * (255.0 / top)).round().astype(np.uint8))
+
+
+__all__ = ["LoadedImage", "load_image", "picture_key"]

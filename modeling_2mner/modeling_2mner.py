@@ -1,0 +1,385 @@
+"""2M-NER: words and a picture in, IOB2 tags out. `forward` follows the paper's Fig. 2 from bottom to top."""
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import can_return_tuple
+
+from .alignment import ProjectionHead, contrastive_loss
+from .configuration_2mner import TwoMNERConfig
+from .crf import LinearChainCRF
+from .encoders import (
+    build_encoder,
+    gather_images,
+    gather_words,
+    hold_batch_norm,
+    load_resnet_encoder,
+    load_text_encoder,
+    load_vision_encoder,
+    pool_text,
+    pool_vit,
+)
+from .fusion import MultimodalCollaboration
+from .outputs import TwoMNERModelOutput, TwoMNERTokenClassifierOutput
+
+
+class TwoMNERPreTrainedModel(PreTrainedModel):
+    """Weights, loading and saving of the 2M-NER models."""
+
+    config: TwoMNERConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    input_modalities = ("image", "text")
+    # The losses are means over sentences: the Trainer must not divide them by its own count of items.
+    accepts_loss_kwargs = False
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+    _no_split_modules = ("MultimodalCollaboration",)
+    _keep_in_fp32_modules_strict = ("crf",)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, LinearChainCRF):  # what pytorch-crf's constructor does is lost on the meta device
+            for parameter in module.parameters(recurse=False):
+                init.uniform_(parameter, -0.1, 0.1)
+
+
+class TwoMNERModel(TwoMNERPreTrainedModel):
+    """The network below the decoder: encoders, alignment and collaboration modules (sections 4.2-4.4).
+
+    Args:
+        config ([`TwoMNERConfig`]): the architecture.
+        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders; built from `config`
+            with new weights where left out.
+    """
+
+    _keys_to_ignore_on_load_unexpected = (r"^(fusion_projection|classifier|crf)\.",)  # the decoder's
+
+    def __init__(self, config: TwoMNERConfig, text_model=None, vision_model=None, resnet_model=None):
+        super().__init__(config)
+        if text_model is None:
+            text_model = build_encoder(config.text_config, pooler=self._needs_pooler(config))
+        self.text_model = text_model
+        self.text_model.config = config.text_config
+        if config.use_vit:
+            self._create_vit_branch(config, vision_model)
+        if config.use_resnet:
+            self._create_resnet_branch(config, resnet_model)
+        if config.num_branches:
+            self.text_head = ProjectionHead(config.hidden_size, config.projection_dim or config.hidden_size)
+        self.post_init()
+
+    def _create_vit_branch(self, config: TwoMNERConfig, vision_model: PreTrainedModel | None) -> None:
+        self.vision_model = build_encoder(config.vision_config) if vision_model is None else vision_model
+        self.vision_model.config = config.vision_config
+        size = config.vision_config.hidden_size
+        pooled_size = size * config.num_vit_tokens if config.contrastive_vit_pooling == "flatten" else size
+        self.vit_head = ProjectionHead(pooled_size, config.projection_dim or config.hidden_size)
+        self.vit_collaboration = self._build_collaboration(config, size)
+
+    def _create_resnet_branch(self, config: TwoMNERConfig, resnet_model: PreTrainedModel | None) -> None:
+        self.resnet_model = build_encoder(config.resnet_config) if resnet_model is None else resnet_model
+        self.resnet_model.config = config.resnet_config
+        channels = config.resnet_config.hidden_sizes[-1]
+        self.resnet_head = ProjectionHead(channels, config.projection_dim or config.hidden_size)
+        self.resnet_projection = nn.Linear(channels, config.hidden_size)  # W_r, section 4.2.2
+        self.resnet_collaboration = self._build_collaboration(config, config.hidden_size)
+
+    def _build_collaboration(self, config: TwoMNERConfig, region_size: int) -> MultimodalCollaboration:
+        return MultimodalCollaboration(config, region_size)
+
+    @staticmethod
+    def _needs_pooler(config: TwoMNERConfig) -> bool:
+        return bool(config.num_branches) and config.contrastive_text_pooling == "pooler"
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_model.set_input_embeddings(value)
+
+    def train(self, mode: bool = True):
+        """Switch the training mode; a ResNet with `resnet_batch_norm="fixed"` keeps its running statistics."""
+        super().train(mode)
+        if self.config.use_resnet and self.config.resnet_batch_norm == "fixed":
+            hold_batch_norm(self.resnet_model)
+        return self
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.LongTensor | None = None,
+        word_positions: torch.LongTensor | None = None,
+        word_mask: torch.BoolTensor | None = None,
+        first_window: torch.LongTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        resnet_pixel_values: torch.FloatTensor | None = None,
+        image_index: torch.LongTensor | None = None,
+        output_attentions: bool | None = None,
+    ) -> TwoMNERModelOutput:
+        """Encode words and pictures, and let the words attend to the pictures.
+
+        Args:
+            input_ids, attention_mask: `(windows, pieces)`.
+            word_positions: `(batch, words)`, each word's first piece in the flattened `(windows * pieces)` axis.
+            word_mask: `(batch, words)` bool, true where there is a word; all by default.
+            first_window: `(batch,)`, a sentence's first window; by default each sentence has one.
+            pixel_values, resnet_pixel_values: `(images, 3, height, width)` for the ViT and the ResNet; without
+                either, all sentences are text only.
+            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture a sentence in order.
+            output_attentions: return both cross-attentions; needs eager attention.
+
+        Raises:
+            ValueError: for inputs that contradict each other, with the remedy.
+        """
+        self._check_inputs(word_positions, pixel_values, resnet_pixel_values, image_index, output_attentions)
+        if word_mask is None:
+            word_mask = torch.ones_like(word_positions, dtype=torch.bool)
+        if first_window is None:
+            first_window = torch.arange(len(word_positions), device=word_positions.device)
+        if image_index is None:
+            image_index = self._default_image_index(first_window, pixel_values, resnet_pixel_values)
+
+        text = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
+        words = gather_words(text.last_hidden_state, word_positions)  # T: (batch, words, hidden)
+        if not self.config.num_branches:
+            return TwoMNERModelOutput(last_hidden_state=words)
+
+        pooled = pool_text(text, words, word_mask, first_window, self.config.contrastive_text_pooling)
+        text_embeds = self.text_head(pooled)  # Eq. 7
+        vit_words, vit_embeds, vit_attention = self.vit_branch(words, pixel_values, image_index, text_embeds)
+        resnet_words, resnet_embeds, resnet_attention = self.resnet_branch(
+            words, resnet_pixel_values, image_index, text_embeds
+        )
+        return TwoMNERModelOutput(
+            last_hidden_state=torch.cat(
+                [branch for branch in (vit_words, resnet_words) if branch is not None], dim=-1
+            ),
+            text_embeds=text_embeds,
+            vit_embeds=vit_embeds,
+            resnet_embeds=resnet_embeds,
+            cross_attentions=self._cross_attentions(vit_attention, resnet_attention) if output_attentions else None,
+        )
+
+    def vit_branch(self, words, pixel_values, image_index, text_embeds):
+        """Align and fuse the words with the ViT's tokens.
+
+        Shapes: words `(batch, words, hidden)`, pixel_values `(images, 3, height, width)` or `None`, image_index
+        `(batch,)`; returns fused words `(batch, words, hidden)`, h'_i `(batch, projection)` and attention weights.
+        """
+        if not self.config.use_vit:
+            return None, None, None
+        if pixel_values is None:
+            return self.vit_collaboration(words)[0], torch.zeros_like(text_embeds), None
+        tokens = self.vision_model(pixel_values=pixel_values).last_hidden_state  # v_K: (images, tokens, size)
+        tokens = tokens[:, 1:] if self.config.vit_tokens == "patches" else tokens
+        embeds = self.vit_head(pool_vit(tokens, self.config.contrastive_vit_pooling))  # Eq. 8
+        return self._collaborate(self.vit_collaboration, words, tokens, embeds, image_index)
+
+    def resnet_branch(self, words, pixel_values, image_index, text_embeds):
+        """Align and fuse the words with the ResNet's grid; shapes as in [`~TwoMNERModel.vit_branch`]."""
+        if not self.config.use_resnet:
+            return None, None, None
+        if pixel_values is None:
+            return self.resnet_collaboration(words)[0], torch.zeros_like(text_embeds), None
+        grid, pooled = self.encode_resnet(pixel_values)
+        embeds = self.resnet_head(pooled)  # Eq. 8
+        regions = grid if self.config.resnet_features == "regions" else pooled[:, None]
+        regions = self.resnet_projection(regions)  # R': (images, regions, hidden)
+        return self._collaborate(self.resnet_collaboration, words, regions, embeds, image_index)
+
+    def encode_resnet(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the ResNet: its grid `(images, height * width, channels)` and its mean `(images, channels)`."""
+        outputs = self.resnet_model(pixel_values=pixel_values, return_dict=True)
+        return outputs.last_hidden_state.flatten(2).transpose(1, 2), outputs.pooler_output.flatten(1)
+
+    def _collaborate(self, collaboration, words, regions, embeds, image_index):
+        has_image = image_index >= 0
+        fused, weights = collaboration(words, gather_images(regions, image_index), has_image)
+        return fused, gather_images(embeds, image_index).masked_fill(~has_image[:, None], 0.0), weights
+
+    @staticmethod
+    def _cross_attentions(*weights) -> tuple[torch.Tensor, ...] | None:
+        return tuple(branch for branch in weights if branch is not None) or None
+
+    @staticmethod
+    def _default_image_index(first_window, pixel_values, resnet_pixel_values) -> torch.Tensor:
+        pictures = pixel_values if pixel_values is not None else resnet_pixel_values
+        if pictures is None:
+            return torch.full_like(first_window, -1)
+        if len(pictures) != len(first_window):
+            raise ValueError(
+                f"there are {len(pictures)} pictures for {len(first_window)} sentences; pass `image_index`, the "
+                "picture of each sentence or -1."
+            )
+        return torch.arange(len(first_window), device=first_window.device)
+
+    def _check_inputs(self, word_positions, pixel_values, resnet_pixel_values, image_index, output_attentions) -> None:
+        if word_positions is None:
+            raise ValueError("`word_positions` is missing; make the inputs with `TwoMNERProcessor`.")
+        if self.config.use_vit and self.config.use_resnet and (pixel_values is None) != (resnet_pixel_values is None):
+            raise ValueError("pass both `pixel_values` and `resnet_pixel_values`, or neither for text only.")
+        if output_attentions and self.config._attn_implementation != "eager":
+            raise ValueError(
+                f"`output_attentions=True` needs eager attention, not {self.config._attn_implementation!r}; call "
+                '`model.set_attn_implementation("eager")` first.'
+            )
+
+
+class TwoMNERForTokenClassification(TwoMNERPreTrainedModel):
+    """2M-NER with its decoder: dropout, a linear layer and a CRF over words (section 4.5).
+
+    Args:
+        config ([`TwoMNERConfig`]): the architecture.
+        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders, see
+            [`~TwoMNERForTokenClassification.from_encoders`].
+    """
+
+    base_model_class = TwoMNERModel
+
+    def __init__(self, config: TwoMNERConfig, text_model=None, vision_model=None, resnet_model=None):
+        super().__init__(config)
+        self.model = self.base_model_class(config, text_model, vision_model, resnet_model)
+        self.fusion_projection = (
+            nn.Linear(config.fused_size, config.hidden_size) if config.fusion_projection else nn.Identity()
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(
+            config.hidden_size if config.fusion_projection else config.fused_size, config.num_labels
+        )
+        if config.use_crf:
+            labels = [config.id2label[index] for index in range(config.num_labels)]
+            self.crf = LinearChainCRF(config.num_labels, labels)
+        self.post_init()
+        self._keys_to_ignore_on_load_unexpected = set()  # not the base model's: here a dropped decoder must be told
+
+    @classmethod
+    def from_encoders(cls, text: str, vision: str | None = None, resnet: str | None = None, **config):
+        """Assemble a model from pretrained encoders; everything else starts with new weights.
+
+        Args:
+            text: Hub id or folder of a text encoder, such as `"google-bert/bert-base-multilingual-cased"`.
+            vision: Hub id or folder of a ViT or of a whole CLIP model, such as `"openai/clip-vit-base-patch32"`;
+                without it the model has no ViT branch.
+            resnet: Hub id or folder of a ResNet, such as `"microsoft/resnet-152"`, or the file of a torchvision state
+                dict; without it the model has no ResNet branch.
+            **config: fields of [`TwoMNERConfig`].
+
+        Raises:
+            ValueError: for a branch that is asked for without an encoder.
+        """
+        for field, encoder in (("use_vit", vision), ("use_resnet", resnet)):
+            if config.setdefault(field, encoder is not None) and encoder is None:
+                name = "vision" if field == "use_vit" else "resnet"
+                raise ValueError(f"`{field}=True` needs an encoder; pass `{name}`, or leave `{field}` out.")
+        vision_model = load_vision_encoder(vision, config.get("num_vision_layers")) if config["use_vit"] else None
+        resnet_model = load_resnet_encoder(resnet) if config["use_resnet"] else None
+        pooling = config.get("contrastive_text_pooling", "pooler") == "pooler"
+        pooler = pooling and (config["use_vit"] or config["use_resnet"])
+        text_model = load_text_encoder(text, config.get("num_text_layers"), pooler)
+        encoders = {"text_config": text_model, "vision_config": vision_model, "resnet_config": resnet_model}
+        configs = {field: encoder.config.to_dict() for field, encoder in encoders.items() if encoder is not None}
+        return cls(cls.config_class(**configs, **config), text_model, vision_model, resnet_model)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.LongTensor | None = None,
+        word_positions: torch.LongTensor | None = None,
+        word_mask: torch.BoolTensor | None = None,
+        first_window: torch.LongTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        resnet_pixel_values: torch.FloatTensor | None = None,
+        image_index: torch.LongTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        output_attentions: bool | None = None,
+    ) -> TwoMNERTokenClassifierOutput:
+        """Tag the words of a batch.
+
+        Args:
+            labels: `(batch, words)` tags, -100 where there is no word; for the loss.
+            input_ids, attention_mask, word_positions, word_mask, first_window, pixel_values, resnet_pixel_values,
+                image_index, output_attentions: see [`TwoMNERModel.forward`].
+
+        Returns:
+            [`TwoMNERTokenClassifierOutput`]; its `loss` is L_CRF alone. The whole objective of Eq. 18 is
+            [`~TwoMNERForTokenClassification.objective`], which the Trainer calls, because the negatives of other
+            processes are not to be seen from here.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            word_positions=word_positions,
+            word_mask=word_mask,
+            first_window=first_window,
+            pixel_values=pixel_values,
+            resnet_pixel_values=resnet_pixel_values,
+            image_index=image_index,
+            output_attentions=output_attentions,
+        )
+        fused = self.dropout(self.fusion_projection(outputs.last_hidden_state))
+        logits = self.classifier(fused)  # E of Eq. 15: (batch, words, labels)
+        if word_mask is None:
+            word_mask = torch.ones_like(word_positions, dtype=torch.bool)
+        # Viterbi is a loop over words: training has no use for it, and an exported graph would fix its length.
+        decode = not self.training and not torch.compiler.is_exporting()
+        return TwoMNERTokenClassifierOutput(
+            loss=self.tag_loss(logits, labels, word_mask) if labels is not None else None,
+            logits=logits,
+            predictions=self.decode(logits, word_mask) if decode else None,
+            text_embeds=outputs.text_embeds,
+            vit_embeds=outputs.vit_embeds,
+            resnet_embeds=outputs.resnet_embeds,
+            cross_attentions=outputs.cross_attentions,
+        )
+
+    def tag_loss(self, logits: torch.Tensor, labels: torch.Tensor, word_mask: torch.Tensor) -> torch.Tensor:
+        """L_CRF of Eq. 17, the mean over sentences; without a CRF the cross-entropy, the mean over words."""
+        if not self.config.use_crf:
+            labels = labels.masked_fill(~word_mask, -100)
+            return nn.functional.cross_entropy(logits.float().transpose(1, 2), labels)
+        constrained = self.config.crf_constrained_likelihood
+        return self.crf.neg_log_likelihood(logits, labels, word_mask, constrained).mean()
+
+    def decode(self, logits: torch.Tensor, word_mask: torch.Tensor) -> torch.Tensor:
+        """The best tags `(batch, words)` for emissions `(batch, words, labels)`, -100 where there is no word."""
+        if self.config.use_crf:
+            return self.crf.viterbi(logits, word_mask, constrained=self.config.crf_constrained_decoding)
+        return logits.argmax(dim=-1).masked_fill(~word_mask, -100)
+
+    def objective(self, crf_loss, text_embeds, vit_embeds, resnet_embeds, image_ids) -> dict[str, torch.Tensor]:
+        """The training objective L = alpha L_CRF + (1 - alpha)(L'_CL + L''_CL) (Eq. 18) and its parts.
+
+        Args:
+            crf_loss: scalar, the `loss` of [`~TwoMNERForTokenClassification.forward`].
+            text_embeds, vit_embeds, resnet_embeds: `(pairs, projection)`, of this process or of all.
+            image_ids: `(pairs,)`, equal for equal pictures, negative for a sentence without one.
+
+        Returns:
+            `loss` and, for each image branch, `vit_contrastive_loss` or `resnet_contrastive_loss`, beside `crf_loss`.
+            A text-only model has `loss` equal to `crf_loss`.
+        """
+        parts = {"crf_loss": crf_loss}
+        for name, embeds in (("vit", vit_embeds), ("resnet", resnet_embeds)):
+            if embeds is not None:
+                parts[f"{name}_contrastive_loss"] = contrastive_loss(
+                    text_embeds,
+                    embeds,
+                    image_ids,
+                    form=self.config.contrastive_loss,
+                    temperature=self.config.contrastive_temperature,
+                    mask_duplicates=self.config.mask_duplicate_images,
+                )
+        if len(parts) == 1:
+            return {"loss": crf_loss, **parts}
+        contrastive = sum(part for name, part in parts.items() if name != "crf_loss")
+        return {"loss": self.config.alpha * crf_loss + (1 - self.config.alpha) * contrastive, **parts}
+
+
+__all__ = ["TwoMNERForTokenClassification", "TwoMNERModel", "TwoMNERPreTrainedModel"]

@@ -1,0 +1,295 @@
+"""Words and pictures to tensors, and predicted tags back to entities."""
+
+import os
+
+import torch
+from transformers import BatchFeature, CLIPImageProcessorPil, ProcessorMixin
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+from .configuration_2mner import LABELS
+from .images import LoadedImage, load_image, picture_key
+from .words import Windows, encode_words, split_text
+
+LABEL_PADDING = -100
+
+
+class TwoMNERBatch(BatchFeature):
+    """The tensors of a batch, in the order and shapes that the models take, and what the models do not take.
+
+    Args:
+        data (`dict`): the tensors; `model(**batch)` sees nothing else.
+        image_status (`list[str]`): one of `"ok"`, `"missing"`, `"unreadable"`, `"degenerate"` a sentence.
+        image_reasons (`list[str]`): why a sentence has no picture, in words; empty if it has one.
+        words (`list[list[str]]`): the words that the predictions belong to.
+        offsets (`list[list[tuple[int, int]]]`): for raw text, the characters of each word; else each word's index.
+    """
+
+    def __init__(self, data=None, tensor_type=None, image_status=(), image_reasons=(), words=(), offsets=()):
+        super().__init__(data, tensor_type)
+        self.image_status = list(image_status)
+        self.image_reasons = list(image_reasons)
+        self.words = words
+        self.offsets = offsets
+
+    def __getitem__(self, item):
+        return self.image_status if item == "image_status" else super().__getitem__(item)
+
+    def __getstate__(self):
+        return self.__dict__
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+
+
+class TwoMNERProcessor(ProcessorMixin):
+    """Turn words and pictures into the inputs of 2M-NER.
+
+    Both image branches see the same framing: the whole picture, resized to their size without regard to its aspect.
+    Of a given image processor only the size, mean, standard deviation and resampling are used, with Pillow.
+
+    Args:
+        image_processor (*optional*): for the ViT; CLIP's statistics at 224 pixels.
+        resnet_image_processor (*optional*): for the ResNet; ImageNet's statistics at 224 pixels.
+        tokenizer (`PreTrainedTokenizerBase`): a fast tokenizer.
+        max_length (`int`, defaults to 512): longest sub-word window; longer sentences get several.
+        labels (`list[str]`, *optional*): tag names in the model's order; the nine of MMNERD.
+        on_bad_image (`str`, defaults to `"none"`): a picture that cannot be used counts as `"none"`, visible in the
+            batch's `image_status`, or is an error with `"raise"`.
+
+    Raises:
+        ValueError: without a tokenizer, or for an unknown `on_bad_image`.
+    """
+
+    def __init__(
+        self,
+        image_processor=None,
+        resnet_image_processor=None,
+        tokenizer=None,
+        max_length: int = 512,
+        labels: list[str] | None = None,
+        on_bad_image: str = "none",
+        chat_template=None,
+    ):
+        if tokenizer is None:
+            raise ValueError("`tokenizer` is missing; pass the tokenizer of the text encoder.")
+        if on_bad_image not in ("none", "raise"):
+            raise ValueError(f'`on_bad_image` is {on_bad_image!r}; write "none" or "raise".')
+        image_processor = _whole_picture(image_processor or CLIPImageProcessorPil())
+        resnet_image_processor = _whole_picture(
+            resnet_image_processor
+            or CLIPImageProcessorPil(image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD)
+        )
+        super().__init__(image_processor, resnet_image_processor, tokenizer, chat_template=chat_template)
+        self.max_length = max_length
+        self.labels = list(labels or LABELS)
+        self.on_bad_image = on_bad_image
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """The names of the tensors, a `(batch, ...)` tensor first."""
+        return [
+            *("word_positions", "word_mask", "first_window", "input_ids", "attention_mask"),
+            *("pixel_values", "resnet_pixel_values", "image_index"),
+        ]
+
+    def to_dict(self) -> dict:
+        """What is saved; names the Pillow processors, which a reader with torchvision would otherwise replace."""
+        saved = super().to_dict()
+        for name in ("image_processor", "resnet_image_processor"):
+            saved[name]["image_processor_type"] = CLIPImageProcessorPil.__name__
+        return saved
+
+    def __call__(self, words, images=None, labels=None, return_tensors: str = "pt") -> TwoMNERBatch:
+        """Make a batch of `B` sentences.
+
+        Args:
+            words (`list[list[str]]` or `list[str]`): words, or raw text that is split here with offsets kept.
+            images (`list`, *optional*): for each sentence a PIL image, path, bytes, `{"bytes", "path"}` or `None`. An
+                object, path or byte string that occurs twice is processed once.
+            labels (`list[list[str]]` or `list[list[int]]`, *optional*): one tag a word.
+            return_tensors (`str`, defaults to `"pt"`): PyTorch is the only kind.
+
+        Returns:
+            [`TwoMNERBatch`] with `word_positions (B,W)`, `word_mask (B,W)`, `first_window (B,)`,
+            `input_ids, attention_mask (N,T)`, `pixel_values, resnet_pixel_values (I,3,H,W)` if there is a picture,
+            `image_index (B,)` and, if given, `labels (B,W)`.
+
+        Raises:
+            ValueError: for lists of different lengths, unknown labels, or a bad picture with `on_bad_image="raise"`;
+                the row is named.
+        """
+        if return_tensors != "pt":
+            raise ValueError(f'`return_tensors` is {return_tensors!r}; the models take PyTorch tensors, write "pt".')
+        if isinstance(words, str):
+            raise ValueError("`words` is one string; pass a list of sentences.")
+        words, offsets = self._split(words)
+        data = self._encode_text(words)
+        keys, pictures = self._load_images(images, len(words))
+        good = [key for key, picture in pictures.items() if picture.image is not None]
+        if good:
+            data.update(self.encode_images([pictures[key].image for key in good]))
+        places = {key: place for place, key in enumerate(good)}
+        data["image_index"] = torch.tensor([places.get(key, -1) for key in keys], dtype=torch.long)
+        if labels is not None:
+            data["labels"] = self._encode_labels(labels, words)
+        return TwoMNERBatch(
+            data,
+            image_status=[pictures[key].status for key in keys],
+            image_reasons=[pictures[key].reason for key in keys],
+            words=words,
+            offsets=offsets,
+        )
+
+    def encode_images(self, images: list) -> dict[str, torch.Tensor]:
+        """Make both pixel tensors, `(images, 3, height, width)`, from RGB pictures."""
+        size, resnet_size = _target_size(self.image_processor), _target_size(self.resnet_image_processor)
+        resized = [image.resize(size, self.image_processor.resample) for image in images]
+        same = size == resnet_size and self.image_processor.resample == self.resnet_image_processor.resample
+        if same:
+            resnet_resized = resized
+        else:
+            resnet_resized = [image.resize(resnet_size, self.resnet_image_processor.resample) for image in images]
+        return {
+            "pixel_values": _normalise(self.image_processor, resized),
+            "resnet_pixel_values": _normalise(self.resnet_image_processor, resnet_resized),
+        }
+
+    def post_process_entities(self, predictions, batch: TwoMNERBatch) -> list[list[dict]]:
+        """Read the entities of each sentence off its predicted tags.
+
+        Args:
+            predictions (`torch.LongTensor` of shape `(batch, words)`): the model's `predictions`.
+            batch ([`TwoMNERBatch`]): what the processor returned for these sentences.
+
+        Returns:
+            For each sentence a list of `{"entity_group", "word", "start", "end"}`. `start` and `end` count characters
+            of raw text, or words of word lists; `end` is exclusive.
+        """
+        entities = []
+        for tags, words, offsets in zip(predictions.tolist(), batch.words, batch.offsets, strict=True):
+            names = [self.labels[tag] for tag in tags[: len(words)]]
+            entities.append([_entity(*span, words, offsets) for span in _spans(names)])
+        return entities
+
+    def _split(self, sentences) -> tuple[list[list[str]], list[list[tuple[int, int]]]]:
+        words, offsets = [], []
+        for sentence in sentences:
+            if isinstance(sentence, str):
+                split, spans = split_text(sentence)
+            else:
+                split, spans = list(sentence), [(index, index + 1) for index in range(len(sentence))]
+            words.append(split)
+            offsets.append(spans)
+        return words, offsets
+
+    def _encode_text(self, words: list[list[str]]) -> dict[str, torch.Tensor]:
+        limit = min(self.max_length, self.tokenizer.model_max_length)
+        windows = encode_words(self.tokenizer, words, limit)
+        width = max((len(ids) for ids in windows.input_ids), default=0)
+        lengths = torch.tensor([len(sentence) for sentence in words], dtype=torch.long)
+        num_words = max((len(sentence) for sentence in words), default=0)
+        return {
+            "word_positions": _flatten_positions(windows, width, num_words),
+            "word_mask": torch.arange(num_words)[None, :] < lengths[:, None],
+            "first_window": torch.tensor(windows.first, dtype=torch.long),
+            "input_ids": _pad(windows.input_ids, width, self.tokenizer.pad_token_id),
+            "attention_mask": _pad([[1] * len(ids) for ids in windows.input_ids], width, 0),
+        }
+
+    def _encode_labels(self, labels, words: list[list[str]]) -> torch.Tensor:
+        if len(labels) != len(words):
+            raise ValueError(f"`labels` holds {len(labels)} sentences but `words` holds {len(words)}; pass one each.")
+        ids = []
+        for row, (tags, sentence) in enumerate(zip(labels, words, strict=True)):
+            if len(tags) != len(sentence):
+                raise ValueError(f"`labels[{row}]` has {len(tags)} tags for {len(sentence)} words; pass one a word.")
+            ids.append([self._label_id(tag, row) for tag in tags])
+        return _pad(ids, max((len(sentence) for sentence in words), default=0), LABEL_PADDING)
+
+    def _label_id(self, tag: str | int, row: int) -> int:
+        if isinstance(tag, str) and tag in self.labels:
+            return self.labels.index(tag)
+        if not isinstance(tag, str) and 0 <= tag < len(self.labels):
+            return int(tag)
+        raise ValueError(f"`labels[{row}]` holds {tag!r}; write one of {', '.join(self.labels)} or its index.")
+
+    def _load_images(self, images, num_sentences: int) -> tuple[list, dict]:
+        """Open each distinct picture once: the key of each sentence's picture, and the pictures by key."""
+        images = [None] * num_sentences if images is None else images
+        if isinstance(images, (str, bytes, os.PathLike)) or len(images) != num_sentences:
+            count = len(images) if isinstance(images, (list, tuple)) else 1
+            raise ValueError(
+                f"`images` holds {count} pictures but `words` holds {num_sentences} sentences; pass one picture a "
+                "sentence, or `None` for a sentence without one."
+            )
+        keys, pictures = [picture_key(source) for source in images], {}
+        for row, (key, source) in enumerate(zip(keys, images, strict=True)):
+            if key not in pictures:
+                pictures[key] = self._load_image(source, row)
+        return keys, pictures
+
+    def _load_image(self, source, row: int) -> LoadedImage:
+        picture = load_image(source)
+        if self.on_bad_image == "raise" and source is not None and picture.image is None:
+            raise ValueError(
+                f"`images[{row}]` is {picture.status}: {picture.reason}. Mend it, pass `None`, or construct the "
+                'processor with `on_bad_image="none"`.'
+            )
+        return picture
+
+
+def _whole_picture(processor) -> CLIPImageProcessorPil:
+    """The same size and statistics, with the whole picture resized to a square by Pillow."""
+    size = dict(processor.size)
+    side = size.get("height") or size.get("shortest_edge")
+    return CLIPImageProcessorPil(
+        size={"height": side, "width": size.get("width") or side},
+        do_center_crop=False,
+        resample=processor.resample,
+        rescale_factor=processor.rescale_factor,
+        image_mean=processor.image_mean,
+        image_std=processor.image_std,
+    )
+
+
+def _target_size(processor) -> tuple[int, int]:
+    return processor.size["width"], processor.size["height"]
+
+
+def _normalise(processor, images: list) -> torch.Tensor:
+    return processor(images=images, do_resize=False, return_tensors="pt")["pixel_values"]
+
+
+def _flatten_positions(windows: Windows, width: int, num_words: int) -> torch.Tensor:
+    return _pad([[window * width + piece for window, piece in row] for row in windows.positions], num_words, 0)
+
+
+def _pad(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
+    return torch.tensor([row + [value] * (width - len(row)) for row in rows], dtype=torch.long).reshape(
+        len(rows), width
+    )
+
+
+def _spans(tags: list[str]) -> list[tuple[str, int, int]]:
+    """The entities `(type, start, end)` of IOB2 tags; an `I-` that continues nothing opens an entity."""
+    spans, start = [], None
+    for index, tag in enumerate([*tags, "O"]):
+        inside = start is not None and tag == f"I-{tags[start][2:]}"
+        if start is not None and not inside:
+            spans.append((tags[start][2:], start, index))
+            start = None
+        if tag != "O" and not inside:
+            start = index
+    return spans
+
+
+def _entity(kind: str, start: int, end: int, words: list[str], offsets: list[tuple[int, int]]) -> dict:
+    return {
+        "entity_group": kind,
+        "word": " ".join(words[start:end]),
+        "start": offsets[start][0],
+        "end": offsets[end - 1][1],
+    }
+
+
+__all__ = ["TwoMNERBatch", "TwoMNERProcessor"]

@@ -1,0 +1,192 @@
+from collections import Counter
+from pathlib import Path
+
+import PIL.Image
+import pytest
+from datasets import Image, get_dataset_config_names, load_dataset
+
+from dataset_scripts.build import Problem, build, find_language_folders, main, source_of
+from dataset_scripts.schema import features
+
+REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd"
+NAMES = {"train": "train_conll_format.txt", "validation": "valid_conll_format.txt", "test": "test_conll_format.txt"}
+GOOD, MISSING, CUT, HTML, DOT, FOLDER = "O_1", "O_2", "17_06_1", "00001293---a%2Fb?c=[d]&e", "06959512---", "O_3"
+
+
+def write_language(folder, lang, ids):
+    folder = folder / f"train_valid_test_{lang}"
+    folder.mkdir(parents=True)
+    for split, name in NAMES.items():
+        text = "".join(f"IMGID:{image_id}\nParis\tB-LOC\n{lang}\tO\n\n" for image_id in ids[split])
+        (folder / name).write_bytes(text.encode())
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "authors" / "train_valid_test"
+    write_language(folder, "en", {"train": [GOOD, MISSING, CUT], "validation": [HTML, DOT], "test": [FOLDER, GOOD]})
+    write_language(folder, "de", {"train": [GOOD], "validation": [MISSING], "test": [CUT]})
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    (folder / f"{FOLDER}.jpg").mkdir(parents=True)
+    PIL.Image.effect_noise((64, 48), 90).save(folder / f"{GOOD}.jpg")
+    (folder / f"{CUT}.jpg").write_bytes((folder / f"{GOOD}.jpg").read_bytes()[:-500])
+    (folder / f"{HTML}.jpg").write_text("<html>404</html>")
+    PIL.Image.new("RGB", (1, 1)).save(folder / f"{DOT}.jpg")
+    return folder
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lambda config=None: load_dataset("mmnerd", config, cache_dir=str(tmp_path / "cache"))
+
+
+def test_built_folder_opens_by_name_from_its_parent(source, pictures, tmp_path, load):
+    build(source, pictures, tmp_path / "mmnerd")
+    english = load("en")
+    assert {split: rows.features for split, rows in english.items()} == dict.fromkeys(NAMES, features())
+    assert english["train"][0]["tokens"] == ["Paris", "en"]
+    assert english["train"][0]["ner_tags"] == [3, 0]
+    assert english["train"][0]["image"].size == (64, 48)
+    assert english["train"]["image_status"][:] == ["ok", "missing", "unreadable"]
+    assert english["validation"]["image_status"][:] == ["unreadable", "degenerate"]
+    assert english["validation"]["source"][:] == [1, 1]
+    assert english["validation"]["image_id"][:] == [HTML, DOT]
+    assert english["test"]["image_status"][:] == ["unreadable", "ok"]
+    assert english["test"]["id"][:] == [f"en/{FOLDER}", f"en/{GOOD}#2"]
+
+
+def test_configurations_share_the_files_of_the_languages_present(source, tmp_path, load):
+    build(source, None, tmp_path / "mmnerd")
+    assert get_dataset_config_names("mmnerd") == ["all", "en", "de", "en_de"]
+    assert load()["train"]["lang"][:] == [0, 0, 0, 3]
+    assert load("de")["test"]["id"][:] == [f"de/{CUT}"]
+
+
+def test_no_cell_tells_a_path_of_the_builders_machine(source, pictures, tmp_path, load):
+    build(source, pictures, tmp_path / "mmnerd")
+    rows = load()["train"].cast_column("image", Image(decode=False))
+    cells = [image for image in rows["image"][:] if image]
+    assert cells[0]["bytes"] == (pictures / f"{GOOD}.jpg").read_bytes()
+    assert all(cell["path"] and not {"/", "\\"} & set(cell["path"]) for cell in cells)
+    files = [path.read_bytes() for path in (tmp_path / "mmnerd").rglob("*") if path.is_file()]
+    assert not any(str(tmp_path).encode() in content for content in files)
+
+
+def test_report_counts_rows_and_names_every_problem(source, pictures, tmp_path):
+    report = build(source, pictures, tmp_path / "mmnerd")
+    assert {key: count.sentences for key, count in report.counts.items()} == {
+        ("en", "train"): 3,
+        ("en", "validation"): 2,
+        ("en", "test"): 2,
+        ("de", "train"): 1,
+        ("de", "validation"): 1,
+        ("de", "test"): 1,
+    }
+    statuses = sum((count.statuses for count in report.counts.values()), Counter())
+    assert statuses == {"ok": 3, "missing": 2, "unreadable": 4, "degenerate": 1}
+    assert len(report.problems) == 7
+    assert report.problems[0] == Problem(f"en/{MISSING}", "missing", "no such file")
+
+
+def test_text_alone_needs_no_pictures(source, tmp_path):
+    report = build(source, None, tmp_path / "mmnerd")
+    assert report.counts["en", "train"].statuses == {"missing": 3}
+    assert report.problems == []
+
+
+def test_wrong_picture_folder_is_warned_about(source, tmp_path, caplog):
+    (tmp_path / "empty").mkdir()
+    build(source, tmp_path / "empty", tmp_path / "mmnerd")
+    assert "Not one picture" in caplog.text
+    with pytest.raises(ValueError, match="`images` must be a folder"):
+        build(source, tmp_path / "nowhere", tmp_path / "mmnerd", overwrite=True)
+
+
+@pytest.mark.parametrize("image_id", ["../secret", "/etc/secret", "C:secret", "a\0b", "x" * 252])
+def test_ids_that_could_leave_the_picture_folder_are_refused(source, pictures, tmp_path, image_id):
+    path = source / "train_valid_test_en" / NAMES["test"]
+    path.write_text(f"IMGID:O_1\na\tO\n\nIMGID:{image_id}\na\tO\n\n")
+    with pytest.raises(ValueError) as caught:
+        build(source, pictures, tmp_path / "mmnerd")
+    assert f"{NAMES['test']}:4: the image id {image_id!r} is not safe" in str(caught.value)
+    assert not (tmp_path / "mmnerd").exists()
+
+
+def test_output_in_use_is_noticed_before_anything_is_read(source, tmp_path):
+    build(source, None, tmp_path / "mmnerd")
+    with pytest.raises(ValueError, match=r"`output` .* is not empty"):
+        build(tmp_path / "nowhere", None, tmp_path / "mmnerd")
+
+
+def test_source_may_be_the_folder_above(source):
+    assert find_language_folders(source.parent) == find_language_folders(source)
+    assert list(find_language_folders(source)) == ["en", "de"]
+
+
+def test_two_possible_sources_are_refused(source):
+    write_language(source.parent / "copy", "en", {split: ["1"] for split in NAMES})
+    with pytest.raises(ValueError, match="name one of these"):
+        find_language_folders(source.parent)
+
+
+def test_unfit_sources_say_what_is_wrong(source, tmp_path):
+    (source / "train_valid_test_de" / NAMES["test"]).write_bytes(b"")
+    with pytest.raises(ValueError, match=r"test_conll_format.txt holds no sentence"):
+        build(source, None, tmp_path / "mmnerd")
+    (source / "train_valid_test_de" / NAMES["test"]).unlink()
+    with pytest.raises(ValueError, match=r"Files are missing: .*test_conll_format.txt"):
+        build(source, None, tmp_path / "mmnerd")
+    with pytest.raises(ValueError, match="holds none of the folders"):
+        build(source / "train_valid_test_en", None, tmp_path / "mmnerd")
+    with pytest.raises(ValueError, match="`source` must be a folder"):
+        build(source / "nowhere", None, tmp_path / "mmnerd")
+
+
+def test_combined_folder_alone_is_refused(tmp_path):
+    write_language(tmp_path, "all_lang", {split: ["1"] for split in NAMES})
+    with pytest.raises(ValueError, match="does not tell the language"):
+        build(tmp_path, None, tmp_path / "mmnerd")
+
+
+@pytest.mark.parametrize(
+    ("image_id", "source"),
+    [("06959512---", "cc12m"), ("00001293---a", "cc12m"), ("1234567---a", "twitter2017"), ("17_06_1", "twitter2017")],
+)
+def test_source_follows_from_the_id(image_id, source):
+    assert source_of(image_id) == source
+
+
+def test_command_line_prints_counts_and_problems(source, pictures, tmp_path, capsys):
+    main(["--source", str(source), "--images", str(pictures), "--output", str(tmp_path / "mmnerd")])
+    printed = capsys.readouterr().out
+    assert "| en | train | 3 | 6 | 3 | 0 | 3 | 0 | 0 |" in printed
+    assert f"en/{DOT}: degenerate, 1 x 1 pixels" in printed
+    with pytest.raises(SystemExit, match=r"error: `output` .* is not empty"):
+        main(["--source", str(source), "--no_images", "--output", str(tmp_path / "mmnerd")])
+
+
+def test_command_line_asks_for_a_decision_about_pictures(source, capsys):
+    with pytest.raises(SystemExit):
+        main(["--source", str(source)])
+    assert "--images --no_images is required" in capsys.readouterr().err
+
+
+def test_english_counts_equal_those_measured_on_the_authors_files(tmp_path):
+    if not (REAL / "train_valid_test" / "train_valid_test_en").is_dir():
+        pytest.skip("the authors' English files are not beside this checkout (../shared/data/mmnerd)")
+    counts = build(REAL, None, tmp_path / "mmnerd").counts
+    expected = {
+        "train": (19968, 328043, {"PER": 3344, "LOC": 4742, "ORG": 7764, "MISC": 25322}, 2390),
+        "validation": (2463, 40584, {"PER": 419, "LOC": 552, "ORG": 972, "MISC": 3166}, 293),
+        "test": (2533, 41889, {"PER": 431, "LOC": 517, "ORG": 1019, "MISC": 3214}, 299),
+    }
+    for split, (sentences, tokens, mentions, tweets) in expected.items():
+        count = counts["en", split]
+        assert (count.sentences, count.tokens, count.mentions) == (sentences, tokens, mentions)
+        assert count.sources["twitter2017"] == tweets

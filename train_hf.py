@@ -1,0 +1,71 @@
+"""Train, evaluate and save one model: `python train_hf.py RUN.yaml [--field value ...]`.
+
+    python train_hf.py configuration_2mner/runs/demo.yaml
+    python train_hf.py --dataset mmnerd --dataset_config en \\
+        --text_encoder google-bert/bert-base-multilingual-cased --vision_encoder openai/clip-vit-base-patch32 \\
+        --resnet_encoder microsoft/resnet-152 --output_dir runs/english
+
+The best epoch is chosen on the validation split; the test split is scored once, at the end. With `torchrun` or
+`accelerate launch` in front, the same command uses several processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from transformers import set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, parse_arguments
+from training_2mner.building import build
+from training_2mner.collator import TwoMNERDataCollator
+from training_2mner.data import label_names, load_splits
+from training_2mner.evaluation import evaluate_on_test
+from training_2mner.model_card import write_model_card
+from training_2mner.trainer import TwoMNERTrainer
+
+
+def main(
+    model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TwoMNERTrainingArguments
+) -> dict[str, float]:
+    """Run it all and leave the run folder; returns the numbers of `all_results.json`."""
+    logging.basicConfig(level=logging.INFO if training_arguments.process_index == 0 else logging.WARNING)
+    set_seed(training_arguments.seed)
+    text_only = model_arguments.config_changes.get("use_vit") is False
+    text_only = text_only and model_arguments.config_changes.get("use_resnet") is False
+    with training_arguments.main_process_first(desc="loading the data set"):
+        splits = load_splits(data_arguments, use_images=not text_only)
+    model, processor = build(model_arguments, splits["train"]["tokens"], label_names(splits["train"]))
+    trainer = TwoMNERTrainer(
+        model=model,
+        args=training_arguments,
+        train_dataset=splits["train"],
+        eval_dataset=splits["validation"],
+        data_collator=TwoMNERDataCollator(processor, use_images=model.config.num_branches > 0),
+        processing_class=processor,
+    )
+    results = train(trainer, training_arguments)
+    results |= evaluate_on_test(trainer, splits["test"])
+    trainer.save_metrics("all", results)
+    if trainer.is_world_process_zero():
+        write_model_card(trainer, model_arguments, data_arguments, splits, results)
+    trainer.end()
+    return results
+
+
+def train(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[str, float]:
+    """Train to the best dev epoch, resuming where an interrupted run of the same folder stopped, and save it."""
+    checkpoint = arguments.resume_from_checkpoint
+    if checkpoint in ("True", "true", True) and Path(arguments.output_dir).is_dir():
+        checkpoint = get_last_checkpoint(arguments.output_dir)
+    results = trainer.train(resume_from_checkpoint=checkpoint or None).metrics
+    results |= trainer.evaluate()  # of the best epoch, which is loaded by now
+    trainer.save_model()
+    trainer.save_state()
+    return results
+
+
+if __name__ == "__main__":
+    main(*parse_arguments(sys.argv[1:]))

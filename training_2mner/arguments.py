@@ -1,0 +1,144 @@
+"""What a run can be told, on the command line or in a YAML run file."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+
+ENCODERS = ("text", "vit", "resnet")
+
+
+@dataclass
+class ModelArguments:
+    """Which model to train, and from which weights."""
+
+    model: str = field(
+        default="2m-ner",
+        metadata={
+            "help": "A preset of configuration_2mner/models (see `python -m configuration_2mner`), a JSON file like "
+            "them, or a checkpoint to go on from (folder or Hub id)."
+        },
+    )
+    text_encoder: str | None = field(
+        default=None, metadata={"help": "Pretrained text encoder: Hub id or folder. Left out: new weights."}
+    )
+    vision_encoder: str | None = field(
+        default=None, metadata={"help": "Pretrained ViT, or a whole CLIP model: Hub id or folder."}
+    )
+    resnet_encoder: str | None = field(
+        default=None, metadata={"help": "Pretrained ResNet: Hub id, folder, or file of a torchvision state dict."}
+    )
+    tokenizer: str | None = field(
+        default=None,
+        metadata={
+            "help": "Hub id or folder of the tokenizer; the text encoder's by default. `new` learns a WordPiece "
+            "vocabulary from the training sentences, for an encoder with new weights."
+        },
+    )
+    vocabulary_size: int = field(default=4000, metadata={"help": "Size of a `new` vocabulary."})
+    resnet_image_size: int = field(default=224, metadata={"help": "Side of the ResNet's pictures in pixels."})
+    max_length: int = field(default=512, metadata={"help": "Longest sub-word window; longer sentences get several."})
+    config: str | None = field(
+        default=None,
+        metadata={"help": "Fields of the model's config to change, as JSON: '{\"use_vit\": false}'."},
+    )
+
+    def __post_init__(self):
+        self.config_changes = self.config if isinstance(self.config, dict) else json.loads(self.config or "{}")
+
+
+@dataclass
+class DataArguments:
+    """Which data to train and evaluate on."""
+
+    dataset: str = field(
+        default="mmnerd", metadata={"help": "Data set: a folder, a name in the working directory, or a Hub id."}
+    )
+    dataset_config: str = field(
+        default="all", metadata={"help": "Languages: all, en, fr, es, de, or a pair such as en_de."}
+    )
+    dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of a Hub data set."})
+    max_words: int | None = field(
+        default=None,
+        metadata={"help": "Cut training sentences to so many words; what is lost is counted and reported."},
+    )
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first so many sentences."})
+    max_eval_samples: int | None = field(
+        default=None, metadata={"help": "Evaluate and test on the first so many sentences."}
+    )
+
+
+@dataclass
+class TwoMNERTrainingArguments(TrainingArguments):
+    """The arguments of transformers' Trainer, with the paper's settings (Table 4) as defaults, and a few more."""
+
+    output_dir: str | None = field(default="runs/2m-ner", metadata={"help": "The run folder."})
+    learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate (Table 4)."})
+    encoder_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the pretrained encoders; `learning_rate` by default."}
+    )
+    crf_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the CRF's transitions; `learning_rate` by default."}
+    )
+    plain_adam: bool = field(
+        default=True, metadata={"help": "Adam as in Table 4. False: the optimizer that `optim` names, such as AdamW."}
+    )
+    freeze: list[str] = field(
+        default_factory=list, metadata={"help": f"Encoders whose weights stay as they are: {', '.join(ENCODERS)}."}
+    )
+    group_by_length: bool = field(default=True, metadata={"help": "Make training batches of similar lengths."})
+    gather_negatives: bool = field(
+        default=False, metadata={"help": "Contrast with the pictures of all processes, not of this one alone."}
+    )
+    patience: int | None = field(
+        default=None, metadata={"help": "Stop after so many epochs without a better dev F1; never by default."}
+    )
+    per_device_train_batch_size: int = field(default=16, metadata={"help": "Sentences a batch and process (Table 4)."})
+    per_device_eval_batch_size: int = field(default=32, metadata={"help": "Sentences a batch at evaluation."})
+    num_train_epochs: float = field(default=8.0, metadata={"help": "Epochs, as in the authors' code."})
+    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate on dev."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep; the best one stays."})
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best dev epoch."})
+    metric_for_best_model: str | None = field(default="f1", metadata={"help": "Dev score that decides: strict F1."})
+    logging_strategy: str = field(default="epoch", metadata={"help": "When to log the loss and its parts."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "The collator needs words and pictures."})
+    label_names: list[str] | None = field(
+        default_factory=lambda: ["labels"], metadata={"help": "Names of the label tensors."}
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        unknown = sorted(set(self.freeze) - set(ENCODERS))
+        if unknown:
+            raise ValueError(f"`freeze` names {unknown[0]!r}; write any of {', '.join(ENCODERS)}.")
+
+
+def parse_arguments(command_line: list[str]) -> tuple[ModelArguments, DataArguments, TwoMNERTrainingArguments]:
+    """Read `[RUN.yaml] [--field value ...]`; the command line wins over the file.
+
+    Raises:
+        ValueError: for a field in the file that does not exist, with the nearest one that does.
+    """
+    types = (ModelArguments, DataArguments, TwoMNERTrainingArguments)
+    parser = HfArgumentParser(types, prog="train_hf.py", usage="python train_hf.py [RUN.yaml] [--field value ...]")
+    if command_line and command_line[0].endswith((".yaml", ".yml")):
+        parser.set_defaults(**_read_run_file(Path(command_line[0]), types))
+        command_line = command_line[1:]
+    return parser.parse_args_into_dataclasses(args=command_line)
+
+
+def _read_run_file(path: Path, types: tuple[type, ...]) -> dict:
+    settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    known = [entry.name for kind in types for entry in fields(kind) if entry.init]
+    for name in settings:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean `{close[0]}`?" if close else "; `python train_hf.py --help` lists the fields."
+            raise ValueError(f"{path}: `{name}` is not a field of a run{hint}")
+    return settings

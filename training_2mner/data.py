@@ -1,0 +1,89 @@
+"""Load the data set of a run, and cut it to the run's limits without hiding what that costs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from datasets import Dataset, DatasetDict, Image, load_dataset
+
+from training_2mner.arguments import DataArguments
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a word limit takes away from the training data."""
+
+    sentences: int
+    words: int
+    entities: int
+    all_entities: int
+
+    def __str__(self) -> str:
+        share = 100 * self.entities / max(self.all_entities, 1)
+        return (
+            f"{self.sentences} sentences lose {self.words} words and {self.entities} of {self.all_entities} entities "
+            f"({share:.2f} %)"
+        )
+
+
+def load_splits(arguments: DataArguments, use_images: bool = True) -> DatasetDict:
+    """Load train, validation and test, with pictures as undecoded bytes so that a broken one cannot stop the run.
+
+    A text-only run does not read the pictures at all.
+
+    Raises:
+        ValueError: if a split or a column is missing, with what there is.
+    """
+    splits = load_dataset(arguments.dataset, arguments.dataset_config, revision=arguments.dataset_revision)
+    for name in ("train", "validation", "test"):
+        if name not in splits:
+            raise ValueError(f"`dataset` {arguments.dataset!r} has no split {name!r}, only {', '.join(splits)}.")
+    columns = splits["train"].column_names
+    for column in ("tokens", "ner_tags"):
+        if column not in columns:
+            raise ValueError(f"`dataset` {arguments.dataset!r} has no column {column!r}, only {', '.join(columns)}.")
+    if "image" in columns:
+        splits = splits.cast_column("image", Image(decode=False)) if use_images else splits.remove_columns("image")
+    return _limit(splits, arguments)
+
+
+def label_names(dataset: Dataset) -> list[str]:
+    """The names of the tags, in the order of their ids."""
+    return dataset.features["ner_tags"].feature.names
+
+
+def cut_sentences(dataset: Dataset, max_words: int) -> tuple[Dataset, Loss]:
+    """Cut sentences to `max_words` words, and count what is lost.
+
+    An entity counts as lost if any word of it is.
+    """
+    outside = label_names(dataset).index("O")
+    starts = {index for index, name in enumerate(label_names(dataset)) if name.startswith("B-")}
+    sentences = words = entities = total = 0
+    for tags in dataset["ner_tags"]:
+        total += sum(tag in starts for tag in tags)
+        tail = tags[max_words:]
+        sentences += bool(tail)
+        words += len(tail)
+        entities += sum(tag in starts for tag in tail) + bool(tail and tail[0] != outside and tail[0] not in starts)
+    cut = dataset.map(
+        lambda row: {"tokens": row["tokens"][:max_words], "ner_tags": row["ner_tags"][:max_words]},
+        desc="Cutting sentences",
+    )
+    return cut, Loss(sentences, words, entities, total)
+
+
+def _limit(splits: DatasetDict, arguments: DataArguments) -> DatasetDict:
+    limits = {"train": arguments.max_train_samples, "validation": arguments.max_eval_samples}
+    limits["test"] = arguments.max_eval_samples
+    for name, limit in limits.items():
+        if limit is not None:
+            splits[name] = splits[name].select(range(min(limit, len(splits[name]))))
+    if arguments.max_words is not None:
+        splits["train"], loss = cut_sentences(splits["train"], arguments.max_words)
+        if loss.words:
+            logger.warning("`max_words` is %d: %s. Leave it out to lose nothing.", arguments.max_words, loss)
+    return splits

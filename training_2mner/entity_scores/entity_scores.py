@@ -1,0 +1,38 @@
+"""The scores of 2M-NER as an `evaluate` module: `evaluate.load("training_2mner/entity_scores")`."""
+
+import datasets
+import evaluate
+
+from training_2mner.metrics import entity_scores
+
+_DESCRIPTION = """
+Entity-level precision, recall and F1 of IOB2 tags, micro-averaged: strict under plain names, and lenient (a stray I- tag
+opens an entity, as in conlleval) under names that begin with `lenient_`; F1 also for each entity type.
+"""
+
+_INPUTS = """
+Args:
+    predictions (list of lists of str): predicted tags, one list a sentence.
+    references (list of lists of str): gold tags, of the same lengths.
+"""
+
+_CITATION = """
+@misc{seqeval, title = {{seqeval}: A Python framework for sequence labeling evaluation}, author = {Hiroki Nakayama},
+url = {https://github.com/chakki-works/seqeval}, year = {2018}}
+"""
+
+
+class EntityScores(evaluate.Metric):
+    """Thin wrapper around [`entity_scores`], which training and tables call directly."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        tags = datasets.List(datasets.Value("string"))
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_INPUTS,
+            features=datasets.Features({"predictions": tags, "references": tags}),
+        )
+
+    def _compute(self, predictions, references) -> dict[str, float]:
+        return entity_scores(predictions, references)

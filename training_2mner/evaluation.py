@@ -1,0 +1,59 @@
+"""Score a trained model on test, once, and leave its predictions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from datasets import ClassLabel, Dataset
+
+from training_2mner.metrics import entity_scores, grouped_entity_scores, to_tag_names
+from training_2mner.trainer import TwoMNERTrainer
+
+GROUP_COLUMNS = ("lang", "source")
+
+
+def evaluate_on_test(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, float]:
+    """Predict the split in its own order and score it: overall, by type, by language and by source.
+
+    Writes `predictions_test.conll` into the run folder.
+
+    Returns:
+        Scores under `test_f1`, `test_f1_PER`, `test_lang_en_f1`, `test_source_cc12m_lenient_f1` and so on.
+    """
+    output = trainer.predict(dataset, metric_key_prefix="test")
+    labels = [trainer.model.config.id2label[index] for index in range(trainer.model.config.num_labels)]
+    predictions = to_tag_names(output.predictions, output.label_ids, labels)
+    references = to_tag_names(output.label_ids, output.label_ids, labels)
+    scores = {f"test_{name}": value for name, value in entity_scores(predictions, references).items()}
+    for column in GROUP_COLUMNS:
+        if column in dataset.column_names:
+            for group, values in grouped_entity_scores(predictions, references, _names(dataset, column)).items():
+                scores |= {f"test_{column}_{group}_{name}": value for name, value in values.items()}
+    if trainer.is_world_process_zero():
+        path = Path(trainer.args.output_dir) / "predictions_test.conll"
+        write_predictions(path, dataset, references, predictions)
+    return {**output.metrics, **scores}
+
+
+def write_predictions(path: Path, dataset: Dataset, references: list[list[str]], predictions: list[list[str]]) -> None:
+    """Write `IMGID:` lines and `word TAB gold TAB predicted` lines, an empty line after each sentence."""
+    image_ids = dataset["image_id"] if "image_id" in dataset.column_names else [""] * len(dataset)
+    temporary = path.with_name(f".{path.name}.writing")
+    with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for image_id, words, gold, predicted in zip(image_ids, dataset["tokens"], references, predictions, strict=True):
+            file.writelines(_sentence_lines(image_id, words, gold, predicted))
+    os.replace(temporary, path)
+
+
+def _sentence_lines(image_id: str, words: list[str], gold: list[str], predicted: list[str]) -> Iterable[str]:
+    yield f"IMGID:{image_id}\n"
+    for word, tag, guess in zip(words, gold, predicted, strict=True):
+        yield f"{word}\t{tag}\t{guess}\n"
+    yield "\n"
+
+
+def _names(dataset: Dataset, column: str) -> list[str]:
+    feature = dataset.features[column]
+    return feature.int2str(dataset[column][:]) if isinstance(feature, ClassLabel) else list(dataset[column])

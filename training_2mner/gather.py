@@ -1,0 +1,32 @@
+"""Collect embeddings from all processes without losing the gradient."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+
+
+class _AllGather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, tensor: torch.Tensor) -> torch.Tensor:
+        gathered = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+        dist.all_gather(gathered, tensor.contiguous())
+        return torch.cat(gathered)
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor) -> torch.Tensor:
+        # Every process computes the same loss; the average that follows over processes needs the sum here.
+        grad = grad.contiguous()
+        dist.all_reduce(grad)
+        size = len(grad) // dist.get_world_size()
+        return grad[dist.get_rank() * size : (dist.get_rank() + 1) * size]
+
+
+def gather_with_gradient(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    """Concatenate `(batch, ...)` tensors of all processes to `(processes * batch, ...)`, in the order of their ranks.
+
+    All processes must call it with the same shape. Without several processes, or for `None`, it gives back its input.
+    """
+    if tensor is None or not dist.is_initialized() or dist.get_world_size() == 1:
+        return tensor
+    return _AllGather.apply(tensor)

@@ -1,0 +1,92 @@
+"""Entity-level precision, recall and F1: one function for training, tables and the published metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seqeval.metrics import classification_report
+from seqeval.scheme import IOB2
+
+Tags = Sequence[Sequence[str]]
+
+
+def entity_scores(predictions: Tags, references: Tags) -> dict[str, float]:
+    """Score predicted tags against gold tags, micro-averaged over entities.
+
+    Strict scoring counts an entity only if its tags are valid IOB2 (a stray `I-PER` is no entity); it has plain names:
+    `precision`, `recall`, `f1` and `f1_PER` for each type. Lenient scoring, the one of the field's published tables
+    (conlleval), lets a stray `I-PER` open an entity; its names begin with `lenient_`.
+
+    Args:
+        predictions, references: tag names, one sequence a sentence, of equal lengths.
+
+    Returns:
+        Fractions from 0 to 1; 0 where nothing was predicted or nothing is there.
+
+    Raises:
+        ValueError: if the numbers of sentences or words differ.
+    """
+    _check_lengths(predictions, references)
+    return {
+        **_report(predictions, references, "", mode="strict", scheme=IOB2),
+        **_report(predictions, references, "lenient_", mode=None, scheme=None),
+    }
+
+
+def grouped_entity_scores(predictions: Tags, references: Tags, groups: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Score each group of sentences (a language, a source) on its own: `{group: entity_scores}`, sorted by name.
+
+    Raises:
+        ValueError: if `groups` does not name one group a sentence.
+    """
+    if len(groups) != len(references):
+        raise ValueError(f"`groups` names {len(groups)} sentences, but there are {len(references)}; name each one's.")
+    scores = {}
+    for group in sorted(set(groups)):
+        rows = [row for row, name in enumerate(groups) if name == group]
+        scores[group] = entity_scores([predictions[row] for row in rows], [references[row] for row in rows])
+    return scores
+
+
+def to_tag_names(ids, mask_from, labels: Sequence[str]) -> list[list[str]]:
+    """Name the tags of a padded batch.
+
+    Args:
+        ids: `(sentences, words)` tag ids; a word without one (-100) becomes `O`, so that it counts as missed.
+        mask_from: `(sentences, words)`, -100 where there is no word.
+        labels: tag names in the model's order.
+    """
+    outside = labels.index("O")
+    return [
+        [labels[tag if tag >= 0 else outside] for tag, gold in zip(row, golds, strict=True) if gold != -100]
+        for row, golds in zip(ids.tolist(), mask_from.tolist(), strict=True)
+    ]
+
+
+def _check_lengths(predictions: Tags, references: Tags) -> None:
+    if len(predictions) != len(references):
+        raise ValueError(f"`predictions` holds {len(predictions)} sentences, `references` {len(references)}.")
+    for row, (predicted, gold) in enumerate(zip(predictions, references, strict=True)):
+        if len(predicted) != len(gold):
+            raise ValueError(f"`predictions[{row}]` has {len(predicted)} tags for {len(gold)} words; give one a word.")
+
+
+def _report(predictions: Tags, references: Tags, prefix: str, mode, scheme) -> dict[str, float]:
+    if not any(tag != "O" for row in (*predictions, *references) for tag in row):  # seqeval divides by zero here
+        return {f"{prefix}{name}": 0.0 for name in ("precision", "recall", "f1")}
+    report = classification_report(
+        [list(row) for row in references],
+        [list(row) for row in predictions],
+        mode=mode,
+        scheme=scheme,
+        output_dict=True,
+        zero_division=0,
+    )
+    overall = report.pop("micro avg")
+    scores = {
+        f"{prefix}precision": float(overall["precision"]),
+        f"{prefix}recall": float(overall["recall"]),
+        f"{prefix}f1": float(overall["f1-score"]),
+    }
+    types = {kind: row for kind, row in report.items() if not kind.endswith(" avg")}
+    return scores | {f"{prefix}f1_{kind}": float(row["f1-score"]) for kind, row in types.items()}

@@ -1,0 +1,146 @@
+"""The Trainer of 2M-NER: the whole objective, three learning rates, batches of similar length."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers import EarlyStoppingCallback, EvalPrediction, Trainer
+
+from training_2mner.gather import gather_with_gradient
+from training_2mner.metrics import entity_scores, to_tag_names
+from training_2mner.sampler import LengthGroupedSampler
+
+ENCODER_MODULES = {"text": "text_model", "vit": "vision_model", "resnet": "resnet_model"}
+
+
+class TwoMNERTrainer(Trainer):
+    """Train a model of this project on rows with `tokens`, `ner_tags` and `image`.
+
+    Beside what transformers' Trainer does: `compute_loss` is the objective of Eq. 18 and its parts are logged;
+    encoders, new layers and CRF have learning rates of their own; encoders can be frozen; scores are entity-level.
+    Use it with [`TwoMNERTrainingArguments`] and [`TwoMNERDataCollator`].
+
+    Raises:
+        ValueError: for a frozen ResNet whose batch norm would go on learning.
+    """
+
+    # The objective is a mean over sentences of the batch: the Trainer divides it by the accumulation steps.
+    loss_is_scaled_for_ga = False
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.compute_metrics = self.compute_metrics or self.compute_entity_scores
+        self._part_sums: dict[str, torch.Tensor] = {}
+        self._part_count = 0
+        for name in self.args.freeze:
+            self._freeze(name)
+        if self.args.patience is not None:
+            self.add_callback(EarlyStoppingCallback(self.args.patience))
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """L = alpha L_CRF + (1 - alpha)(L'_CL + L''_CL) (Eq. 18), the mean over the sentences of the batch."""
+        outputs = model(**inputs)
+        unwrapped = self.accelerator.unwrap_model(model)
+        embeds = [outputs.text_embeds, outputs.vit_embeds, outputs.resnet_embeds]
+        image_ids = inputs.get("image_index")
+        if outputs.text_embeds is not None and self.args.gather_negatives and model.training:
+            image_ids = picture_checksums(inputs)
+            *embeds, image_ids = (gather_with_gradient(part) for part in (*embeds, image_ids))
+        parts = unwrapped.objective(outputs.loss, *embeds, image_ids)
+        if model.training:
+            self._remember(parts)
+        return (parts["loss"], outputs) if return_outputs else parts["loss"]
+
+    def compute_entity_scores(self, prediction: EvalPrediction) -> dict[str, float]:
+        """Entity scores of the model's own decoding, see [`entity_scores`]."""
+        labels = [self.model.config.id2label[index] for index in range(self.model.config.num_labels)]
+        predictions = to_tag_names(prediction.predictions, prediction.label_ids, labels)
+        return entity_scores(predictions, to_tag_names(prediction.label_ids, prediction.label_ids, labels))
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Plain Adam (Table 4), or what `optim` names, with a learning rate for each part of the network."""
+        if self.optimizer is None:
+            model = self.model if model is None else model
+            optimizer_class, settings = self.get_optimizer_cls_and_kwargs(self.args, model)
+            if self.args.plain_adam:
+                betas = (self.args.adam_beta1, self.args.adam_beta2)
+                optimizer_class = torch.optim.Adam
+                settings = {
+                    "lr": self.args.learning_rate,
+                    "betas": betas,
+                    "eps": self.args.adam_epsilon,
+                    "fused": True,
+                }
+            self.optimizer = optimizer_class(self.parameter_groups(model), **settings)
+        return self.optimizer
+
+    def parameter_groups(self, model: nn.Module) -> list[dict]:
+        """Group the trainable parameters by learning rate and weight decay; norms, biases and CRF never decay."""
+        rates = {
+            "encoder": self.args.encoder_learning_rate or self.args.learning_rate,
+            "crf": self.args.crf_learning_rate or self.args.learning_rate,
+            "new": self.args.learning_rate,
+        }
+        decaying = set(self.get_decay_parameter_names(model))
+        groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                part = part_of(name)
+                decays = name in decaying and part != "crf" and "normalization" not in name
+                groups.setdefault((part, decays), []).append(parameter)
+        return [
+            {"params": parameters, "lr": rates[part], "weight_decay": self.args.weight_decay if decays else 0.0}
+            for (part, decays), parameters in groups.items()
+        ]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the means of the loss parts since the last log."""
+        if "loss" in logs and self._part_count:
+            for name, total in self._part_sums.items():
+                logs[name] = self.accelerator.gather(total / self._part_count).mean().item()
+            self._part_sums, self._part_count = {}, 0
+        super().log(logs, start_time)
+
+    def _get_train_sampler(self, train_dataset=None):
+        train_dataset = self.train_dataset if train_dataset is None else train_dataset
+        if not self.args.group_by_length:
+            return super()._get_train_sampler(train_dataset)
+        batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        lengths = [len(tokens) for tokens in train_dataset["tokens"]]
+        return LengthGroupedSampler(lengths, batch_size, self.args.data_seed or self.args.seed)
+
+    def _remember(self, parts: dict[str, torch.Tensor]) -> None:
+        for name, value in parts.items():
+            if name != "loss":
+                self._part_sums[name] = self._part_sums.get(name, 0) + value.detach()
+        self._part_count += 1
+
+    def _freeze(self, name: str) -> None:
+        encoder = getattr(self.model.base_model, ENCODER_MODULES[name], None)
+        if encoder is None:
+            raise ValueError(f"`freeze` names {name!r}, but the model has no such encoder; leave it out.")
+        if name == "resnet" and self.model.config.resnet_batch_norm != "fixed":
+            raise ValueError('a frozen ResNet needs fixed batch norm statistics; write `resnet_batch_norm="fixed"`.')
+        encoder.requires_grad_(False)
+
+
+def part_of(name: str) -> str:
+    """Which learning rate a parameter has, by its name: `"encoder"`, `"crf"` or `"new"`."""
+    if any(f"{module}." in name for module in ENCODER_MODULES.values()):
+        return "encoder"
+    return "crf" if name.startswith("crf.") or ".crf." in name else "new"
+
+
+def picture_checksums(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """A number for each sentence's picture that is the same in all processes, `(batch,)`, -1 for none.
+
+    `image_index` counts from zero in each process, so it cannot tell pictures of different processes apart.
+    """
+    index = inputs["image_index"]
+    pixels = inputs.get("pixel_values")
+    if pixels is None:
+        return index
+    bits = pixels.float().contiguous().view(torch.int32).flatten(1).long()
+    weights = torch.arange(1, bits.shape[1] + 1, device=bits.device)  # a permuted picture is another one
+    checksums = (bits * weights).sum(dim=1).abs() % (2**62)
+    return torch.where(index >= 0, checksums[index.clamp(min=0)], -1)
