@@ -33,17 +33,17 @@ def main(
     """Run it all and leave the run folder; returns the numbers of `all_results.json`."""
     logging.basicConfig(level=logging.INFO if training_arguments.process_index == 0 else logging.WARNING)
     set_seed(training_arguments.seed)
-    text_only = model_arguments.config_changes.get("use_vit") is False
-    text_only = text_only and model_arguments.config_changes.get("use_resnet") is False
     with training_arguments.main_process_first(desc="loading the data set"):
-        splits = load_splits(data_arguments, use_images=not text_only)
+        splits = load_splits(data_arguments)
     model, processor = build(model_arguments, splits["train"]["tokens"], label_names(splits["train"]))
+    if not model.config.num_branches and "image" in splits["train"].column_names:
+        splits = splits.remove_columns("image")  # a text-only model need not read them
     trainer = TwoMNERTrainer(
         model=model,
         args=training_arguments,
         train_dataset=splits["train"],
         eval_dataset=splits["validation"],
-        data_collator=TwoMNERDataCollator(processor, use_images=model.config.num_branches > 0),
+        data_collator=TwoMNERDataCollator(processor),
         processing_class=processor,
     )
     results = train(trainer, training_arguments)

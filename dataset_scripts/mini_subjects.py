@@ -59,7 +59,7 @@ class Paint:
 
     def front(self) -> Color:
         """Draw a colour for the subject; some are an earth tone, so that skin is no clue."""
-        if self.rng.random() < 0.2:
+        if self.rng.random() < 0.12:
             return self.rng.choice(EARTH[:4] if self.night else EARTH[2:])
         return self._any(0.65, 1.0) if self.night else self._any(0.2, 0.62)
 

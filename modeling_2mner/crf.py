@@ -43,15 +43,16 @@ def iob2_transitions(labels: Sequence[str]) -> tuple[list[bool], list[list[bool]
 class LinearChainCRF(CRF):
     """Likelihood, Viterbi search and marginals of a linear-chain CRF, optionally restricted to IOB2 sequences.
 
-    `start_transitions` (K), `end_transitions` (K) and `transitions` (K, K: from, to) are the only state. With `labels`,
-    the K label names in order, every method can be called with `constrained=True`, which excludes the transitions that
-    IOB2 forbids; without, nothing is forbidden. Raises `ValueError` if `labels` does not name `num_tags` IOB2 labels of
-    which at least one may open a sentence.
+    `start_transitions` (K), `end_transitions` (K) and `transitions` (K, K: from, to) are the only state. With
+    `labels`, the K label names in order, every method takes `constrained=True`, which excludes the transitions that
+    IOB2 forbids; without, nothing is forbidden. Raises `ValueError` if `labels` does not name `num_tags` IOB2 labels
+    of which at least one may open a sentence.
 
-    All methods take `emissions` (batch, words, K) of any float type and a bool `mask` (batch, words). The mask must be
-    True on the first words of each sentence without a hole; holes raise `ValueError` on the CPU, and are not looked for
-    on other devices or in a compiled graph. Emissions of masked words are never read, and a sentence without words is
-    allowed. Wrong shapes raise `ValueError`. The inherited `forward` and `decode` are pytorch-crf's, without constraints.
+    All methods take `emissions` (batch, words, K) of any float type and a bool `mask` (batch, words), and raise
+    `ValueError` on other shapes. The mask must be True from the first word of each sentence on, without holes: holes
+    raise `ValueError` on the CPU and are not looked for on other devices or in a compiled graph, where they give wrong
+    results. Emissions of masked words are never read, and a sentence without words is allowed. The inherited `forward`
+    and `decode` are pytorch-crf's, without constraints.
     """
 
     def __init__(self, num_tags: int, labels: Sequence[str] | None = None) -> None:
@@ -66,10 +67,10 @@ class LinearChainCRF(CRF):
     def neg_log_likelihood(self, emissions: Tensor, tags: Tensor, mask: Tensor, constrained: bool = False) -> Tensor:
         """Return the negative log-likelihood of the gold labels of each sentence (Eq. 15-17), not reduced.
 
-        `tags` (batch, words) holds label ids; masked words may hold anything, such as -100. Returns (batch,) in float32,
-        or float64 for float64 emissions; a sentence without words counts 0. With `constrained`, gold labels that break
-        IOB2 have probability 0: their loss is infinite, its gradients finite. Raises `ValueError` on the CPU if a word's
-        label is outside 0..K-1, and `NotImplementedError` in a backward pass with `create_graph=True`.
+        `tags` (batch, words) holds label ids; masked words may hold anything, such as -100. Returns (batch,) in
+        float32, or float64 for float64 emissions; a sentence without words counts 0. With `constrained`, gold labels
+        that break IOB2 have probability 0: their loss is infinite, its gradients finite. Raises `ValueError` on the
+        CPU if a word's label is outside 0..K-1, and `NotImplementedError` in a backward pass with `create_graph=True`.
         """
         if tags.shape != mask.shape:
             raise ValueError(f"`tags` {tuple(tags.shape)} and `mask` {tuple(mask.shape)} must have the same shape.")
@@ -157,11 +158,10 @@ class _LogPartition(torch.autograd.Function):
                 "The CRF has no second derivative: differentiate it without `create_graph=True`."
             )
         scores, transitions, mask, before, after, log_z = ctx.saved_tensors
-        weight = grad.masked_fill(~mask[0], 0)
         right = (scores + after - log_z).masked_fill(~mask.unsqueeze(1), -torch.inf)
-        labels = (before + right).exp_() * weight  # (words, labels, batch)
+        labels = (before + right).exp_() * grad  # (words, labels, batch)
         last = _mirror(mask)[:1].unsqueeze(1).expand_as(labels[:1])
-        pairs = (_pair_marginals(before + scores, transitions, right) * weight).sum(2)  # (from, to)
+        pairs = (_pair_marginals(before + scores, transitions, right) * grad).sum(2)  # (from, to)
         return labels, labels[0].sum(1), pairs, labels.gather(0, last)[0].sum(1), None
 
 
@@ -195,7 +195,7 @@ def _sweep(scores: Tensor, initial: Tensor, moves: Tensor, reduce: Callable[[Ten
 
 
 def _trace(rest: Tensor, start: Tensor, transitions: Tensor) -> Tensor:
-    """Follow the best labels from the first word on, (words, batch), given the best scores from each word to the end."""
+    """Follow the best labels, (words, batch), given the best score from each word to the end, (words, batch, K)."""
     path = [(start + rest[0]).argmax(1)]
     for scores in rest[1:].unbind(0):
         path.append((transitions.index_select(0, path[-1]) + scores).argmax(1))

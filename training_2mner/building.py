@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from configuration_2mner import load
 from modeling_2mner import TwoMNERConfig, TwoMNERProcessor
 from training_2mner.arguments import ModelArguments
+
+logger = logging.getLogger(__name__)
 
 _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -118,6 +121,9 @@ def _assemble(arguments: ModelArguments, config: TwoMNERConfig) -> PreTrainedMod
         if name in TwoMNERConfig.__annotations__ and name not in ("text_config", "vision_config", "resnet_config")
     }
     settings |= {"id2label": config.id2label, "label2id": config.label2id}
+    for encoder, branch in (("vision_encoder", "use_vit"), ("resnet_encoder", "use_resnet")):
+        if getattr(arguments, encoder) is None and getattr(config, branch):
+            logger.info("No `%s`: the model has no such image branch.", encoder)
     settings["use_vit"] = config.use_vit and arguments.vision_encoder is not None
     settings["use_resnet"] = config.use_resnet and arguments.resnet_encoder is not None
     return model_class.from_encoders(

@@ -14,14 +14,12 @@ class TwoMNERDataCollator:
 
     Args:
         processor ([`TwoMNERProcessor`]): does the work; pictures that cannot be used count as none.
-        use_images: leave the pictures alone for a text-only model.
     """
 
     processor: TwoMNERProcessor
-    use_images: bool = True
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the processor's batch for these rows."""
-        images = [row.get("image") for row in rows] if self.use_images else None
+        images = [row["image"] for row in rows] if "image" in rows[0] else None
         labels = [row["ner_tags"] for row in rows] if "ner_tags" in rows[0] else None
         return self.processor([row["tokens"] for row in rows], images, labels)

@@ -29,10 +29,8 @@ class Loss:
         )
 
 
-def load_splits(arguments: DataArguments, use_images: bool = True) -> DatasetDict:
+def load_splits(arguments: DataArguments) -> DatasetDict:
     """Load train, validation and test, with pictures as undecoded bytes so that a broken one cannot stop the run.
-
-    A text-only run does not read the pictures at all.
 
     Raises:
         ValueError: if a split or a column is missing, with what there is.
@@ -46,7 +44,7 @@ def load_splits(arguments: DataArguments, use_images: bool = True) -> DatasetDic
         if column not in columns:
             raise ValueError(f"`dataset` {arguments.dataset!r} has no column {column!r}, only {', '.join(columns)}.")
     if "image" in columns:
-        splits = splits.cast_column("image", Image(decode=False)) if use_images else splits.remove_columns("image")
+        splits = splits.cast_column("image", Image(decode=False))
     return _limit(splits, arguments)
 
 
