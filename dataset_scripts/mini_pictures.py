@@ -40,9 +40,7 @@ def _scene(subject: str | None, rng: Random, size: tuple[int, int]) -> Image.Ima
     picture = _background(paint, size)
     _scatter(picture, paint, rng.randint(14, 22) if subject is None else rng.randint(0, 8))
     if subject == "LOC":
-        tile = Tile(*size)
-        draw_place(tile, paint)
-        picture.paste(tile.image, (0, 0), tile.image)
+        draw_place(Tile(picture), paint)
     elif subject is not None:
         _place(picture, subject, paint)
     _scatter(picture, paint, rng.randint(0, 3))
@@ -55,9 +53,9 @@ def _place(picture: Image.Image, subject: str, paint: Paint) -> None:
     for left, right in ((0.0, 0.5), (0.5, 1.0)) if pair else ((0.0, 1.0),):
         room = min(round((right - left) * picture.width), short)
         side = round(room * (rng.uniform(0.8, 0.98) if pair else rng.uniform(0.65, 0.98)))
-        tile = Tile(side, side)
-        SUBJECTS[subject](tile, paint)
-        image = tile.image.rotate(rng.uniform(-7, 7), Image.Resampling.BILINEAR)
+        image = Image.new("RGBA", (side, side))
+        SUBJECTS[subject](Tile(image), paint)
+        image = image.rotate(rng.uniform(-7, 7))
         x = rng.triangular(left * picture.width, right * picture.width - side)
         picture.paste(image, (round(x), round(rng.triangular(0, picture.height - side))), image)
 
@@ -70,7 +68,7 @@ def _snapshot(subject: str | None, rng: Random, size: tuple[int, int]) -> Image.
     edge = round(0.025 * min(size))
     card = Image.new("RGBA", (inner.width + 2 * edge, inner.height + 2 * edge), (*WHITE, 255))
     card.paste(inner, (edge, edge))
-    card = card.rotate(rng.uniform(-6, 6), Image.Resampling.BILINEAR, expand=True)
+    card = card.rotate(rng.uniform(-6, 6), expand=True)
     corner = (rng.randint(0, size[0] // 12), rng.randint(0, size[1] // 12))
     table.paste(card, corner, card)
     return table
@@ -91,12 +89,12 @@ def _background(paint: Paint, size: tuple[int, int]) -> Image.Image:
         mix = 0.3 * np.sin(rng.uniform(12, 40) * slope) + 0.5 * slope
     mix = (mix - mix.min()) / (np.ptp(mix) + 1e-6)
     colors = first + (second - first) * mix[..., None]
-    return Image.fromarray(colors.clip(0, 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    return Image.fromarray(colors.clip(0, 255).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
 
 
 def _scatter(picture: Image.Image, paint: Paint, count: int) -> None:
     """Strew small shapes that mean nothing."""
-    rng, tile = paint.rng, Tile(*picture.size)
+    rng, tile = paint.rng, Tile(picture)
     for _ in range(count):
         x, y, size, color = rng.random(), rng.random(), rng.uniform(0.015, 0.06), paint.front()
         kind = rng.randrange(4)
@@ -108,7 +106,6 @@ def _scatter(picture: Image.Image, paint: Paint, count: int) -> None:
             tile.line([(x, y), (x + rng.uniform(-0.2, 0.2), y + rng.uniform(-0.2, 0.2))], color, size * 0.3)
         else:
             tile.box(x, y, x + size, y + size * rng.uniform(0.5, 2), color)
-    picture.paste(tile.image, (0, 0), tile.image)
 
 
 def _finish(picture: Image.Image, rng: Random) -> bytes:
@@ -117,8 +114,8 @@ def _finish(picture: Image.Image, rng: Random) -> bytes:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.1)))
     pixels = np.asarray(picture, np.float32)
     light = np.linspace(rng.uniform(0.8, 1.15), rng.uniform(0.8, 1.15), picture.width, dtype=np.float32)
-    grain = np.random.default_rng(rng.getrandbits(32)).standard_normal(pixels.shape, np.float32)
-    pixels = pixels * light[None, :, None] + grain * rng.uniform(0, 7)
+    grain = np.random.default_rng(rng.getrandbits(32)).standard_normal(pixels.shape[:2], np.float32)
+    pixels = pixels * light[None, :, None] + grain[..., None] * rng.uniform(0, 7)
     out = io.BytesIO()
     image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
     image.save(out, "JPEG", quality=rng.randint(60, 92))

@@ -19,7 +19,7 @@ WHITE: Color = (250, 248, 240)
 INK: Color = (28, 26, 34)
 EARTH = ((248, 216, 190), (234, 190, 152), (206, 152, 112), (164, 110, 74), (120, 76, 50), (100, 64, 46))
 HAIR = ((30, 24, 24), (70, 44, 28), (128, 82, 44), (206, 166, 92), (160, 70, 36), (186, 184, 182))
-FIRMS = ("& Co.", "Inc.", "Ltd.", "GmbH", "S.A.", "Corp.", "AG", "Group")
+FIRMS = ("& Co.", "Inc.", "Ltd.", "GmbH", "S.A.", "Corp.", "AG")
 POLYGON_SIDES = {"hexagon": 6, "octagon": 8, "diamond": 4}
 FONT = ImageFont.load_default(48)
 
@@ -68,11 +68,11 @@ class Paint:
 
 
 class Tile:
-    """A transparent picture that is drawn on in coordinates from 0 to 1; round things stay round."""
+    """A picture that is drawn on in coordinates from 0 to 1; round things stay round."""
 
-    def __init__(self, width: int, height: int) -> None:
-        self.image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
-        self._draw = ImageDraw.Draw(self.image)
+    def __init__(self, image: Image.Image) -> None:
+        self.image = image
+        self._draw = ImageDraw.Draw(image)
 
     def shape(self, points: list[Point], fill: Color) -> None:
         """Fill a polygon."""
@@ -381,7 +381,9 @@ def _car(tile: Tile, paint: Paint) -> None:
 
 
 def _present(tile: Tile, paint: Paint) -> None:
-    rng, paper, ribbon = paint.rng, paint.front(), shade(paint.front(), paint.rng.choice((0.5, 1.5)))
+    rng, paper, ribbon = paint.rng, paint.front(), WHITE
+    if sum(paper) > 360:
+        ribbon = shade(paint.front(), 0.5)
     top = rng.uniform(0.36, 0.5)
     tile.box(0.1, top, 0.9, 0.98, paper)
     tile.box(0.05, top - 0.04, 0.95, top + 0.14, shade(paper, 1.25))

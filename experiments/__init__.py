@@ -1,0 +1,1 @@
+"""Whole experiments: the demonstration, and the paper's tables."""

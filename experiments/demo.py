@@ -1,0 +1,116 @@
+"""See 2M-NER learn from words and pictures: `python -m experiments.demo` (or `make demo`).
+
+Generates the mini data set if it is not there, trains the small model of `configuration_2mner/runs/demo.yaml` and the same
+network without its image branches, and shows one sentence with two pictures and two answers. Leaves `mmnerd-mini/`,
+`runs/demo/` and `runs/demo-text-only/`; the figures are in `runs/demo/demo.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForTokenClassification, AutoProcessor
+
+import train_hf
+from dataset_scripts import mini
+from training_2mner.arguments import DataArguments, parse_arguments
+from training_2mner.data import load_splits
+
+RUN = Path("configuration_2mner") / "runs" / "demo.yaml"
+TEXT_ONLY = {"use_vit": False, "use_resnet": False}
+
+
+def main() -> None:
+    """Run the demonstration from the repository's root."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.demo", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("mmnerd-mini"), help="the generated data set")
+    parser.add_argument("--output", type=Path, default=Path("runs") / "demo", help="run folder of the full model")
+    options = parser.parse_args()
+    started = time.monotonic()
+    if not options.data.exists():
+        mini.main(["--output", str(options.data)])
+    common = [str(RUN), "--dataset", str(options.data)]
+    full = train(*common, "--output_dir", str(options.output))
+    text_folder = options.output.with_name(f"{options.output.name}-text-only")
+    text_only = train(*common, "--output_dir", str(text_folder), "--config", json.dumps(TEXT_ONLY))
+    test = load_splits(DataArguments(dataset=str(options.data)))["test"]
+    figures = {
+        "full_f1": round(100 * full["test_f1"], 2),
+        "text_only_f1": round(100 * text_only["test_f1"], 2),
+        "text_only_ceiling": round(mini.text_only_ceiling(test), 2),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    save_json(figures, options.output / "demo.json")
+    report(figures)
+    show_two_answers(options.output, test)
+
+
+def train(*command_line: str) -> dict[str, float]:
+    """One run of `train_hf.py` in this process; returns its results."""
+    return train_hf.main(*parse_arguments(list(command_line)))
+
+
+def report(figures: dict[str, float]) -> None:
+    """Print the figures."""
+    print(f"\nTest F1 (strict), in percent, after {figures['seconds']:.0f} s:")
+    print(f"  words and picture   {figures['full_f1']:6.2f}")
+    print(f"  words alone         {figures['text_only_f1']:6.2f}")
+    print(f"  words alone can at most reach {figures['text_only_ceiling']:.2f} on this test set.")
+
+
+def show_two_answers(folder: Path, test: Dataset) -> None:
+    """Print one test sentence with two of its pictures and the answers, which the picture alone tells apart.
+
+    The two pictures are written into the run folder, to be looked at.
+    """
+    processor = AutoProcessor.from_pretrained(folder)
+    model = AutoModelForTokenClassification.from_pretrained(folder).eval()
+    for first, second in pairs_with_one_sentence(test):
+        answers = [predict(model, processor, row) for row in (first, second)]
+        if answers[0] != answers[1]:
+            print(f"\nOne sentence, two pictures: {' '.join(first['tokens'])}")
+            for number, (row, answer) in enumerate(zip((first, second), answers, strict=True), start=1):
+                path = folder / f"example-{number}.jpg"
+                path.write_bytes(row["image"]["bytes"])
+                found = ", ".join(f"{entity['word']} [{entity['entity_group']}]" for entity in answer)
+                print(f"  {path}: {found}")
+            return
+    print("\nThe model gives no sentence of the test set two answers.")
+
+
+def pairs_with_one_sentence(test: Dataset) -> Iterator[tuple[dict, dict]]:
+    """Rows with the same words and different gold tags, both with a picture."""
+    rows = defaultdict(list)
+    for row in test:
+        if row["image"] is not None:
+            rows[tuple(row["tokens"])].append(row)
+    for same in rows.values():
+        for other in same[1:]:
+            if other["ner_tags"] != same[0]["ner_tags"]:
+                yield same[0], other
+
+
+@torch.no_grad()
+def predict(model, processor, row: dict) -> list[dict]:
+    """The entities of one row, by the model's own decoding."""
+    batch = processor([row["tokens"]], [row["image"]])
+    return processor.post_process_entities(model(**batch).predictions, batch)[0]
+
+
+def save_json(figures: dict[str, float], path: Path) -> None:
+    """Write the figures under a temporary name and move them."""
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    main()
