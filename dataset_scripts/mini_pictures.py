@@ -8,16 +8,8 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageFilter
 
-from dataset_scripts.mini_subjects import (
-    WHITE,
-    Paint,
-    Tile,
-    draw_organisation,
-    draw_person,
-    draw_place,
-    draw_thing,
-    regular,
-)
+from dataset_scripts.mini_canvas import WHITE, Paint, Tile, regular
+from dataset_scripts.mini_subjects import draw_organisation, draw_person, draw_place, draw_thing
 
 SUBJECTS = {"PER": draw_person, "LOC": draw_place, "ORG": draw_organisation, "MISC": draw_thing}
 SIZES = ((224, 168), (216, 160), (208, 168), (192, 192), (176, 176), (176, 208), (168, 208), (168, 224))
@@ -31,31 +23,31 @@ def draw_picture(subject: str | None, rng: Random) -> bytes:
     """
     width, height = rng.choice(SIZES)
     size = (width * OVERSAMPLING, height * OVERSAMPLING)
-    picture = _snapshot(subject, rng, size) if rng.random() < 0.12 else _scene(subject, rng, size)
+    picture = _snapshot(subject, rng, size) if rng.random() < 0.1 else _scene(subject, rng, size)
     return _finish(picture.reduce(OVERSAMPLING), rng)
 
 
 def _scene(subject: str | None, rng: Random, size: tuple[int, int]) -> Image.Image:
     paint = Paint(rng)
     picture = _background(paint, size)
-    _scatter(picture, paint, rng.randint(14, 22) if subject is None else rng.randint(0, 8))
+    _scatter(picture, paint, rng.randint(14, 22) if subject is None else rng.randint(0, 7))
     if subject == "LOC":
         draw_place(Tile(picture), paint)
     elif subject is not None:
         _place(picture, subject, paint)
-    _scatter(picture, paint, rng.randint(0, 3))
+    _scatter(picture, paint, rng.randint(0, 2))
     return picture
 
 
 def _place(picture: Image.Image, subject: str, paint: Paint) -> None:
     rng, short = paint.rng, min(picture.size)
-    pair = rng.random() < 0.15 and picture.width > picture.height
+    pair = rng.random() < 0.12 and picture.width > picture.height
     for left, right in ((0.0, 0.5), (0.5, 1.0)) if pair else ((0.0, 1.0),):
         room = min(round((right - left) * picture.width), short)
-        side = round(room * (rng.uniform(0.8, 0.98) if pair else rng.uniform(0.65, 0.98)))
+        side = round(room * (rng.uniform(0.8, 0.98) if pair else rng.uniform(0.7, 1.0)))
         image = Image.new("RGBA", (side, side))
         SUBJECTS[subject](Tile(image), paint)
-        image = image.rotate(rng.uniform(-7, 7))
+        image = image.rotate(rng.uniform(-6, 6))
         x = rng.triangular(left * picture.width, right * picture.width - side)
         picture.paste(image, (round(x), round(rng.triangular(0, picture.height - side))), image)
 

@@ -8,6 +8,12 @@ from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification,
 
 from .configuration_2mner import LABELS, TwoMNERConfig
 from .modeling_2mner import TwoMNERForTokenClassification, TwoMNERModel
+from .modeling_released import (
+    TwoMNERReleasedConfig,
+    TwoMNERReleasedForTokenClassification,
+    TwoMNERReleasedModel,
+    TwoMNERReleasedProcessor,
+)
 from .processing_2mner import TwoMNERProcessor
 
 AutoConfig.register(TwoMNERConfig.model_type, TwoMNERConfig)
@@ -15,10 +21,29 @@ AutoModel.register(TwoMNERConfig, TwoMNERModel)
 AutoModelForTokenClassification.register(TwoMNERConfig, TwoMNERForTokenClassification)
 AutoProcessor.register(TwoMNERConfig, TwoMNERProcessor)
 
+AutoConfig.register(TwoMNERReleasedConfig.model_type, TwoMNERReleasedConfig)
+AutoModel.register(TwoMNERReleasedConfig, TwoMNERReleasedModel)
+AutoModelForTokenClassification.register(TwoMNERReleasedConfig, TwoMNERReleasedForTokenClassification)
+AutoProcessor.register(TwoMNERReleasedConfig, TwoMNERReleasedProcessor)
+
 # `save_pretrained` copies the code of registered classes into the checkpoint.
 TwoMNERConfig.register_for_auto_class()
 TwoMNERModel.register_for_auto_class("AutoModel")
 TwoMNERForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")
 TwoMNERProcessor.register_for_auto_class()
+TwoMNERReleasedConfig.register_for_auto_class()
+TwoMNERReleasedModel.register_for_auto_class("AutoModel")
+TwoMNERReleasedForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")
+TwoMNERReleasedProcessor.register_for_auto_class()
 
-__all__ = ["LABELS", "TwoMNERConfig", "TwoMNERForTokenClassification", "TwoMNERModel", "TwoMNERProcessor"]
+__all__ = [
+    "LABELS",
+    "TwoMNERConfig",
+    "TwoMNERForTokenClassification",
+    "TwoMNERModel",
+    "TwoMNERProcessor",
+    "TwoMNERReleasedConfig",
+    "TwoMNERReleasedForTokenClassification",
+    "TwoMNERReleasedModel",
+    "TwoMNERReleasedProcessor",
+]

@@ -44,9 +44,9 @@ def contrastive_loss(
     if not len(text):
         return (text_embeds.float().sum() + image_embeds.float().sum()) * 0.0
     duplicate = _same_picture(image_ids[paired]) if mask_duplicates else None
-    if form == "ntxent":
-        return _nt_xent(text, image, temperature, duplicate)
-    return _info_nce(text, image, temperature, duplicate)
+    loss = _nt_xent if form == "ntxent" else _info_nce
+    with torch.autocast(text.device.type, enabled=False):  # which would multiply in half precision again
+        return loss(text, image, temperature, duplicate)
 
 
 def _same_picture(image_ids: torch.Tensor) -> torch.Tensor:

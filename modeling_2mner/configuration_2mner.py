@@ -1,5 +1,6 @@
 """Configuration of 2M-NER: three encoders and every scientific choice of the model, one field each."""
 
+import copy
 import difflib
 
 from huggingface_hub.dataclasses import strict
@@ -116,9 +117,20 @@ class TwoMNERConfig(PreTrainedConfig):
         self._name_labels(kwargs)
         kwargs.setdefault("auto_map", dict(self.default_auto_map))
         super().__post_init__(**kwargs)
-        self._keep_first_layers("num_text_layers", self.text_config)
-        self._keep_first_layers("num_vision_layers", self.vision_config)
+        self.text_config = self._keep_first_layers("num_text_layers", self.text_config)
+        self.vision_config = self._keep_first_layers("num_vision_layers", self.vision_config)
         self.check()
+
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs):
+        """Make a config from a saved one; fields given as keywords count as if they had been saved.
+
+        `PreTrainedConfig` would set them on the finished config, where nothing checks them and `num_text_layers` has
+        no effect.
+        """
+        changeable = {*cls._own_fields(), "id2label", "label2id"} - set(cls.sub_configs_defaults)
+        changes = {name: kwargs.pop(name) for name in changeable & set(kwargs)}
+        return super().from_dict({**config_dict, **changes}, **kwargs)
 
     @property
     def hidden_size(self) -> int:
@@ -159,8 +171,11 @@ class TwoMNERConfig(PreTrainedConfig):
             raise ValueError(f"`alpha` is {self.alpha}; write a weight from 0 to 1 (the paper's is 0.8).")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` is {self.dropout}; write a rate from 0 to below 1 (the paper's is 0.1).")
-        if self.contrastive_temperature <= 0:
+        if not self.contrastive_temperature > 0:
             raise ValueError(f"`contrastive_temperature` is {self.contrastive_temperature}; write a number above 0.")
+        for field in ("collaboration_intermediate_size", "projection_dim"):
+            if getattr(self, field) is not None and getattr(self, field) < 1:
+                raise ValueError(f"`{field}` is {getattr(self, field)}; write a number above 0, or leave it out.")
         heads = self.num_collaboration_heads
         if heads < 1 or self.hidden_size % heads:
             raise ValueError(
@@ -178,8 +193,16 @@ class TwoMNERConfig(PreTrainedConfig):
             raise ValueError("`crf_constrained_likelihood=True` needs a CRF; write `use_crf=True`.")
         if self.fusion_projection and not self.num_branches:
             raise ValueError("`fusion_projection=True` needs an image branch; write `fusion_projection=False`.")
-        if set(self.label2id or {}) != set(self.id2label.values()):
+        if sorted(self.id2label) != list(range(len(set(self.id2label.values())))):
+            raise ValueError(f"`id2label` is {self.id2label}; number different labels from 0 on without gaps.")
+        if self.label2id != {label: index for index, label in self.id2label.items()}:
             raise ValueError("`label2id` is not the inverse of `id2label`; pass both, made from one list of labels.")
+        for field, encoder_config in (("num_text_layers", self.text_config), ("num_vision_layers", self.vision_config)):
+            if getattr(self, field) not in (None, encoder_config.num_hidden_layers):
+                raise ValueError(
+                    f"`{field}` is {getattr(self, field)}, but the encoder's config has "
+                    f"{encoder_config.num_hidden_layers} layers; pass `{field}` to the constructor or `from_pretrained`."
+                )
 
     @property
     def num_collaboration_heads(self) -> int:
@@ -196,21 +219,26 @@ class TwoMNERConfig(PreTrainedConfig):
         if self.label2id is None:
             self.label2id = {label: int(index) for index, label in self.id2label.items()}
 
-    def _keep_first_layers(self, field: str, encoder_config: PreTrainedConfig) -> None:
+    def _keep_first_layers(self, field: str, encoder_config: PreTrainedConfig) -> PreTrainedConfig:
         wanted = getattr(self, field)
         if wanted is None:
-            return
+            return encoder_config
         if not 1 <= wanted <= encoder_config.num_hidden_layers:
             raise ValueError(
                 f"`{field}` is {wanted}, but the encoder has {encoder_config.num_hidden_layers} layers; "
                 f"write a number from 1 to {encoder_config.num_hidden_layers}, or leave it out for all."
             )
+        encoder_config = copy.deepcopy(encoder_config)  # it may be the caller's
         encoder_config.num_hidden_layers = wanted
+        return encoder_config
+
+    @classmethod
+    def _own_fields(cls) -> list[str]:
+        return [field for field in cls.__dataclass_fields__ if field not in PreTrainedConfig.__dataclass_fields__]
 
     def _refuse_misspelt(self, kwargs: dict) -> None:
-        own_fields = [field for field in self.__dataclass_fields__ if field not in PreTrainedConfig.__dataclass_fields__]
         for name in kwargs:
-            close = difflib.get_close_matches(name, own_fields, n=1, cutoff=0.85)
+            close = difflib.get_close_matches(name, self._own_fields(), n=1, cutoff=0.8)
             if close and not hasattr(type(self), name):
                 raise ValueError(f"`{name}` is not a field of {type(self).__name__}; did you mean `{close[0]}`?")
 

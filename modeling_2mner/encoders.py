@@ -24,18 +24,20 @@ def build_encoder(config: PreTrainedConfig, pooler: bool = False) -> PreTrainedM
 
 def load_text_encoder(name: str, num_layers: int | None = None, pooler: bool = False) -> PreTrainedModel:
     """Load a pretrained text encoder from a Hub id or a folder, keeping its first `num_layers` layers."""
-    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    if num_layers is not None:
-        config.num_hidden_layers = min(num_layers, config.num_hidden_layers)
+    config = _shorten(AutoConfig.from_pretrained(name, trust_remote_code=False), num_layers)
     return AutoModel.from_pretrained(name, config=config, trust_remote_code=False, **_pooling_argument(config, pooler))
 
 
 def load_vision_encoder(name: str, num_layers: int | None = None) -> PreTrainedModel:
-    """Load a pretrained ViT; of a whole CLIP model only the image tower."""
+    """Load a pretrained ViT; of a whole CLIP model only the image tower.
+
+    Raises:
+        ValueError: if `name` is no ViT.
+    """
     config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    config = config.vision_config if config.model_type == "clip" else config
-    if num_layers is not None:
-        config.num_hidden_layers = min(num_layers, config.num_hidden_layers)
+    config = _shorten(config.vision_config if config.model_type == "clip" else config, num_layers)
+    if "patch_size" not in config.to_dict():
+        raise ValueError(f"`vision` names a {config.model_type!r} model, which is no ViT: {name!r}. Pass a ViT or a CLIP.")
     if config.model_type == "clip_vision_model":
         return CLIPVisionModel.from_pretrained(name, config=config)
     return AutoModel.from_pretrained(name, config=config, trust_remote_code=False, **_pooling_argument(config, False))
@@ -96,6 +98,13 @@ def hold_batch_norm(module: nn.Module) -> None:
     for child in module.modules():
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
             child.eval()
+
+
+def _shorten(config: PreTrainedConfig, num_layers: int | None) -> PreTrainedConfig:
+    """Ask for the first layers alone; a number that cannot be is left to [`TwoMNERConfig`] to refuse."""
+    if num_layers is not None and 1 <= num_layers <= config.num_hidden_layers:
+        config.num_hidden_layers = num_layers
+    return config
 
 
 def _pooling_argument(config: PreTrainedConfig, pooler: bool) -> dict[str, bool]:

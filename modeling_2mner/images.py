@@ -1,6 +1,7 @@
 """Open a picture from whatever the caller has, without ever stopping a batch."""
 
 import os
+import re
 import stat
 import warnings
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ MAX_PIXELS = 64_000_000
 MIN_SIDE = 8
 MAX_ASPECT = 50
 # Formats that Pillow decodes by itself; some of the others start another program.
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,9 @@ def load_image(source) -> LoadedImage:
     Raises:
         TypeError: if `source` is none of these kinds.
     """
+    source = _unwrap(source)
     if source is None:
         return LoadedImage(None, "missing", "no picture given")
-    if isinstance(source, dict):
-        source = source.get("bytes") or source.get("path")
-        return load_image(source)
-    if not isinstance(source, (Image.Image, str, os.PathLike, bytes, bytearray)):
-        raise TypeError(f"a picture must be a PIL image, a path, bytes or None, not {type(source).__name__}.")
     try:
         return _decode(source)
     except FileNotFoundError as error:
@@ -57,12 +55,26 @@ def load_image(source) -> LoadedImage:
 
 
 def picture_key(source):
-    """A hashable name of a picture: equal for one object, path or byte string that occurs twice."""
-    if isinstance(source, dict):
-        return picture_key(source.get("bytes") or source.get("path"))
+    """A hashable name of a picture: equal for one object, path or byte string that occurs twice.
+
+    Raises:
+        TypeError: as [`load_image`] does.
+    """
+    source = _unwrap(source)
     if isinstance(source, Image.Image):
         return ("object", id(source))
+    if isinstance(source, os.PathLike):
+        return os.fspath(source)
     return bytes(source) if isinstance(source, bytearray) else source
+
+
+def _unwrap(source):
+    """Take a data set's cell apart, and refuse what cannot be a picture."""
+    if isinstance(source, dict):
+        source = source.get("bytes") or source.get("path")
+    if source is None or isinstance(source, (Image.Image, str, os.PathLike, bytes, bytearray)):
+        return source
+    raise TypeError(f"a picture must be a PIL image, a path, bytes or None, not {type(source).__name__}.")
 
 
 def _decode(source) -> LoadedImage:
@@ -74,18 +86,26 @@ def _decode(source) -> LoadedImage:
             raise ValueError(f"{width} x {height} pixels, more than {MAX_PIXELS}")
         if min(width, height) < MIN_SIDE or max(width, height) > MAX_ASPECT * min(width, height):
             return LoadedImage(None, "degenerate", f"{width} x {height} pixels")
-        return LoadedImage(_to_rgb(ImageOps.exif_transpose(image)), "ok")
+        return LoadedImage(_to_rgb(_upright(image)), "ok")
 
 
 def _open(source) -> Image.Image:
     if isinstance(source, (bytes, bytearray)):
         return Image.open(BytesIO(source), formats=FORMATS)
-    if str(source).startswith(("http://", "https://")):
+    if _URL.match(str(source)):
         raise ValueError("URLs are not fetched; download the picture and pass its path or bytes")
     if not stat.S_ISREG(os.stat(source).st_mode):
         raise ValueError("not a regular file")
     with open(source, "rb") as file:  # Pillow would keep the file open until the picture is loaded
         return Image.open(BytesIO(file.read()), formats=FORMATS)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # the pixels are sound, only their metadata is not
+        return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

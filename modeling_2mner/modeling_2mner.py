@@ -60,6 +60,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
     _keys_to_ignore_on_load_unexpected = (r"^(fusion_projection|classifier|crf)\.",)  # the decoder's
 
     def __init__(self, config: TwoMNERConfig, text_model=None, vision_model=None, resnet_model=None):
+        config.check()  # again: fields can be set after it was made
         super().__init__(config)
         if text_model is None:
             text_model = build_encoder(config.text_config, pooler=self._needs_pooler(config))
@@ -72,6 +73,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
         if config.num_branches:
             self.text_head = ProjectionHead(config.hidden_size, config.projection_dim or config.hidden_size)
         self.post_init()
+        self.train()  # holds fixed batch norms from the start; ready encoders come in eval mode
 
     def _create_vit_branch(self, config: TwoMNERConfig, vision_model: PreTrainedModel | None) -> None:
         self.vision_model = build_encoder(config.vision_config) if vision_model is None else vision_model
@@ -145,8 +147,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
         if image_index is None:
             image_index = self._default_image_index(first_window, pixel_values, resnet_pixel_values)
 
-        text = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
-        words = gather_words(text.last_hidden_state, word_positions)  # T: (batch, words, hidden)
+        text, words = self.encode_text(input_ids, attention_mask, word_positions)  # T: (batch, words, hidden)
         if not self.config.num_branches:
             return TwoMNERModelOutput(last_hidden_state=words)
 
@@ -165,6 +166,11 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
             resnet_embeds=resnet_embeds,
             cross_attentions=self._cross_attentions(vit_attention, resnet_attention) if output_attentions else None,
         )
+
+    def encode_text(self, input_ids, attention_mask, word_positions):
+        """Run the text encoder: its outputs, and the state of each word's first piece `(batch, words, hidden)`."""
+        text = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
+        return text, gather_words(text.last_hidden_state, word_positions)
 
     def vit_branch(self, words, pixel_values, image_index, text_embeds):
         """Align and fuse the words with the ViT's tokens.
@@ -260,7 +266,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel):
 
     @classmethod
     def from_encoders(cls, text: str, vision: str | None = None, resnet: str | None = None, **config):
-        """Assemble a model from pretrained encoders; everything else starts with new weights.
+        """Assemble a model from pretrained encoders, in eval mode; everything else starts with new weights.
 
         Args:
             text: Hub id or folder of a text encoder, such as `"google-bert/bert-base-multilingual-cased"`.
@@ -284,7 +290,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel):
         text_model = load_text_encoder(text, config.get("num_text_layers"), pooler)
         encoders = {"text_config": text_model, "vision_config": vision_model, "resnet_config": resnet_model}
         configs = {field: encoder.config.to_dict() for field, encoder in encoders.items() if encoder is not None}
-        return cls(cls.config_class(**configs, **config), text_model, vision_model, resnet_model)
+        return cls(cls.config_class(**configs, **config), text_model, vision_model, resnet_model).eval()
 
     @can_return_tuple
     def forward(

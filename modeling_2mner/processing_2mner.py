@@ -1,8 +1,11 @@
 """Words and pictures to tensors, and predicted tags back to entities."""
 
 import os
+import reprlib
+from collections.abc import Iterable
 
 import torch
+from PIL import Image
 from transformers import BatchFeature, CLIPImageProcessorPil, ProcessorMixin
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
@@ -22,14 +25,16 @@ class TwoMNERBatch(BatchFeature):
         image_reasons (`list[str]`): why a sentence has no picture, in words; empty if it has one.
         words (`list[list[str]]`): the words that the predictions belong to.
         offsets (`list[list[tuple[int, int]]]`): for raw text, the characters of each word; else each word's index.
+        texts (`list[str | None]`): the raw text, `None` for a sentence that was given as words.
     """
 
-    def __init__(self, data=None, tensor_type=None, image_status=(), image_reasons=(), words=(), offsets=()):
+    def __init__(self, data=None, tensor_type=None, image_status=(), image_reasons=(), words=(), offsets=(), texts=()):
         super().__init__(data, tensor_type)
         self.image_status = list(image_status)
         self.image_reasons = list(image_reasons)
         self.words = words
         self.offsets = offsets
+        self.texts = texts
 
     def __getitem__(self, item):
         return self.image_status if item == "image_status" else super().__getitem__(item)
@@ -122,6 +127,8 @@ class TwoMNERProcessor(ProcessorMixin):
             raise ValueError(f'`return_tensors` is {return_tensors!r}; the models take PyTorch tensors, write "pt".')
         if isinstance(words, str):
             raise ValueError("`words` is one string; pass a list of sentences.")
+        words = list(words)
+        texts = [sentence if isinstance(sentence, str) else None for sentence in words]
         words, offsets = self._split(words)
         data = self._encode_text(words)
         keys, pictures = self._load_images(images, len(words))
@@ -138,6 +145,7 @@ class TwoMNERProcessor(ProcessorMixin):
             image_reasons=[pictures[key].reason for key in keys],
             words=words,
             offsets=offsets,
+            texts=texts,
         )
 
     def encode_images(self, images: list) -> dict[str, torch.Tensor]:
@@ -163,20 +171,23 @@ class TwoMNERProcessor(ProcessorMixin):
 
         Returns:
             For each sentence a list of `{"entity_group", "word", "start", "end"}`. `start` and `end` count characters
-            of raw text, or words of word lists; `end` is exclusive.
+            of raw text, or words of word lists; `end` is exclusive. `word` is `text[start:end]` of raw text, or the
+            words with spaces between them.
         """
         entities = []
-        for tags, words, offsets in zip(predictions.tolist(), batch.words, batch.offsets, strict=True):
+        sentences = zip(predictions.tolist(), batch.words, batch.offsets, batch.texts, strict=True)
+        for tags, words, offsets, text in sentences:
             names = [self.labels[tag] for tag in tags[: len(words)]]
-            entities.append([_entity(*span, words, offsets) for span in _spans(names)])
+            entities.append([_entity(*span, words, offsets, text) for span in _spans(names)])
         return entities
 
     def _split(self, sentences) -> tuple[list[list[str]], list[list[tuple[int, int]]]]:
         words, offsets = [], []
-        for sentence in sentences:
+        for row, sentence in enumerate(sentences):
             if isinstance(sentence, str):
                 split, spans = split_text(sentence)
             else:
+                _check_words(sentence, row)
                 split, spans = list(sentence), [(index, index + 1) for index in range(len(sentence))]
             words.append(split)
             offsets.append(spans)
@@ -209,14 +220,14 @@ class TwoMNERProcessor(ProcessorMixin):
     def _label_id(self, tag: str | int, row: int) -> int:
         if isinstance(tag, str) and tag in self.labels:
             return self.labels.index(tag)
-        if not isinstance(tag, str) and 0 <= tag < len(self.labels):
+        if tag in range(len(self.labels)):
             return int(tag)
         raise ValueError(f"`labels[{row}]` holds {tag!r}; write one of {', '.join(self.labels)} or its index.")
 
     def _load_images(self, images, num_sentences: int) -> tuple[list, dict]:
         """Open each distinct picture once: the key of each sentence's picture, and the pictures by key."""
         images = [None] * num_sentences if images is None else images
-        if isinstance(images, (str, bytes, os.PathLike)) or len(images) != num_sentences:
+        if isinstance(images, (Image.Image, str, bytes, os.PathLike, dict)) or len(images) != num_sentences:
             count = len(images) if isinstance(images, (list, tuple)) else 1
             raise ValueError(
                 f"`images` holds {count} pictures but `words` holds {num_sentences} sentences; pass one picture a "
@@ -230,12 +241,17 @@ class TwoMNERProcessor(ProcessorMixin):
 
     def _load_image(self, source, row: int) -> LoadedImage:
         picture = load_image(source)
-        if self.on_bad_image == "raise" and source is not None and picture.image is None:
+        if self.on_bad_image == "raise" and picture_key(source) is not None and picture.image is None:
             raise ValueError(
                 f"`images[{row}]` is {picture.status}: {picture.reason}. Mend it, pass `None`, or construct the "
                 'processor with `on_bad_image="none"`.'
             )
         return picture
+
+
+def _check_words(sentence, row: int) -> None:
+    if not isinstance(sentence, Iterable) or not all(isinstance(word, str) for word in sentence):
+        raise ValueError(f"`words[{row}]` is {reprlib.repr(sentence)}; pass a list of words, or raw text.")
 
 
 def _whole_picture(processor) -> CLIPImageProcessorPil:
@@ -283,13 +299,10 @@ def _spans(tags: list[str]) -> list[tuple[str, int, int]]:
     return spans
 
 
-def _entity(kind: str, start: int, end: int, words: list[str], offsets: list[tuple[int, int]]) -> dict:
-    return {
-        "entity_group": kind,
-        "word": " ".join(words[start:end]),
-        "start": offsets[start][0],
-        "end": offsets[end - 1][1],
-    }
+def _entity(kind: str, start: int, end: int, words: list[str], offsets: list[tuple[int, int]], text) -> dict:
+    first, last = offsets[start][0], offsets[end - 1][1]
+    word = " ".join(words[start:end]) if text is None else text[first:last]
+    return {"entity_group": kind, "word": word, "start": first, "end": last}
 
 
 __all__ = ["TwoMNERBatch", "TwoMNERProcessor"]

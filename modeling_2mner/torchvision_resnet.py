@@ -22,16 +22,17 @@ def load_torchvision_resnet(path: str) -> ResNetModel:
     Only tensors are unpickled (`weights_only=True`); the classifier `fc` is left out.
 
     Raises:
-        ValueError: if a tensor of the file has no counterpart, or the network misses one.
+        ValueError: if a tensor of the file has no counterpart or another shape, or the network misses one.
     """
     tensors = convert_torchvision_resnet(torch.load(path, map_location="cpu", weights_only=True))
     encoder = ResNetModel(torchvision_resnet_config(tensors))
-    missing, unexpected = encoder.load_state_dict(tensors, strict=False)
-    if missing or unexpected:
+    try:
+        encoder.load_state_dict(tensors)
+    except RuntimeError as error:  # missing, unknown or of another shape
         raise ValueError(
-            f"`resnet` {str(path)!r} is no torchvision bottleneck ResNet: {len(missing)} tensors are missing and "
-            f"{len(unexpected)} are unknown, first {(missing + unexpected)[0]!r}. Pass resnet50, 101 or 152."
-        )
+            f"`resnet` {str(path)!r} is no torchvision bottleneck ResNet: {str(error).splitlines()[1].strip()} "
+            "Pass resnet50, 101 or 152."
+        ) from error
     return encoder
 
 

@@ -1,10 +1,12 @@
 """Words to sub-word windows and back: every word keeps exactly one position, whatever the tokenizer does to it."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 # Letters, digits and inner hyphens or dots belong together; any other visible character is a word of its own.
-_WORD = re.compile(r"\w+(?:[-.]\w+)*|\S")
+_JOINER = "\u200d"
+_WORD = re.compile(rf"\w+(?:[-.]\w+)*|\S{_JOINER}*")
 
 
 @dataclass(frozen=True)
@@ -24,30 +26,54 @@ class Windows:
 
 def split_text(text: str) -> tuple[list[str], list[tuple[int, int]]]:
     """Split raw text into words and their offsets: `text[start:end] == word`, in code points."""
-    matches = list(_WORD.finditer(text))
-    return [match.group() for match in matches], [match.span() for match in matches]
+    offsets = [match.span() for match in _WORD.finditer(text if text.isascii() else _join_marks(text))]
+    return [text[start:end] for start, end in offsets], offsets
+
+
+def _join_marks(text: str) -> str:
+    """Replace what belongs to the character before it: accents, vowel signs, zero-width characters, skin tones.
+
+    The copy has the same length. In a word such a character becomes a letter, after a symbol a joiner; `re` itself
+    takes none of them for a part of the word.
+    """
+    joined = []
+    for index, character in enumerate(text):
+        before = joined[-1] if joined else " "
+        follows_joiner = text[index - 1] == before == _JOINER and unicodedata.category(character) == "So"
+        if before.isspace() or not (_is_mark(character) or follows_joiner):
+            joined.append(character)
+        else:
+            joined.append("_" if before.isalnum() or before == "_" else _JOINER)
+    return "".join(joined)
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") or "\U0001f3fb" <= character <= "\U0001f3ff"
 
 
 def encode_words(tokenizer, sentences: list[list[str]], max_length: int) -> Windows:
     """Encode sentences into windows of at most `max_length` pieces.
 
-    A word that the tokenizer deletes (a control or zero-width character, say) becomes its unknown token. A sentence
-    that does not fit is cut on word boundaries into windows that overlap; each word belongs to the one window that
-    shows it with context. Nothing is lost, except the tail of a single word longer than a window.
+    A word that the tokenizer deletes (a control or zero-width character, say) or takes for a special token (`[SEP]`)
+    becomes its unknown token. A sentence that does not fit is cut on word boundaries into windows that overlap; each
+    word belongs to the one window that shows it with context. Nothing is lost, except the tail of a single word longer
+    than a window.
 
     Raises:
-        ValueError: if the tokenizer cannot give word positions, or has no token for a deleted word.
+        ValueError: if the tokenizer cannot give word positions, has no token for a deleted word, or if `max_length`
+            leaves no room for a word.
     """
     if not tokenizer.is_fast:
         raise ValueError(
             f"`tokenizer` is a {type(tokenizer).__name__}, which does not tell which word a piece belongs to; "
             "pass a fast tokenizer."
         )
-    encoded = _encode(tokenizer, sentences)
-    if any(_deleted_words(encoded, index, words) for index, words in enumerate(sentences)):
-        sentences = [_replace_deleted_words(tokenizer, encoded, *sentence) for sentence in enumerate(sentences)]
-        encoded = _encode(tokenizer, sentences)
     room = max_length - tokenizer.num_special_tokens_to_add()
+    if room < 1:
+        raise ValueError(
+            f"`max_length` is {max_length}, which leaves no room for a word; write {max_length - room + 1} or more."
+        )
+    sentences, encoded = _encode_every_word(tokenizer, sentences)
     input_ids, positions, first = [], [], []
     for index, words in enumerate(sentences):
         first.append(len(input_ids))
@@ -114,19 +140,33 @@ def _encode(tokenizer, sentences: list[list[str]], max_length: int | None = None
     )
 
 
-def _deleted_words(encoded, index: int, words: list[str]) -> set[int]:
-    return set(range(len(words))) - set(encoded.word_ids(index))
+def _encode_every_word(tokenizer, sentences: list[list[str]]):
+    """Encode sentences, with the unknown token for words that get no piece of their own."""
+    special = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id}
+    special |= {tokenizer.pad_token_id, tokenizer.mask_token_id}
+    special.discard(tokenizer.unk_token_id)
+    encoded = _encode(tokenizer, sentences)
+    lost = [_lost_words(encoded, index, len(words), special) for index, words in enumerate(sentences)]
+    if not any(lost):
+        return sentences, encoded
+    sentences = [
+        [_unknown_token(tokenizer, word) if place in places else word for place, word in enumerate(words)]
+        for words, places in zip(sentences, lost, strict=True)
+    ]
+    return sentences, _encode(tokenizer, sentences)
 
 
-def _replace_deleted_words(tokenizer, encoded, index: int, words: list[str]) -> list[str]:
-    deleted = _deleted_words(encoded, index, words)
-    return [_unknown_token(tokenizer, word) if place in deleted else word for place, word in enumerate(words)]
+def _lost_words(encoded, index: int, num_words: int, special: set[int]) -> set[int]:
+    """The words that the tokenizer deletes or takes for one of its `special` tokens."""
+    word_ids = encoded.word_ids(index)
+    mistaken = {word for word, piece in zip(word_ids, encoded["input_ids"][index], strict=True) if piece in special}
+    return (set(range(num_words)) - set(word_ids) | mistaken) - {None}
 
 
 def _unknown_token(tokenizer, word: str) -> str:
     if tokenizer.unk_token is None:
         raise ValueError(
-            f"`tokenizer` deletes the word {word!r} and has no unknown token to put in its place; replace the word."
+            f"`tokenizer` has no piece for the word {word!r} and no unknown token to put in its place; replace the word."
         )
     return tokenizer.unk_token
 

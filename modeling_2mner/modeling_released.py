@@ -1,0 +1,306 @@
+"""The network of the authors' released code, kept only to reproduce its numbers.
+
+It differs from the paper. What is a matter of choice is a config field with the release's value as default; what is a
+mistake is code of this file alone. `docs/paper-vs-release.md` lists all differences.
+"""
+
+import re
+from dataclasses import replace
+
+import torch
+from huggingface_hub.dataclasses import strict
+from PIL import Image, ImageDraw
+from torch import nn
+from transformers import initialization as init
+
+from .configuration_2mner import TwoMNERConfig
+from .encoders import gather_words
+from .fusion import CrossAttention, MultimodalCollaboration
+from .images import LoadedImage
+from .modeling_2mner import TwoMNERForTokenClassification, TwoMNERModel, TwoMNERPreTrainedModel
+from .processing_2mner import TwoMNERProcessor
+from .torchvision_resnet import convert_torchvision_resnet
+
+# In the release's order, which decides their token ids.
+EXTRA_CHARACTERS = ("\ufffd", "\x80", "\xad", "\uf02d", "\uf0d6", "\u200b", "\uf0d8", "\uf0a7")
+
+# One rule a line: a name in the authors' state dict and the name of the same tensor here.
+_RULES = (
+    (r"^emb\.", "model.text_model."),
+    (r"^vit\.vision_model\.", "model.vision_model."),
+    (r"^bert_att_(vit|resnet)\.self\.", r"model.\1_collaboration.attention."),
+    (r"^bert_att_(vit|resnet)\.output\.dense\.", r"model.\1_collaboration.attention.output."),
+    (r"^bert_att_(vit|resnet)\.output\.LayerNorm\.", r"model.\1_collaboration.attention_norm."),
+    (r"^text_dense_cl\.", "model.text_head.0."),
+    (r"^text_output_cl\.", "model.text_head.2."),
+    (r"^image_dense_cl\.", "model.vit_head.0."),
+    (r"^image_output_cl\.", "model.vit_head.2."),
+    (r"^image_dense_cl_resnet\.", "model.resnet_head.0."),
+    (r"^image_output_cl_resnet\.", "model.resnet_head.2."),
+    (r"^dense_resnet\.", "model.resnet_projection."),
+    (r"^dense_cat\.", "fusion_projection."),
+    (r"^(classifier|crf)\.", r"\1."),
+)
+_RESNET = "my_resnet.resnet."  # these follow torchvision's rules
+_WITHOUT_COUNTERPART = re.compile(r"^(w_txt|w_img|contrastive_loss|my_resnet)\.|\.position_ids$")
+
+
+@strict
+class TwoMNERReleasedConfig(TwoMNERConfig):
+    """Configuration of [`TwoMNERReleasedForTokenClassification`]; the defaults are the release's.
+
+    Args:
+        text_encoder_layer (`int`, *optional*): the layer of the text encoder whose states the words read, 0 for the
+            embeddings; the last, which is the release's 12. The pooler reads the last layer in any case, and so do
+            the words of a text-only network.
+
+    All other fields are those of [`TwoMNERConfig`]. A text-only network needs `fusion_projection=False` beside
+    `use_vit=False` and `use_resnet=False`.
+
+    Raises:
+        ValueError: as [`TwoMNERConfig`]; also for a layer that the text encoder has not, and for a ViT of another
+            hidden size than the text encoder's, since words and ViT tokens share one projection.
+    """
+
+    model_type = "2m-ner-released"
+    default_auto_map = {  # noqa: RUF012
+        "AutoConfig": "modeling_released.TwoMNERReleasedConfig",
+        "AutoModel": "modeling_released.TwoMNERReleasedModel",
+        "AutoModelForTokenClassification": "modeling_released.TwoMNERReleasedForTokenClassification",
+    }
+
+    resnet_features: str = "pooled"
+    resnet_batch_norm: str = "train"
+    collaboration_ffn: bool = False
+    fusion_projection: bool = True
+    crf_constrained_decoding: bool = False
+    text_encoder_layer: int | None = None
+
+    def _check_contradictions(self) -> None:
+        super()._check_contradictions()
+        layers = self.text_config.num_hidden_layers
+        if self.text_encoder_layer is not None and not 0 <= self.text_encoder_layer <= layers:
+            raise ValueError(
+                f"`text_encoder_layer` is {self.text_encoder_layer}, but the text encoder has {layers} layers; write "
+                f"a number from 0 to {layers}, or leave it out for the last."
+            )
+        if self.use_vit and self.vision_config.hidden_size != self.hidden_size:
+            raise ValueError(
+                f"the ViT's hidden size is {self.vision_config.hidden_size}, the text encoder's {self.hidden_size}; "
+                "the release projects both with one layer, so choose encoders of one size."
+            )
+
+
+class ReleasedCrossAttention(CrossAttention):
+    """Cross-attention whose queries go through the key projection: `query` exists and never gets a gradient.
+
+    Shapes as in [`CrossAttention`]; a single region is copied to every word position. Attention over copies is uniform
+    whatever the query, but its dropout falls on each copy alone.
+    """
+
+    def forward(self, words: torch.Tensor, regions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if regions.shape[1] == 1:
+            regions = regions.expand(-1, words.shape[1], -1)  # (batch, words, region size)
+        return super().forward(words, regions)
+
+    def project_queries(self, words: torch.Tensor) -> torch.Tensor:
+        """W_k T in place of W_q T, `(batch, words, hidden)`."""
+        return self.key(words)
+
+
+class TwoMNERReleasedPreTrainedModel(TwoMNERPreTrainedModel):
+    """Weights, loading and saving; new linear layers start as torch makes them, since the release does not say."""
+
+    config: TwoMNERReleasedConfig
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, nn.Linear):
+            bound = module.in_features**-0.5
+            init.uniform_(module.weight, -bound, bound)
+            init.uniform_(module.bias, -bound, bound)
+
+
+class TwoMNERReleasedModel(TwoMNERReleasedPreTrainedModel, TwoMNERModel):
+    """The release's network below the decoder; arguments and shapes of [`TwoMNERModel`]."""
+
+    def _build_collaboration(self, config: TwoMNERReleasedConfig, region_size: int) -> MultimodalCollaboration:
+        return MultimodalCollaboration(config, region_size, ReleasedCrossAttention)
+
+    def encode_text(self, input_ids, attention_mask, word_positions):
+        """Run the text encoder: its outputs, and for each word the state before its first piece.
+
+        The release counts pieces without [CLS] but indexes with it: the first word of a window reads [CLS], every
+        other word the last piece of the word before. Padding words read some [CLS], which nothing uses.
+        """
+        text = self.text_model(
+            input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True, return_dict=True
+        )
+        layer = self.config.text_encoder_layer if self.config.num_branches else None
+        states = text.last_hidden_state if layer is None else text.hidden_states[layer]
+        return text, gather_words(states, (word_positions - 1).clamp(min=0))
+
+    @torch.no_grad()
+    def encode_resnet(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the ResNet without gradient; in training its batch norms still use and overwrite their statistics."""
+        return super().encode_resnet(pixel_values)
+
+
+class TwoMNERReleasedForTokenClassification(TwoMNERReleasedPreTrainedModel, TwoMNERForTokenClassification):
+    """The release's network with its decoder and its doubled loss; arguments of [`TwoMNERForTokenClassification`].
+
+    `forward` returns L_CRF as `loss`, as every model of this project; the factor 2 is in
+    [`~TwoMNERReleasedForTokenClassification.objective`]. The release masks nothing in its attention that could have an
+    effect, so there is nothing to copy of its masks.
+
+    Weights trained with the authors' code are renamed by [`convert_released_state_dict`]:
+
+    | released name | name here |
+    |---|---|
+    | `emb.*` | `model.text_model.*` |
+    | `vit.vision_model.*` | `model.vision_model.*` |
+    | `my_resnet.resnet.*` | `model.resnet_model.*`, by the rules of `torchvision_resnet.py` |
+    | `bert_att_vit.self.{query,key,value}` | `model.vit_collaboration.attention.{query,key,value}` |
+    | `bert_att_vit.output.dense` | `model.vit_collaboration.attention.output` |
+    | `bert_att_vit.output.LayerNorm` | `model.vit_collaboration.attention_norm` |
+    | `bert_att_resnet.*` | `model.resnet_collaboration.*`, likewise |
+    | `text_dense_cl`, `text_output_cl` | `model.text_head.0`, `model.text_head.2` |
+    | `image_dense_cl`, `image_output_cl` | `model.vit_head.0`, `model.vit_head.2` |
+    | `image_dense_cl_resnet`, `image_output_cl_resnet` | `model.resnet_head.0`, `model.resnet_head.2` |
+    | `dense_resnet` | `model.resnet_projection` |
+    | `dense_cat` | `fusion_projection` |
+    | `classifier`, `crf.*` | `classifier`, `crf.*` |
+    | `w_txt`, `w_img`, `my_resnet.resnet.fc`, `contrastive_loss.temperature`, `*.position_ids` | none: unused, or no weights |
+
+    The release numbers its labels by first appearance in the training file: give the config that order as `id2label`.
+    """
+
+    base_model_class = TwoMNERReleasedModel
+
+    def objective(self, crf_loss, text_embeds, vit_embeds, resnet_embeds, image_ids) -> dict[str, torch.Tensor]:
+        """Twice Eq. 18, with its plain parts; arguments of [`TwoMNERForTokenClassification.objective`].
+
+        Without image branches the contrastive losses are zero but the weight alpha stays: 2 alpha L_CRF. Without a CRF
+        the release trains on the cross-entropy alone.
+        """
+        parts = super().objective(crf_loss, text_embeds, vit_embeds, resnet_embeds, image_ids)
+        if not self.config.use_crf:
+            return parts | {"loss": crf_loss}
+        scale = 2.0 if self.config.num_branches else 2.0 * self.config.alpha
+        return parts | {"loss": scale * parts["loss"]}
+
+
+class TwoMNERReleasedProcessor(TwoMNERProcessor):
+    """Turn words and pictures into inputs as the release does; arguments of [`TwoMNERProcessor`].
+
+    - Eight odd characters become special tokens of `tokenizer`, which is changed in place, so that no word vanishes.
+      The model must grow with it: `model.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)`.
+    - The ViT sees the centre of the picture, its shorter side resized. The ResNet sees a random window, flipped half of
+      the time, at evaluation too: [`random_view`]. It draws from torch's generator,
+      for each sentence anew even where two share a picture.
+    - Where a list of `images` has none for a sentence, or one that cannot be used, [`default_picture`] stands in, and
+      `image_status` is `"default"`. `images=None` means none at all, for a text-only network.
+
+    Pictures are opened by [`load_image`]: unlike the release it turns them upright, puts transparent parts on white, and
+    counts a truncated file as unreadable.
+    """
+
+    def __init__(
+        self,
+        image_processor=None,
+        resnet_image_processor=None,
+        tokenizer=None,
+        max_length: int = 512,
+        labels: list[str] | None = None,
+        on_bad_image: str = "none",
+        chat_template=None,
+    ):
+        super().__init__(
+            image_processor, resnet_image_processor, tokenizer, max_length, labels, on_bad_image, chat_template
+        )
+        tokens = {"extra_special_tokens": list(EXTRA_CHARACTERS)}
+        self.tokenizer.add_special_tokens(tokens, replace_extra_special_tokens=False)
+
+    def encode_images(self, images: list[Image.Image]) -> dict[str, torch.Tensor]:
+        """Make both pixel tensors, `(images, 3, height, width)`, each branch with a view of its own."""
+        side, resnet_side = self.image_processor.size["height"], self.resnet_image_processor.size["height"]
+        centres = self.image_processor(
+            images=images,
+            size={"shortest_edge": side},
+            do_center_crop=True,
+            crop_size={"height": side, "width": side},
+            return_tensors="pt",
+        )
+        views = [random_view(image, resnet_side) for image in images]
+        windows = self.resnet_image_processor(images=views, do_resize=False, return_tensors="pt")
+        return {"pixel_values": centres["pixel_values"], "resnet_pixel_values": windows["pixel_values"]}
+
+    def _load_images(self, images, num_sentences: int) -> tuple[list, dict]:
+        """As the parent, but each sentence has a picture of its own under its row."""
+        keys, pictures = super()._load_images(images, num_sentences)
+        if images is None:
+            return keys, pictures
+        return list(range(num_sentences)), {row: _or_default(pictures[key]) for row, key in enumerate(keys)}
+
+
+def random_view(image: Image.Image, side: int) -> Image.Image:
+    """Cut a random square of `side` pixels out of a picture and flip it half of the time.
+
+    The picture keeps its size, except that one with a side below `side` is squashed to the square. The numbers come
+    from torch's generator in the order of torchvision's `RandomCrop` and `RandomHorizontalFlip`.
+    """
+    if min(image.size) < side:
+        image = image.resize((side, side), Image.Resampling.BILINEAR)
+    if image.size != (side, side):
+        top = int(torch.randint(0, image.height - side + 1, (1,)))
+        left = int(torch.randint(0, image.width - side + 1, (1,)))
+        image = image.crop((left, top, left + side, top + side))
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if torch.rand(1) < 0.5 else image
+
+
+def default_picture() -> Image.Image:
+    """Draw the stand-in for a picture that cannot be used; the release takes one of its data set, `17_06_4705.jpg`."""
+    picture = Image.new("RGB", (640, 480), (224, 224, 224))
+    ImageDraw.Draw(picture).text((320, 240), "image not found", fill=(96, 96, 96), anchor="mm", font_size=48)
+    return picture
+
+
+def convert_released_state_dict(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Rename the tensors of the authors' `MMNER` network for [`TwoMNERReleasedForTokenClassification`].
+
+    Those without counterpart are left out; of a text-only network the text encoder's pooler, too.
+
+    Raises:
+        ValueError: for a name that their network does not have.
+    """
+    resnet = {name.removeprefix(_RESNET): tensor for name, tensor in tensors.items() if name.startswith(_RESNET)}
+    renamed = {f"model.resnet_model.{name}": tensor for name, tensor in convert_torchvision_resnet(resnet).items()}
+    text_only = "dense_cat.weight" not in tensors
+    for name, tensor in tensors.items():
+        if not _WITHOUT_COUNTERPART.search(name) and not (text_only and name.startswith("emb.pooler.")):
+            renamed[_rename(name)] = tensor
+    return renamed
+
+
+def _rename(name: str) -> str:
+    for pattern, replacement in _RULES:
+        renamed, count = re.subn(pattern, replacement, name)
+        if count:
+            return renamed
+    raise ValueError(f"`tensors` holds {name!r}, which the authors' network does not have; pass its own state dict.")
+
+
+def _or_default(picture: LoadedImage) -> LoadedImage:
+    if picture.image is not None:
+        return picture
+    return replace(picture, image=default_picture(), status="default", reason=f"{picture.status}: {picture.reason}")
+
+
+__all__ = [
+    "TwoMNERReleasedConfig",
+    "TwoMNERReleasedForTokenClassification",
+    "TwoMNERReleasedModel",
+    "TwoMNERReleasedProcessor",
+    "convert_released_state_dict",
+]

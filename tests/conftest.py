@@ -1,0 +1,169 @@
+"""Tiny networks, a tokenizer, a processor and pictures for all tests; nothing is downloaded."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before huggingface_hub is imported, which reads it once
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import BertTokenizer, CLIPImageProcessorPil
+
+from modeling_2mner import TwoMNERConfig, TwoMNERForTokenClassification, TwoMNERProcessor
+
+torch.set_num_threads(1)
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789äöüßÄÖÜéèàçñáíóúãÉ.,'-@#!?"
+WHOLE_WORDS = ["in", "the", "Paris", "est", "Köln", "Louvre"]
+SENTENCES = [
+    ["Anna", "Meier", "wohnt", "in", "Köln"],
+    ["Hi"],
+    ["Le", "Louvre", "est", "à", "Paris", ",", "non", "?"],
+    ["São", "Paulo"],
+]
+TAGS = [
+    ["B-PER", "I-PER", "O", "O", "B-LOC"],
+    ["O"],
+    ["O", "B-ORG", "O", "O", "B-LOC", "O", "O", "O"],
+    ["B-LOC", "I-LOC"],
+]
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> BertTokenizer:
+    """A cased WordPiece tokenizer that knows single letters and a few whole words."""
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WHOLE_WORDS]
+    tokens += [*LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    return BertTokenizer(vocab=vocabulary, do_lower_case=False, model_max_length=512)
+
+
+@pytest.fixture(scope="session")
+def make_config(tokenizer):
+    """Build the configuration of a tiny network; a dict changes single fields of a sub-config."""
+
+    def build(**changes) -> TwoMNERConfig:
+        settings = _tiny_settings(len(tokenizer))
+        for field, value in changes.items():
+            settings[field] = {**settings[field], **value} if isinstance(value, dict) and field in settings else value
+        return TwoMNERConfig(**settings)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def make_model(make_config):
+    """Build a tiny model in eval mode whose every weight and running statistic matters."""
+
+    def build(**changes) -> TwoMNERForTokenClassification:
+        return shake_weights(TwoMNERForTokenClassification(make_config(**changes))).eval()
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def shake():
+    """Give a network weights and running statistics that all matter, the same at each call."""
+    return shake_weights
+
+
+@pytest.fixture(scope="session")
+def model(make_model) -> TwoMNERForTokenClassification:
+    """The default tiny model, shared: tests leave its weights and its mode as they are."""
+    return make_model()
+
+
+@pytest.fixture(scope="session")
+def processor(tokenizer) -> TwoMNERProcessor:
+    """A processor for pictures of 32 x 32 pixels."""
+    return TwoMNERProcessor(
+        CLIPImageProcessorPil(size={"height": 32, "width": 32}),
+        CLIPImageProcessorPil(size={"height": 32, "width": 32}, image_mean=[0.4] * 3, image_std=[0.2] * 3),
+        tokenizer,
+        max_length=64,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_picture():
+    """Draw a picture of coloured noise; the same number gives the same picture."""
+
+    def draw(number: int = 0, width: int = 48, height: int = 40) -> Image.Image:
+        pixels = np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        return Image.fromarray(pixels)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def pictures(make_picture) -> list[Image.Image]:
+    """Three different pictures of different shapes."""
+    return [make_picture(0), make_picture(1, 30, 60), make_picture(2, 64, 64)]
+
+
+@pytest.fixture(scope="session")
+def sentences() -> list[list[str]]:
+    """Four sentences of different lengths in four languages."""
+    return SENTENCES
+
+
+@pytest.fixture(scope="session")
+def tags() -> list[list[str]]:
+    """The tags of `sentences`."""
+    return TAGS
+
+
+@pytest.fixture(scope="session")
+def batch(processor, sentences, tags, pictures):
+    """The four sentences with labels; the first and the last share a picture, the second has none."""
+    return processor(sentences, [pictures[0], None, pictures[1], pictures[0]], tags)
+
+
+def shake_weights(network: torch.nn.Module) -> torch.nn.Module:
+    """Set weights far from zero, one and their usual small spread, and running statistics to match."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            spread = 1.0 if "crf." in name or "classifier." in name else 0.2
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
+            if name.endswith("weight") and parameter.dim() == 1:  # of a normalisation
+                parameter += 1
+        for name, buffer in network.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.2)
+            if name.endswith("running_var"):
+                buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
+    return network
+
+
+def _tiny_settings(vocab_size: int) -> dict:
+    return {
+        "text_config": {
+            "model_type": "bert",
+            "vocab_size": vocab_size,
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 32,
+            "max_position_embeddings": 64,
+        },
+        "vision_config": {
+            "model_type": "clip_vision_model",
+            "hidden_size": 24,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 32,
+            "image_size": 32,
+            "patch_size": 16,
+        },
+        "resnet_config": {
+            "model_type": "resnet",
+            "embedding_size": 8,
+            "hidden_sizes": [8, 20],
+            "depths": [1, 1],
+            "layer_type": "basic",
+        },
+    }

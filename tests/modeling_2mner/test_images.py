@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from modeling_2mner.images import load_image, picture_key
+
+FIELD = (200, 30, 60)
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def one_bit_png(width: int, height: int) -> bytes:
+    """A black 1-bit PNG of any size, in a few kilobytes and without ever holding its pixels."""
+    row = bytes(1 + (width + 7) // 8)
+    packer = zlib.compressobj(9)
+    data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)), (b"IDAT", data), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+
+
+@pytest.fixture
+def picture(make_picture) -> Image.Image:
+    return make_picture(3, 40, 30)
+
+
+@pytest.fixture
+def field() -> Image.Image:
+    return Image.new("RGB", (20, 16), FIELD)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP"])
+def test_lossless_formats_come_back_pixel_by_pixel(picture, kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    loaded = load_image(encoded(picture, kind, **options))
+    assert loaded.status == "ok" and loaded.reason == "" and loaded.image.mode == "RGB"
+    assert np.array_equal(np.asarray(loaded.image), np.asarray(picture))
+
+
+def test_every_way_to_give_a_picture(tmp_path, picture):
+    data, path = encoded(picture, "PNG"), tmp_path / "bild ä.png"
+    path.write_bytes(data)
+    sources = [picture, data, bytearray(data), path, str(path), {"bytes": data, "path": None}]
+    sources += [{"bytes": None, "path": str(path)}, {"bytes": data, "path": "elsewhere.png"}]
+    for source in sources:
+        loaded = load_image(source)
+        assert loaded.status == "ok", source
+        assert np.array_equal(np.asarray(loaded.image), np.asarray(picture))
+
+
+@pytest.mark.parametrize("source", [None, {"bytes": None, "path": None}, {}])
+def test_no_picture_is_missing(source):
+    assert load_image(source).status == "missing"
+
+
+def test_a_missing_file_is_missing_and_named(tmp_path):
+    loaded = load_image(tmp_path / "gone.jpg")
+    assert loaded.status == "missing" and "gone.jpg" in loaded.reason and loaded.image is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x00" * 100,
+        b"<!DOCTYPE html><html><body>404 Not Found</body></html>",
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"><rect width="40" height="40"/></svg>',
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\nshowpage\n",
+        b"\x89PNG\r\n\x1a\n",
+        b"GIF89a",
+    ],
+    ids=["empty", "zeros", "html", "svg", "eps", "png head", "gif head"],
+)
+def test_what_is_no_picture_is_unreadable(tmp_path, data):
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(data)
+    for source in (data, path):
+        loaded = load_image(source)
+        assert (loaded.status, loaded.image) == ("unreadable", None) and loaded.reason
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
+def test_a_truncated_picture_is_unreadable(picture, kind):
+    data = encoded(picture, kind)
+    assert load_image(data).status == "ok"
+    assert load_image(data[: len(data) // 2]).status == "unreadable"
+
+
+def test_a_picture_object_that_cannot_be_read_is_unreadable(picture):
+    data = encoded(picture, "JPEG")
+    assert load_image(Image.open(io.BytesIO(data[: len(data) // 2]))).status == "unreadable"
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L", "1", "YCbCr", "P", "HSV", "LAB"])
+def test_other_colour_modes_become_rgb(field, mode):
+    loaded = load_image(field.convert("RGB").convert(mode) if mode != "LAB" else Image.new("LAB", (20, 16)))
+    assert loaded.status == "ok" and loaded.image.mode == "RGB" and loaded.image.size == (20, 16)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "P"])
+def test_colours_survive_the_conversion(field, mode):
+    colour = np.asarray(load_image(field.convert(mode, palette=Image.Palette.ADAPTIVE)).image, dtype=int)
+    assert np.abs(colour - FIELD).max() <= 3
+
+
+def test_a_cmyk_jpeg_keeps_its_colours(field):
+    colour = np.asarray(load_image(encoded(field.convert("CMYK"), "JPEG", quality=100)).image, dtype=int)
+    assert np.abs(colour - FIELD).max() <= 8
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P", "RGBa"])
+def test_transparent_parts_become_white(mode):
+    image = Image.new("RGBA", (20, 16), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 20, 8))
+    if mode == "P":
+        image = Image.open(io.BytesIO(encoded(image, "GIF")))
+        assert image.mode == "P" and "transparency" in image.info
+    else:
+        image = image.convert(mode)
+    pixels = np.asarray(load_image(image).image)
+    assert (pixels[:8] == 0).all() and (pixels[8:] == 255).all()
+
+
+def test_half_transparent_is_blended_with_white():
+    pixels = np.asarray(load_image(Image.new("RGBA", (9, 9), (100, 0, 200, 128))).image, dtype=int)
+    assert np.abs(pixels - (177, 127, 227)).max() <= 1
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_sixteen_bit_grey_is_scaled_and_not_cut(as_file):
+    ramp = np.linspace(0, 65535, 20 * 16).reshape(16, 20).astype(np.uint16)
+    image = Image.fromarray(ramp)
+    assert image.mode == "I;16"
+    pixels = np.asarray(load_image(encoded(image, "PNG") if as_file else image).image, dtype=int)[..., 0]
+    assert np.abs(pixels - ramp / 257).max() <= 1
+
+
+@pytest.mark.parametrize("mode, top", [("I", 65535), ("F", 1000.0), ("F", 255.0)])
+def test_wide_grey_is_scaled_and_not_cut(mode, top):
+    ramp = np.linspace(0, top, 20 * 16).reshape(16, 20).astype(np.int32 if mode == "I" else np.float32)
+    pixels = np.asarray(load_image(Image.fromarray(ramp)).image, dtype=int)[..., 0]
+    assert np.abs(pixels - ramp * 255 / top).max() <= 1
+
+
+def test_not_a_number_does_not_stop_a_batch():
+    assert load_image(Image.fromarray(np.full((16, 20), np.nan, dtype=np.float32))).status == "ok"
+
+
+def test_an_animation_gives_its_first_frame(field):
+    frames = [Image.new("RGB", (20, 16), colour) for colour in ("blue", "red")]
+    for kind in ("GIF", "WEBP", "TIFF", "PNG", "MPO"):
+        options = {"lossless": True} if kind == "WEBP" else {}
+        loaded = load_image(encoded(field, kind, save_all=True, append_images=frames, **options))
+        assert loaded.status == "ok"
+        assert np.abs(np.asarray(loaded.image, dtype=int) - FIELD).max() <= 3
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_picture_on_its_side_is_turned_upright(as_file):
+    image = Image.new("RGB", (20, 16), "black")
+    image.paste("white", (0, 0, 10, 16))  # stored: left half white; orientation 6 turns it to the top
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(image, "PNG", exif=exif)
+    loaded = load_image(data if as_file else Image.open(io.BytesIO(data))).image
+    pixels = np.asarray(loaded)
+    assert loaded.size == (16, 20) and (pixels[:10] == 255).all() and (pixels[10:] == 0).all()
+
+
+@pytest.mark.parametrize("exif", [b"Exif\x00\x00garbage", b"\xff" * 40, b"Exif\x00\x00II*\x00\xff\xff\xff\x7f"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_broken_metadata_does_not_lose_the_picture(picture, kind, exif):
+    assert load_image(encoded(picture, kind, exif=exif)).status == "ok"
+
+
+def test_a_giant_picture_in_a_small_file_is_refused_before_it_is_decoded(recwarn):
+    for width, height in ((20_000, 10_000), (10_000, 9_000), (8_000, 8_001)):  # Pillow: error, warning, silence
+        data = one_bit_png(width, height)
+        assert len(data) < 100_000
+        loaded = load_image(data)
+        assert loaded.status == "unreadable" and "pixels" in loaded.reason
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (7, 200), (10, 501)])
+def test_pictures_without_content_are_degenerate(size):
+    loaded = load_image(Image.new("RGB", size))
+    assert (loaded.status, loaded.image) == ("degenerate", None) and f"{size[0]} x {size[1]}" in loaded.reason
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 400), (10, 500)])
+def test_small_and_narrow_pictures_are_used(size):
+    assert load_image(Image.new("RGB", size)).status == "ok"
+
+
+def test_a_folder_and_a_loop_of_links_are_unreadable(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert load_image(tmp_path).status == "unreadable"
+    assert load_image(tmp_path / "loop").status == "unreadable"
+    assert load_image(tmp_path / ("x" * 300)).status == "unreadable"
+    assert load_image(f"{tmp_path}/nul\0byte.png").status == "unreadable"
+
+
+def test_a_pipe_and_a_device_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", tmp_path / "link.jpg", Path("/dev/zero")):
+        loaded = load_image(path)
+        assert loaded.status == "unreadable" and "regular file" in loaded.reason
+
+
+@pytest.mark.parametrize("url", ["http://localhost/a.png", "https://example.org/a", "HTTP://A/b.png", "file:///a.png"])
+def test_a_url_is_not_fetched(url):
+    loaded = load_image(url)
+    assert loaded.status == "unreadable" and "download" in loaded.reason
+
+
+@pytest.mark.parametrize("source", [7, 3.5, np.zeros((9, 9, 3)), ["a.png"], object()])
+def test_another_kind_of_thing_is_the_callers_mistake(source):
+    with pytest.raises(TypeError, match=f"a picture must be a PIL image.*not {type(source).__name__}"):
+        load_image(source)
+    with pytest.raises(TypeError, match=f"a picture must be a PIL image.*not {type(source).__name__}"):
+        picture_key(source)
+
+
+def test_the_file_is_closed_and_the_callers_picture_is_left_alone(tmp_path, picture):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(picture, "PNG"))
+    load_image(path)
+    assert str(path) not in [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    before = picture.convert("RGBA")
+    pixels = np.asarray(before).copy()
+    assert load_image(before).image is not before
+    assert before.mode == "RGBA" and np.array_equal(np.asarray(before), pixels)
+
+
+def test_keys_tell_pictures_apart(picture):
+    data = encoded(picture, "PNG")
+    same = [(data, bytes(data)), (bytearray(data), data), ("a.png", "a.png"), (picture, picture), (None, None)]
+    same += [({"bytes": data, "path": "x"}, {"bytes": data, "path": "y"}), ({"bytes": None, "path": "x"}, "x")]
+    for first, second in [*same, (Path("a.png"), "a.png")]:
+        assert picture_key(first) == picture_key(second)
+        hash(picture_key(first))
+    for first, second in ((picture, picture.copy()), (data, data + b"x"), ("a.png", "b.png"), (picture, None)):
+        assert picture_key(first) != picture_key(second)

@@ -1,0 +1,222 @@
+"""The whole program, from parquet files to a run folder that others can load."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoProcessor
+
+import train_hf
+from dataset_scripts.parquet import write_dataset
+from modeling_2mner import LABELS, TwoMNERConfig
+from training_2mner.arguments import parse_arguments
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG_CHANGES = {
+    "text_config": {"num_hidden_layers": 1, "max_position_embeddings": 64, "hidden_size": 16, "intermediate_size": 32},
+    "vision_config": {"num_hidden_layers": 1, "image_size": 32, "patch_size": 16, "hidden_size": 16},
+    "resnet_config": {"embedding_size": 8, "hidden_sizes": [8], "depths": [1]},
+}
+SENTENCES = {
+    "en": [(["Anna", "is", "in", "Paris"], ["B-PER", "O", "O", "B-LOC"]), (["Paris", "!"], ["B-LOC", "O"])],
+    "fr": [(["Le", "Louvre", "de", "Paris"], ["O", "B-ORG", "I-ORG", "I-ORG"]), (["Anna", "Meier"], ["B-PER", "I-PER"])],
+}
+SPLITS = {"train": 6, "validation": 2, "test": 3}
+
+
+def make_rows(lang: str, split: str, count: int, picture: bytes) -> list[dict]:
+    rows = []
+    for number in range(count):
+        tokens, tags = SENTENCES[lang][number % 2]
+        name = f"{split}{number}"
+        image = {"bytes": picture, "path": f"{name}.jpg"} if number % 3 else None
+        row = {"id": f"{lang}/{name}", "tokens": tokens, "ner_tags": tags, "image": image, "image_id": name}
+        rows.append(row | {"image_status": "ok" if image else "missing", "lang": lang, "source": "twitter2017"})
+    return rows
+
+
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory, make_picture) -> Path:
+    """A run file beside its data set; the run is `runs/tiny`."""
+    folder = tmp_path_factory.mktemp("train_hf")
+    buffer = BytesIO()
+    make_picture(1).save(buffer, "JPEG")
+    rows = {
+        (lang, split): make_rows(lang, split, count, buffer.getvalue())
+        for lang in SENTENCES
+        for split, count in SPLITS.items()
+    }
+    files = [{"split": split, "path": f"data/*/{split}-*.parquet"} for split in SPLITS]
+    card = yaml.safe_dump({"configs": [{"config_name": "all", "data_files": files}]})
+    write_dataset(folder / "mini", rows, f"---\n{card}---\n")
+    settings = {
+        "model": "2m-ner-demo",
+        "tokenizer": "new",
+        "vocabulary_size": 60,
+        "max_length": 64,
+        "resnet_image_size": 32,
+        "config": CONFIG_CHANGES,
+        "dataset": str(folder / "mini"),
+        "output_dir": str(folder / "runs" / "tiny"),
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 4,
+        "learning_rate": "1e-2",
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "seed": 4,
+    }
+    (folder / "run.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return folder / "run.yaml"
+
+
+@pytest.fixture(scope="module")
+def run(run_file):
+    """The run folder and what `main` returned."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", run_file.parent / "cache")
+        results = train_hf.main(*parse_arguments([str(run_file)]))
+        yield run_file.parent / "runs" / "tiny", results
+
+
+def test_the_run_folder_is_complete(run):
+    folder, _ = run
+    names = {path.name for path in folder.iterdir()}
+
+    assert {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "README.md"} <= names
+    assert {"all_results.json", "predictions_test.conll", "trainer_state.json"} <= names
+    travelling = {"configuration_2mner.py", "modeling_2mner.py", "processing_2mner.py", "crf.py", "fusion.py"}
+    assert travelling | {"alignment.py", "encoders.py", "images.py", "outputs.py", "words.py"} <= names
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_the_config_names_its_classes(run):
+    folder, _ = run
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+    assert config["model_type"] == "2m-ner"
+    assert config["auto_map"] == TwoMNERConfig.default_auto_map
+    assert config["id2label"] == {str(index): label for index, label in enumerate(LABELS)}
+    assert str(folder.parent.parent) not in json.dumps(config)
+
+
+def test_results_are_the_returned_ones(run):
+    folder, results = run
+    saved = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
+
+    assert saved == pytest.approx(results)
+    for name in ("train_loss", "eval_f1", "test_f1", "test_lenient_f1", "test_lang_fr_f1", "test_source_twitter2017_f1"):
+        assert name in saved
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.eval_results[0].metric_value == pytest.approx(100 * saved["test_f1"], abs=0.006)
+    assert card.data.language == ["en", "fr"]
+    assert str(folder.parent.parent) not in str(card)
+
+
+def test_predictions_of_every_test_sentence(run):
+    text = (run[0] / "predictions_test.conll").read_text(encoding="utf-8")
+
+    assert text.count("IMGID:test") == 6
+    assert "Paris\tB-LOC\t" in text
+
+
+def test_the_log_has_each_epochs_losses_and_scores(run):
+    history = json.loads((run[0] / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
+
+    assert [entry["epoch"] for entry in history if "crf_loss" in entry] == [1.0, 2.0]
+    assert [entry["epoch"] for entry in history if "eval_f1" in entry] == [1.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("which", ["", "checkpoint-*"])
+def test_the_auto_classes_load_the_folders(run, which, make_picture):
+    """The run folder and the Trainer's own checkpoints."""
+    folder = next(run[0].glob(which)) if which else run[0]
+    config = AutoConfig.from_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(folder)
+    tagger, loading = AutoModelForTokenClassification.from_pretrained(folder, output_loading_info=True)
+    base = AutoModel.from_pretrained(folder)
+    batch = processor([["Anna", "in", "Paris"], ["Hi"]], [make_picture(1), None])
+
+    assert not any(loading.values())
+    assert (config.id2label[1], processor.labels) == ("B-PER", list(LABELS))
+    assert (processor.max_length, processor.resnet_image_processor.size["height"]) == (64, 32)
+    assert tagger(**batch).predictions.shape == (2, 3)
+    assert base(**batch).last_hidden_state.equal(tagger.model(**batch).last_hidden_state)
+
+
+def test_the_folder_works_where_the_project_is_not(run, tmp_path):
+    """With the code that travelled along, as from the Hub."""
+    script = (
+        "import sys; from transformers import AutoModelForTokenClassification as M, AutoProcessor as P;"
+        "m = M.from_pretrained(sys.argv[1], trust_remote_code=True);"
+        "p = P.from_pretrained(sys.argv[1], trust_remote_code=True);"
+        "b = p([['Anna', 'in', 'Paris']]);"
+        "print(type(m).__module__.split('.')[0], m(**b).predictions.tolist())"
+    )
+    command = [sys.executable, "-c", script, str(run[0])]
+    environment = {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stderr[-2000:]
+    model = AutoModelForTokenClassification.from_pretrained(run[0])
+    batch = AutoProcessor.from_pretrained(run[0])([["Anna", "in", "Paris"]])
+    assert result.stdout.strip() == f"transformers_modules {model(**batch).predictions.tolist()}"
+
+
+def test_an_interrupted_run_continues_to_the_same_end(run, run_file, tmp_path):
+    """The vocabulary is learned anew, too."""
+    folder, results = run
+    shutil.copytree(folder, tmp_path / "tiny", ignore=shutil.ignore_patterns("checkpoint-6", "*.json"))
+    shutil.copytree(folder / "checkpoint-3", tmp_path / "tiny" / "checkpoint-3", dirs_exist_ok=True)
+    flags = ["--output_dir", str(tmp_path / "tiny"), "--resume_from_checkpoint", "True"]
+    resumed = train_hf.main(*parse_arguments([str(run_file), *flags]))
+
+    first, second = (load_file(path / "model.safetensors") for path in (folder, tmp_path / "tiny"))
+    assert all(second[name].equal(value) for name, value in first.items())
+    scores = [name for name in results if name.endswith("f1")]
+    assert [resumed[name] for name in scores] == [results[name] for name in scores]
+    assert (tmp_path / "tiny" / "checkpoint-6").is_dir()
+
+
+def test_resuming_without_a_checkpoint_starts(run, run_file, tmp_path):
+    flags = ["--output_dir", str(tmp_path / "new"), "--resume_from_checkpoint", "True", "--max_train_samples", "4"]
+    results = train_hf.main(*parse_arguments([str(run_file), *flags, "--num_train_epochs", "1"]))
+
+    assert results["epoch"] == 1.0
+
+
+def test_goes_on_from_a_run_folder(run, run_file, tmp_path):
+    """Without training, a checkpoint gives its own scores again."""
+    folder, results = run
+    lines = yaml.safe_load(run_file.read_text(encoding="utf-8"))
+    for name in ("tokenizer", "config", "max_length", "resnet_image_size"):
+        lines.pop(name)
+    lines |= {"model": str(folder), "output_dir": str(tmp_path / "more"), "learning_rate": 0.0, "num_train_epochs": 1}
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(lines), encoding="utf-8")
+    again = train_hf.main(*parse_arguments([str(tmp_path / "more.yaml")]))
+
+    weights, start = (load_file(path / "model.safetensors") for path in (tmp_path / "more", folder))
+    assert all(weights[name].equal(value) for name, value in start.items() if "running_" not in name and "num_batches" not in name)
+    assert str(tmp_path.parent) not in (tmp_path / "more" / "README.md").read_text(encoding="utf-8")
+    assert again["epoch"] == 1.0
+
+
+def test_a_text_only_run_needs_no_pictures(run, run_file, tmp_path):
+    lines = yaml.safe_load(run_file.read_text(encoding="utf-8"))
+    lines["config"] |= {"use_vit": False, "use_resnet": False}
+    lines |= {"output_dir": str(tmp_path / "text"), "num_train_epochs": 1}
+    (tmp_path / "text.yaml").write_text(yaml.safe_dump(lines), encoding="utf-8")
+    results = train_hf.main(*parse_arguments([str(tmp_path / "text.yaml")]))
+
+    assert "test_f1" in results
+    assert not any("vision" in name for name in load_file(tmp_path / "text" / "model.safetensors"))
+    assert torch.isfinite(torch.tensor(results["train_loss"]))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from accelerate.utils import find_batch_size
+
+from training_2mner.collator import TwoMNERDataCollator
+
+
+@pytest.fixture
+def collator(processor) -> TwoMNERDataCollator:
+    return TwoMNERDataCollator(processor)
+
+
+@pytest.fixture
+def rows(make_row, make_dataset) -> list[dict]:
+    """Three sentences: with a picture, with the same picture, without one."""
+    rows = [
+        make_row(["Anna", "Meier", "in", "Paris"], ["B-PER", "I-PER", "O", "B-LOC"], 1),
+        make_row(["Paris"], ["B-LOC"], 1),
+        make_row(["the"] * 3, ["O"] * 3, None),
+    ]
+    return list(make_dataset(rows))
+
+
+def test_makes_the_processors_batch(collator, rows):
+    batch = collator(rows)
+
+    assert batch["labels"].tolist() == [[1, 2, 0, 3], [3, -100, -100, -100], [0, 0, 0, -100]]
+    assert batch["image_index"].tolist() == [0, 0, -1]
+    assert batch["pixel_values"].shape == batch["resnet_pixel_values"].shape == (1, 3, 32, 32)
+    assert batch.words == [row["tokens"] for row in rows]
+
+
+def test_the_batch_size_can_be_told_from_the_first_tensor(collator, rows, make_row):
+    """Accelerate counts by it, also where a long sentence has several windows."""
+    long = make_row(["Louvre"] * 80, ["B-ORG"] * 80, 1)
+    batch = collator([*rows, long])
+
+    assert len(batch["input_ids"]) > 4
+    assert find_batch_size(batch) == 4
+
+
+def test_a_data_set_without_pictures_and_tags(collator, rows):
+    batch = collator([{"tokens": row["tokens"]} for row in rows])
+
+    assert "labels" not in batch
+    assert "pixel_values" not in batch
+    assert batch["image_index"].tolist() == [-1, -1, -1]
+
+
+def test_a_broken_picture_counts_as_none_and_is_told(collator, rows):
+    rows[0]["image"] = {"bytes": b"not a picture", "path": None}
+    batch = collator(rows)
+
+    assert batch["image_index"].tolist() == [-1, 0, -1]
+    assert batch.image_status == ["unreadable", "ok", "missing"]
+
+
+def test_batches_travel_between_processes(collator, rows):
+    """A loader with workers pickles them."""
+    batch = collator(rows)
+    copy = pickle.loads(pickle.dumps(batch))
+
+    assert copy.image_status == batch.image_status
+    assert copy["labels"].equal(batch["labels"])

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+from datasets import DatasetDict, List, Value
+
+from training_2mner.arguments import DataArguments
+from training_2mner.collator import TwoMNERDataCollator
+from training_2mner.data import Loss, cut_sentences, label_names, load_splits
+
+CUT = 3
+SENTENCES = [
+    (["Anna", "Meier", "in"], ["B-PER", "I-PER", "O"]),  # fits
+    (["in", "the", "Anna", "Meier"], ["O", "O", "B-PER", "I-PER"]),  # cut in half: 1 word, 1 entity
+    (["in", "the", "Paris", "Köln", "Louvre"], ["O", "O", "B-LOC", "B-LOC", "B-ORG"]),  # 2 words, 2 entities
+    (["Anna", "in", "the", "the"], ["B-PER", "O", "O", "O"]),  # 1 word, no entity
+    (["the"], ["O"]),
+]
+
+
+@pytest.fixture
+def long_sentences(make_dataset, make_row):
+    return make_dataset([make_row(words, tags, number, number) for number, (words, tags) in enumerate(SENTENCES)])
+
+
+def test_loads_splits_with_undecoded_pictures(data_folder, splits):
+    loaded = load_splits(DataArguments(dataset=str(data_folder)))
+
+    assert {name: len(split) for name, split in loaded.items()} == {"train": 24, "validation": 7, "test": 9}
+    for name, split in splits.items():
+        assert loaded[name]["tokens"][:] == split["tokens"][:]
+    image = loaded["train"][0]["image"]
+    assert image["bytes"] == splits["train"][0]["image"]["bytes"]
+
+
+def test_a_broken_picture_does_not_stop_loading(write_data_folder, make_dataset, make_row, splits, processor):
+    rows = [make_row(["Paris"], ["B-LOC"], b"broken"), make_row(["Anna"], ["B-PER"], 1)]
+    folder = write_data_folder(DatasetDict({**splits, "train": make_dataset(rows)}))
+    loaded = load_splits(DataArguments(dataset=str(folder), max_words=5))
+
+    batch = TwoMNERDataCollator(processor)(list(loaded["train"]))
+
+    assert batch.image_status == ["unreadable", "ok"]
+
+
+def test_missing_split_is_an_error(write_data_folder, splits):
+    folder = write_data_folder(DatasetDict(train=splits["train"], test=splits["test"]))
+
+    with pytest.raises(ValueError, match="no split 'validation', only train, test"):
+        load_splits(DataArguments(dataset=str(folder)))
+
+
+def test_missing_column_is_an_error(write_data_folder, splits):
+    folder = write_data_folder(splits.rename_column("ner_tags", "tags"))
+
+    with pytest.raises(ValueError, match=r"no column 'ner_tags', only tokens, tags"):
+        load_splits(DataArguments(dataset=str(folder)))
+
+
+def test_tags_without_names_are_an_error(splits):
+    nameless = splits["train"].cast_column("ner_tags", List(Value("int64")))
+
+    with pytest.raises(ValueError, match="`ner_tags`"):
+        label_names(nameless)
+
+
+def test_unknown_configuration_is_an_error(data_folder):
+    with pytest.raises(ValueError, match="'en'.*all"):
+        load_splits(DataArguments(dataset=str(data_folder), dataset_config="en"))
+
+
+def test_cutting_counts_what_is_lost(long_sentences):
+    cut, loss = cut_sentences(long_sentences, CUT)
+
+    assert loss == Loss(sentences=3, words=4, entities=3, all_entities=6)
+    assert str(loss) == "3 sentences lose 4 words and 3 of 6 entities (50.00 %)"
+    assert cut["tokens"][:] == [words[:CUT] for words, _ in SENTENCES]
+    assert [len(tags) for tags in cut["ner_tags"]] == [len(words) for words in cut["tokens"]]
+    assert cut.features == long_sentences.features
+    assert cut["image"][:] == long_sentences["image"][:]
+
+
+def test_an_entity_that_ends_at_the_limit_is_kept(make_dataset, make_row):
+    dataset = make_dataset([make_row(["in", "Anna", "Meier", "Paris"], ["O", "B-PER", "I-PER", "B-LOC"])])
+
+    assert cut_sentences(dataset, 3)[1] == Loss(sentences=1, words=1, entities=1, all_entities=2)
+    assert cut_sentences(dataset, 4)[1] == Loss(sentences=0, words=0, entities=0, all_entities=2)
+
+
+def test_only_training_sentences_are_cut_and_the_loss_is_told(write_data_folder, long_sentences, caplog):
+    folder = write_data_folder(DatasetDict(train=long_sentences, validation=long_sentences, test=long_sentences))
+    with caplog.at_level(logging.WARNING, logger="training_2mner.data"):
+        loaded = load_splits(DataArguments(dataset=str(folder), max_words=CUT))
+
+    assert max(len(words) for words in loaded["train"]["tokens"]) == CUT
+    for name in ("validation", "test"):
+        assert loaded[name]["tokens"][:] == [words for words, _ in SENTENCES]
+    assert "3 sentences lose 4 words and 3 of 6 entities" in caplog.text
+
+
+def test_a_limit_that_costs_nothing_is_silent(data_folder, caplog):
+    with caplog.at_level(logging.WARNING, logger="training_2mner.data"):
+        load_splits(DataArguments(dataset=str(data_folder), max_words=50))
+
+    assert not caplog.records
+
+
+def test_first_sentences_only(data_folder, splits):
+    loaded = load_splits(DataArguments(dataset=str(data_folder), max_train_samples=3, max_eval_samples=8))
+
+    assert loaded["train"]["tokens"][:] == splits["train"]["tokens"][:3]
+    assert (len(loaded["validation"]), len(loaded["test"])) == (7, 8)

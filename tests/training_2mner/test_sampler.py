@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from training_2mner.collator import TwoMNERDataCollator
+from training_2mner.sampler import LengthGroupedSampler
+
+
+@pytest.fixture
+def lengths() -> list[int]:
+    generator = random.Random(0)
+    return [generator.randint(1, 60) for _ in range(403)]
+
+
+def padding_share(rows: list[int], lengths: list[int], batch_size: int) -> float:
+    batches = [
+        [lengths[row] for row in rows[start : start + batch_size]] for start in range(0, len(rows), batch_size)
+    ]
+    return 1 - sum(lengths) / sum(max(batch) * len(batch) for batch in batches)
+
+
+def test_every_epoch_is_a_permutation_of_its_own(lengths):
+    sampler = LengthGroupedSampler(lengths, batch_size=8, seed=3)
+    orders = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
+
+    assert len(sampler) == 403
+    assert all(sorted(order) == list(range(403)) for order in orders)
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+def test_order_depends_on_seed_and_epoch_alone(lengths):
+    sampler = LengthGroupedSampler(lengths, batch_size=8, seed=3)
+    sampler.set_epoch(5)
+    again = LengthGroupedSampler(lengths, batch_size=8, seed=3)
+    again.set_epoch(5)
+
+    assert list(sampler) == list(sampler) == list(again)
+    assert list(sampler) != list(LengthGroupedSampler(lengths, batch_size=8, seed=4))
+
+
+def test_batches_hold_sentences_of_similar_length(lengths):
+    shuffled = random.Random(1).sample(range(403), 403)
+
+    waste = padding_share(list(LengthGroupedSampler(lengths, batch_size=8)), lengths, 8)
+
+    assert waste < 0.2 * padding_share(shuffled, lengths, 8)
+
+
+def test_long_batches_do_not_come_first(lengths):
+    sampler = LengthGroupedSampler(lengths, batch_size=8)
+    first = []
+    for epoch in range(20):
+        sampler.set_epoch(epoch)
+        first.append(max(lengths[row] for row in list(sampler)[:8]))
+
+    assert min(first) < 20 < 40 < max(first)
+
+
+def test_the_incomplete_batch_stays_last(lengths):
+    order = list(LengthGroupedSampler(lengths, batch_size=8))
+    batches = [order[start : start + 8] for start in range(0, 403, 8)]
+
+    # Cut anywhere else, the three rows would shift all later batches across the groups of similar length.
+    assert len(batches[-1]) == 3
+    assert all(max(lengths[row] for row in batch) - min(lengths[row] for row in batch) <= 12 for batch in batches)
+
+
+def test_fewer_rows_than_a_batch():
+    assert sorted(LengthGroupedSampler([3, 1, 2], batch_size=8)) == [0, 1, 2]
+    assert list(LengthGroupedSampler([], batch_size=8)) == []
+
+
+def test_the_trainer_gives_each_epoch_its_order(make_trainer, make_model, processor, text_only):
+    seen: list[int] = []
+
+    class Recorder(TwoMNERDataCollator):
+        def __call__(self, rows):
+            seen.extend(int(row["image_id"].split()[1]) for row in rows)
+            return super().__call__(rows)
+
+    trainer = make_trainer(
+        make_model(**text_only), collator=Recorder(processor), num_train_epochs=3, gradient_accumulation_steps=2, seed=5
+    )
+    trainer.train()
+
+    epochs = [seen[start : start + 24] for start in range(0, 72, 24)]
+    assert all(sorted(epoch) == list(range(24)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+    sampler = LengthGroupedSampler([len(tokens) for tokens in trainer.train_dataset["tokens"]], 8, seed=5)
+    sampler.set_epoch(2)
+    assert epochs[2] == list(sampler)
+
+
+def test_a_data_seed_of_zero_is_a_seed(make_trainer, make_model, text_only):
+    trainer = make_trainer(make_model(**text_only), seed=5, data_seed=0)
+
+    assert list(trainer._get_train_sampler()) == list(make_trainer(seed=0)._get_train_sampler())
+
+
+def test_group_by_length_can_be_switched_off(make_trainer, make_model, text_only):
+    sampler = make_trainer(make_model(**text_only), group_by_length=False)._get_train_sampler()
+
+    assert not isinstance(sampler, LengthGroupedSampler)
