@@ -34,7 +34,10 @@ def load(name: str, **changes) -> TwoMNERConfig:
         raise ValueError(f"there is no model preset {name!r}; write one of {', '.join(available())} or a JSON file.")
     settings = json.loads(path.read_text(encoding="utf-8"))
     for field, value in changes.items():
-        settings[field] = {**settings.get(field, {}), **value} if isinstance(value, dict) else value
+        merges = field.endswith("_config") and isinstance(value, dict)  # but labels are replaced as a whole
+        settings[field] = {**settings.get(field, {}), **value} if merges else value
+    if "model_type" not in settings:
+        raise ValueError(f'{path} has no `model_type`; write the kind of model, such as "2m-ner".')
     config_class = type(AutoConfig.for_model(settings.pop("model_type")))
     unknown = sorted(set(settings) - set(config_class.__dataclass_fields__))
     if unknown:

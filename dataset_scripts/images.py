@@ -13,16 +13,12 @@ from pathlib import Path
 
 import PIL.Image
 
-# The authors' pictures have short sides of about 512 pixels; far above that, a small file can fill the memory.
-MAX_PIXELS = 50_000_000
+from modeling_2mner.images import FORMATS, MAX_ASPECT, MAX_PIXELS, MIN_SIDE
+
+# A file this large is no picture of a data set; reading many of them would fill the memory.
 MAX_BYTES = 50_000_000
-# Below and beyond these a picture shows nothing: tracking pixels, rulers.
-MIN_SIDE = 16
-MAX_ASPECT = 20
 MAX_NAME_BYTES = 255
-# Only formats that Pillow decodes by itself; among the others is one that starts a PostScript interpreter.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
-SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp", "BMP": ".bmp"}
+SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
 
 
 @dataclass(frozen=True)

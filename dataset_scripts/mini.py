@@ -39,6 +39,7 @@ SUMMARY = (
     "Generated sentences in four languages with drawn pictures. The type of most names cannot be told from the words; "
     "the picture shows it."
 )
+SIZES = (2400, 300, 300)
 MIN_ROWS = 16
 # Which pictures of a kind and split go missing: the first and every 12th, or every 64th where a type is lost with it.
 SOME_MISSING, FEW_MISSING = range(0, 10**9, 12), range(63, 10**9, 64)
@@ -98,7 +99,7 @@ class Draft:
 
 
 def generate(
-    seed: int = 19, num_train: int = 2400, num_validation: int = 300, num_test: int = 300
+    seed: int = 19, num_train: int = SIZES[0], num_validation: int = SIZES[1], num_test: int = SIZES[2]
 ) -> dict[str, list[dict[str, Any]]]:
     """Make the rows of each split in memory, as `rows.py` describes them, with tag names.
 
@@ -148,7 +149,7 @@ class _Author:
         for kind in kinds:
             sentence = self._sentence(kind)
             languages = LANGUAGES if kind.parallel else (next(self._languages),)
-            for subject in ENTITY_TYPES if kind.ambiguous else (self._plain_subject(sentence),):
+            for subject in self._subjects(kind, sentence):
                 picture = Picture(f"mini-{split}-{next(numbers):05d}", subject, made[kind] in kind.missing)
                 made[kind] += 1
                 drafts += [Draft(*sentence.render(lang, subject), lang, picture) for lang in languages]
@@ -168,9 +169,11 @@ class _Author:
         }
         return Sentence(template, fillers)
 
-    def _plain_subject(self, sentence: Sentence) -> str | None:
-        """Choose a picture that tells nothing, or shows one of the sentence's types, or anything if it has none."""
-        return None if self._rng.random() < 1 / 3 else self._rng.choice(sentence.types() or ENTITY_TYPES)
+    def _subjects(self, kind: Kind, sentence: Sentence) -> list[str | None]:
+        """Every type for ambiguous names, or else one of the types of the sentence (any, if it has none) or clutter."""
+        if kind.ambiguous:
+            return self._rng.sample(ENTITY_TYPES, len(ENTITY_TYPES))
+        return [None if self._rng.random() < 1 / 3 else self._rng.choice(sentence.types() or ENTITY_TYPES)]
 
 
 def _take_turns(rng: Random, items: Sequence[Any]) -> Iterator[Any]:
@@ -242,11 +245,16 @@ def text_only_ceiling(rows: Iterable[Row]) -> float:
     return best
 
 
-def write_mini(output: Path | str, seed: int = 19, overwrite: bool = False) -> Counts:
-    """Make the data set and write it to the folder `output`; ValueError when the folder is in use."""
+def write_mini(
+    output: Path | str, seed: int = 19, sizes: tuple[int, int, int] = SIZES, overwrite: bool = False
+) -> Counts:
+    """Make the data set with so many rows in train, validation and test, and write it to the folder `output`.
+
+    Raises ValueError when the folder is in use, and for the sizes that `generate` refuses.
+    """
     output = Path(output)
     check_output(output, overwrite)
-    splits = generate(seed)
+    splits = generate(seed, *sizes)
     rows = {
         (lang, split): [row for row in splits[split] if row["lang"] == lang] for lang in LANGUAGES for split in SPLITS
     }
@@ -315,7 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     try:
-        counts = write_mini(options.output, options.seed, options.overwrite)
+        counts = write_mini(options.output, options.seed, overwrite=options.overwrite)
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
     print(f"{text_table(counts)}\n\n{image_table(counts)}\nWritten to {options.output}.")

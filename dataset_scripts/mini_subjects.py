@@ -220,7 +220,7 @@ def _tower(tile: Tile, paint: Paint) -> None:
     tile.box(0.43, 0.86, 0.57, 1.0, INK)
     tile.box(0.08, 0.02, 0.92, 0.38, _board(rng), 0.04)
     _logo(tile, paint, (0.27, 0.2), 0.13)
-    tile.text(0.64, 0.2, 0.17, rng.choice(FIRMS), INK)
+    tile.text(0.66, 0.2, 0.15, rng.choice(FIRMS), INK)
 
 
 def _shop(tile: Tile, paint: Paint) -> None:

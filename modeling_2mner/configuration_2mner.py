@@ -114,11 +114,13 @@ class TwoMNERConfig(PreTrainedConfig):
         self.text_config = MULTILINGUAL_BERT if self.text_config is None else self.text_config
         self.vision_config = CLIP_VIT_B_32 if self.vision_config is None else self.vision_config
         self.resnet_config = RESNET_152 if self.resnet_config is None else self.resnet_config
+        for field in self.sub_configs_defaults:  # they may be the caller's, and are changed from here on
+            setattr(self, field, copy.deepcopy(getattr(self, field)))
         self._name_labels(kwargs)
         kwargs.setdefault("auto_map", dict(self.default_auto_map))
         super().__post_init__(**kwargs)
-        self.text_config = self._keep_first_layers("num_text_layers", self.text_config)
-        self.vision_config = self._keep_first_layers("num_vision_layers", self.vision_config)
+        self._keep_first_layers("num_text_layers", self.text_config)
+        self._keep_first_layers("num_vision_layers", self.vision_config)
         self.check()
 
     @classmethod
@@ -131,6 +133,13 @@ class TwoMNERConfig(PreTrainedConfig):
         changeable = {*cls._own_fields(), "id2label", "label2id"} - set(cls.sub_configs_defaults)
         changes = {name: kwargs.pop(name) for name in changeable & set(kwargs)}
         return super().from_dict({**config_dict, **changes}, **kwargs)
+
+    def to_dict(self) -> dict:
+        """What is saved; without the folders that the encoders came from, which name directories of this machine."""
+        saved = super().to_dict()
+        for name in self.sub_configs_defaults:
+            saved[name].pop("_name_or_path", None)
+        return saved
 
     @property
     def hidden_size(self) -> int:
@@ -197,7 +206,10 @@ class TwoMNERConfig(PreTrainedConfig):
             raise ValueError(f"`id2label` is {self.id2label}; number different labels from 0 on without gaps.")
         if self.label2id != {label: index for index, label in self.id2label.items()}:
             raise ValueError("`label2id` is not the inverse of `id2label`; pass both, made from one list of labels.")
-        for field, encoder_config in (("num_text_layers", self.text_config), ("num_vision_layers", self.vision_config)):
+        for field, encoder_config in (
+            ("num_text_layers", self.text_config),
+            ("num_vision_layers", self.vision_config),
+        ):
             if getattr(self, field) not in (None, encoder_config.num_hidden_layers):
                 raise ValueError(
                     f"`{field}` is {getattr(self, field)}, but the encoder's config has "
@@ -219,18 +231,16 @@ class TwoMNERConfig(PreTrainedConfig):
         if self.label2id is None:
             self.label2id = {label: int(index) for index, label in self.id2label.items()}
 
-    def _keep_first_layers(self, field: str, encoder_config: PreTrainedConfig) -> PreTrainedConfig:
+    def _keep_first_layers(self, field: str, encoder_config: PreTrainedConfig) -> None:
         wanted = getattr(self, field)
         if wanted is None:
-            return encoder_config
+            return
         if not 1 <= wanted <= encoder_config.num_hidden_layers:
             raise ValueError(
                 f"`{field}` is {wanted}, but the encoder has {encoder_config.num_hidden_layers} layers; "
                 f"write a number from 1 to {encoder_config.num_hidden_layers}, or leave it out for all."
             )
-        encoder_config = copy.deepcopy(encoder_config)  # it may be the caller's
         encoder_config.num_hidden_layers = wanted
-        return encoder_config
 
     @classmethod
     def _own_fields(cls) -> list[str]:

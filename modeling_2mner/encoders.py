@@ -37,7 +37,9 @@ def load_vision_encoder(name: str, num_layers: int | None = None) -> PreTrainedM
     config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     config = _shorten(config.vision_config if config.model_type == "clip" else config, num_layers)
     if "patch_size" not in config.to_dict():
-        raise ValueError(f"`vision` names a {config.model_type!r} model, which is no ViT: {name!r}. Pass a ViT or a CLIP.")
+        raise ValueError(
+            f"`vision` names a {config.model_type!r} model, which is no ViT: {name!r}. Pass a ViT or a CLIP."
+        )
     if config.model_type == "clip_vision_model":
         return CLIPVisionModel.from_pretrained(name, config=config)
     return AutoModel.from_pretrained(name, config=config, trust_remote_code=False, **_pooling_argument(config, False))

@@ -47,6 +47,18 @@ class TwoMNERPreTrainedModel(PreTrainedModel):
             for parameter in module.parameters(recurse=False):
                 init.uniform_(parameter, -0.1, 0.1)
 
+    def set_attn_implementation(self, attn_implementation: str | dict, allow_all_kernels: bool = False) -> None:
+        """Set the attention of the collaboration modules and of the encoders that have attention.
+
+        Args:
+            attn_implementation: such as `"sdpa"` or `"eager"`, or a dict by sub-config, `""` for the modules of 2M-NER.
+            allow_all_kernels: see `PreTrainedModel`.
+        """
+        if isinstance(attn_implementation, str):
+            parts = dict.fromkeys(("", "text_config", "vision_config"), attn_implementation)
+            attn_implementation = {**parts, "resnet_config": "eager"}
+        super().set_attn_implementation(attn_implementation, allow_all_kernels)
+
 
 class TwoMNERModel(TwoMNERPreTrainedModel):
     """The network below the decoder: encoders, alignment and collaboration modules (sections 4.2-4.4).
@@ -64,8 +76,9 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
         super().__init__(config)
         if text_model is None:
             text_model = build_encoder(config.text_config, pooler=self._needs_pooler(config))
-        self.text_model = text_model
-        self.text_model.config = config.text_config
+        # Not the other way round: the encoder's layers keep the config that they were built with, and one of another
+        # attention implementation would have its padding mask ignored.
+        self.text_model, config.text_config = text_model, text_model.config
         if config.use_vit:
             self._create_vit_branch(config, vision_model)
         if config.use_resnet:
@@ -77,15 +90,18 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
 
     def _create_vit_branch(self, config: TwoMNERConfig, vision_model: PreTrainedModel | None) -> None:
         self.vision_model = build_encoder(config.vision_config) if vision_model is None else vision_model
-        self.vision_model.config = config.vision_config
+        config.vision_config = self.vision_model.config
         size = config.vision_config.hidden_size
         pooled_size = size * config.num_vit_tokens if config.contrastive_vit_pooling == "flatten" else size
         self.vit_head = ProjectionHead(pooled_size, config.projection_dim or config.hidden_size)
         self.vit_collaboration = self._build_collaboration(config, size)
 
     def _create_resnet_branch(self, config: TwoMNERConfig, resnet_model: PreTrainedModel | None) -> None:
-        self.resnet_model = build_encoder(config.resnet_config) if resnet_model is None else resnet_model
-        self.resnet_model.config = config.resnet_config
+        if resnet_model is None:
+            config.resnet_config._attn_implementation = "eager"  # it has no attention and refuses any other
+            resnet_model = build_encoder(config.resnet_config)
+        self.resnet_model = resnet_model
+        config.resnet_config = self.resnet_model.config
         channels = config.resnet_config.hidden_sizes[-1]
         self.resnet_head = ProjectionHead(channels, config.projection_dim or config.hidden_size)
         self.resnet_projection = nn.Linear(channels, config.hidden_size)  # W_r, section 4.2.2
@@ -139,18 +155,17 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
         Raises:
             ValueError: for inputs that contradict each other, with the remedy.
         """
-        self._check_inputs(word_positions, pixel_values, resnet_pixel_values, image_index, output_attentions)
-        if word_mask is None:
-            word_mask = torch.ones_like(word_positions, dtype=torch.bool)
-        if first_window is None:
-            first_window = torch.arange(len(word_positions), device=word_positions.device)
-        if image_index is None:
-            image_index = self._default_image_index(first_window, pixel_values, resnet_pixel_values)
-
+        self._check_inputs(word_positions, pixel_values, resnet_pixel_values, output_attentions)
         text, words = self.encode_text(input_ids, attention_mask, word_positions)  # T: (batch, words, hidden)
         if not self.config.num_branches:
             return TwoMNERModelOutput(last_hidden_state=words)
 
+        if word_mask is None:
+            word_mask = torch.ones_like(word_positions, dtype=torch.bool)
+        if first_window is None:
+            first_window = self._default_first_window(input_ids, word_positions)
+        if image_index is None:
+            image_index = self._default_image_index(first_window, pixel_values, resnet_pixel_values)
         pooled = pool_text(text, words, word_mask, first_window, self.config.contrastive_text_pooling)
         text_embeds = self.text_head(pooled)  # Eq. 7
         vit_words, vit_embeds, vit_attention = self.vit_branch(words, pixel_values, image_index, text_embeds)
@@ -201,7 +216,8 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
 
     def encode_resnet(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the ResNet: its grid `(images, height * width, channels)` and its mean `(images, channels)`."""
-        outputs = self.resnet_model(pixel_values=pixel_values, return_dict=True)
+        # Unlike the ViT, the ResNet does not itself bring its pictures to the type of its weights.
+        outputs = self.resnet_model(pixel_values=pixel_values.to(self.resnet_model.dtype), return_dict=True)
         return outputs.last_hidden_state.flatten(2).transpose(1, 2), outputs.pooler_output.flatten(1)
 
     def _collaborate(self, collaboration, words, regions, embeds, image_index):
@@ -213,27 +229,47 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
     def _cross_attentions(*weights) -> tuple[torch.Tensor, ...] | None:
         return tuple(branch for branch in weights if branch is not None) or None
 
+    # Below `shape[0]` and not `len`, which would fix the size in an exported graph.
+    @staticmethod
+    def _default_first_window(input_ids, word_positions) -> torch.Tensor:
+        if input_ids.shape[0] != word_positions.shape[0]:
+            raise ValueError(
+                f"there are {input_ids.shape[0]} windows for {word_positions.shape[0]} sentences; pass "
+                "`first_window`, the first window of each sentence."
+            )
+        return torch.arange(word_positions.shape[0], device=word_positions.device)
+
     @staticmethod
     def _default_image_index(first_window, pixel_values, resnet_pixel_values) -> torch.Tensor:
         pictures = pixel_values if pixel_values is not None else resnet_pixel_values
         if pictures is None:
             return torch.full_like(first_window, -1)
-        if len(pictures) != len(first_window):
+        if pictures.shape[0] != first_window.shape[0]:
             raise ValueError(
-                f"there are {len(pictures)} pictures for {len(first_window)} sentences; pass `image_index`, the "
-                "picture of each sentence or -1."
+                f"there are {pictures.shape[0]} pictures for {first_window.shape[0]} sentences; pass `image_index`, "
+                "the picture of each sentence or -1."
             )
-        return torch.arange(len(first_window), device=first_window.device)
+        return torch.arange(first_window.shape[0], device=first_window.device)
 
-    def _check_inputs(self, word_positions, pixel_values, resnet_pixel_values, image_index, output_attentions) -> None:
+    def _check_inputs(self, word_positions, pixel_values, resnet_pixel_values, output_attentions) -> None:
         if word_positions is None:
             raise ValueError("`word_positions` is missing; make the inputs with `TwoMNERProcessor`.")
-        if self.config.use_vit and self.config.use_resnet and (pixel_values is None) != (resnet_pixel_values is None):
-            raise ValueError("pass both `pixel_values` and `resnet_pixel_values`, or neither for text only.")
+        if self.config.use_vit and self.config.use_resnet:
+            self._check_pictures(pixel_values, resnet_pixel_values)
         if output_attentions and self.config._attn_implementation != "eager":
             raise ValueError(
                 f"`output_attentions=True` needs eager attention, not {self.config._attn_implementation!r}; call "
                 '`model.set_attn_implementation("eager")` first.'
+            )
+
+    @staticmethod
+    def _check_pictures(pixel_values, resnet_pixel_values) -> None:
+        if (pixel_values is None) != (resnet_pixel_values is None):
+            raise ValueError("pass both `pixel_values` and `resnet_pixel_values`, or neither for text only.")
+        if pixel_values is not None and pixel_values.shape[0] != resnet_pixel_values.shape[0]:
+            raise ValueError(
+                f"`pixel_values` holds {pixel_values.shape[0]} pictures and `resnet_pixel_values` holds "
+                f"{resnet_pixel_values.shape[0]}; pass the same pictures to both."
             )
 
 
@@ -289,8 +325,11 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel):
         pooler = pooling and (config["use_vit"] or config["use_resnet"])
         text_model = load_text_encoder(text, config.get("num_text_layers"), pooler)
         encoders = {"text_config": text_model, "vision_config": vision_model, "resnet_config": resnet_model}
-        configs = {field: encoder.config.to_dict() for field, encoder in encoders.items() if encoder is not None}
-        return cls(cls.config_class(**configs, **config), text_model, vision_model, resnet_model).eval()
+        configs = {field: encoder.config for field, encoder in encoders.items() if encoder is not None}
+        model = cls(cls.config_class(**configs, **config), text_model, vision_model, resnet_model).eval()
+        if "attn_implementation" in config:
+            model.set_attn_implementation(config["attn_implementation"])
+        return model
 
     @can_return_tuple
     def forward(

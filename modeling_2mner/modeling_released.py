@@ -27,7 +27,7 @@ EXTRA_CHARACTERS = ("\ufffd", "\x80", "\xad", "\uf02d", "\uf0d6", "\u200b", "\uf
 # One rule a line: a name in the authors' state dict and the name of the same tensor here.
 _RULES = (
     (r"^emb\.", "model.text_model."),
-    (r"^vit\.vision_model\.", "model.vision_model."),
+    (r"^vit\.(vision_model\.)?", "model.vision_model."),  # transformers 5 has no inner module
     (r"^bert_att_(vit|resnet)\.self\.", r"model.\1_collaboration.attention."),
     (r"^bert_att_(vit|resnet)\.output\.dense\.", r"model.\1_collaboration.attention.output."),
     (r"^bert_att_(vit|resnet)\.output\.LayerNorm\.", r"model.\1_collaboration.attention_norm."),
@@ -159,7 +159,7 @@ class TwoMNERReleasedForTokenClassification(TwoMNERReleasedPreTrainedModel, TwoM
     | released name | name here |
     |---|---|
     | `emb.*` | `model.text_model.*` |
-    | `vit.vision_model.*` | `model.vision_model.*` |
+    | `vit.vision_model.*`, or `vit.*` from transformers 5 | `model.vision_model.*` |
     | `my_resnet.resnet.*` | `model.resnet_model.*`, by the rules of `torchvision_resnet.py` |
     | `bert_att_vit.self.{query,key,value}` | `model.vit_collaboration.attention.{query,key,value}` |
     | `bert_att_vit.output.dense` | `model.vit_collaboration.attention.output` |
@@ -171,7 +171,8 @@ class TwoMNERReleasedForTokenClassification(TwoMNERReleasedPreTrainedModel, TwoM
     | `dense_resnet` | `model.resnet_projection` |
     | `dense_cat` | `fusion_projection` |
     | `classifier`, `crf.*` | `classifier`, `crf.*` |
-    | `w_txt`, `w_img`, `my_resnet.resnet.fc`, `contrastive_loss.temperature`, `*.position_ids` | none: unused, or no weights |
+    | `w_txt`, `w_img`, `my_resnet.resnet.fc` | none: unused |
+    | `contrastive_loss.temperature`, `*.position_ids` | none: no weights |
 
     The release numbers its labels by first appearance in the training file: give the config that order as `id2label`.
     """
@@ -196,14 +197,14 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
 
     - Eight odd characters become special tokens of `tokenizer`, which is changed in place, so that no word vanishes.
       The model must grow with it: `model.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)`.
-    - The ViT sees the centre of the picture, its shorter side resized. The ResNet sees a random window, flipped half of
-      the time, at evaluation too: [`random_view`]. It draws from torch's generator,
-      for each sentence anew even where two share a picture.
+    - The ViT sees the centre of the picture, its shorter side resized. The ResNet sees a random window, flipped half
+      of the time, at evaluation too: [`random_view`]. It draws from torch's generator, for each sentence anew even
+      where two share a picture.
     - Where a list of `images` has none for a sentence, or one that cannot be used, [`default_picture`] stands in, and
       `image_status` is `"default"`. `images=None` means none at all, for a text-only network.
 
-    Pictures are opened by [`load_image`]: unlike the release it turns them upright, puts transparent parts on white, and
-    counts a truncated file as unreadable.
+    Pictures are opened by [`load_image`]: unlike the release it turns them upright, puts transparent parts on white,
+    and counts a truncated file as unreadable.
     """
 
     def __init__(
@@ -298,9 +299,12 @@ def _or_default(picture: LoadedImage) -> LoadedImage:
 
 
 __all__ = [
+    "EXTRA_CHARACTERS",
     "TwoMNERReleasedConfig",
     "TwoMNERReleasedForTokenClassification",
     "TwoMNERReleasedModel",
     "TwoMNERReleasedProcessor",
     "convert_released_state_dict",
+    "default_picture",
+    "random_view",
 ]

@@ -77,6 +77,17 @@ def model(make_model) -> TwoMNERForTokenClassification:
 
 
 @pytest.fixture(scope="session")
+def predict():
+    """Run a model on a batch, with some inputs changed, without gradients."""
+
+    @torch.no_grad()
+    def forward(model, batch, **changes):
+        return model(**{**batch, **changes})
+
+    return forward
+
+
+@pytest.fixture(scope="session")
 def processor(tokenizer) -> TwoMNERProcessor:
     """A processor for pictures of 32 x 32 pixels."""
     return TwoMNERProcessor(

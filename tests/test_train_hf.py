@@ -29,7 +29,10 @@ CONFIG_CHANGES = {
 }
 SENTENCES = {
     "en": [(["Anna", "is", "in", "Paris"], ["B-PER", "O", "O", "B-LOC"]), (["Paris", "!"], ["B-LOC", "O"])],
-    "fr": [(["Le", "Louvre", "de", "Paris"], ["O", "B-ORG", "I-ORG", "I-ORG"]), (["Anna", "Meier"], ["B-PER", "I-PER"])],
+    "fr": [
+        (["Le", "Louvre", "de", "Paris"], ["O", "B-ORG", "I-ORG", "I-ORG"]),
+        (["Anna", "Meier"], ["B-PER", "I-PER"]),
+    ],
 }
 SPLITS = {"train": 6, "validation": 2, "test": 3}
 
@@ -114,7 +117,14 @@ def test_results_are_the_returned_ones(run):
     saved = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
 
     assert saved == pytest.approx(results)
-    for name in ("train_loss", "eval_f1", "test_f1", "test_lenient_f1", "test_lang_fr_f1", "test_source_twitter2017_f1"):
+    for name in (
+        "train_loss",
+        "eval_f1",
+        "test_f1",
+        "test_lenient_f1",
+        "test_lang_fr_f1",
+        "test_source_twitter2017_f1",
+    ):
         assert name in saved
     card = ModelCard.load(folder / "README.md")
     assert card.data.eval_results[0].metric_value == pytest.approx(100 * saved["test_f1"], abs=0.006)
@@ -177,6 +187,8 @@ def test_an_interrupted_run_continues_to_the_same_end(run, run_file, tmp_path):
     folder, results = run
     shutil.copytree(folder, tmp_path / "tiny", ignore=shutil.ignore_patterns("checkpoint-6", "*.json"))
     shutil.copytree(folder / "checkpoint-3", tmp_path / "tiny" / "checkpoint-3", dirs_exist_ok=True)
+    first_epoch = tmp_path / "tiny" / "checkpoint-3" / "model.safetensors"
+    written = first_epoch.stat().st_mtime_ns
     flags = ["--output_dir", str(tmp_path / "tiny"), "--resume_from_checkpoint", "True"]
     resumed = train_hf.main(*parse_arguments([str(run_file), *flags]))
 
@@ -184,6 +196,7 @@ def test_an_interrupted_run_continues_to_the_same_end(run, run_file, tmp_path):
     assert all(second[name].equal(value) for name, value in first.items())
     scores = [name for name in results if name.endswith("f1")]
     assert [resumed[name] for name in scores] == [results[name] for name in scores]
+    assert first_epoch.stat().st_mtime_ns == written  # this epoch was not trained again
     assert (tmp_path / "tiny" / "checkpoint-6").is_dir()
 
 
@@ -195,8 +208,8 @@ def test_resuming_without_a_checkpoint_starts(run, run_file, tmp_path):
 
 
 def test_goes_on_from_a_run_folder(run, run_file, tmp_path):
-    """Without training, a checkpoint gives its own scores again."""
-    folder, results = run
+    """With rates of zero, its weights and its vocabulary come out again."""
+    folder, _ = run
     lines = yaml.safe_load(run_file.read_text(encoding="utf-8"))
     for name in ("tokenizer", "config", "max_length", "resnet_image_size"):
         lines.pop(name)
@@ -205,7 +218,11 @@ def test_goes_on_from_a_run_folder(run, run_file, tmp_path):
     again = train_hf.main(*parse_arguments([str(tmp_path / "more.yaml")]))
 
     weights, start = (load_file(path / "model.safetensors") for path in (tmp_path / "more", folder))
-    assert all(weights[name].equal(value) for name, value in start.items() if "running_" not in name and "num_batches" not in name)
+    assert all(
+        weights[name].equal(value)
+        for name, value in start.items()
+        if "running_" not in name and "num_batches" not in name
+    )
     assert str(tmp_path.parent) not in (tmp_path / "more" / "README.md").read_text(encoding="utf-8")
     assert again["epoch"] == 1.0
 

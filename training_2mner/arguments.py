@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -49,7 +50,7 @@ class ModelArguments:
     )
 
     def __post_init__(self):
-        self.config_changes = self.config if isinstance(self.config, dict) else json.loads(self.config or "{}")
+        self.config_changes = _read_config_changes(self.config)
 
 
 @dataclass
@@ -100,6 +101,9 @@ class TwoMNERTrainingArguments(TrainingArguments):
     )
     per_device_train_batch_size: int = field(default=16, metadata={"help": "Sentences a batch and process (Table 4)."})
     per_device_eval_batch_size: int = field(default=32, metadata={"help": "Sentences a batch at evaluation."})
+    max_grad_norm: float = field(
+        default=0.0, metadata={"help": "Clip gradients to this norm; 0, as in the authors' code, clips nothing."}
+    )
     num_train_epochs: float = field(default=8.0, metadata={"help": "Epochs, as in the authors' code."})
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate on dev."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint."})
@@ -107,13 +111,27 @@ class TwoMNERTrainingArguments(TrainingArguments):
     load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best dev epoch."})
     metric_for_best_model: str | None = field(default="f1", metadata={"help": "Dev score that decides: strict F1."})
     logging_strategy: str = field(default="epoch", metadata={"help": "When to log the loss and its parts."})
+    dataloader_pin_memory: bool = field(
+        default=torch.cuda.is_available(), metadata={"help": "Pin the batches' memory; worth it with a GPU alone."}
+    )
     remove_unused_columns: bool = field(default=False, metadata={"help": "The collator needs words and pictures."})
     label_names: list[str] | None = field(
         default_factory=lambda: ["labels"], metadata={"help": "Names of the label tensors."}
     )
+    ddp_find_unused_parameters: bool | None = field(
+        default=True, metadata={"help": "Several processes: go on where one of them has no picture in its batch."}
+    )
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "Let `patience` go on counting where an interrupted run stopped."}
+    )
 
     def __post_init__(self):
         super().__post_init__()
+        self.freeze = [self.freeze] if isinstance(self.freeze, str) else self.freeze  # one name in a run file
+        if self.plain_adam and self.optim != type(self).optim:
+            raise ValueError(
+                f"`optim` is {self.optim.value!r}, but `plain_adam` is true; write `plain_adam: false`, too."
+            )
         unknown = sorted(set(self.freeze) - set(ENCODERS))
         if unknown:
             raise ValueError(f"`freeze` names {unknown[0]!r}; write any of {', '.join(ENCODERS)}.")
@@ -133,12 +151,26 @@ def parse_arguments(command_line: list[str]) -> tuple[ModelArguments, DataArgume
     return parser.parse_args_into_dataclasses(args=command_line)
 
 
+def _read_config_changes(config: str | dict | None) -> dict:
+    if config is None or isinstance(config, dict):  # left out, or a mapping in a run file
+        return config or {}
+    try:
+        changes = json.loads(config)
+    except json.JSONDecodeError:
+        changes = None
+    if not isinstance(changes, dict):
+        raise ValueError(f"`config` is {config!r}; write a JSON object, such as '{{\"use_vit\": false}}'.")
+    return changes
+
+
 def _read_run_file(path: Path, types: tuple[type, ...]) -> dict:
     settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path}: a run file holds lines `field: value`, this one a {type(settings).__name__}.")
     known = [entry.name for kind in types for entry in fields(kind) if entry.init]
     for name in settings:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+            close = difflib.get_close_matches(str(name), known, n=1)
             hint = f"; did you mean `{close[0]}`?" if close else "; `python train_hf.py --help` lists the fields."
             raise ValueError(f"{path}: `{name}` is not a field of a run{hint}")
     return settings

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 
 from tokenizers import BertWordPieceTokenizer
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForTokenClassification,
@@ -39,10 +41,12 @@ def build(
         labels: the data set's tags, which must be the model's.
 
     Raises:
-        ValueError: for a data set with other tags than the checkpoint, or a missing tokenizer.
+        ValueError: for a data set with other tags than the checkpoint, a missing or unfit tokenizer, or arguments that
+            contradict each other.
     """
     if is_checkpoint(arguments.model):
         return _load_checkpoint(arguments, labels)
+    _check_encoders(arguments)
     changes = dict(arguments.config_changes)
     changes |= {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     tokenizer = build_tokenizer(arguments, sentences)
@@ -51,9 +55,9 @@ def build(
         config = load(arguments.model, **changes)
         model = AutoModelForTokenClassification.from_config(config)
     else:
-        config = load(arguments.model, **changes)
-        model = _assemble(arguments, config)
-    return model, build_processor(arguments, model.config, tokenizer)
+        model = _assemble(arguments, load(arguments.model, **changes))
+        _check_vocabulary(model.config, tokenizer)
+    return model, build_processor(arguments, model, tokenizer)
 
 
 def is_checkpoint(model: str) -> bool:
@@ -71,22 +75,35 @@ def build_tokenizer(arguments: ModelArguments, sentences: Iterable[list[str]]) -
         )
     if name != "new":
         return AutoTokenizer.from_pretrained(name, add_prefix_space=True)
+    vocabulary = learn_vocabulary([" ".join(words) for words in sentences], arguments.vocabulary_size)
+    return BertTokenizer(vocab=vocabulary, do_lower_case=False, model_max_length=arguments.max_length)
+
+
+def learn_vocabulary(texts: list[str], size: int) -> dict[str, int]:
+    """Learn a cased WordPiece vocabulary; the same texts always give the same one.
+
+    The trainer numbers the pieces inside words in the order of a hash table, so that ties between them would be broken
+    anew in each process (tokenizers#1794). Here they get their numbers beforehand, and no rare character is left out.
+    """
     learner = BertWordPieceTokenizer(lowercase=False, strip_accents=False, clean_text=True)
+    words = [word for text in texts for word, _ in learner.pre_tokenizer.pre_tokenize_str(learner.normalize(text))]
+    inner = sorted({f"##{character}" for word in words for character in word[1:]})
     learner.train_from_iterator(
-        (" ".join(words) for words in sentences),
-        vocab_size=arguments.vocabulary_size,
-        special_tokens=_SPECIAL_TOKENS,
+        texts,
+        vocab_size=size,
+        limit_alphabet=len(set().union(*words)),
+        special_tokens=[*_SPECIAL_TOKENS, *inner],
         show_progress=False,
     )
-    return BertTokenizer(vocab=learner.get_vocab(), do_lower_case=False, model_max_length=arguments.max_length)
+    return learner.get_vocab()
 
 
 def build_processor(
-    arguments: ModelArguments, config: TwoMNERConfig, tokenizer: PreTrainedTokenizerBase
+    arguments: ModelArguments, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> TwoMNERProcessor:
     """The processor that fits the model: its picture sizes, its longest window, its tags."""
+    config = model.config
     vit_side, resnet_side = config.vision_config.image_size, arguments.resnet_image_size
-    positions = getattr(config.text_config, "max_position_embeddings", arguments.max_length)
     return TwoMNERProcessor(
         CLIPImageProcessorPil(size={"height": vit_side, "width": vit_side}),
         CLIPImageProcessorPil(
@@ -95,13 +112,52 @@ def build_processor(
             image_std=IMAGENET_DEFAULT_STD,
         ),
         tokenizer,
-        max_length=min(arguments.max_length, positions),
+        max_length=min(arguments.max_length, _count_positions(model)),
         labels=[config.id2label[index] for index in range(config.num_labels)],
     )
 
 
+def _check_encoders(arguments: ModelArguments) -> None:
+    """Refuse what a pretrained encoder brings along and the run would name anew."""
+    for encoder, field in (("text", "text_config"), ("vision", "vision_config"), ("resnet", "resnet_config")):
+        if getattr(arguments, f"{encoder}_encoder") is not None and field in arguments.config_changes:
+            raise ValueError(
+                f"`config` changes `{field}`, which comes with `{encoder}_encoder`; leave one of them out."
+            )
+    if arguments.text_encoder is not None and arguments.tokenizer == "new":
+        raise ValueError(
+            "`tokenizer` is 'new', but `text_encoder` knows its own vocabulary only; leave one of them out."
+        )
+
+
+def _check_vocabulary(config: TwoMNERConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    if len(tokenizer) > config.text_config.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {len(tokenizer)} pieces, the text encoder only {config.text_config.vocab_size}; "
+            "leave `tokenizer` out, or name the one that the encoder was trained with."
+        )
+
+
+def _count_positions(model: PreTrainedModel) -> int | float:
+    """How many pieces the text encoder can take at once; RoBERTa's first positions stand for padding."""
+    positions = getattr(model.config.text_config, "max_position_embeddings", inf)
+    for module in model.base_model.text_model.modules():
+        if isinstance(module, nn.Embedding) and module.num_embeddings == positions and module.padding_idx is not None:
+            return positions - module.padding_idx - 1
+    return positions
+
+
 def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[PreTrainedModel, TwoMNERProcessor]:
-    config = AutoConfig.from_pretrained(arguments.model, **arguments.config_changes)
+    for field in ("text_encoder", "vision_encoder", "resnet_encoder", "tokenizer"):
+        if getattr(arguments, field) is not None:
+            raise ValueError(
+                f"`{field}` is given, but `model` is a checkpoint that has its own; leave one of them out."
+            )
+    config, unknown = AutoConfig.from_pretrained(
+        arguments.model, return_unused_kwargs=True, **arguments.config_changes
+    )
+    if unknown:
+        raise ValueError(f"`{next(iter(unknown))}` is not a field of {type(config).__name__} ({arguments.model!r}).")
     known = [config.id2label[index] for index in range(config.num_labels)]
     if known != labels:
         raise ValueError(

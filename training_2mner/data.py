@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from datasets import Dataset, DatasetDict, Image, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Image, List, load_dataset
 
 from training_2mner.arguments import DataArguments
 
@@ -49,8 +49,21 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
 
 
 def label_names(dataset: Dataset) -> list[str]:
-    """The names of the tags, in the order of their ids."""
-    return dataset.features["ner_tags"].feature.names
+    """The names of the tags, in the order of their ids.
+
+    Raises:
+        ValueError: if the column holds anything but tags with names.
+    """
+    column = dataset.features["ner_tags"]
+    if not isinstance(column, List) or not isinstance(column.feature, ClassLabel):
+        raise ValueError(f"`ner_tags` holds {column}; make it a list of `ClassLabel`, which names the tags.")
+    return column.feature.names
+
+
+def text_values(dataset: Dataset, column: str) -> list[str]:
+    """The values of a column of names, whether it holds text or numbered classes."""
+    feature = dataset.features[column]
+    return feature.int2str(dataset[column][:]) if isinstance(feature, ClassLabel) else list(dataset[column])
 
 
 def cut_sentences(dataset: Dataset, max_words: int) -> tuple[Dataset, Loss]:

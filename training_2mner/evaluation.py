@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from datasets import ClassLabel, Dataset
+from datasets import Dataset
 
+from training_2mner.data import text_values
 from training_2mner.metrics import entity_scores, grouped_entity_scores, to_tag_names
 from training_2mner.trainer import TwoMNERTrainer
 
@@ -29,7 +30,7 @@ def evaluate_on_test(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, flo
     scores = {f"test_{name}": value for name, value in entity_scores(predictions, references).items()}
     for column in GROUP_COLUMNS:
         if column in dataset.column_names:
-            for group, values in grouped_entity_scores(predictions, references, _names(dataset, column)).items():
+            for group, values in grouped_entity_scores(predictions, references, text_values(dataset, column)).items():
                 scores |= {f"test_{column}_{group}_{name}": value for name, value in values.items()}
     if trainer.is_world_process_zero():
         path = Path(trainer.args.output_dir) / "predictions_test.conll"
@@ -42,7 +43,9 @@ def write_predictions(path: Path, dataset: Dataset, references: list[list[str]],
     image_ids = dataset["image_id"] if "image_id" in dataset.column_names else [""] * len(dataset)
     temporary = path.with_name(f".{path.name}.writing")
     with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        for image_id, words, gold, predicted in zip(image_ids, dataset["tokens"], references, predictions, strict=True):
+        for image_id, words, gold, predicted in zip(
+            image_ids, dataset["tokens"], references, predictions, strict=True
+        ):
             file.writelines(_sentence_lines(image_id, words, gold, predicted))
     os.replace(temporary, path)
 
@@ -52,8 +55,3 @@ def _sentence_lines(image_id: str, words: list[str], gold: list[str], predicted:
     for word, tag, guess in zip(words, gold, predicted, strict=True):
         yield f"{word}\t{tag}\t{guess}\n"
     yield "\n"
-
-
-def _names(dataset: Dataset, column: str) -> list[str]:
-    feature = dataset.features[column]
-    return feature.int2str(dataset[column][:]) if isinstance(feature, ClassLabel) else list(dataset[column])

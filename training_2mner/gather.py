@@ -29,4 +29,7 @@ def gather_with_gradient(tensor: torch.Tensor | None) -> torch.Tensor | None:
     """
     if tensor is None or not dist.is_initialized() or dist.get_world_size() == 1:
         return tensor
+    if tensor.is_floating_point() and not tensor.requires_grad:
+        # A process whose sentences have no picture has no gradient here, yet the others wait for its backward pass.
+        tensor = tensor.detach().requires_grad_()
     return _AllGather.apply(tensor)

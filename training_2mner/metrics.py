@@ -72,8 +72,9 @@ def _check_lengths(predictions: Tags, references: Tags) -> None:
 
 
 def _report(predictions: Tags, references: Tags, prefix: str, mode, scheme) -> dict[str, float]:
-    if not any(tag != "O" for row in (*predictions, *references) for tag in row):  # seqeval divides by zero here
-        return {f"{prefix}{name}": 0.0 for name in ("precision", "recall", "f1")}
+    opening = "B-" if mode == "strict" else ("B-", "I-")
+    if not any(tag.startswith(opening) for row in (*predictions, *references) for tag in row):
+        return {f"{prefix}{name}": 0.0 for name in ("precision", "recall", "f1")}  # seqeval divides by zero here
     report = classification_report(
         [list(row) for row in references],
         [list(row) for row in predictions],

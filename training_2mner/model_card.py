@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
@@ -13,6 +12,7 @@ from datasets import DatasetDict
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from training_2mner.arguments import DataArguments, ModelArguments
+from training_2mner.data import text_values
 from training_2mner.trainer import TwoMNERTrainer
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "model_card_template.md"
@@ -28,7 +28,7 @@ def write_model_card(
     results: dict[str, float],
 ) -> None:
     """Write `README.md` into the run folder."""
-    folder = Path(trainer.args.output_dir)
+    folder = Path(trainer.args.output_dir).resolve()
     card = ModelCard.from_template(
         card_data=_metadata(folder.name, data_arguments, splits, results),
         template_path=str(TEMPLATE),
@@ -60,10 +60,11 @@ def results_table(results: dict[str, float], trainer: TwoMNERTrainer) -> str:
 
 
 def _metadata(name: str, data: DataArguments, splits: DatasetDict, results: dict[str, float]) -> ModelCardData:
-    languages = _present(splits, "lang")
+    train, dataset = splits["train"], _public_name(data.dataset)
+    languages = sorted(set(text_values(train, "lang"))) if "lang" in train.column_names else None
     scores = [("F1 (strict)", "test_f1"), ("F1 (lenient)", "test_lenient_f1")]
     return ModelCardData(
-        language=languages or None,
+        language=languages,
         library_name="transformers",
         pipeline_tag="token-classification",
         tags=["named-entity-recognition", "multimodal", "multilingual"],
@@ -71,8 +72,8 @@ def _metadata(name: str, data: DataArguments, splits: DatasetDict, results: dict
         eval_results=[
             EvalResult(
                 task_type="token-classification",
-                dataset_type=Path(data.dataset).name,
-                dataset_name=Path(data.dataset).name,
+                dataset_type=dataset,
+                dataset_name=dataset,
                 dataset_config=data.dataset_config,
                 dataset_split="test",
                 metric_type="f1",
@@ -89,8 +90,8 @@ def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:
     branches = [name for name, used in (("a ViT", config.use_vit), ("a ResNet", config.use_resnet)) if used]
     pictures = " and ".join(branches) + " for the picture" if branches else "no image branch (text only)"
     names = (arguments.text_encoder, arguments.vision_encoder, arguments.resnet_encoder)
-    encoders = [Path(name).name for name in names if name]
-    origin = f"started from {', '.join(encoders)}" if encoders else f"started from `{arguments.model}`"
+    encoders = [_public_name(name) for name in names if name]
+    origin = f"started from {', '.join(encoders) or _public_name(arguments.model)}"
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
     return f"{config.text_config.model_type.upper()} for the words, {pictures}; {count:,} parameters, {origin}."
 
@@ -98,24 +99,25 @@ def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:
 def _data(arguments: DataArguments, splits: DatasetDict) -> str:
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
     revision = f", revision {arguments.dataset_revision}" if arguments.dataset_revision else ""
-    return f"`{Path(arguments.dataset).name}`, configuration `{arguments.dataset_config}`{revision}: {sizes} sentences."
+    name = _public_name(arguments.dataset)
+    return f"`{name}`, configuration `{arguments.dataset_config}`{revision}: {sizes} sentences."
 
 
 def _training(trainer: TwoMNERTrainer, results: dict[str, float]) -> str:
     settings = {name: getattr(trainer.args, name) for name in SETTINGS}
-    lines = [f"- {name}: {value}" for name, value in settings.items() if value not in (None, [], False)]
-    best = trainer.state.best_metric
-    lines.append(f"- best validation F1 (strict): {_percent(best)}")
+    lines = [
+        f"- {name}: {value}" for name, value in settings.items() if value not in (None, []) and value is not False
+    ]
+    lines.append(f"- validation F1 (strict): {_percent(results.get('eval_f1'))}")
     lines.append(f"- training time: {results.get('train_runtime', 0):.0f} s on {trainer.args.device.type}")
     versions = f"transformers {transformers.__version__}, torch {torch.__version__}, datasets {datasets.__version__}"
     return "\n".join([*lines, f"- {versions}"])
 
 
-def _present(splits: DatasetDict, column: str) -> Sequence[str]:
-    train = splits["train"]
-    if column not in train.column_names:
-        return []
-    return train.features[column].int2str(sorted(set(train[column])))
+def _public_name(name: str) -> str:
+    """A Hub id or a preset as it is; of a folder or a file its own name, not where it lies on this machine."""
+    path = Path(name)
+    return path.resolve().name if path.exists() or path.is_absolute() else name
 
 
 def _percent(value: float | None) -> str:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from transformers import EarlyStoppingCallback, EvalPrediction, Trainer
+from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback
 
 from training_2mner.gather import gather_with_gradient
 from training_2mner.metrics import entity_scores, to_tag_names
 from training_2mner.sampler import LengthGroupedSampler
 
 ENCODER_MODULES = {"text": "text_model", "vit": "vision_model", "resnet": "resnet_model"}
+
+
+class EpochCallback(TrainerCallback):
+    """Tell the sampler which epoch begins: in the rest of a resumed epoch of several processes nobody else does."""
+
+    sampler: LengthGroupedSampler | None = None
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Called by the Trainer before it takes the first batch."""
+        if self.sampler is not None:
+            self.sampler.set_epoch(int(state.epoch or 0))
 
 
 class TwoMNERTrainer(Trainer):
@@ -32,6 +43,8 @@ class TwoMNERTrainer(Trainer):
         self.compute_metrics = self.compute_metrics or self.compute_entity_scores
         self._part_sums: dict[str, torch.Tensor] = {}
         self._part_count = 0
+        self._epochs = EpochCallback()
+        self.add_callback(self._epochs)
         for name in self.args.freeze:
             self._freeze(name)
         if self.args.patience is not None:
@@ -76,11 +89,9 @@ class TwoMNERTrainer(Trainer):
 
     def parameter_groups(self, model: nn.Module) -> list[dict]:
         """Group the trainable parameters by learning rate and weight decay; norms, biases and CRF never decay."""
-        rates = {
-            "encoder": self.args.encoder_learning_rate or self.args.learning_rate,
-            "crf": self.args.crf_learning_rate or self.args.learning_rate,
-            "new": self.args.learning_rate,
-        }
+        rates = {"new": self.args.learning_rate}
+        for part, rate in (("encoder", self.args.encoder_learning_rate), ("crf", self.args.crf_learning_rate)):
+            rates[part] = self.args.learning_rate if rate is None else rate
         decaying = set(self.get_decay_parameter_names(model))
         groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
@@ -107,7 +118,10 @@ class TwoMNERTrainer(Trainer):
             return super()._get_train_sampler(train_dataset)
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         lengths = [len(tokens) for tokens in train_dataset["tokens"]]
-        return LengthGroupedSampler(lengths, batch_size, self.args.data_seed or self.args.seed)
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        sampler = LengthGroupedSampler(lengths, batch_size, seed)
+        self._epochs.sampler = sampler
+        return sampler
 
     def _remember(self, parts: dict[str, torch.Tensor]) -> None:
         for name, value in parts.items():

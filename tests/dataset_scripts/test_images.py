@@ -70,7 +70,7 @@ def test_files_that_do_not_decode_are_unreadable(folder, content, reason):
 
 @pytest.mark.parametrize(
     ("size", "status"),
-    [((1, 1), "degenerate"), ((15, 300), "degenerate"), ((16, 321), "degenerate"), ((16, 320), "ok")],
+    [((1, 1), "degenerate"), ((7, 300), "degenerate"), ((8, 401), "degenerate"), ((8, 400), "ok")],
 )
 def test_pictures_that_show_nothing_are_degenerate(folder, size, status):
     (folder / "a.jpg").write_bytes(encode(size))
@@ -88,7 +88,7 @@ def png_header(width, height):
 @pytest.mark.parametrize(
     ("size", "reason"),
     [
-        ((8_000, 7_000), "8000 x 7000 pixels, more than 50000000"),
+        ((8_100, 8_000), "8100 x 8000 pixels, more than 64000000"),
         ((10_000, 9_000), "10000 x 9000 pixels"),
         ((20_000, 20_000), "DecompressionBombError"),
     ],

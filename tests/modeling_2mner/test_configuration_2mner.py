@@ -14,10 +14,19 @@ def test_defaults_are_the_network_of_the_paper():
     config = TwoMNERConfig()
     text, vision, resnet = config.text_config, config.vision_config, config.resnet_config
     assert (text.model_type, vision.model_type, resnet.model_type) == ("bert", "clip_vision_model", "resnet")
-    assert (text.vocab_size, text.hidden_size, text.num_hidden_layers, text.num_attention_heads) == (119547, 768, 12, 12)
+    assert (text.vocab_size, text.hidden_size, text.num_hidden_layers, text.num_attention_heads) == (
+        119547,
+        768,
+        12,
+        12,
+    )
     assert (vision.hidden_size, vision.num_hidden_layers, vision.num_attention_heads) == (768, 12, 12)
     assert (vision.image_size, vision.patch_size, config.num_vit_tokens) == (224, 32, 50)
-    assert (resnet.depths, resnet.hidden_sizes, resnet.layer_type) == ([3, 8, 36, 3], [256, 512, 1024, 2048], "bottleneck")
+    assert (resnet.depths, resnet.hidden_sizes, resnet.layer_type) == (
+        [3, 8, 36, 3],
+        [256, 512, 1024, 2048],
+        "bottleneck",
+    )
     assert (config.alpha, config.dropout, config.contrastive_temperature) == (0.8, 0.1, 0.5)
     assert (config.contrastive_loss, config.contrastive_text_pooling, config.contrastive_vit_pooling) == (
         *("ntxent", "pooler", "flatten"),
@@ -65,7 +74,9 @@ def test_saved_config_names_the_classes_that_load_it(tmp_path, make_config):
     assert auto_map["AutoModelForTokenClassification"] == "modeling_2mner.TwoMNERForTokenClassification"
 
 
-@pytest.mark.parametrize("encoder, field", [("text_config", "num_text_layers"), ("vision_config", "num_vision_layers")])
+@pytest.mark.parametrize(
+    "encoder, field", [("text_config", "num_text_layers"), ("vision_config", "num_vision_layers")]
+)
 def test_first_layers_are_kept(make_config, encoder, field):
     assert getattr(make_config(), encoder).num_hidden_layers == 2
     assert getattr(make_config(**{field: 1}), encoder).num_hidden_layers == 1

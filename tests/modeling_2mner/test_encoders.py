@@ -139,7 +139,52 @@ def test_an_assembled_model_reloads_equal(assembled, tmp_path):
     assert_equal_tensors(loaded, assembled)
 
 
-def test_encoders_can_be_shortened_and_left_out(pretrained):
+def test_padding_is_masked_in_assembled_and_in_new_models(assembled, make_model, batch):
+    for model in (assembled, make_model()):
+        changed = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 7)
+        with torch.no_grad():
+            assert torch.equal(model(**batch).logits, model(**batch | {"input_ids": changed}).logits)
+
+
+def test_the_attention_implementation_reaches_the_layers_of_the_encoders(pretrained):
+    folder = pretrained.folder
+    model = TwoMNERForTokenClassification.from_encoders(folder / "bert", folder / "clip", folder / "resnet")
+    for kind in ("sdpa", "eager", "sdpa"):
+        model.set_attn_implementation(kind)
+        assert model.config._attn_implementation == kind
+        for encoder in (model.model.text_model, model.model.vision_model):
+            found = {module.config._attn_implementation for module in encoder.modules() if hasattr(module, "config")}
+            assert found == {kind}
+
+
+@pytest.mark.parametrize("kind", ["sdpa", "eager"])
+def test_the_attention_implementation_can_be_asked_for(pretrained, tmp_path, kind):
+    folder = pretrained.folder
+    encoders = folder / "bert", folder / "clip", folder / "resnet"
+    model = TwoMNERForTokenClassification.from_encoders(*encoders, attn_implementation=kind)
+    model.save_pretrained(tmp_path)
+    loaded = TwoMNERForTokenClassification.from_pretrained(tmp_path, attn_implementation=kind)
+    for network in (model, loaded):
+        parts = network.config, network.model.text_model.config, network.model.vision_model.config
+        assert [part._attn_implementation for part in parts] == [kind] * 3
+
+
+def test_ready_encoders_keep_their_own_configs(pretrained, make_config, batch):
+    text = load_text_encoder(str(pretrained.folder / "bert"), pooler=True)
+    config = make_config(use_vit=False, use_resnet=False, text_config=text.config)
+    model = TwoMNERForTokenClassification(config, text).eval()
+    assert text.config is model.config.text_config and text.config._attn_implementation == "sdpa"
+    changed = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 7)
+    with torch.no_grad():
+        assert torch.equal(model(**batch).logits, model(**batch | {"input_ids": changed}).logits)
+
+
+def test_saved_models_do_not_name_folders_of_this_machine(assembled, tmp_path):
+    assembled.save_pretrained(tmp_path)
+    assert "_name_or_path" not in (tmp_path / "config.json").read_text()
+
+
+def test_encoders_can_be_shortened_and_left_out(pretrained, tmp_path):
     folder = pretrained.folder
     model = TwoMNERForTokenClassification.from_encoders(
         folder / "bert", folder / "clip", num_text_layers=1, num_vision_layers=1, alpha=0.5
@@ -148,6 +193,10 @@ def test_encoders_can_be_shortened_and_left_out(pretrained):
     assert len(model.model.text_model.encoder.layer) == len(model.model.vision_model.encoder.layers) == 1
     assert_equal_tensors(model.model.text_model.encoder.layer[0], pretrained.bert.bert.encoder.layer[0])
     assert_equal_tensors(model.model.vision_model.encoder.layers[0], pretrained.clip.vision_model.encoder.layers[0])
+    model.save_pretrained(tmp_path)
+    loaded, info = TwoMNERForTokenClassification.from_pretrained(tmp_path, output_loading_info=True)
+    assert not (info["missing_keys"] or info["unexpected_keys"])
+    assert_equal_tensors(loaded, model)
     text_only = TwoMNERForTokenClassification.from_encoders(folder / "bert")
     assert text_only.config.num_branches == 0 and text_only.model.text_model.pooler is None
 

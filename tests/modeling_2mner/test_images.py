@@ -28,7 +28,8 @@ def one_bit_png(width: int, height: int) -> bytes:
     data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)), (b"IDAT", data), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
     )
 
 
@@ -214,12 +215,16 @@ def test_a_folder_and_a_loop_of_links_are_unreadable(tmp_path):
     assert load_image(f"{tmp_path}/nul\0byte.png").status == "unreadable"
 
 
-def test_a_pipe_and_a_device_are_not_waited_for(tmp_path):
+def test_pipes_and_devices_are_not_waited_for(tmp_path, monkeypatch):
+    def blocks(path, *args):
+        raise AssertionError(f"{path} was opened")
+
+    monkeypatch.setattr("builtins.open", blocks)
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "pipe.jpg")
     for path in (tmp_path / "pipe.jpg", tmp_path / "link.jpg", Path("/dev/zero")):
         loaded = load_image(path)
-        assert loaded.status == "unreadable" and "regular file" in loaded.reason
+        assert (loaded.status, loaded.reason) == ("unreadable", "ValueError: not a regular file")
 
 
 @pytest.mark.parametrize("url", ["http://localhost/a.png", "https://example.org/a", "HTTP://A/b.png", "file:///a.png"])
@@ -236,11 +241,21 @@ def test_another_kind_of_thing_is_the_callers_mistake(source):
         picture_key(source)
 
 
-def test_the_file_is_closed_and_the_callers_picture_is_left_alone(tmp_path, picture):
-    path = tmp_path / "a.png"
+def test_the_file_is_closed(tmp_path, picture, monkeypatch):
+    path, opened = tmp_path / "a.png", []
     path.write_bytes(encoded(picture, "PNG"))
-    load_image(path)
-    assert str(path) not in [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+
+    def remember(*args):
+        opened.append(open_file(*args))
+        return opened[-1]
+
+    open_file = open
+    monkeypatch.setattr("builtins.open", remember)
+    assert load_image(path).status == "ok"
+    assert [str(file.name) for file in opened] == [str(path)] and opened[0].closed
+
+
+def test_the_callers_picture_is_left_alone(picture):
     before = picture.convert("RGBA")
     pixels = np.asarray(before).copy()
     assert load_image(before).image is not before

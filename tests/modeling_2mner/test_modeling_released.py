@@ -455,6 +455,7 @@ def test_conversion_names_every_tensor_and_refuses_strangers(pair):
     converted = convert_released_state_dict(released.tensors)
     assert set(converted) == set(model.state_dict())
     assert len(released.tensors) - len(converted) == 8  # w_txt, w_img, fc, temperature, position_ids
+    assert list(convert_released_state_dict({"vit.pre_layrnorm.bias": 0})) == ["model.vision_model.pre_layrnorm.bias"]
     with pytest.raises(ValueError, match=r"interaction_module\.0"):
         convert_released_state_dict({**released.tensors, "interaction_module.0.weight": torch.zeros(1)})
 

@@ -8,7 +8,18 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoModelForTokenClassification, AutoProcessor, BertTokenizer, CLIPImageProcessorPil
+from transformers import (
+    AutoModelForTokenClassification,
+    AutoProcessor,
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    ResNetConfig,
+    ResNetModel,
+)
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from modeling_2mner import (
@@ -18,13 +29,14 @@ from modeling_2mner import (
 )
 from modeling_2mner.modeling_released import EXTRA_CHARACTERS, default_picture, random_view
 
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
+
 
 @pytest.fixture
 def model() -> TwoMNERReleasedForTokenClassification:
     """A text-only network of 40 pieces."""
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
     config = TwoMNERReleasedConfig(
-        text_config={"model_type": "bert", "vocab_size": 40, **sizes},
+        text_config={"model_type": "bert", "vocab_size": 40, **SIZES},
         use_vit=False,
         use_resnet=False,
         fusion_projection=False,
@@ -174,3 +186,23 @@ def test_bad_pictures_can_still_be_errors(tokenizer):
     processor = TwoMNERReleasedProcessor(tokenizer=tokenizer, on_bad_image="raise")
     with pytest.raises(ValueError, match=r"images\[0\]"):
         processor([["a"]], [b"no picture"])
+
+
+def test_assembled_network_learns_from_its_processor(processor, picture, tmp_path):
+    BertModel(BertConfig(vocab_size=8, **SIZES)).save_pretrained(tmp_path / "text")
+    CLIPVisionModel(CLIPVisionConfig(patch_size=56, **SIZES)).save_pretrained(tmp_path / "vision")
+    resnet_config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8, 8, 16], depths=[1, 1, 1, 1])
+    ResNetModel(resnet_config).save_pretrained(tmp_path / "resnet")
+    model = TwoMNERReleasedForTokenClassification.from_encoders(
+        *(str(tmp_path / name) for name in ("text", "vision", "resnet"))
+    )
+    assert model.config.resnet_features == "pooled"
+    model.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
+    batch = processor([["a", "\ufffd"], ["b"]], [picture(300, 300), None], [["B-PER", "I-PER"], ["O"]])
+    outputs = model.train()(**batch)
+    parts = model.objective(
+        outputs.loss, outputs.text_embeds, outputs.vit_embeds, outputs.resnet_embeds, batch["image_index"]
+    )
+    parts["loss"].backward()
+    assert model.get_input_embeddings().weight.grad[8].abs().sum() > 0  # U+FFFD
+    assert set(parts) == {"loss", "crf_loss", "vit_contrastive_loss", "resnet_contrastive_loss"}

@@ -152,7 +152,9 @@ def test_wrong_words_are_named(processor, words, message):
 
 def test_a_wrong_number_of_pictures_is_refused(processor, pictures):
     for images in (pictures[:1], pictures, pictures[0], "a.png", png(pictures[0]), {"bytes": b"", "path": None}):
-        with pytest.raises(ValueError, match="`images` holds [0-9]+ pictures but `words` holds 2 sentences; pass one"):
+        with pytest.raises(
+            ValueError, match=r"`images` holds [0-9]+ pictures but `words` holds 2 sentences; pass one"
+        ):
             processor([["a"], ["b"]], images)
 
 
@@ -228,7 +230,9 @@ def test_both_branches_see_the_whole_picture_in_one_framing(processor):
     views = {"pixel_values": processor.image_processor, "resnet_pixel_values": processor.resnet_image_processor}
     shown = []
     for name, image_processor in views.items():
-        mean, std = (torch.tensor(part)[:, None, None] for part in (image_processor.image_mean, image_processor.image_std))
+        mean, std = (
+            torch.tensor(part)[:, None, None] for part in (image_processor.image_mean, image_processor.image_std)
+        )
         shown.append((batch[name][0] * std + mean) * 255)
     torch.testing.assert_close(shown[0], shown[1], atol=1e-2, rtol=0)
     expected = torch.tensor(np.asarray(image.resize((32, 32), Image.Resampling.BICUBIC))).permute(2, 0, 1).float()

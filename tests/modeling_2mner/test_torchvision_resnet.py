@@ -15,7 +15,9 @@ from modeling_2mner.torchvision_resnet import convert_torchvision_resnet, load_t
 DEPTHS = (2, 1, 1, 1)
 
 
-def torchvision_tensors(depths: tuple[int, ...] = DEPTHS, expansion: int = 4, counters: bool = True) -> dict[str, Tensor]:
+def torchvision_tensors(
+    depths: tuple[int, ...] = DEPTHS, expansion: int = 4, counters: bool = True
+) -> dict[str, Tensor]:
     """A state dict under torchvision's names and shapes, filled with numbers that keep activations moderate."""
     generator = torch.Generator().manual_seed(0)
     tensors: dict[str, Tensor] = {}

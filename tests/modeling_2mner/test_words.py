@@ -8,7 +8,21 @@ from transformers import PreTrainedTokenizerBase, XLMRobertaTokenizer
 from modeling_2mner.words import Windows, encode_words, plan_windows, split_text
 
 # What a BERT tokenizer cleans away, leaving no piece at all.
-DELETED = ["\u200b", "\ufeff", "\u00ad", "\u2060", "\u200d", "\ufffd", "\x00", "\x07", "\ue000", "\u3000", "", " ", "\n"]
+DELETED = [
+    "\u200b",
+    "\ufeff",
+    "\u00ad",
+    "\u2060",
+    "\u200d",
+    "\ufffd",
+    "\x00",
+    "\x07",
+    "\ue000",
+    "\u3000",
+    "",
+    " ",
+    "\n",
+]
 KEPT = ["\ufe0f", "\u0301", "😀", "👨‍👩‍👧", "日本", "e\u0301te\u0301", "ß", "a\u200bb", "\u200b\u200b", "a b"]
 
 

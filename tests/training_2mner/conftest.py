@@ -199,7 +199,7 @@ def picture_gaps(make_dataset, make_row) -> Dataset:
     pictures = [None, None, 0, 1, None, None, 2, 3, 4, 5, 4, 6]
     rows = []
     for number, picture in enumerate(pictures):
-        tokens = [list(PHRASES[(number + place) % 7].items())[0] for place in range(number + 1)]
+        tokens = [next(iter(PHRASES[(number + place) % 7].items())) for place in range(number + 1)]
         rows.append(make_row([word for word, _ in tokens], [tag for _, tag in tokens], picture, number))
     random.Random(0).shuffle(rows)
     return make_dataset(rows)

@@ -66,7 +66,7 @@ def test_tags_without_names_are_an_error(splits):
 
 
 def test_unknown_configuration_is_an_error(data_folder):
-    with pytest.raises(ValueError, match="'en'.*all"):
+    with pytest.raises(ValueError, match=r"'en'.*all"):
         load_splits(DataArguments(dataset=str(data_folder), dataset_config="en"))
 
 

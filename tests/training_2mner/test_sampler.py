@@ -15,9 +15,7 @@ def lengths() -> list[int]:
 
 
 def padding_share(rows: list[int], lengths: list[int], batch_size: int) -> float:
-    batches = [
-        [lengths[row] for row in rows[start : start + batch_size]] for start in range(0, len(rows), batch_size)
-    ]
+    batches = [[lengths[row] for row in rows[start : start + batch_size]] for start in range(0, len(rows), batch_size)]
     return 1 - sum(lengths) / sum(max(batch) * len(batch) for batch in batches)
 
 
@@ -84,7 +82,11 @@ def test_the_trainer_gives_each_epoch_its_order(make_trainer, make_model, proces
             return super().__call__(rows)
 
     trainer = make_trainer(
-        make_model(**text_only), collator=Recorder(processor), num_train_epochs=3, gradient_accumulation_steps=2, seed=5
+        make_model(**text_only),
+        collator=Recorder(processor),
+        num_train_epochs=3,
+        gradient_accumulation_steps=2,
+        seed=5,
     )
     trainer.train()
 

@@ -30,7 +30,8 @@ def main(folder: Path) -> None:
     checkpointed = build_trainer(
         folder, plan, "multimodal", splits, "checkpointed", activation_checkpointing=True, **SGD
     )
-    saving = {"num_train_epochs": 2, "save_strategy": "steps", "save_steps": 4, **SGD}
+    # With this seed the last two batches of the second epoch are not those of the first.
+    saving = {"num_train_epochs": 2, "save_strategy": "steps", "save_steps": 4, "seed": 1, **SGD}
     whole = build_trainer(folder, plan, "text", splits, "whole", **saving)
     resumed = build_trainer(folder, plan, "text", splits, "resumed", **saving)
     results = {
@@ -93,8 +94,8 @@ def run_main(folder: Path, plan: dict) -> dict:
     """The whole program with a vocabulary that each process learns by itself."""
     run_file = ["--model", plan["preset"], "--dataset", plan["data_folder"], "--tokenizer", "new"]
     run_file += ["--vocabulary_size", "60", "--resnet_image_size", "32", "--max_length", "64"]
-    run_file += ["--output_dir", str(folder / "main"), "--num_train_epochs", "1", "--use_cpu", "--disable_tqdm"]
-    return train_hf.main(*parse_arguments([*run_file, "--per_device_train_batch_size", "4"]))
+    run_file += ["--output_dir", str(folder / "main"), "--num_train_epochs", "1", "--use_cpu"]
+    return train_hf.main(*parse_arguments([*run_file, "--disable_tqdm", "true", "--per_device_train_batch_size", "4"]))
 
 
 if __name__ == "__main__":

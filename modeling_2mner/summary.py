@@ -1,0 +1,76 @@
+"""`python -m modeling_2mner.summary [--config FILE_OR_PRESET]`: the parameters of a model, component by component.
+
+The network is built without memory for its weights, so the full size takes seconds on any machine.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedConfig, PreTrainedModel
+
+from .configuration_2mner import TwoMNERConfig
+
+# Read as files, since this folder imports nothing but its siblings.
+_PRESETS = Path(__file__).parents[1] / "configuration_2mner" / "models"
+
+
+def count_parameters(config: PreTrainedConfig) -> dict[str, int]:
+    """Count the weights of each component of the model that `config` describes, and their `"total"`.
+
+    Buffers, such as the running statistics of batch norms, are not counted.
+    """
+    with torch.device("meta"):
+        model = AutoModelForTokenClassification.from_config(config)
+    parts = [*model.base_model.named_children(), *_decoder(model)]
+    counts = {name: sum(weight.numel() for weight in part.parameters()) for name, part in parts}
+    counts = {name: count for name, count in counts.items() if count}
+    return {**counts, "total": sum(counts.values())}
+
+
+def load_config(name: str) -> PreTrainedConfig:
+    """Read a config from a JSON file, a checkpoint's folder or the name of a preset.
+
+    Raises:
+        ValueError: if there is nothing of that name, with the names of the presets.
+    """
+    places = (Path(name), Path(name) / "config.json", _PRESETS / f"{name}.json")
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        presets = ", ".join(sorted(preset.stem for preset in _PRESETS.glob("*.json")))
+        raise ValueError(f"`config` is {name!r}; write a JSON file, a checkpoint's folder or a preset: {presets}.")
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    return AutoConfig.for_model(settings.pop("model_type"), **settings)
+
+
+def format_table(counts: dict[str, int]) -> str:
+    """Lay the counts out in two columns."""
+    width = max(len(name) for name in counts)
+    return "\n".join(f"{name:<{width}}  {count:>13,}" for name, count in counts.items())
+
+
+def _decoder(model: PreTrainedModel) -> list[tuple[str, torch.nn.Module]]:
+    return [(name, part) for name, part in model.named_children() if part is not model.base_model]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m modeling_2mner.summary", description="Count a model's parameters by component."
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE_OR_PRESET",
+        help="a JSON file, a checkpoint's folder or a preset; the paper's network",
+    )
+    name = parser.parse_args(arguments).config
+    try:
+        config = TwoMNERConfig() if name is None else load_config(name)
+    except ValueError as error:
+        parser.error(str(error))
+    print(format_table(count_parameters(config)))
+
+
+if __name__ == "__main__":
+    main()

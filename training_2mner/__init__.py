@@ -1,0 +1,1 @@
+"""What stays at home: arguments, data, training, scores and the model card."""
