@@ -18,7 +18,15 @@ from modeling_2mner.images import FORMATS, MAX_ASPECT, MAX_PIXELS, MIN_SIDE
 # A file this large is no picture of a data set; reading many of them would fill the memory.
 MAX_BYTES = 50_000_000
 MAX_NAME_BYTES = 255
-SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
+SUFFIXES = {
+    "JPEG": ".jpg",
+    "MPO": ".jpg",
+    "PNG": ".png",
+    "GIF": ".gif",
+    "WEBP": ".webp",
+    "BMP": ".bmp",
+    "TIFF": ".tif",
+}
 
 
 @dataclass(frozen=True)

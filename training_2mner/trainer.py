@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback
+from transformers.trainer_callback import ProgressCallback
 
 from training_2mner.gather import gather_with_gradient
 from training_2mner.metrics import entity_scores, to_tag_names
+from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
 
 ENCODER_MODULES = {"text": "text_model", "vit": "vision_model", "resnet": "resnet_model"}
@@ -45,6 +47,8 @@ class TwoMNERTrainer(Trainer):
         self._part_count = 0
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)
+        if self.pop_callback(ProgressCallback) is not None:
+            self.add_callback(ReadableProgressCallback)
         for name in self.args.freeze:
             self._freeze(name)
         if self.args.patience is not None:

@@ -1,0 +1,26 @@
+"""A progress bar whose log lines a person can read."""
+
+from __future__ import annotations
+
+from transformers.trainer_callback import ProgressCallback
+
+
+class ReadableProgressCallback(ProgressCallback):
+    """The Trainer's progress bar, with one short line for each log and evaluation; the files keep every number."""
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """Called by the Trainer with what it logs."""
+        if state.is_world_process_zero and self.training_bar is not None:
+            self.training_bar.write(format_log(logs))
+
+
+def format_log(logs: dict[str, float]) -> str:
+    """Put the numbers that tell how a run goes into one line: loss parts, or dev scores in percent."""
+    epoch = f"epoch {logs['epoch']:.2f}: " if "epoch" in logs else ""
+    if "eval_f1" in logs:
+        scores = [f"{name} {100 * logs[f'eval_{name}']:.2f}" for name in ("precision", "recall", "f1")]
+        return f"{epoch}dev {', '.join(scores)}, loss {logs['eval_loss']:.4f}"
+    shown = [name for name in logs if name == "loss" or name.endswith("_loss") or name in ("learning_rate", "step")]
+    if "train_runtime" in logs:
+        return f"{epoch}trained for {logs['train_runtime']:.0f} s"
+    return epoch + ", ".join(f"{name} {logs[name]:.4g}" for name in shown or logs)
