@@ -17,6 +17,9 @@ from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.gather import gather_with_gradient
 from training_2mner.trainer import TwoMNERTrainer
 
+# transformers before 5.23, the newest for Python 3.10, has only the older name, which later warns
+NAMES = TwoMNERTrainingArguments.__dataclass_fields__
+CHECKPOINTING = "activation_checkpointing" if "activation_checkpointing" in NAMES else "gradient_checkpointing"
 SGD = {"plain_adam": False, "optim": "sgd", "max_grad_norm": 0.0, "per_device_train_batch_size": 2}
 
 
@@ -27,9 +30,7 @@ def main(folder: Path) -> None:
     text = build_trainer(folder, plan, "text", splits, "text", **SGD)
     gathering = build_trainer(folder, plan, "multimodal", splits, "gathering", gather_negatives=True, **SGD)
     local = build_trainer(folder, plan, "multimodal", splits, "local", **SGD)
-    checkpointed = build_trainer(
-        folder, plan, "multimodal", splits, "checkpointed", activation_checkpointing=True, **SGD
-    )
+    checkpointed = build_trainer(folder, plan, "multimodal", splits, "checkpointed", **{CHECKPOINTING: True}, **SGD)
     # With this seed the last two batches of the second epoch are not those of the first.
     saving = {"num_train_epochs": 2, "save_strategy": "steps", "save_steps": 4, "seed": 1, **SGD}
     whole = build_trainer(folder, plan, "text", splits, "whole", **saving)
