@@ -35,6 +35,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs") / "demo", help="run folder of the full model")
     options = parser.parse_args()
     started = time.monotonic()
+    # So small a network loses more by waiting for a second core that is busy than it gains from a free one, which
+    # prepares the next batch instead.
+    torch.set_num_threads(1)
     if not options.data.exists():
         mini.main(["--output", str(options.data)])
     common = [str(RUN), "--dataset", str(options.data)]
