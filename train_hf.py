@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from transformers import set_seed
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, parse_arguments
@@ -64,6 +65,8 @@ def train(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[
     results |= trainer.evaluate()  # of the best epoch, which is loaded by now
     trainer.save_model()
     trainer.save_state()
+    if trainer.is_world_process_zero():  # a pickle, which nobody should have to open; the card tells the settings
+        (Path(arguments.output_dir) / TRAINING_ARGS_NAME).unlink()
     return results
 
 

@@ -1,1 +1,7 @@
-"""What stays at home: arguments, data, training, scores and the model card."""
+"""Training and evaluation of the models: what stays at home when a checkpoint travels."""
+
+from training_2mner.arguments import TwoMNERTrainingArguments
+from training_2mner.collator import TwoMNERDataCollator
+from training_2mner.trainer import TwoMNERTrainer
+
+__all__ = ["TwoMNERDataCollator", "TwoMNERTrainer", "TwoMNERTrainingArguments"]
