@@ -216,8 +216,8 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
 
     def encode_resnet(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the ResNet: its grid `(images, height * width, channels)` and its mean `(images, channels)`."""
-        # Unlike the ViT, the ResNet does not itself bring its pictures to the type of its weights.
         pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)  # the faster layout for convolutions
+        # Unlike the ViT, the ResNet does not itself bring its pictures to the type of its weights.
         outputs = self.resnet_model(pixel_values=pixel_values.to(self.resnet_model.dtype), return_dict=True)
         return outputs.last_hidden_state.flatten(2).transpose(1, 2), outputs.pooler_output.flatten(1)
 
