@@ -10,6 +10,9 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
 from .torchvision_resnet import load_torchvision_resnet
 
+# Some checkpoints are stored in half precision; encoders of one model must agree with each other and with its new layers.
+_LOADING = {"trust_remote_code": False, "dtype": torch.float32}
+
 
 def build_encoder(config: PreTrainedConfig, pooler: bool = False) -> PreTrainedModel:
     """Create an encoder with new weights, with its pooling layer only if `pooler`.
@@ -25,7 +28,7 @@ def build_encoder(config: PreTrainedConfig, pooler: bool = False) -> PreTrainedM
 def load_text_encoder(name: str, num_layers: int | None = None, pooler: bool = False) -> PreTrainedModel:
     """Load a pretrained text encoder from a Hub id or a folder, keeping its first `num_layers` layers."""
     config = _shorten(AutoConfig.from_pretrained(name, trust_remote_code=False), num_layers)
-    return AutoModel.from_pretrained(name, config=config, trust_remote_code=False, **_pooling_argument(config, pooler))
+    return AutoModel.from_pretrained(name, config=config, **_LOADING, **_pooling_argument(config, pooler))
 
 
 def load_vision_encoder(name: str, num_layers: int | None = None) -> PreTrainedModel:
@@ -41,8 +44,8 @@ def load_vision_encoder(name: str, num_layers: int | None = None) -> PreTrainedM
             f"`vision` names a {config.model_type!r} model, which is no ViT: {name!r}. Pass a ViT or a CLIP."
         )
     if config.model_type == "clip_vision_model":
-        return CLIPVisionModel.from_pretrained(name, config=config)
-    return AutoModel.from_pretrained(name, config=config, trust_remote_code=False, **_pooling_argument(config, False))
+        return CLIPVisionModel.from_pretrained(name, config=config, dtype=torch.float32)
+    return AutoModel.from_pretrained(name, config=config, **_LOADING, **_pooling_argument(config, False))
 
 
 def load_resnet_encoder(name: str) -> PreTrainedModel:
@@ -55,7 +58,7 @@ def load_resnet_encoder(name: str) -> PreTrainedModel:
             f"`resnet` names a {config.model_type!r} model: {name!r}. Pass a ResNet of transformers "
             "(such as microsoft/resnet-152) or a torchvision `resnet152` state dict."
         )
-    return AutoModel.from_pretrained(name, config=config, trust_remote_code=False)
+    return AutoModel.from_pretrained(name, config=config, **_LOADING)
 
 
 def gather_words(states: torch.Tensor, word_positions: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 from transformers import (
+    AutoModel,
     BertForPreTraining,
     CLIPConfig,
     CLIPModel,
@@ -221,6 +222,14 @@ def test_assembling_refuses_contradictions(pretrained):
 def test_a_vision_tower_alone_loads_too(pretrained, tmp_path):
     load_vision_encoder(str(pretrained.folder / "clip")).save_pretrained(tmp_path)
     assert_equal_tensors(load_vision_encoder(str(tmp_path)), pretrained.clip.vision_model)
+
+
+def test_encoders_stored_in_half_precision_are_read_in_single(pretrained, tmp_path, batch):
+    for name in ("bert", "clip", "resnet"):
+        AutoModel.from_pretrained(pretrained.folder / name, dtype=torch.float16).save_pretrained(tmp_path / name)
+    model = TwoMNERForTokenClassification.from_encoders(tmp_path / "bert", tmp_path / "clip", tmp_path / "resnet")
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert model(**batch).logits.isfinite().all()
 
 
 def test_code_in_an_encoders_folder_is_not_run(pretrained, tmp_path):
