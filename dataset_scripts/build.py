@@ -1,216 +1,197 @@
-"""Build the data set folder from the authors' files and pictures.
+"""Build the data set folder from text files and pictures.
 
-    python -m dataset_scripts.build --source ../MMNERD --images ../MMNERD/images --output mmnerd
+    python -m dataset_scripts.build --source MMNERD --images MMNERD/images --output mmnerd
 
 The folder then opens with `load_dataset("mmnerd", "en")` from the folder that holds it.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import logging
-import re
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from dataset_scripts.card import dataset_card, image_table, text_table
-from dataset_scripts.conll import read_conll
-from dataset_scripts.images import Picture, find_unsafe_part, read_picture
-from dataset_scripts.parquet import check_output, write_dataset
-from dataset_scripts.rows import Counts
-from dataset_scripts.schema import LANGUAGES
+from dataset_scripts.build_card import LICENCE, card_of_build
+from dataset_scripts.build_options import parse_arguments, settings_of
+from dataset_scripts.card import image_table, text_table
+from dataset_scripts.parquet import check_output, file_sha256, fingerprint, move_folder, parquet_path
+from dataset_scripts.plan import Plan, make_plan
+from dataset_scripts.rows import Counts, SplitCounts
+from dataset_scripts.settings import BuildSettings
+from dataset_scripts.shards import Problem, ShardResult, ShardTask, versions, write_shard
+from dataset_scripts.splits import Leak
 
 logger = logging.getLogger(__name__)
 
-SPLIT_FILES = {
-    "train": "train_conll_format.txt",
-    "validation": "valid_conll_format.txt",
-    "test": "test_conll_format.txt",
-}
-COMBINED_FOLDER = "train_valid_test_all_lang"
-CARD_BODY = Path(__file__).resolve().parents[1] / "model_cards" / "mmnerd_card_body.md"
-SUMMARY = (
-    "Sentences with one picture each and their named entities (person, location, organisation, miscellaneous), built "
-    "from the files of the MMNERD authors."
-)
-NO_PICTURE = Picture(None, "missing", "built without pictures")
 SHOWN_PROBLEMS = 10
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A row whose picture could not be used, and why."""
-
-    row_id: str
-    status: str
-    reason: str
+FIGURE = "figures/entity_shares.png"
+# Runs a function on every task and gives the results in the order of the tasks, as `map` does.
+Engine = Callable[[Callable[[ShardTask], ShardResult], list[ShardTask]], Iterable[ShardResult]]
 
 
 @dataclass
 class BuildReport:
-    """What was written, and every row that has no picture although a folder of pictures was given."""
+    """What was written, what splits share, what was changed, and the rows whose pictures could not be used."""
 
-    counts: Counts = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    counts: Counts
+    leaks: list[Leak]
+    changes: Counter[str]
+    problems: list[Problem]
 
 
-def build(source: Path | str, images: Path | str | None, output: Path | str, overwrite: bool = False) -> BuildReport:
-    """Write the data set of all languages found under `source` to the folder `output`.
+def build(
+    source: Path | str,
+    images: Path | str | None,
+    output: Path | str,
+    overwrite: bool = False,
+    settings: BuildSettings | None = None,
+    engine: Engine = map,
+) -> BuildReport:
+    """Write the data set of the files under `source` to the folder `output`.
 
-    `images` holds `<image id>.jpg` files; with None no row has a picture. Every text file is checked before the first
-    picture is read. Raises ValueError for a folder that does not fit, a broken line, or an image id unsafe as file name.
+    `images` holds `<image id>.jpg` files; with None no row has a picture. `engine` runs the shards: `map`, the `map` of a
+    process pool, or a cluster's. All text is checked before the first picture is read. A build that was stopped goes on
+    where it was when it is started again. Raises ValueError for a folder that does not fit and for a broken line.
     """
-    output = Path(output)
+    output = Path(output).resolve()
     images = Path(images) if images is not None else None
+    settings = settings or BuildSettings()
     check_output(output, overwrite)
     if images and not images.is_dir():
         raise ValueError(f"`images` must be a folder with <image id>.jpg files, but {images} is none; check the path.")
-    files = _conll_files(find_language_folders(Path(source)))
-    totals = {key: _check_sentences(path) for key, path in files.items()}
-    report = BuildReport()
-    rows = _rows_by_split(files, totals, images, report.problems)
-    card = partial(
-        dataset_card,
-        name=output.resolve().name,
-        title="MMNERD",
-        summary=SUMMARY,
-        body=CARD_BODY.read_text(encoding="utf-8"),
-        license_name="mixed-see-below",
-        annotations_creators=("machine-generated", "expert-generated"),
-    )
-    report.counts = write_dataset(output, rows, card, overwrite)
+    workplace = output.parent / f".{output.name}.partial"
+    (workplace / "rows").mkdir(parents=True, exist_ok=True)
+    plan = make_plan(Path(source), workplace / "rows", settings)
+    fresh = workplace / "fresh"
+    results = _run(engine, _tasks(plan, fresh / "data", images, settings), plan)
+    report = _finish(plan, results, fresh, output.name, settings)
+    move_folder(fresh, output)
+    shutil.rmtree(workplace)
     if images and not any(count.statuses["ok"] for count in report.counts.values()):
         logger.warning("Not one picture of the data set was found in %s; check `images`.", images)
     return report
 
 
-def find_language_folders(source: Path) -> dict[str, Path]:
-    """Return `{language: folder}` for the `train_valid_test_<language>` folders in `source` or one level below."""
-    if not source.is_dir():
-        raise ValueError(f"`source` must be a folder, but {source} is none; check the path.")
-    holders = [source, *sorted(child for child in source.iterdir() if child.is_dir())]
-    found = {holder: folders for holder in holders if (folders := _languages_in(holder))}
-    if source not in found and len(found) > 1:
-        raise ValueError(f"`source` {source} has language folders in {[str(h) for h in found]}; name one of these.")
-    if not found:
-        raise ValueError(_no_languages(source, holders))
-    folders = found.get(source) or next(iter(found.values()))
-    if absent := [lang for lang in LANGUAGES if lang not in folders]:
-        logger.info("No folder for %s under %s: the data set is built without.", ", ".join(absent), source)
-    return folders
-
-
-def _languages_in(holder: Path) -> dict[str, Path]:
-    folders = {lang: holder / f"train_valid_test_{lang}" for lang in LANGUAGES}
-    return {lang: folder for lang, folder in folders.items() if folder.is_dir()}
-
-
-def _no_languages(source: Path, holders: list[Path]) -> str:
-    if any((holder / COMBINED_FOLDER).is_dir() for holder in holders):
-        return (
-            f"`source` {source} holds only {COMBINED_FOLDER}, which does not tell the language of a sentence; "
-            "add the authors' folders of single languages, such as train_valid_test_en."
-        )
-    return (
-        f"`source` {source} holds none of the folders {[f'train_valid_test_{lang}' for lang in LANGUAGES]}, nor does "
-        "a folder directly in it; name the folder that holds them."
-    )
-
-
-def _conll_files(folders: dict[str, Path]) -> dict[tuple[str, str], Path]:
-    files = {(lang, split): folder / name for lang, folder in folders.items() for split, name in SPLIT_FILES.items()}
-    if absent := [str(path) for path in files.values() if not path.is_file()]:
-        raise ValueError(f"Files are missing: {', '.join(absent)}; each language needs {list(SPLIT_FILES.values())}.")
-    return files
-
-
-def _check_sentences(path: Path) -> int:
-    """Read the whole file for its errors and return the number of sentences."""
-    sentences = 0
-    for sentence in read_conll(path):
-        if unsafe := find_unsafe_part(sentence.image_id):
-            raise ValueError(
-                f"{path}:{sentence.line}: the image id {sentence.image_id!r} is not safe as a file name, it has "
-                f"{unsafe}; rename it here and in the folder of pictures."
+def _tasks(
+    plan: Plan, data: Path, images: Path | None, settings: BuildSettings
+) -> dict[tuple[str, str], list[ShardTask]]:
+    tasks = {
+        key: [
+            ShardTask(
+                rows=rows,
+                output=parquet_path(data, *key, index, len(paths)),
+                images=images.resolve() if images else None,
+                embed=settings.embed_images,
+                use_default=settings.image_policy == "default",
+                max_side=settings.max_side,
             )
-        sentences += 1
-    if not sentences:
-        raise ValueError(f"{path} holds no sentence; get a complete copy of the file.")
-    return sentences
+            for index, rows in enumerate(paths)
+        ]
+        for key, paths in plan.rows.items()
+    }
+    _remove_others(data, {task.output for group in tasks.values() for task in group})
+    return tasks
 
 
-def _rows_by_split(
-    files: dict[tuple[str, str], Path],
-    totals: dict[tuple[str, str], int],
-    images: Path | None,
-    problems: list[Problem],
-) -> dict[tuple[str, str], Iterator[dict[str, Any]]]:
-    used: dict[str, Counter[str]] = {lang: Counter() for lang, _ in files}
+def _remove_others(data: Path, outputs: set[Path]) -> None:
+    """Remove what a stopped build left unfinished, or made with other settings."""
+    for path in data.rglob("*"):
+        if path.is_file() and path not in outputs:
+            path.unlink()
+
+
+def _run(
+    engine: Engine, tasks: dict[tuple[str, str], list[ShardTask]], plan: Plan
+) -> dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]]:
+    results: dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]] = {key: [] for key in tasks}
+    flat = [(key, task) for key, group in tasks.items() for task in group]
+    with tqdm(total=plan.sizes.total(), unit=" sentences", desc="pictures", disable=None) as progress:
+        for (key, task), result in zip(flat, engine(write_shard, [task for _, task in flat]), strict=True):
+            results[key].append((task, result))
+            progress.update(result.counts.sentences)
+    return results
+
+
+def _finish(
+    plan: Plan,
+    results: dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]],
+    folder: Path,
+    name: str,
+    settings: BuildSettings,
+) -> BuildReport:
+    """Write all but the shards: the card, the licence text, the record of the build and the figure."""
+    counts = {key: sum((result.counts for _, result in group), SplitCounts()) for key, group in results.items()}
+    problems = [problem for group in results.values() for _, result in group for problem in result.problems]
+    report = BuildReport(counts, plan.leaks, plan.changes, problems)
+    figure = _draw_figure(counts, folder)
+    (folder / "LICENSE.md").write_text(LICENCE.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+    record = _record(plan, results, folder, settings)
+    (folder / "build.json").write_text(f"{json.dumps(record, indent=1)}\n", encoding="utf-8", newline="\n")
+    files = fingerprint({path: told["sha256"] for path, told in record["files"].items()})
+    card = card_of_build(report.counts, files, name, settings, plan.leaks, plan.changes, figure)
+    (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
+    return report
+
+
+def _draw_figure(counts: Counts, folder: Path) -> str | None:
+    if find_spec("matplotlib") is None:
+        logger.info("The card gets no figure without matplotlib: pip install matplotlib.")
+        return None
+    from dataset_scripts.statistics_figure import draw_entity_shares
+
+    (folder / FIGURE).parent.mkdir(exist_ok=True)
+    draw_entity_shares(counts, folder / FIGURE)
+    return FIGURE
+
+
+def _record(
+    plan: Plan,
+    results: dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]],
+    folder: Path,
+    settings: BuildSettings,
+) -> dict[str, Any]:
+    """Return what a later reader needs to check the files and to build them again; it names no path of this machine."""
     return {
-        (lang, split): tqdm(
-            _rows(path, lang, images, used[lang], problems),
-            total=totals[lang, split],
-            desc=f"{lang} {split}",
-            unit=" sentences",
-            disable=None,
-        )
-        for (lang, split), path in files.items()
+        "settings": settings.to_dict(),
+        "versions": versions(),
+        "sources": {f"{path.parent.name}/{path.name}": file_sha256(path) for path in plan.files},
+        "changes": dict(plan.changes),
+        "leaks": [asdict(leak) for leak in plan.leaks],
+        "files": {
+            task.output.relative_to(folder).as_posix(): {
+                "rows": result.counts.sentences,
+                "bytes": result.bytes,
+                "sha256": result.sha256,
+            }
+            for group in results.values()
+            for task, result in group
+        },
     }
 
 
-def _rows(
-    path: Path, lang: str, images: Path | None, used: Counter[str], problems: list[Problem]
-) -> Iterator[dict[str, Any]]:
-    for sentence in read_conll(path):
-        image_id = sentence.image_id
-        used[image_id] += 1
-        repeat = f"#{used[image_id]}" if used[image_id] > 1 else ""
-        row_id = f"{lang}/{image_id}{repeat}"
-        picture = read_picture(images, image_id) if images else NO_PICTURE
-        if images and picture.reason:
-            problems.append(Problem(row_id, picture.status, picture.reason))
-        yield {
-            "id": row_id,
-            "tokens": sentence.tokens,
-            "ner_tags": sentence.tags,
-            "image": picture.image,
-            "image_id": image_id,
-            "image_status": picture.status,
-            "lang": lang,
-            "source": source_of(image_id),
-        }
-
-
-def source_of(image_id: str) -> str:
-    """Tell where a row comes from: captions have ids of eight digits, three hyphens and the stem of a URL."""
-    return "cc12m" if re.match(r"[0-9]{8}---", image_id) else "twitter2017"
-
-
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset_scripts.build",
-        description="Build the MMNERD data set folder (parquet files and a card) from the authors' files.",
-        epilog="Afterwards, in the folder that holds the output: load_dataset('mmnerd'), load_dataset('mmnerd', 'en').",
-    )
-    parser.add_argument(
-        "--source",
-        type=Path,
-        required=True,
-        help="folder that holds train_valid_test_en, _fr, _es, _de (those you have), or the folder above it",
-    )
-    pictures = parser.add_mutually_exclusive_group(required=True)
-    pictures.add_argument("--images", type=Path, help="folder with a picture <image id>.jpg for every sentence")
-    pictures.add_argument("--no_images", action="store_true", help="build the text alone; all pictures are missing")
-    parser.add_argument("--output", type=Path, default=Path("mmnerd"), help="folder to write (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the output folder of an earlier build")
-    return parser.parse_args(arguments)
+@contextmanager
+def process_engine(processes: int) -> Iterator[Engine]:
+    """Give an engine that runs shards in so many processes, or in this one."""
+    if processes == 1:
+        yield map
+        return
+    # Processes forked from this one would inherit locks of its threads; the server imports everything once for all.
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload([write_shard.__module__])
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        yield pool.map
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -218,14 +199,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     try:
-        report = build(options.source, options.images, options.output, options.overwrite)
+        with process_engine(options.num_proc) as engine:
+            report = build(
+                options.source, options.images, options.output, options.overwrite, settings_of(options), engine
+            )
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
     print(f"{text_table(report.counts)}\n\n{image_table(report.counts)}")
+    for change, number in report.changes.items():
+        if number:
+            print(f"{change}: {number:,}")
     for problem in report.problems[:SHOWN_PROBLEMS]:
         print(f"{problem.row_id}: {problem.status}, {problem.reason}")
     if len(report.problems) > SHOWN_PROBLEMS:
-        print(f"... {len(report.problems)} rows without a picture in all; the column `image_status` marks them.")
+        print(f"... {len(report.problems)} rows without their picture in all; the column `image_status` marks them.")
     print(f"Written to {options.output}.")
 
 

@@ -26,6 +26,7 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 def dataset_card(
     counts: Counts,
+    fingerprint: str,
     *,
     name: str,
     title: str,
@@ -33,12 +34,13 @@ def dataset_card(
     body: str = "",
     license: str = "other",
     license_name: str | None = None,
+    license_link: str | None = None,
     annotations_creators: Sequence[str] = ("other",),
 ) -> str:
     """Return the text of README.md for a data set with these counts.
 
-    `name` is the folder's name, as `load_dataset` is shown with it; `body` is Markdown that follows the counts;
-    `license` and `annotations_creators` are the Hub's terms, `license_name` the name of a license that is "other".
+    `fingerprint` stands for the contents of its files, see `config_metadata`; `name` is the folder's name, as `load_dataset` is shown with it; `body` is Markdown that follows the counts;
+    `license` and `annotations_creators` are the Hub's terms, `license_name` and `license_link` tell of one that is "other".
     """
     from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
@@ -50,13 +52,15 @@ def dataset_card(
         language=list(languages),
         license=license,
         license_name=license_name,
+        license_link=license_link,
         annotations_creators=list(annotations_creators),
+        tags=["multimodal", "image-text", "IOB2"],
         multilinguality="multilingual" if len(languages) > 1 else "monolingual",
         size_categories=_size_category(counts),
         task_categories=["token-classification"],
         task_ids=["named-entity-recognition"],
         pretty_name=title,
-        configs=config_metadata(counts),
+        configs=config_metadata(counts, fingerprint),
     )
     infos = {config: DatasetInfo(features=features(), config_name=config) for config in configs}
     DatasetInfosDict(infos).to_dataset_card_data(metadata)
@@ -76,8 +80,12 @@ def dataset_card(
     return f"{str(card).rstrip()}\n"
 
 
-def config_metadata(counts: Counts) -> list[dict[str, Any]]:
-    """Return the `configs` entry of the card: for each configuration the files of its languages, split by split."""
+def config_metadata(counts: Counts, fingerprint: str) -> list[dict[str, Any]]:
+    """Return the `configs` entry of the card: for each configuration the files of its languages, split by split.
+
+    `load_dataset` finds its cache again by this entry and the columns alone. Without the fingerprint in it, it would give
+    out the rows of an earlier build of the same name.
+    """
     entries = []
     for config, languages in available_configs(_languages(counts)).items():
         files = []
@@ -86,7 +94,7 @@ def config_metadata(counts: Counts) -> list[dict[str, Any]]:
             if present:
                 files.append({"split": split, "path": [f"data/{lang}/{split}-*.parquet" for lang in present]})
         default = {"default": True} if config == DEFAULT_CONFIG else {}
-        entries.append({"config_name": config, **default, "data_files": files})
+        entries.append({"config_name": config, "description": f"Files {fingerprint}", **default, "data_files": files})
     return entries
 
 
@@ -104,11 +112,12 @@ def text_table(counts: Counts) -> str:
 
 def image_table(counts: Counts) -> str:
     """Return a Markdown table of sentences by source and by picture status for each language and split."""
-    header = ["language", "split", *SOURCES, *(f"picture {status}" for status in IMAGE_STATUSES)]
+    sources = [source for source in SOURCES if any(count.sources[source] for count in counts.values())]
+    header = ["language", "split", *sources, *(f"picture {status}" for status in IMAGE_STATUSES)]
     return markdown_table(
         header,
         (
-            [*key, *(count.sources[s] for s in SOURCES), *(count.statuses[s] for s in IMAGE_STATUSES)]
+            [*key, *(count.sources[s] for s in sources), *(count.statuses[s] for s in IMAGE_STATUSES)]
             for key, count in counts.items()
         ),
     )

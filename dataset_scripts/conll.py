@@ -1,4 +1,4 @@
-"""Strict reader and writer for the authors' CoNLL files.
+"""Strict reader and writer for the authors' CoNLL files, and for others of the same form (Twitter-2015, Twitter-2017).
 
 A sentence is a line `IMGID:<image id>`, then one line `TOKEN<TAB>TAG` per word, then an empty line, which may be
 missing at the end of the file. UTF-8 without BOM, lines end in LF. Everything else is an error that names the line.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,22 +22,34 @@ SHOWN = 80  # characters of a bad line that an error quotes
 
 @dataclass(frozen=True)
 class Sentence:
-    """The words of one sentence with their IOB2 tags and its picture; `line` is where it starts in its file."""
+    """The words of one sentence with their IOB2 tags and its picture; `line` is where it starts in its file.
+
+    `repaired` counts its tags that were made to begin an entity, `renamed` those whose type was given another name.
+    """
 
     image_id: str
     tokens: tuple[str, ...]
     tags: tuple[str, ...]
     line: int
+    repaired: int = 0
+    renamed: int = 0
 
 
-def read_conll(path: Path | str) -> Iterator[Sentence]:
-    """Yield the sentences of a file in order; ValueError names file, line, cause and remedy of the first mistake."""
+def read_conll(
+    path: Path | str, *, rename: Mapping[str, str] | None = None, repair_tags: bool = False
+) -> Iterator[Sentence]:
+    """Yield the sentences of a file in order; ValueError names file, line, cause and remedy of the first mistake.
+
+    `rename` gives types other names, as in `{"OTHER": "MISC"}`; with `repair_tags` an I- tag that continues no entity
+    begins one (IOB1 becomes IOB2) instead of being an error.
+    """
     path = Path(path)
+    rename = rename or {}
     draft: _Draft | None = None
     for number, text in _lines(path):
         if not text:
             if draft:
-                yield draft.finish()
+                yield draft.finish(repair_tags)
             draft = None
         elif text.startswith(ID_PREFIX):
             if draft:
@@ -50,13 +62,13 @@ def read_conll(path: Path | str) -> Iterator[Sentence]:
                 )
             draft = _Draft(path, number, _image_id(path, number, text))
         elif draft:
-            draft.add(number, text)
+            draft.add(number, text, rename)
         else:
             raise _error(
                 path, number, "a word outside a sentence", text, "start each sentence with a line IMGID:<image id>"
             )
     if draft:
-        yield draft.finish()
+        yield draft.finish(repair_tags)
 
 
 def write_conll(sentences: Iterable[Sentence], path: Path | str) -> None:
@@ -76,8 +88,9 @@ class _Draft:
     image_id: str
     tokens: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
+    renamed: int = 0
 
-    def add(self, number: int, text: str) -> None:
+    def add(self, number: int, text: str, rename: Mapping[str, str]) -> None:
         token, tab, tag = text.partition("\t")
         if not tab:
             raise _error(self.path, number, "no TAB between word and tag", text, "write TOKEN<TAB>TAG")
@@ -85,22 +98,39 @@ class _Draft:
             raise _error(self.path, number, "an empty word before the TAB", text, "write TOKEN<TAB>TAG")
         if "\t" in tag:
             raise _error(self.path, number, "more than one TAB", text, "keep two columns, TOKEN<TAB>TAG")
+        if tag[2:] in rename:
+            tag = tag[:2] + rename[tag[2:]]
+            self.renamed += 1
         if tag not in LABEL_IDS:
             raise _error(self.path, number, "unknown tag", tag, f"known are {', '.join(LABELS)}")
         self.tokens.append(token)
         self.tags.append(tag)
 
-    def finish(self) -> Sentence:
+    def finish(self, repair_tags: bool) -> Sentence:
         if not self.tokens:
             raise _error(self.path, self.line, "a sentence without words", self.image_id, "add its words or remove it")
-        position = find_iob2_violation(self.tags)
-        if position is not None:
-            tag = self.tags[position]
-            number = self.line + 1 + position
+        tags, repaired = begin_entities(self.tags)
+        if repaired and not repair_tags:
+            number = self.line + 1 + repaired[0]
+            tag = self.tags[repaired[0]]
             raise _error(
-                self.path, number, "a tag that continues no entity (not IOB2)", tag, f"start it with B{tag[1:]}"
+                self.path,
+                number,
+                "a tag that continues no entity (not IOB2)",
+                tag,
+                f"start it with B{tag[1:]}, or have all such tags repaired",
             )
-        return Sentence(self.image_id, tuple(self.tokens), tuple(self.tags), self.line)
+        return Sentence(self.image_id, tuple(self.tokens), tags, self.line, len(repaired), self.renamed)
+
+
+def begin_entities(tags: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
+    """Turn each I- tag that continues no entity into B-; return all tags and the positions that changed."""
+    mended = list(tags)
+    changed = []
+    while (position := find_iob2_violation(mended)) is not None:
+        mended[position] = f"B{mended[position][1:]}"
+        changed.append(position)
+    return tuple(mended), changed
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -12,12 +12,22 @@ from io import BytesIO
 from pathlib import Path
 
 import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
 
-from modeling_2mner.images import FORMATS, MAX_ASPECT, MAX_PIXELS, MIN_SIDE
+from modeling_2mner.images import FORMATS, MIN_SIDE, load_image
 
 # A file this large is no picture of a data set; reading many of them would fill the memory.
 MAX_BYTES = 50_000_000
 MAX_NAME_BYTES = 255
+SHOWN = 80  # characters of an image id that a reason quotes
+# The authors' picture with the words "image not found"; it is an ordinary row of the train split, too.
+DEFAULT_IMAGE_ID = "17_06_4705"
+DEFAULT_SIZE = (400, 300)
+JPEG_QUALITY = 90
+PLAIN_FORMATS = ("JPEG", "PNG")
+PLAIN_MODES = ("RGB", "L")
+ORIENTATION = 0x0112  # EXIF tag, 1 is upright
 SUFFIXES = {
     "JPEG": ".jpg",
     "MPO": ".jpg",
@@ -51,24 +61,96 @@ def find_unsafe_part(image_id: str) -> str | None:
     return None
 
 
-def read_picture(folder: Path, image_id: str) -> Picture:
-    """Return the picture of a safe `image_id`, verified to decode, with its bytes unchanged.
+def read_picture(folder: Path, image_id: str, max_side: int | None = None) -> Picture:
+    """Return the picture `<image_id>.jpg` of a folder, once it has proved to decode.
 
-    Links may point to files inside the folder only. Whatever is wrong is told by status and reason, never raised.
+    With `max_side`, in pixels, it is made what every reader understands in the same way: upright RGB or grey of at most
+    that size, as JPEG unless it is so already; without, its bytes stay as they are. Links may point to files inside the
+    folder only. Whatever is wrong, with the id too, is told by status and reason, never raised.
     """
+    if unsafe := find_unsafe_part(image_id):
+        return Picture(None, "unreadable", f"refused, the image id has {unsafe}: {image_id[:SHOWN]!r}")
+    name = f"{image_id}.jpg"
     try:
-        data = _read_file(folder, f"{image_id}.jpg")
-        return _verify(data)
+        data = _read_file(folder, name)
     except FileNotFoundError:
         return Picture(None, "missing", "no such file")
-    except Exception as error:  # Pillow's decoders raise a dozen unrelated kinds for broken files
-        return Picture(None, "unreadable", f"{type(error).__name__}: {error}")
+    except (OSError, ValueError) as error:
+        return Picture(None, "unreadable", f"{name!r}: {error}")
+    return prepare_picture(data, max_side)
+
+
+def prepare_picture(data: bytes, max_side: int | None = None) -> Picture:
+    """Return the picture in `data` as `read_picture` does."""
+    loaded = load_image(data)
+    if loaded.image is None:
+        return Picture(None, loaded.status, loaded.reason)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about what `load_image` has let pass
+        with PIL.Image.open(BytesIO(data), formats=FORMATS) as header:
+            suffix = SUFFIXES[header.format]
+            keep = max_side is None or _is_plain(header, max_side)
+    if keep:
+        return Picture(_cell(data, suffix), "ok")
+    return Picture(_cell(_to_jpeg(loaded.image, max_side), ".jpg"), "ok")
+
+
+def default_picture(folder: Path | None, max_side: int | None = None) -> Picture:
+    """Return the authors' stand-in for a picture that cannot be used, or a drawn one where `folder` lacks it."""
+    picture = read_picture(folder, DEFAULT_IMAGE_ID, max_side) if folder else Picture(None, "missing")
+    image = picture.image or _cell(_to_jpeg(_draw_default(), max_side or max(DEFAULT_SIZE)), ".jpg")
+    return Picture(image, "default")
+
+
+def _draw_default() -> PIL.Image.Image:
+    picture = PIL.Image.new("RGB", DEFAULT_SIZE, "#e4e4e4")
+    draw = PIL.ImageDraw.Draw(picture)
+    draw.rectangle((150, 70, 250, 150), outline="#8c8c8c", width=4)
+    draw.polygon(((160, 140), (190, 105), (208, 124), (222, 112), (240, 140)), fill="#8c8c8c")
+    draw.ellipse((215, 82, 231, 98), fill="#8c8c8c")
+    draw.line((140, 160, 260, 60), fill="#8c8c8c", width=6)
+    draw.text((200, 215), "image not found", fill="#5a5a5a", font=PIL.ImageFont.load_default(32), anchor="mm")
+    return picture
+
+
+def _cell(data: bytes, suffix: str) -> dict[str, bytes | str]:
+    """Name a picture by its contents: image ids are no safe file names, and paths tell about the machine."""
+    return {"bytes": data, "path": f"{hashlib.sha256(data).hexdigest()[:16]}{suffix}"}
+
+
+def _is_plain(header: PIL.Image.Image, max_side: int) -> bool:
+    return (
+        header.format in PLAIN_FORMATS
+        and header.mode in PLAIN_MODES
+        and max(header.size) <= max_side
+        and not header.has_transparency_data
+        and not getattr(header, "is_animated", False)
+        and _is_upright(header)
+    )
+
+
+def _is_upright(header: PIL.Image.Image) -> bool:
+    try:
+        return header.getexif().get(ORIENTATION, 1) == 1
+    except Exception:  # Pillow raises several kinds for broken metadata; a new file has none
+        return False
+
+
+def _to_jpeg(image: PIL.Image.Image, max_side: int) -> bytes:
+    # The short side stays long enough to be no "degenerate" picture for those who read the data set.
+    scale = min(1.0, max(max_side / max(image.size), MIN_SIDE / min(image.size)))
+    if scale < 1:
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), PIL.Image.Resampling.LANCZOS, reducing_gap=3.0)
+    out = BytesIO()
+    image.save(out, "JPEG", quality=JPEG_QUALITY)
+    return out.getvalue()
 
 
 def _read_file(folder: Path, name: str) -> bytes:
     root = os.path.realpath(folder)
     path = os.path.realpath(os.path.join(root, name), strict=True)
-    if not Path(path).is_relative_to(root):
+    if not path.startswith(os.path.join(root, "")):
         raise ValueError("a link that leaves the picture folder")
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -76,20 +158,3 @@ def _read_file(folder: Path, name: str) -> bytes:
     if status.st_size > MAX_BYTES:
         raise ValueError(f"{status.st_size} bytes, more than {MAX_BYTES}")
     return Path(path).read_bytes()
-
-
-def _verify(data: bytes) -> Picture:
-    from datasets import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about size, where the limits here are stricter, and about odd metadata
-        with PIL.Image.open(BytesIO(data), formats=FORMATS) as picture:
-            (width, height), suffix = picture.size, SUFFIXES[picture.format]
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"{width} x {height} pixels, more than {MAX_PIXELS}")
-        if min(width, height) < MIN_SIDE or max(width, height) > MAX_ASPECT * min(width, height):
-            return Picture(None, "degenerate", f"{width} x {height} pixels")
-        # The same decoding that `load_dataset` will do on access.
-        Image().decode_example({"bytes": data, "path": None})
-    name = hashlib.sha256(data).hexdigest()[:16]
-    return Picture({"bytes": data, "path": f"{name}{suffix}"}, "ok")

@@ -30,8 +30,8 @@ from dataset_scripts.mini_text import (
     slots,
 )
 from dataset_scripts.parquet import check_output, write_dataset
-from dataset_scripts.rows import Counts, Row
-from dataset_scripts.schema import ENTITY_TYPES, LABELS, LANGUAGES, SPLITS
+from dataset_scripts.rows import Counts, Row, entity_spans
+from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 
 AMBIGUOUS_TEMPLATES = ("one", "two", "mixed")
 CARD_BODY = Path(__file__).resolve().parents[1] / "model_cards" / "mmnerd_mini_card_body.md"
@@ -215,14 +215,6 @@ def _image(picture: Picture, seed: int) -> dict[str, Any]:
     return {"bytes": data, "path": f"{picture.image_id}.jpg"}
 
 
-def entities(row: Row) -> list[tuple[int, int, str]]:
-    """List the entities of a row as start, end (exclusive) and type; tags may be names or numbers, and must be IOB2."""
-    tags = [LABELS[tag] if isinstance(tag, int) else tag for tag in row["ner_tags"]]
-    starts = [i for i, tag in enumerate(tags) if tag.startswith("B-")]
-    ends = [next((j for j in range(i + 1, len(tags)) if tags[j][0] != "I"), len(tags)) for i in starts]
-    return [(i, j, tags[i][2:]) for i, j in zip(starts, ends, strict=True)]
-
-
 def text_only_ceiling(rows: Iterable[Row]) -> float:
     """Compute the best strict micro F1, in percent, of all rules that predict the same for equal words.
 
@@ -234,7 +226,7 @@ def text_only_ceiling(rows: Iterable[Row]) -> float:
     for row in rows:
         words = tuple(row["tokens"])
         repeats[words] += 1
-        for start, end, kind in entities(row):
+        for start, end, kind in entity_spans(row["ner_tags"]):
             places[words, start, end][kind] += 1
     gold = sum(kinds.total() for kinds in places.values())
     choices = [(max(kinds.values()), repeats[words]) for (words, _, _), kinds in places.items()]
@@ -275,7 +267,7 @@ def _card_body(splits: dict[str, list[dict[str, Any]]], name: str, seed: int) ->
     ambiguous = [count_ambiguous(row) for row in rows]
     uses = Counter(row["image_id"] for row in rows)
     missing = [row["image"] is None for row in rows]
-    num_entities = sum(len(entities(row)) for row in rows)
+    num_entities = sum(len(entity_spans(row["ner_tags"])) for row in rows)
     return CARD_BODY.read_text(encoding="utf-8").format(
         name=name,
         seed=seed,
@@ -292,7 +284,7 @@ def _card_body(splits: dict[str, list[dict[str, Any]]], name: str, seed: int) ->
 def count_ambiguous(row: Row) -> int:
     """Count the entities of a row whose type the words cannot tell."""
     known = {tuple(name[row["lang"]]) for name in AMBIGUOUS_NAMES}
-    return sum(tuple(row["tokens"][start:end]) in known for start, end, _ in entities(row))
+    return sum(tuple(row["tokens"][start:end]) in known for start, end, _ in entity_spans(row["ner_tags"]))
 
 
 def _ceiling_table(splits: dict[str, list[dict[str, Any]]]) -> str:

@@ -4,16 +4,19 @@
 
     output: folder to make; refused when it holds something, unless `overwrite`
     rows:   {(lang, split): iterable of row dicts}, e.g. {("en", "train"): ...}; `rows.py` says what a row is
-    card:   the text of README.md, or a function from the counts to that text, such as
+    card:   the text of README.md, or a function from the counts and the files' fingerprint to that text, such as
             functools.partial(dataset_card, name=..., title=..., summary=..., body=...) from `card.py`
     counts: {(lang, split): SplitCounts}
 
-Files are `data/<lang>/<split>-00000-of-0000N.parquet`. Rows are taken one at a time, so a generator that reads
-pictures as it goes needs memory for one row group only.
+It makes one file of each language and split, `data/<lang>/<split>-00000-of-00001.parquet`; `build.py` writes larger data
+sets shard by shard. Rows are taken one at a time, so that a generator that reads pictures as it goes needs memory for one
+row group only.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -29,15 +32,21 @@ from dataset_scripts.schema import LANGUAGES, SPLITS, features
 # The Hub's viewer reads row groups up to 300 MB; with 100 rows a training job can also jump to a row cheaply.
 ROWS_PER_GROUP = 100
 GROUP_BYTES = 100_000_000
-SHARD_BYTES = 300_000_000
-# Pictures are compressed already and seldom repeat, so they get no dictionary.
-DICTIONARY_COLUMNS = ["tokens.list.element", "ner_tags.list.element", "image_status", "lang", "source"]
+# A dictionary stores what repeats in a row group once: words and tags, and a picture that several sentences share.
+DICTIONARY_COLUMNS = ["tokens.list.element", "ner_tags.list.element", "image.bytes", "image_status", "lang", "source"]
+# Pictures are compressed already, and the Hub recognises equal ones only as they are.
+LISTS = ("tokens", "ner_tags", "quality")
+TEXT_COLUMNS = ("id", "image_id", "image_status", "image.path", "lang", "source", "url", "sha256", "tw2017_split")
+# Pictures are compressed already, and the Hub recognises equal ones only as they are.
+COMPRESSION = dict.fromkeys([*TEXT_COLUMNS, *(f"{name}.list.element" for name in LISTS)], "snappy")
+COMPRESSION["image.bytes"] = "none"
+BUILT_NAMES = {"README.md", "LICENSE.md", "build.json", "figures", "data"}
 
 
 def write_dataset(
     output: Path | str,
     rows: Mapping[tuple[str, str], Iterable[Row]],
-    card: str | Callable[[Counts], str],
+    card: str | Callable[[Counts, str], str],
     overwrite: bool = False,
 ) -> Counts:
     """Check the rows, write them with their card, move the folder to `output` when all is done and count.
@@ -51,9 +60,12 @@ def write_dataset(
         fresh = Path(workplace, "fresh")
         fresh.mkdir()
         counts = _write_splits(fresh / "data", rows)
-        text = card if isinstance(card, str) else card(counts)
+        hashes = {
+            path.relative_to(fresh).as_posix(): file_sha256(path) for path in (fresh / "data").rglob("*.parquet")
+        }
+        text = card if isinstance(card, str) else card(counts, fingerprint(hashes))
         (fresh / "README.md").write_text(text, encoding="utf-8", newline="\n")
-        _move(fresh, output, Path(workplace, "replaced"))
+        move_folder(fresh, output)
     return counts
 
 
@@ -66,30 +78,55 @@ def check_output(output: Path, overwrite: bool) -> None:
     names = {entry.name for entry in output.iterdir()}
     if names and not overwrite:
         raise ValueError(f"`output` {output} is not empty; give another name, or replace it with `overwrite`.")
-    if foreign := names - {"README.md", "data"}:
+    if foreign := names - BUILT_NAMES:
         raise ValueError(
             f"`output` {output} holds files that no builder wrote ({sorted(foreign)[0]!r}, {len(foreign)} in all), "
             "so it is not replaced; move them away or give another name."
         )
 
 
-def write_split(
-    rows: Iterable[Row], prefix: Path | str, rows_per_group: int = ROWS_PER_GROUP, shard_bytes: int = SHARD_BYTES
-) -> list[Path]:
-    """Write encoded rows to `<prefix>-00000-of-0000N.parquet`, at least one file, and return the paths.
+def parquet_path(folder: Path, lang: str, split: str, index: int = 0, number: int = 1) -> Path:
+    """Return the place of a file of the data set in its `data` folder."""
+    return folder / lang / f"{split}-{index:05d}-of-{number:05d}.parquet"
 
-    A shard ends before `shard_bytes` (uncompressed) are passed; a single row group larger than that has its own.
-    """
-    prefix = Path(prefix)
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=prefix.parent, prefix=".") as workplace:
-        parts = _write_parts(_row_groups(rows, rows_per_group), Path(workplace), shard_bytes)
-        paths = [
-            prefix.with_name(f"{prefix.name}-{index:05d}-of-{len(parts):05d}.parquet") for index in range(len(parts))
-        ]
-        for part, path in zip(parts, paths, strict=True):
-            os.replace(part, path)
-    return paths
+
+def write_parquet(rows: Iterable[Row], path: Path) -> None:
+    """Write encoded rows to one file, which appears under its name when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with _open(partial) as writer:
+        for group in _row_groups(rows):
+            writer.write_table(group)
+    os.replace(partial, path)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's contents in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fingerprint(hashes: Mapping[str, str]) -> str:
+    """Return a short name for the contents of files, given their hashes by name."""
+    return hashlib.sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest()[:16]
+
+
+def move_folder(fresh: Path, output: Path) -> None:
+    """Put a complete folder in the place of `output`; what was there goes only when the new one is in place."""
+    if not output.exists():
+        os.replace(fresh, output)
+        return
+    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-replaced-") as workplace:
+        replaced = Path(workplace, "replaced")
+        os.replace(output, replaced)
+        try:
+            os.replace(fresh, output)
+        except OSError:
+            os.replace(replaced, output)
+            raise
 
 
 def _write_splits(folder: Path, rows: Mapping[tuple[str, str], Iterable[Row]]) -> Counts:
@@ -101,7 +138,7 @@ def _write_splits(folder: Path, rows: Mapping[tuple[str, str], Iterable[Row]]) -
                 f"`rows` has the key {(lang, split)!r}; languages are {list(LANGUAGES)}, splits {list(SPLITS)}."
             )
         counts[lang, split] = SplitCounts()
-        write_split(_checked(split_rows, lang, seen, counts[lang, split]), folder / lang / split)
+        write_parquet(_checked(split_rows, lang, seen, counts[lang, split]), parquet_path(folder, lang, split))
     return counts
 
 
@@ -117,53 +154,27 @@ def _checked(rows: Iterable[Row], lang: str, seen: set[str], counts: SplitCounts
         yield encoded
 
 
-def _row_groups(rows: Iterable[Row], rows_per_group: int) -> Iterator[pa.Table]:
+def _row_groups(rows: Iterable[Row]) -> Iterator[pa.Table]:
     schema = features().arrow_schema
     group: list[Row] = []
     size = 0
     for row in rows:
         group.append(row)
         size += len(row["image"]["bytes"]) if row["image"] else 0
-        if len(group) == rows_per_group or size >= GROUP_BYTES:
+        if len(group) == ROWS_PER_GROUP or size >= GROUP_BYTES:
             yield pa.Table.from_pylist(group, schema=schema)
             group, size = [], 0
     if group:
         yield pa.Table.from_pylist(group, schema=schema)
 
 
-def _write_parts(groups: Iterable[pa.Table], folder: Path, shard_bytes: int) -> list[Path]:
-    parts = [folder / "0"]
-    writer, size = _open_part(parts[0]), 0
-    try:
-        for group in groups:
-            if size and size + group.nbytes > shard_bytes:
-                writer.close()
-                parts.append(folder / str(len(parts)))
-                writer, size = _open_part(parts[-1]), 0
-            writer.write_table(group)
-            size += group.nbytes
-    finally:
-        writer.close()
-    return parts
-
-
-def _open_part(path: Path) -> pq.ParquetWriter:
+def _open(path: Path) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         path,
         features().arrow_schema,
         use_dictionary=DICTIONARY_COLUMNS,
+        dictionary_pagesize_limit=2 * GROUP_BYTES,  # beyond, pictures would be stored plainly
+        compression=COMPRESSION,
         use_content_defined_chunking=True,
         write_page_index=True,
     )
-
-
-def _move(fresh: Path, output: Path, replaced: Path) -> None:
-    if not output.exists():
-        os.replace(fresh, output)
-        return
-    os.replace(output, replaced)
-    try:
-        os.replace(fresh, output)
-    except OSError:
-        os.replace(replaced, output)
-        raise

@@ -1,18 +1,21 @@
 """One row of the data set: what it must look like, how it is stored, what is counted about it.
 
-A row is a dict with exactly the columns of `schema.COLUMNS`:
+A row is a dict with the columns of `schema.COLUMNS`:
 
 - `id`, `image_id`: strings; `tokens`: strings, at least one, none of them empty
 - `ner_tags`: one per token, names (`"B-PER"`) or positions in `schema.LABELS`
 - `image`: None, or `{"bytes": b"...", "path": "name.jpg"}`, the path a bare file name
 - `image_status`, `lang`, `source`: names from `schema`
+- `url`, `tw2017_split`, `quality`: may be left out for null, null and no flag
+- `sha256`: may be left out, for it follows from `image`; it stays where a text-only build left the picture out
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,21 +25,29 @@ from dataset_scripts.schema import (
     LABEL_IDS,
     LABELS,
     LANGUAGES,
+    QUALITY_FLAGS,
     SOURCES,
+    SPLITS,
     STATUSES_WITH_IMAGE,
     find_iob2_violation,
 )
 
 Row = Mapping[str, Any]
 
+OPTIONAL_COLUMNS = {"url": None, "sha256": None, "tw2017_split": None, "quality": []}
+
 
 @dataclass
 class SplitCounts:
-    """What one split of one language holds; `mentions` are entity spans by type."""
+    """What one split of one language holds.
+
+    `mentions` are entity spans by type; in `distinct`, a string that is marked with one type twice in a sentence counts once.
+    """
 
     sentences: int = 0
     tokens: int = 0
     mentions: Counter[str] = field(default_factory=Counter)
+    distinct: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
 
@@ -44,19 +55,43 @@ class SplitCounts:
         """Count one encoded row."""
         self.sentences += 1
         self.tokens += len(row["tokens"])
-        tags = (LABELS[tag] for tag in row["ner_tags"])
-        self.mentions.update(tag[2:] for tag in tags if tag.startswith("B-"))
+        marked = [(tuple(row["tokens"][start:end]), kind) for start, end, kind in entity_spans(row["ner_tags"])]
+        self.mentions.update(kind for _, kind in marked)
+        self.distinct.update(kind for _, kind in set(marked))
         self.sources[SOURCES[row["source"]]] += 1
         self.statuses[row["image_status"]] += 1
+
+    def __add__(self, other: SplitCounts) -> SplitCounts:
+        """Return the counts of both together."""
+        return SplitCounts(
+            self.sentences + other.sentences,
+            self.tokens + other.tokens,
+            self.mentions + other.mentions,
+            self.distinct + other.distinct,
+            self.sources + other.sources,
+            self.statuses + other.statuses,
+        )
 
 
 Counts = dict[tuple[str, str], SplitCounts]
 
 
+def entity_spans(tags: Sequence[str | int]) -> list[tuple[int, int, str]]:
+    """List the entities as start, end (exclusive) and type; `tags` may be names or numbers, and must be IOB2."""
+    names = [LABELS[tag] if isinstance(tag, int) else tag for tag in tags]
+    starts = [i for i, name in enumerate(names) if name.startswith("B-")]
+    ends = [next((j for j in range(i + 1, len(names)) if names[j][0] != "I"), len(names)) for i in starts]
+    return [(i, j, names[i][2:]) for i, j in zip(starts, ends, strict=True)]
+
+
 def encode_row(row: Row) -> dict[str, Any]:
     """Return the row with tags, language and source as numbers, in column order; ValueError when it breaks a rule."""
-    if set(row) != set(COLUMNS):
-        raise ValueError(f"A row must have exactly the columns {list(COLUMNS)}, got {sorted(row)}.")
+    if set(OPTIONAL_COLUMNS | row) != set(COLUMNS) or not set(COLUMNS) - set(OPTIONAL_COLUMNS) <= set(row):
+        raise ValueError(
+            f"A row must have the columns {list(COLUMNS)}, of which {list(OPTIONAL_COLUMNS)} may be left out, "
+            f"got {sorted(row)}."
+        )
+    row = OPTIONAL_COLUMNS | row
     if not row["id"] or not isinstance(row["id"], str):
         raise ValueError(f"`id` must be a string that is not empty, got {row['id']!r}.")
     tags = _tag_names(row)
@@ -65,7 +100,9 @@ def encode_row(row: Row) -> dict[str, Any]:
     for column, known in (("lang", LANGUAGES), ("source", SOURCES)):
         if row[column] not in known:
             raise ValueError(f"Row {row['id']!r}: `{column}` must be one of {list(known)}, got {row[column]!r}.")
+    _check_provenance(row)
     encoded = {
+        "sha256": hashlib.sha256(row["image"]["bytes"]).hexdigest() if row["image"] else row["sha256"],
         "ner_tags": [LABEL_IDS[tag] for tag in tags],
         "lang": LANGUAGES.index(row["lang"]),
         "source": SOURCES.index(row["source"]),
@@ -99,18 +136,34 @@ def _check_words(row: Row, tags: list[str]) -> None:
         )
 
 
+def _check_provenance(row: Row) -> None:
+    if row["tw2017_split"] not in (None, *SPLITS):
+        raise ValueError(
+            f"Row {row['id']!r}: `tw2017_split` must be None or one of {list(SPLITS)}, got {row['tw2017_split']!r}."
+        )
+    if unknown := set(row["quality"]) - set(QUALITY_FLAGS):
+        raise ValueError(
+            f"Row {row['id']!r}: unknown flags {sorted(unknown)} in `quality`; known are {list(QUALITY_FLAGS)}."
+        )
+
+
 def _check_image(row: Row) -> None:
     image, status = row["image"], row["image_status"]
     if status not in IMAGE_STATUSES:
         raise ValueError(f"Row {row['id']!r}: `image_status` must be one of {list(IMAGE_STATUSES)}, got {status!r}.")
-    if (image is not None) != (status in STATUSES_WITH_IMAGE):
-        found = "None" if image is None else "a picture"
-        raise ValueError(
-            f"Row {row['id']!r}: `image` is {found} but `image_status` is {status!r}; "
-            f"a row has a picture when its status is one of {list(STATUSES_WITH_IMAGE)}, and None otherwise."
-        )
     if image is None:
+        # The hash stands for the picture that a text-only build examined and left out.
+        if status in STATUSES_WITH_IMAGE and not row["sha256"]:
+            raise ValueError(
+                f"Row {row['id']!r}: `image` is None but `image_status` is {status!r}; "
+                f"a row without picture and without `sha256` has none of the statuses {list(STATUSES_WITH_IMAGE)}."
+            )
         return
+    if status not in STATUSES_WITH_IMAGE:
+        raise ValueError(
+            f"Row {row['id']!r}: there is a picture but `image_status` is {status!r}; "
+            f"a row with a picture has one of the statuses {list(STATUSES_WITH_IMAGE)}."
+        )
     if set(image) != {"bytes", "path"} or not isinstance(image["bytes"], bytes) or not image["bytes"]:
         raise ValueError(f"Row {row['id']!r}: `image` must be a dict with `bytes` (not empty) and `path`.")
     if not image["path"] or re.search(r"[/\\:\0]", image["path"]):

@@ -12,10 +12,10 @@ ENTITY_TYPES = ("PER", "LOC", "ORG", "MISC")
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
 LABEL_IDS = {label: index for index, label in enumerate(LABELS)}
 LANGUAGES = ("en", "fr", "es", "de")
-SOURCES = ("twitter2017", "cc12m", "synthetic")
+SOURCES = ("twitter2017", "cc12m", "synthetic", "twitter2015", "other")
 SPLITS = ("train", "validation", "test")
 
-# With "ok" and "default" the row has a picture, with the others `image` is None.
+# With "ok" and "default" there is a picture (its bytes may be left out of a text-only build), with the others `image` is None.
 IMAGE_STATUSES = ("ok", "missing", "unreadable", "degenerate", "default")
 STATUSES_WITH_IMAGE = ("ok", "default")
 
@@ -31,6 +31,13 @@ CONFIGS = {
     "fr_es": ("fr", "es"),
 }
 
+QUALITY_FLAGS = {
+    "placeholder": "a word is wreckage of the authors' tokeniser (`replacestrstr0`), and an entity was lost there",
+    "invisible_word": "a word consists of invisible or private characters only, which many tokenizers delete",
+    "repaired_tags": "an `I-` tag that continued no entity was made `B-` on request",
+    "inferred_language": "the files did not tell the language; it was told from the words",
+}
+
 COLUMNS = {
     "id": "Name of the row, unique in the whole data set: language, a slash, the image id; "
     "a second sentence of the same picture in the same language ends in `#2`, and so on.",
@@ -39,9 +46,15 @@ COLUMNS = {
     "image": "The picture as an embedded file, or null; `image_status` says why it is null.",
     "image_id": "Name of the picture in the source, without `.jpg`; the same in every language. Not safe as a file name.",
     "image_status": "`ok`; `missing`: no such file; `unreadable`: not a picture that decodes fully; `degenerate`: too "
-    "small or too narrow to show anything; `default`: replaced by the stand-in picture.",
+    'small or too narrow to show anything; `default`: replaced by a picture that says "image not found".',
     "lang": "Language of the sentence.",
     "source": "Where sentence and picture come from.",
+    "url": "Where the picture was found on the web, or null where that is not known.",
+    "sha256": "SHA-256 of the picture as embedded, in hexadecimal, or null without picture; equal for equal pictures.",
+    "tw2017_split": "The split of Twitter-2017 that holds the sentence, or null: not from there, or not known.",
+    "quality": "What is wrong with the row, as a list. "
+    + "; ".join(f"`{flag}`: {meaning}" for flag, meaning in QUALITY_FLAGS.items())
+    + ".",
 }
 
 
@@ -59,6 +72,10 @@ def features() -> Features:
             "image_status": Value("string"),
             "lang": ClassLabel(names=list(LANGUAGES)),
             "source": ClassLabel(names=list(SOURCES)),
+            "url": Value("string"),
+            "sha256": Value("string"),
+            "tw2017_split": Value("string"),
+            "quality": List(Value("string")),
         }
     )
 

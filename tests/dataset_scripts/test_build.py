@@ -1,12 +1,17 @@
+import hashlib
+import json
 from collections import Counter
 from pathlib import Path
 
 import PIL.Image
 import pytest
 from datasets import Image, get_dataset_config_names, load_dataset
+from huggingface_hub import DatasetCard
 
-from dataset_scripts.build import Problem, build, find_language_folders, main, source_of
+from dataset_scripts.build import build, main, process_engine
 from dataset_scripts.schema import features
+from dataset_scripts.settings import BuildSettings
+from dataset_scripts.shards import Problem
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd"
 NAMES = {"train": "train_conll_format.txt", "validation": "valid_conll_format.txt", "test": "test_conll_format.txt"}
@@ -109,13 +114,13 @@ def test_wrong_picture_folder_is_warned_about(source, tmp_path, caplog):
 
 
 @pytest.mark.parametrize("image_id", ["../secret", "/etc/secret", "C:secret", "a\0b", "x" * 252])
-def test_ids_that_could_leave_the_picture_folder_are_refused(source, pictures, tmp_path, image_id):
+def test_ids_that_could_leave_the_picture_folder_are_kept_without_picture(source, pictures, tmp_path, image_id):
     path = source / "train_valid_test_en" / NAMES["test"]
     path.write_text(f"IMGID:O_1\na\tO\n\nIMGID:{image_id}\na\tO\n\n")
-    with pytest.raises(ValueError) as caught:
-        build(source, pictures, tmp_path / "mmnerd")
-    assert f"{NAMES['test']}:4: the image id {image_id!r} is not safe" in str(caught.value)
-    assert not (tmp_path / "mmnerd").exists()
+    report = build(source, pictures, tmp_path / "mmnerd")
+    assert report.counts["en", "test"].statuses == {"ok": 1, "unreadable": 1}
+    (problem,) = (problem for problem in report.problems if problem.row_id == f"en/{image_id}")
+    assert "refused, the image id has" in problem.reason
 
 
 def test_output_in_use_is_noticed_before_anything_is_read(source, tmp_path):
@@ -124,42 +129,107 @@ def test_output_in_use_is_noticed_before_anything_is_read(source, tmp_path):
         build(tmp_path / "nowhere", None, tmp_path / "mmnerd")
 
 
-def test_source_may_be_the_folder_above(source):
-    assert find_language_folders(source.parent) == find_language_folders(source)
-    assert list(find_language_folders(source)) == ["en", "de"]
-
-
-def test_two_possible_sources_are_refused(source):
-    write_language(source.parent / "copy", "en", {split: ["1"] for split in NAMES})
-    with pytest.raises(ValueError, match="name one of these"):
-        find_language_folders(source.parent)
-
-
-def test_unfit_sources_say_what_is_wrong(source, tmp_path):
+def test_unfit_sources_say_what_is_wrong_and_leave_no_output(source, tmp_path):
     (source / "train_valid_test_de" / NAMES["test"]).write_bytes(b"")
     with pytest.raises(ValueError, match=r"test_conll_format.txt holds no sentence"):
         build(source, None, tmp_path / "mmnerd")
-    (source / "train_valid_test_de" / NAMES["test"]).unlink()
-    with pytest.raises(ValueError, match=r"Files are missing: .*test_conll_format.txt"):
-        build(source, None, tmp_path / "mmnerd")
-    with pytest.raises(ValueError, match="holds none of the folders"):
-        build(source / "train_valid_test_en", None, tmp_path / "mmnerd")
     with pytest.raises(ValueError, match="`source` must be a folder"):
         build(source / "nowhere", None, tmp_path / "mmnerd")
+    assert not (tmp_path / "mmnerd").exists()
 
 
-def test_combined_folder_alone_is_refused(tmp_path):
-    write_language(tmp_path, "all_lang", {split: ["1"] for split in NAMES})
-    with pytest.raises(ValueError, match="does not tell the language"):
-        build(tmp_path, None, tmp_path / "mmnerd")
+def test_rows_without_usable_picture_get_the_default_on_request(source, pictures, tmp_path, load):
+    report = build(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(image_policy="default"))
+    rows = load("en")["train"]
+    assert rows["image_status"][:] == ["ok", "default", "default"]
+    assert len(set(rows["sha256"][1:])) == 1 and rows[1]["image"].size == (400, 300)
+    assert report.problems[0] == Problem(f"en/{MISSING}", "default", "missing, no such file")
 
 
-@pytest.mark.parametrize(
-    ("image_id", "source"),
-    [("06959512---", "cc12m"), ("00001293---a", "cc12m"), ("1234567---a", "twitter2017"), ("17_06_1", "twitter2017")],
-)
-def test_source_follows_from_the_id(image_id, source):
-    assert source_of(image_id) == source
+def test_text_alone_keeps_what_became_of_the_pictures(source, pictures, tmp_path, load):
+    build(source, pictures, tmp_path / "full" / "mmnerd")
+    build(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(embed_images=False))
+    full = load_dataset(str(tmp_path / "full" / "mmnerd"), cache_dir=str(tmp_path / "cache"))["train"]
+    text = load()["train"]
+    assert text["image"][:] == [None] * 4
+    for column in ("image_status", "sha256"):
+        assert text[column][:] == full[column][:]
+    assert text["image_status"][0] == "ok" and len(text["sha256"][0]) == 64
+
+
+def test_folder_tells_how_it_was_built(source, pictures, tmp_path):
+    build(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(split="grouped", seed=3))
+    record = json.loads((tmp_path / "mmnerd" / "build.json").read_text())
+    assert (record["settings"]["split"], record["settings"]["seed"]) == ("grouped", 3)
+    assert len(record["sources"]) == 6 and "train_valid_test_de/valid_conll_format.txt" in record["sources"]
+    written = {
+        path.relative_to(tmp_path / "mmnerd").as_posix() for path in (tmp_path / "mmnerd" / "data").rglob("*.p*")
+    }
+    assert set(record["files"]) == written
+    for name, told in record["files"].items():
+        data = (tmp_path / "mmnerd" / name).read_bytes()
+        assert (told["bytes"], told["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    card = DatasetCard.load(tmp_path / "mmnerd" / "README.md")
+    assert card.data.license_link == "LICENSE.md" and (tmp_path / "mmnerd" / "LICENSE.md").is_file()
+    assert "(figures/entity_shares.png)" in card.text and (tmp_path / "mmnerd" / "figures/entity_shares.png").is_file()
+    assert "All sentences of a picture" in card.text and "(seed 3)" in card.text
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_stopped_build_goes_on_where_it_was(source, pictures, tmp_path):
+    settings = BuildSettings(rows_per_shard=1)
+    build(source, pictures, tmp_path / "whole" / "mmnerd", settings=settings)
+    written = []
+
+    def stops_after(number):
+        def engine(function, tasks):
+            for task in tasks:
+                if len(written) == number:
+                    raise Stopped
+                written.append(task.output.name)
+                yield function(task)
+
+        return engine
+
+    with pytest.raises(Stopped):
+        build(source, pictures, tmp_path / "mmnerd", settings=settings, engine=stops_after(4))
+    assert not (tmp_path / "mmnerd").exists()
+    times = {
+        p.name: p.stat().st_mtime_ns for p in (tmp_path / ".mmnerd.partial" / "fresh" / "data").rglob("*.parquet")
+    }
+    assert len(times) == 4
+    build(source, pictures, tmp_path / "mmnerd", settings=settings)
+    assert contents(tmp_path / "mmnerd") == contents(tmp_path / "whole" / "mmnerd")
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "mmnerd" / "data").rglob("*.parquet")}
+    assert times.items() <= kept.items() and len(kept) == 10
+    assert not (tmp_path / ".mmnerd.partial").exists()
+
+
+def test_stopped_build_may_go_on_with_other_settings(source, pictures, tmp_path):
+    def stop(function, tasks):
+        yield function(tasks[0])
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        build(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(rows_per_shard=1), engine=stop)
+    build(source, pictures, tmp_path / "mmnerd")
+    build(source, pictures, tmp_path / "whole" / "mmnerd")
+    assert contents(tmp_path / "mmnerd") == contents(tmp_path / "whole" / "mmnerd")
+
+
+def test_processes_write_the_same_files(source, pictures, tmp_path):
+    settings = BuildSettings(rows_per_shard=2)
+    build(source, pictures, tmp_path / "one" / "mmnerd", settings=settings)
+    with process_engine(2) as engine:
+        build(source, pictures, tmp_path / "mmnerd", settings=settings, engine=engine)
+    assert contents(tmp_path / "mmnerd") == contents(tmp_path / "one" / "mmnerd")
 
 
 def test_command_line_prints_counts_and_problems(source, pictures, tmp_path, capsys):

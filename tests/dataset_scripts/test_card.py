@@ -9,18 +9,20 @@ from dataset_scripts.schema import COLUMNS, CONFIGS, LANGUAGES, SPLITS
 
 def make_counts(languages=LANGUAGES, sentences=2000):
     return {
-        (lang, split): SplitCounts(sentences, 9, Counter(PER=3, LOC=1), Counter(cc12m=5), Counter(ok=7))
+        (lang, split): SplitCounts(
+            sentences, 9, mentions=Counter(PER=3, LOC=1), sources=Counter(cc12m=5), statuses=Counter(ok=7)
+        )
         for lang in languages
         for split in SPLITS
     }
 
 
 def make_card(counts, **changes):
-    return dataset_card(counts, **{"name": "mmnerd", "title": "A title", "summary": "A summary.", **changes})
+    return dataset_card(counts, "f00d", **{"name": "mmnerd", "title": "A title", "summary": "A summary.", **changes})
 
 
 def test_every_configuration_lists_the_files_of_its_languages():
-    entries = {entry["config_name"]: entry for entry in config_metadata(make_counts())}
+    entries = {entry["config_name"]: entry for entry in config_metadata(make_counts(), "f00d")}
     assert list(entries) == list(CONFIGS)
     assert [name for name, entry in entries.items() if entry.get("default")] == ["all"]
     assert entries["de_fr"]["data_files"][1] == {
@@ -33,7 +35,7 @@ def test_every_configuration_lists_the_files_of_its_languages():
 def test_absent_languages_and_splits_are_not_listed():
     counts = make_counts(("de",))
     del counts["de", "validation"]
-    entries = config_metadata(counts)
+    entries = config_metadata(counts, "f00d")
     assert [entry["config_name"] for entry in entries] == ["all", "de"]
     assert [files["split"] for files in entries[1]["data_files"]] == ["train", "test"]
 
@@ -51,7 +53,7 @@ def test_body_has_measured_counts_columns_and_the_extra_markdown():
     card = make_card(make_counts(("en",)), body="## More\n\n{{ kept }} & $kept")
     assert "# A title\n\nA summary.\n" in card
     assert "| en | train | 2,000 | 9 | 4 | 3 | 1 | 0 | 0 |" in card
-    assert "| en | test | 0 | 5 | 0 | 7 | 0 | 0 | 0 | 0 |" in card
+    assert "| en | test | 5 | 7 | 0 | 0 | 0 | 0 |" in card
     assert 'load_dataset("mmnerd", "en")' in card
     assert all(f"\n| `{column}` | {meaning} |\n" in card for column, meaning in COLUMNS.items())
     assert card.endswith("\n\n## More\n\n{{ kept }} & $kept\n")

@@ -7,7 +7,8 @@ import PIL.Image
 import pytest
 
 from dataset_scripts import images
-from dataset_scripts.images import find_unsafe_part, read_picture
+from dataset_scripts.images import default_picture, find_unsafe_part, prepare_picture, read_picture
+from modeling_2mner.images import load_image
 
 
 def encode(size=(64, 48), kind="JPEG", mode="RGB"):
@@ -133,6 +134,78 @@ def test_the_folder_itself_may_be_a_link(folder, tmp_path):
     (folder / "a.jpg").write_bytes(encode())
     (tmp_path / "link").symlink_to(folder)
     assert read_picture(tmp_path / "link", "a").status == "ok"
+
+
+@pytest.mark.parametrize("image_id", ["../secret", "C:secret", "a\0b", "x" * 252])
+def test_unsafe_ids_are_refused_by_name(folder, tmp_path, image_id):
+    (tmp_path / "secret.jpg").write_bytes(encode())
+    picture = read_picture(folder, image_id)
+    assert (picture.image, picture.status) == (None, "unreadable")
+    assert picture.reason.startswith("refused, the image id has ") and repr(image_id[:80]) in picture.reason
+
+
+def test_plain_pictures_that_fit_keep_their_bytes():
+    for data in (encode(), encode(kind="PNG"), encode(mode="L"), encode((512, 100))):
+        assert prepare_picture(data, max_side=512).image["bytes"] == data
+
+
+def test_large_pictures_are_shrunk_and_keep_their_shape():
+    picture = prepare_picture(encode((1200, 600), "PNG"), max_side=512)
+    assert picture.image["path"].endswith(".jpg")
+    stored = PIL.Image.open(BytesIO(picture.image["bytes"]))
+    assert (stored.format, stored.mode, stored.size) == ("JPEG", "RGB", (512, 256))
+
+
+def test_narrow_pictures_are_not_shrunk_until_they_are_degenerate():
+    picture = prepare_picture(encode((2000, 41)), max_side=64)
+    assert load_image(picture.image["bytes"]).image.height == 8
+
+
+def test_nothing_is_changed_without_a_limit():
+    data = encode((1200, 600), "PNG")
+    assert prepare_picture(data).image["bytes"] == data
+
+
+def colour_of(picture):
+    pixels = PIL.Image.open(BytesIO(picture.image["bytes"]))
+    assert pixels.mode == "RGB" and pixels.format == "JPEG"
+    return pixels.getpixel((5, 5))
+
+
+def save(picture, kind, **options):
+    buffer = BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_odd_kinds_become_what_they_look_like():
+    red = PIL.Image.new("RGB", (32, 16), (255, 0, 0))
+    grey = PIL.Image.new("I;16", (32, 16), 0x8000)
+    clear = PIL.Image.new("RGBA", (32, 16), (0, 0, 0, 0))
+    palette = red.convert("P")
+    frames = [PIL.Image.new("RGB", (32, 16), (0, 0, 255))]
+    assert colour_of(prepare_picture(save(red.convert("CMYK"), "JPEG"), 512)) == pytest.approx((254, 0, 0), abs=6)
+    assert colour_of(prepare_picture(save(grey, "PNG"), 512)) == pytest.approx((128, 128, 128), abs=2)
+    assert colour_of(prepare_picture(save(clear, "PNG"), 512)) == (255, 255, 255)
+    assert colour_of(prepare_picture(save(palette, "PNG", transparency=palette.getpixel((0, 0))), 512)) == (255,) * 3
+    assert colour_of(prepare_picture(save(red, "PNG", save_all=True, append_images=frames), 512))[0] > 240
+    assert colour_of(prepare_picture(save(palette, "GIF", save_all=True, append_images=frames), 512))[0] > 240
+
+
+def test_turned_pictures_are_stored_upright():
+    exif = PIL.Image.Exif()
+    exif[images.ORIENTATION] = 6
+    picture = prepare_picture(save(PIL.Image.new("RGB", (48, 32)), "JPEG", exif=exif), 512)
+    stored = PIL.Image.open(BytesIO(picture.image["bytes"]))
+    assert stored.size == (32, 48) and images.ORIENTATION not in stored.getexif()
+
+
+def test_default_picture_is_the_authors_or_drawn(folder):
+    drawn = default_picture(folder, 512)
+    assert drawn.status == "default" and load_image(drawn.image["bytes"]).image.size == images.DEFAULT_SIZE
+    assert drawn == default_picture(None, 512)
+    (folder / "17_06_4705.jpg").write_bytes(encode())
+    assert default_picture(folder, 512).image["bytes"] == encode()
 
 
 @pytest.mark.parametrize("image_id", ["../a", "/etc/a", "a/b", "..\\a", "C:a", "c:\\a", "a\0b", "x" * 252, "é" * 126])

@@ -1,9 +1,13 @@
+import re
+from functools import partial
+
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
 from dataset_scripts import parquet
-from dataset_scripts.parquet import check_output, write_dataset, write_split
+from dataset_scripts.card import dataset_card
+from dataset_scripts.parquet import check_output, write_dataset, write_parquet
 from dataset_scripts.rows import encode_row
 from dataset_scripts.schema import features
 
@@ -33,37 +37,76 @@ def test_rows_come_back_with_types_in_order(tmp_path):
     assert counts["en", "train"].sentences == 5
 
 
-def test_row_groups_are_bounded_in_rows(tmp_path):
-    (path,) = write_split((encode_row(make_row(number)) for number in range(250)), tmp_path / "train")
-    metadata = pq.ParquetFile(path).metadata
-    assert [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)] == [100, 100, 50]
+@pytest.fixture
+def write(tmp_path):
+    """Write rows with pictures of these sizes, in bytes, and open the file."""
+
+    def write(sizes):
+        rows = (encode_row(make_row(number, size)) for number, size in enumerate(sizes))
+        write_parquet(rows, tmp_path / "en" / "train.parquet")
+        return pq.ParquetFile(tmp_path / "en" / "train.parquet")
+
+    return write
 
 
-def test_row_groups_are_bounded_in_bytes(tmp_path, monkeypatch):
+def rows_of_groups(file):
+    return [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
+
+
+def test_row_groups_are_bounded_in_rows(write):
+    assert rows_of_groups(write([None] * 250)) == [100, 100, 50]
+
+
+def test_row_groups_are_bounded_in_bytes(write, monkeypatch):
     monkeypatch.setattr(parquet, "GROUP_BYTES", 1000)
-    (path,) = write_split((encode_row(make_row(number, size=600)) for number in range(5)), tmp_path / "train")
-    metadata = pq.ParquetFile(path).metadata
-    assert [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)] == [2, 2, 1]
+    assert rows_of_groups(write([600] * 5)) == [2, 2, 1]
 
 
-def test_large_splits_become_several_shards(tmp_path):
-    rows = (encode_row(make_row(number, size=1000)) for number in range(10))
-    paths = write_split(rows, tmp_path / "train", rows_per_group=2, shard_bytes=5000)
-    assert [path.name for path in paths] == [f"train-0000{index}-of-00003.parquet" for index in range(3)]
-    assert sorted(tmp_path.iterdir()) == paths
-    assert [pq.read_metadata(path).num_rows for path in paths] == [4, 4, 2]
-    assert [row["id"] for path in paths for row in pq.read_table(path).to_pylist()] == [f"en/{n}" for n in range(10)]
+def test_equal_pictures_of_a_row_group_are_stored_once(write, tmp_path):
+    size = 2_000_000  # more than a dictionary holds by default
+    write([size] * 20)
+    assert (tmp_path / "en" / "train.parquet").stat().st_size < 1.1 * size
 
 
-def test_split_without_rows_still_has_a_file(tmp_path):
-    (path,) = write_split([], tmp_path / "test")
-    assert path.name == "test-00000-of-00001.parquet"
-    assert pq.read_table(path).num_rows == 0
+def test_everything_but_pictures_is_compressed(write):
+    group = write([600]).metadata.row_group(0)
+    columns = [group.column(index) for index in range(group.num_columns)]
+    assert {column.path_in_schema for column in columns if column.compression == "UNCOMPRESSED"} == {"image.bytes"}
 
 
-def test_card_may_be_made_from_the_counts(tmp_path):
-    write_dataset(tmp_path / "set", {("en", "test"): [make_row(1)]}, lambda counts: f"{counts['en', 'test'].tokens}")
-    assert (tmp_path / "set" / "README.md").read_text() == "2"
+def test_file_appears_only_when_it_is_complete(tmp_path):
+    def rows():
+        yield encode_row(make_row(1))
+        assert not (tmp_path / "train.parquet").exists()
+        raise KeyError("stopped")
+
+    with pytest.raises(KeyError):
+        write_parquet(rows(), tmp_path / "train.parquet")
+    assert not (tmp_path / "train.parquet").exists()
+
+
+def test_file_without_rows_can_be_read(write):
+    file = write([])
+    assert file.read().num_rows == 0
+    assert file.schema_arrow.names == list(features())
+
+
+def test_card_may_be_made_from_the_counts_and_the_contents(tmp_path):
+    cards = []
+    for folder, number in (("a", 1), ("b", 1), ("c", 2)):
+        rows = {("en", "test"): [make_row(number)]}
+        write_dataset(tmp_path / folder, rows, lambda counts, contents: f"{counts['en', 'test'].tokens} {contents}")
+        cards.append((tmp_path / folder / "README.md").read_text())
+    assert cards[0] == cards[1] != cards[2]
+    assert re.fullmatch("2 [0-9a-f]{16}", cards[0])
+
+
+def test_changed_data_are_not_read_from_the_cache_of_the_old(tmp_path):
+    card = partial(dataset_card, name="set", title="T", summary="S")
+    for number in (1, 2):
+        write_dataset(tmp_path / "set", {("en", "train"): [make_row(number)]}, card, overwrite=True)
+        rows = load_dataset(str(tmp_path / "set"), "en", split="train", cache_dir=str(tmp_path / "cache"))
+        assert rows["image_id"][:] == [str(number)]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_features_have_the_documented_columns_and_the_fixed_names():
     assert list(features) == list(schema.COLUMNS)
     assert features["ner_tags"] == List(ClassLabel(names=list(schema.LABELS)))
     assert features["lang"].names == ["en", "fr", "es", "de"]
-    assert features["source"].names == ["twitter2017", "cc12m", "synthetic"]
+    assert features["source"].names == ["twitter2017", "cc12m", "synthetic", "twitter2015", "other"]
     assert features["image"] == Image()
 
 

@@ -1,0 +1,77 @@
+"""The card of a built data set: its counts, how it was made, what its splits share, what is known to be wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dataset_scripts.card import dataset_card, markdown_table
+from dataset_scripts.rows import Counts
+from dataset_scripts.settings import BuildSettings
+from dataset_scripts.splits import Leak
+
+TEMPLATES = Path(__file__).resolve().parents[1] / "model_cards"
+LICENCE = TEMPLATES / "dataset_licence.md"
+BODY = TEMPLATES / "build_card_body.md"
+
+TITLES = {"mmnerd": "MMNERD", "twitter2015": "Twitter-2015", "twitter2017": "Twitter-2017", "other": "Multimodal NER"}
+KINDS = {"mmnerd": "captions of pictures, and tweets", "twitter2015": "tweets", "twitter2017": "tweets", "other": ""}
+LANGUAGE_NAMES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
+ANNOTATORS = {"mmnerd": ("machine-generated", "expert-generated")}
+
+
+def card_of_build(
+    counts: Counts,
+    fingerprint: str,
+    name: str,
+    settings: BuildSettings,
+    leaks: Sequence[Leak],
+    changes: Mapping[str, int],
+    figure: str | None,
+) -> str:
+    """Return README.md; `name` is the folder's, `figure` the place of the picture of entity shares in it, if there is one."""
+    from jinja2 import Template
+
+    body = Template(BODY.read_text(encoding="utf-8"), keep_trailing_newline=True).render(
+        **settings.to_dict(),
+        figure=figure,
+        leak_table=leak_table(leaks),
+        changes={change: number for change, number in changes.items() if number},
+    )
+    return dataset_card(
+        counts,
+        fingerprint,
+        name=name,
+        title=TITLES[settings.collection],
+        summary=_summary(counts, settings.collection),
+        body=body,
+        license_name="mixed-see-license",
+        license_link="LICENSE.md",
+        annotations_creators=ANNOTATORS.get(settings.collection, ("expert-generated",)),
+    )
+
+
+def _summary(counts: Counts, collection: str) -> str:
+    names = [name for lang, name in LANGUAGE_NAMES.items() if any(key[0] == lang for key in counts)]
+    languages = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    kind = f" ({KINDS[collection]})" if KINDS[collection] else ""
+    return (
+        f"Sentences in {languages}{kind} with one picture each and their named entities: person, location, organisation, "
+        "miscellaneous."
+    )
+
+
+def leak_table(leaks: Sequence[Leak]) -> str:
+    """Return a Markdown table of what held-out splits share with train, by configuration."""
+    header = ["configuration", "split", "rows", "picture in train", "words in train"]
+    return markdown_table(
+        header,
+        (
+            [leak.config, leak.split, leak.rows, *(_share(n, leak.rows) for n in (leak.pictures, leak.texts))]
+            for leak in leaks
+        ),
+    )
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count:,} ({100 * count / total:.1f} %)" if count else "0"

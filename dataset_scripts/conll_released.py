@@ -1,0 +1,81 @@
+"""The authors' files as the authors' loader reads them, for comparing results with its own.
+
+What it does, in the order of its lines: any of LF, CR and CRLF ends a line; a line is stripped of all blanks; a line
+`IMGID:` sets the picture of the sentences that follow, also of those without such a line; an empty line ends a sentence,
+even one without words; every other line is split at blanks of any kind, no-break space among them, and must have
+two parts. A last sentence without an empty line after it is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from dataset_scripts.conll import ID_PREFIX, SHOWN, Sentence, begin_entities
+from dataset_scripts.schema import LABEL_IDS
+
+logger = logging.getLogger(__name__)
+
+
+def read_conll_as_released(
+    path: Path | str, *, rename: Mapping[str, str] | None = None, repair_tags: bool = False
+) -> Iterator[Sentence]:
+    """Yield the sentences that the released loader makes of a file; `rename` and `repair_tags` as for `read_conll`.
+
+    Sentences without words and a lost last sentence are left out with a warning. Raises ValueError with file and line
+    where the released loader stops, and for tags that the data set cannot hold.
+    """
+    path, rename = Path(path), rename or {}
+    image_id, start, pairs, renamed = None, 1, [], 0
+    with open(path, encoding="utf-8") as file:
+        for number, raw in enumerate(file, start=1):
+            line = raw.strip()
+            if line.startswith(ID_PREFIX):
+                image_id = line.split(ID_PREFIX)[1]
+            elif line:
+                start = start if pairs else number
+                word, tag = _word_and_tag(path, number, line)
+                renamed += tag[2:] in rename
+                pairs.append((word, tag[:2] + rename.get(tag[2:], tag[2:])))
+            else:
+                if _is_kept(path, number, image_id, pairs):
+                    yield _sentence(path, image_id, start, pairs, renamed, repair_tags)
+                pairs, renamed = [], 0
+    if pairs:
+        logger.warning("%s:%d: the released loader loses this sentence: no empty line ends the file.", path, start)
+
+
+def _word_and_tag(path: Path, number: int, line: str) -> list[str]:
+    parts = line.split()
+    if len(parts) != 2:
+        raise ValueError(
+            f"{path}:{number}: the released loader stops here, it finds {len(parts)} parts instead of word and tag: "
+            f"{line[:SHOWN]!r}; mend the line, or read the file without `compatibility`."
+        )
+    return parts
+
+
+def _is_kept(path: Path, number: int, image_id: str | None, pairs: list[tuple[str, str]]) -> bool:
+    if image_id is None:
+        raise ValueError(
+            f"{path}:{number}: the released loader stops here, no line IMGID:<image id> came before; add one."
+        )
+    if not pairs:
+        logger.warning("%s:%d: the released loader makes a sentence without words of this empty line.", path, number)
+    return bool(pairs)
+
+
+def _sentence(
+    path: Path, image_id: str, start: int, pairs: list[tuple[str, str]], renamed: int, repair_tags: bool
+) -> Sentence:
+    tokens, tags = zip(*pairs, strict=True)
+    if unknown := [tag for tag in tags if tag not in LABEL_IDS]:
+        raise ValueError(f"{path}:{start}: unknown tag {unknown[0]!r} in this sentence; known are {list(LABEL_IDS)}.")
+    mended, repaired = begin_entities(tags)
+    if repaired and not repair_tags:
+        raise ValueError(
+            f"{path}:{start}: tag {tags[repaired[0]]!r} of word {tokens[repaired[0]]!r} continues no entity (not IOB2), "
+            "which the data set cannot hold; have such tags repaired."
+        )
+    return Sentence(image_id, tokens, mended, start, len(repaired), renamed)

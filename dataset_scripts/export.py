@@ -1,0 +1,60 @@
+"""Write a data set folder back as the authors' text files.
+
+    python -m dataset_scripts.export mmnerd MMNERD-text
+
+makes train_valid_test_<language>/{train,valid,test}_conll_format.txt; from an unchanged build, byte for byte the files it
+was built from.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dataset_scripts.conll import Sentence, write_conll
+from dataset_scripts.reading import find_parquet_files, read_rows
+from dataset_scripts.schema import SPLITS
+from dataset_scripts.sources import FILE_NAMES, FOLDER_PREFIX
+
+
+def export(dataset: Path | str, output: Path | str) -> list[Path]:
+    """Write one text file of each language and split of the folder `dataset` into `output`, and return the files.
+
+    Raises ValueError for a folder that is no data set, for a file that is there already, and for words that the format
+    cannot hold.
+    """
+    paths = {
+        (lang, split): Path(output) / f"{FOLDER_PREFIX}{lang}" / FILE_NAMES[0][SPLITS.index(split)]
+        for lang, split in find_parquet_files(dataset)
+    }
+    if present := [path for path in paths.values() if path.exists()]:
+        raise ValueError(f"`output` already has {present[0]}; give another folder.")
+    for (lang, split), path in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_conll(_sentences(dataset, lang, split), path)
+    return list(paths.values())
+
+
+def _sentences(dataset: Path | str, lang: str, split: str) -> Iterator[Sentence]:
+    for row in read_rows(dataset, ["image_id", "tokens", "ner_tags"], [lang], [split]):
+        yield Sentence(row["image_id"], tuple(row["tokens"]), tuple(row["ner_tags"]), line=0)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Export from the command line and print the files."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_scripts.export", description="Write a data set folder back as the authors' text files."
+    )
+    parser.add_argument("dataset", type=Path, help="folder that python -m dataset_scripts.build wrote")
+    parser.add_argument("output", type=Path, help="folder for the text files")
+    options = parser.parse_args(arguments)
+    try:
+        paths = export(options.dataset, options.output)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+    print("\n".join(map(str, paths)))
+
+
+if __name__ == "__main__":
+    main()

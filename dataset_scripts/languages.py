@@ -1,0 +1,125 @@
+"""Tell the language of each sentence where a file holds several.
+
+Three ways, in this order: a file of one language tells it; so does a sentence that such a file holds as well, and it is
+not taken twice; the rest is told from the words by py3langid, where the sentences of one picture get different
+languages, since no picture has two sentences in one language. Languages told from the words are marked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import permutations
+
+from dataset_scripts.conll import Sentence
+from dataset_scripts.schema import LANGUAGES
+from dataset_scripts.sources import SourceFile
+
+Reader = Callable[[SourceFile], Iterator[Sentence]]
+KNOWN_ALREADY = -1  # in the place of a language: another file has told this sentence
+
+
+@dataclass
+class Languages:
+    """For the sentences of all files, in order: a position in `LANGUAGES` or `KNOWN_ALREADY`; `inferred` lists guesses."""
+
+    codes: array[int] = field(default_factory=lambda: array("b"))
+    inferred: set[int] = field(default_factory=set)
+
+
+def assign_languages(files: Sequence[SourceFile], read: Reader) -> Languages:
+    """Read all files once, which finds their errors, and tell each sentence's language.
+
+    Raises ValueError where a language must be told from the words and py3langid is not installed, and for a file
+    without sentences.
+    """
+    result = Languages()
+    told = _Told(files)
+    undecided: dict[str, list[tuple[int, dict[str, float]]]] = defaultdict(list)
+    for file in files:
+        before = len(result.codes)
+        choices = told.start(file)
+        for place, sentence in enumerate(read(file), start=before):
+            if told.take(file.split, sentence):
+                result.codes.append(KNOWN_ALREADY)
+                continue
+            result.codes.append(LANGUAGES.index(choices[0]))
+            if len(choices) > 1:
+                undecided[sentence.image_id].append((place, _scores(sentence.tokens, choices)))
+        if len(result.codes) == before:
+            raise ValueError(f"{file.path} holds no sentence; get a complete copy of the file.")
+    for group in undecided.values():
+        for (place, _), language in zip(group, _best_languages([scores for _, scores in group]), strict=True):
+            result.codes[place] = LANGUAGES.index(language)
+            result.inferred.add(place)
+    return result
+
+
+class _Told:
+    """Remembers the sentences of the files so far, as digests, if any file holds several languages."""
+
+    def __init__(self, files: Sequence[SourceFile]) -> None:
+        self._needed = any(len(file.languages) > 1 for file in files)
+        self._complete = {(*file.languages, file.split) for file in files if len(file.languages) == 1}
+        self._sentences: defaultdict[tuple[str, ...], Counter[bytes]] = defaultdict(Counter)  # by languages
+        self._left: Counter[bytes] = Counter()
+        self._new: Counter[bytes] = Counter()
+
+    def start(self, file: SourceFile) -> tuple[str, ...]:
+        """Begin a file; return the languages that its untold sentences can have."""
+        told = [sentences for group, sentences in self._sentences.items() if set(group) & set(file.languages)]
+        self._left = sum(told, Counter())
+        # A language with a folder of its own has all its sentences there.
+        others = tuple(lang for lang in file.languages if (lang, file.split) not in self._complete)
+        choices = others or file.languages
+        self._new = self._sentences[choices]
+        return choices
+
+    def take(self, split: str, sentence: Sentence) -> bool:
+        """Tell whether a file before this one holds the sentence in a language of this one; remember it if none does."""
+        if not self._needed:
+            return False
+        text = "\n".join((split, sentence.image_id, *sentence.tokens, *sentence.tags))
+        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        if self._left[digest] > 0:
+            self._left[digest] -= 1
+            return True
+        self._new[digest] += 1
+        return False
+
+
+def _scores(tokens: Sequence[str], languages: Sequence[str]) -> dict[str, float]:
+    """Return log probabilities, up to a constant, of the languages."""
+    return {language: score for language, score in _identifier()(" ".join(tokens)) if language in languages}
+
+
+@cache
+def _identifier() -> Callable[[str], list[tuple[str, float]]]:
+    try:
+        import py3langid
+    except ImportError as error:
+        raise ValueError(
+            "A file holds several languages and no folder of a single language tells which sentence has which; add "
+            "those folders, or install py3langid, which tells them from the words: pip install py3langid."
+        ) from error
+    py3langid.set_languages(list(LANGUAGES))
+    return py3langid.rank
+
+
+def _best_languages(group: Sequence[dict[str, float]]) -> tuple[str, ...]:
+    """Choose a language for each sentence of one picture: the likeliest combination without repetition, if there is one."""
+    languages = sorted({language for scores in group for language in scores})
+    choices = [
+        chosen
+        for chosen in permutations(languages, len(group))
+        if all(lang in scores for lang, scores in zip(chosen, group, strict=True))
+    ]
+    if not choices:
+        return tuple(max(scores, key=scores.__getitem__) for scores in group)
+    return max(
+        choices, key=lambda chosen: sum(scores[lang] for lang, scores in zip(chosen, group, strict=True))
+    )

@@ -1,0 +1,67 @@
+"""Read a data set folder that a builder of this package wrote, row by row and file by file.
+
+Every tool here reads so: a streaming `load_dataset` that is left before its end can hang Python at exit
+(`docs/dataset.md`), while these batches hold one row group and leave nothing running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from dataset_scripts.schema import LABELS, LANGUAGES, SOURCES, SPLITS
+
+ROWS_PER_BATCH = 100
+_NAMES = {"lang": LANGUAGES, "source": SOURCES}
+
+
+def find_parquet_files(folder: Path | str) -> dict[tuple[str, str], list[Path]]:
+    """Return `{(lang, split): files in order}` of a data set folder; ValueError when it holds none."""
+    data = Path(folder) / "data"
+    found = {(lang, split): sorted((data / lang).glob(f"{split}-*.parquet")) for lang in LANGUAGES for split in SPLITS}
+    present = {key: paths for key, paths in found.items() if paths}
+    if not present:
+        raise ValueError(
+            f"{folder} holds no data set: there is no data/<language>/<split>-*.parquet in it; "
+            "name a folder that `python -m dataset_scripts.build` wrote."
+        )
+    return present
+
+
+def count_rows(folder: Path | str) -> int:
+    """Return the number of rows of all languages and splits, without reading them."""
+    return sum(pq.read_metadata(path).num_rows for paths in find_parquet_files(folder).values() for path in paths)
+
+
+def read_rows(
+    folder: Path | str,
+    columns: Sequence[str] | None = None,
+    languages: Collection[str] = LANGUAGES,
+    splits: Collection[str] = SPLITS,
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows in the order of their files, with names for numbers, and `split` as one more key.
+
+    `columns` (default: all) limits what is read; without `image` no picture is touched. `image` is None or a dict of
+    `bytes` and `path`, not decoded. Raises ValueError for a folder that is no data set.
+    """
+    for (lang, split), paths in find_parquet_files(folder).items():
+        if lang in languages and split in splits:
+            for path in paths:
+                yield from _rows_of_file(path, columns, split)
+
+
+def _rows_of_file(path: Path, columns: Sequence[str] | None, split: str) -> Iterator[dict[str, Any]]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(ROWS_PER_BATCH, columns=columns):
+            for row in batch.to_pylist():
+                yield {**_with_names(row), "split": split}
+
+
+def _with_names(row: dict[str, Any]) -> dict[str, Any]:
+    named = {column: names[row[column]] for column, names in _NAMES.items() if column in row}
+    if "ner_tags" in row:
+        named["ner_tags"] = [LABELS[tag] for tag in row["ner_tags"]]
+    return {**row, **named}

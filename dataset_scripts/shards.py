@@ -1,0 +1,157 @@
+"""The unit of work of a build: rows without pictures in, one parquet file with pictures out.
+
+`write_shard` needs nothing but its task and the files that it names, so any engine can run it: `map`, the `map` of a
+process pool, or a cluster that shares a file system. Spark: `context.parallelize(tasks, len(tasks)).map(write_shard)
+.collect()`; Ray: `ray.get([ray.remote(write_shard).remote(task) for task in tasks])`.
+
+A finished shard leaves a manifest beside it. A shard whose manifest fits its task is not written again, so that a build that
+was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dataset_scripts.images import DEFAULT_IMAGE_ID, Picture, default_picture, find_unsafe_part, read_picture
+from dataset_scripts.parquet import file_sha256, write_parquet
+from dataset_scripts.rows import SplitCounts, encode_row
+from dataset_scripts.schema import COLUMNS
+
+DECIDING_PACKAGES = ("datasets", "pillow", "pyarrow")
+NOT_LOOKED_FOR = Picture(None, "missing", "no folder of pictures was given")
+REMEMBERED_PICTURES = 64
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One file to write: from `rows`, JSON lines without pictures, to `output`, with the pictures of the folder `images`."""
+
+    rows: Path
+    output: Path
+    images: Path | None
+    embed: bool  # the bytes of the pictures; otherwise only what became of them, and their hash
+    use_default: bool  # the stand-in picture for those that cannot be used
+    max_side: int | None  # pixels, None keeps pictures as they are
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A row whose picture could not be used, and why."""
+
+    row_id: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What became of a task: the file's size and hash, what it holds, and what was wrong with its pictures."""
+
+    bytes: int
+    sha256: str
+    counts: SplitCounts
+    problems: list[Problem]
+
+
+def write_shard(task: ShardTask) -> ShardResult:
+    """Write the file of a task unless it is there already; safe to stop at any moment and to run again."""
+    key = _task_key(task)
+    if (done := _read_manifest(task, key)) is not None:
+        return done
+    counts, problems = SplitCounts(), []
+    write_parquet(_encoded_rows(task, counts, problems), task.output)
+    result = ShardResult(task.output.stat().st_size, file_sha256(task.output), counts, problems)
+    _write_manifest(task, key, result)
+    return result
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides on the bytes of a data set."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in DECIDING_PACKAGES}}
+
+
+def _encoded_rows(task: ShardTask, counts: SplitCounts, problems: list[Problem]) -> Iterator[dict[str, Any]]:
+    find = lru_cache(REMEMBERED_PICTURES)(partial(_find_picture, task))
+    for row in _read_rows(task.rows):
+        picture = find(row["image_id"])
+        if picture.reason and task.images:
+            problems.append(Problem(row["id"], picture.status, picture.reason))
+        encoded = encode_row({**row, **_image_columns(picture, task.embed)})
+        counts.add(encoded)
+        yield encoded
+
+
+def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    with open(path, encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def _find_picture(task: ShardTask, image_id: str) -> Picture:
+    picture = read_picture(task.images, image_id, task.max_side) if task.images else NOT_LOOKED_FOR
+    if picture.image is None and task.use_default:
+        return replace(default_picture(task.images, task.max_side), reason=f"{picture.status}, {picture.reason}")
+    return picture
+
+
+def _image_columns(picture: Picture, embed: bool) -> dict[str, Any]:
+    if embed or picture.image is None:
+        return {"image": picture.image, "image_status": picture.status}
+    sha256 = hashlib.sha256(picture.image["bytes"]).hexdigest()
+    return {"image": None, "image_status": picture.status, "sha256": sha256}
+
+
+def _task_key(task: ShardTask) -> str:
+    """Return a hash of all that decides on the file: rows, settings, versions, and size and time of every picture."""
+    digest = hashlib.sha256(file_sha256(task.rows).encode())
+    settings = [task.images is not None, task.embed, task.use_default, task.max_side]
+    digest.update(json.dumps([settings, versions(), list(COLUMNS)]).encode())
+    if task.images:
+        for image_id in [DEFAULT_IMAGE_ID, *(row["image_id"] for row in _read_rows(task.rows))]:
+            digest.update(repr(_fingerprint(task.images, image_id)).encode())
+    return digest.hexdigest()
+
+
+def _fingerprint(folder: Path, image_id: str) -> tuple[int, int] | None:
+    if find_unsafe_part(image_id):
+        return None
+    try:
+        status = os.stat(os.path.join(folder, f"{image_id}.jpg"))
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _manifest_path(task: ShardTask) -> Path:
+    return task.rows.with_suffix(".done")
+
+
+def _read_manifest(task: ShardTask, key: str) -> ShardResult | None:
+    try:
+        manifest = json.loads(_manifest_path(task).read_text(encoding="utf-8"))
+        written = task.output.stat().st_size
+    except FileNotFoundError:
+        return None
+    if manifest.pop("key") != key or manifest["bytes"] != written:
+        return None
+    counts = {name: Counter(value) if isinstance(value, dict) else value for name, value in manifest["counts"].items()}
+    problems = [Problem(**problem) for problem in manifest["problems"]]
+    return ShardResult(manifest["bytes"], manifest["sha256"], SplitCounts(**counts), problems)
+
+
+def _write_manifest(task: ShardTask, key: str, result: ShardResult) -> None:
+    path = _manifest_path(task)
+    partial_path = path.with_suffix(".partial")
+    problems = [asdict(problem) for problem in result.problems]
+    manifest = {**vars(result), "key": key, "counts": vars(result.counts), "problems": problems}
+    partial_path.write_text(json.dumps(manifest), encoding="utf-8")
+    os.replace(partial_path, path)

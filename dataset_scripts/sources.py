@@ -1,0 +1,112 @@
+"""Find the text files of a distribution: the authors' eleven folders, or three files side by side."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+
+from dataset_scripts.schema import LANGUAGES, SPLITS
+
+logger = logging.getLogger(__name__)
+
+TRAIN_FILE = "train_conll_format.txt"
+FOLDER_PREFIX = "train_valid_test_"
+# Folders of one language come first, so that what they hold tells the languages in those of several.
+FOLDER_LANGUAGES = {
+    **{language: (language,) for language in LANGUAGES},
+    **{f"{first}_plus_{second}": (first, second) for first, second in permutations(LANGUAGES, 2)},
+    "all_lang": LANGUAGES,
+}
+# Names of train, validation and test files: the authors', and those of Twitter-2015/2017.
+FILE_NAMES = (
+    (TRAIN_FILE, "valid_conll_format.txt", "test_conll_format.txt"),
+    ("train.txt", "valid.txt", "test.txt"),
+    ("train.txt", "dev.txt", "test.txt"),
+)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A text file, the split it is, and the languages that its sentences may have."""
+
+    path: Path
+    split: str
+    languages: tuple[str, ...]
+
+
+def find_source_files(
+    source: Path, languages: Sequence[str] = LANGUAGES, train_file: str | None = None
+) -> list[SourceFile]:
+    """List the files of a distribution, folders of one language first.
+
+    `source` holds `train_valid_test_*` folders, is one of them, is the folder above them, or holds three files such as
+    train.txt, valid.txt and test.txt, which are taken as English unless `languages` names another single language.
+    Folders that neither hold any of `languages` nor tell what those that do hold are passed over. `train_file` is
+    another name for the train file, as the authors' `--train_file`. Raises ValueError that says what is missing or
+    ambiguous.
+    """
+    if not source.is_dir():
+        raise ValueError(f"`source` must be a folder, but {source} is none; check the path.")
+    folders = _distribution(source)
+    if not folders:
+        return _files_side_by_side(source, languages, train_file)
+    wanted = _wanted(folders, languages)
+    found = {language for group in wanted.values() for language in group}
+    if absent := [language for language in languages if language not in found]:
+        logger.info("No folder for %s under %s: the data set is built without.", ", ".join(absent), source)
+    if not wanted:
+        raise ValueError(f"`source` {source} holds no folder for any of `languages` {list(languages)}.")
+    return [file for folder, group in wanted.items() for file in _files(folder, group, train_file)]
+
+
+def _distribution(source: Path) -> dict[Path, tuple[str, ...]]:
+    """Return the distribution's folders in `source`, or `source` itself, or those in the one folder that has any."""
+    if here := _folders_in(source):
+        return here
+    if (kind := source.resolve().name.removeprefix(FOLDER_PREFIX)) in FOLDER_LANGUAGES:
+        return {source: FOLDER_LANGUAGES[kind]}
+    below = {child: found for child in sorted(source.iterdir()) if child.is_dir() and (found := _folders_in(child))}
+    if len(below) > 1:
+        raise ValueError(
+            f"`source` {source} has language folders in {[str(child) for child in below]}; name one of these."
+        )
+    return next(iter(below.values()), {})
+
+
+def _folders_in(holder: Path) -> dict[Path, tuple[str, ...]]:
+    folders = {holder / f"{FOLDER_PREFIX}{kind}": group for kind, group in FOLDER_LANGUAGES.items()}
+    return {folder: group for folder, group in folders.items() if folder.is_dir()}
+
+
+def _wanted(folders: dict[Path, tuple[str, ...]], languages: Sequence[str]) -> dict[Path, tuple[str, ...]]:
+    """Keep the folders with any of the languages, and those of one language that tell what is in folders of several."""
+    wanted = {folder: group for folder, group in folders.items() if set(group) & set(languages)}
+    singles = {(language,) for group in wanted.values() for language in group}
+    return {folder: group for folder, group in folders.items() if folder in wanted or group in singles}
+
+
+def _files_side_by_side(source: Path, languages: Sequence[str], train_file: str | None) -> list[SourceFile]:
+    if not _names(source):
+        raise ValueError(
+            f"`source` {source} holds none of the folders {[FOLDER_PREFIX + kind for kind in FOLDER_LANGUAGES]}, nor does "
+            f"a folder directly in it, nor does it hold files such as {', '.join(FILE_NAMES[1])}; name the folder that "
+            "does."
+        )
+    return _files(source, (languages[0] if len(languages) == 1 else "en",), train_file)
+
+
+def _names(folder: Path) -> tuple[str, ...] | None:
+    """Return the names of the folder's three files, told by those of validation and test."""
+    return next((names for names in FILE_NAMES if all((folder / name).is_file() for name in names[1:])), None)
+
+
+def _files(folder: Path, languages: tuple[str, ...], train_file: str | None) -> list[SourceFile]:
+    usual = _names(folder) or FILE_NAMES[0]
+    names = (train_file or usual[0], *usual[1:])
+    files = [SourceFile(folder / name, split, languages) for split, name in zip(SPLITS, names, strict=True)]
+    if absent := [str(file.path) for file in files if not file.path.is_file()]:
+        raise ValueError(f"Files are missing: {', '.join(absent)}; {folder} needs {', '.join(names)}.")
+    return files

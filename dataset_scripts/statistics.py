@@ -1,0 +1,129 @@
+"""Count a data set folder and compare it with Tables 2 and 3 of the paper.
+
+    python -m dataset_scripts.statistics mmnerd --twitter2017 ../twitter2017 --output statistics
+
+Without `--output` the Markdown is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dataset_scripts.paper_tables import TABLE_3, DatasetSize
+from dataset_scripts.statistics_counts import (
+    COUNTINGS,
+    Comparison,
+    Statistics,
+    compare,
+    count_statistics,
+    dataset_sizes,
+)
+from dataset_scripts.statistics_figure import draw_entity_shares
+from dataset_scripts.statistics_tables import to_latex, to_markdown
+
+
+def to_json(statistics: Statistics) -> str:
+    """Return everything counted and compared as JSON, in a fixed order; percentages are rounded to two places."""
+    content = {
+        "name": statistics.name,
+        "split_method": statistics.split_method,
+        "rows_by_source": dict(sorted(statistics.sources.items())),
+        "rows_with_picture": statistics.pictures,
+        "twitter2017": {
+            "given": statistics.originals is not None,
+            "english_tweets": statistics.tweets,
+            "found_in_original": statistics.tweets_found,
+        },
+        "table_2": [_comparison(comparison) for comparison in compare(statistics)],
+        "table_3": [_size(size) for size in (*TABLE_3, *dataset_sizes(statistics))],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    percent = {counting: comparison.percent(counting) for counting in COUNTINGS}
+    return {
+        **asdict(comparison),
+        "difference": {counting: comparison.differences(counting) or None for counting in COUNTINGS},
+        "percent": {
+            counting: {name: round(value, 2) for name, value in values.items()} or None
+            for counting, values in percent.items()
+        },
+    }
+
+
+def _size(size: DatasetSize) -> dict[str, Any]:
+    return {**asdict(size), "total": size.total}
+
+
+def write_statistics(statistics: Statistics, output: Path | str) -> list[Path]:
+    """Write statistics.md, .tex and .json and entity_shares.png to the folder `output`; return their paths.
+
+    Files of these names are replaced, when all four are ready. Raises ValueError when `output` is a file, and
+    without matplotlib.
+    """
+    output = Path(output)
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"`output` must be a folder, but {output} is a file; give another name.")
+    if find_spec("matplotlib") is None:
+        raise ValueError("The picture needs matplotlib; install it, or print the tables alone, without `output`.")
+    output.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "statistics.md": to_markdown(statistics),
+        "statistics.tex": to_latex(statistics),
+        "statistics.json": to_json(statistics),
+    }
+    with TemporaryDirectory(dir=output, prefix=".") as workplace:
+        for name, text in texts.items():
+            Path(workplace, name).write_text(text, encoding="utf-8", newline="\n")
+        draw_entity_shares(statistics.spans, Path(workplace, "entity_shares.png"))
+        names = [*texts, "entity_shares.png"]
+        for name in names:
+            os.replace(Path(workplace, name), output / name)
+    return [output / name for name in names]
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_scripts.statistics",
+        description="Count sentences and entities of a data set folder and compare them with Tables 2 and 3 of the paper.",
+    )
+    parser.add_argument("dataset", type=Path, help="folder that a builder of this project wrote")
+    parser.add_argument(
+        "--twitter2017",
+        type=Path,
+        help="folder with train.txt, valid.txt and test.txt of the original Twitter-2017, from which Table 2 counts tweets",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder for statistics.md, .tex, .json and entity_shares.png (default: print the Markdown)",
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Count from the command line, and print or write the tables."""
+    options = parse_arguments(arguments)
+    try:
+        statistics = count_statistics(options.dataset, options.twitter2017)
+        written = write_statistics(statistics, options.output) if options.output else []
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+    for path in written:
+        print(path)
+    if not written:
+        print(to_markdown(statistics), end="")
+
+
+if __name__ == "__main__":
+    main()

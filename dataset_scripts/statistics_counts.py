@@ -1,0 +1,221 @@
+"""Count a data set folder in two ways, and set the counts beside the paper's Table 2.
+
+- `spans`: every entity span in the tags, every row
+- `lists`: what Table 2 seems to have counted, the annotators' lists from which the tags were made: in a caption a string
+  counts once with each type; a tweet has the spans of the original Twitter-2017; equal texts are one sentence
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from dataset_scripts.conll import read_conll
+from dataset_scripts.paper_tables import DatasetSize, paper_counts
+from dataset_scripts.reading import count_rows, find_parquet_files, read_rows
+from dataset_scripts.rows import Counts, SplitCounts, entity_spans
+from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
+from dataset_scripts.splits import stable_hash
+
+ALL = "all"
+GIVEN = "given"
+COUNTINGS = ("spans", "lists")
+TWITTER_FILES = ("train.txt", "valid.txt", "test.txt")
+# The path tells whether a row has a picture without reading the picture.
+COLUMNS_READ = ("tokens", "ner_tags", "lang", "source", "image_id", "image.path")
+
+Figures = dict[str, int]
+
+
+@dataclass
+class Statistics:
+    """What a data set holds in both countings; `originals` are the entities by type of the original tweets, if given.
+
+    `texts` are hashes of the distinct texts. `tweets` counts the English rows from Twitter-2017, and
+    `tweets_found` those of them that are in `originals`.
+    """
+
+    name: str
+    split_method: str = GIVEN
+    originals: dict[str, Counter[str]] | None = None
+    spans: Counts = field(default_factory=dict)
+    lists: Counts = field(default_factory=dict)
+    texts: dict[tuple[str, str], set[int]] = field(default_factory=dict)
+    pictures: int = 0
+    tweets: int = 0
+    tweets_found: int = 0
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that the data set has, in the order of the schema."""
+        return tuple(lang for lang in LANGUAGES if any(key[0] == lang for key in self.spans))
+
+    @property
+    def sources(self) -> Counter[str]:
+        """Rows by source."""
+        return sum(self.spans.values(), SplitCounts()).sources
+
+    def open_split(self, key: tuple[str, str]) -> None:
+        """Start to count a language and split, which may stay empty."""
+        self.spans[key], self.lists[key], self.texts[key] = SplitCounts(), SplitCounts(), set()
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Count one row of `read_rows`, with the columns `COLUMNS_READ`."""
+        key = row["lang"], row["split"]
+        entities = [(tuple(row["tokens"][start:end]), kind) for start, end, kind in entity_spans(row["ner_tags"])]
+        spans, lists = self.spans[key], self.lists[key]
+        spans.sentences += 1
+        spans.tokens += len(row["tokens"])
+        spans.mentions.update(kind for _, kind in entities)
+        spans.sources[row["source"]] += 1
+        lists.mentions.update(self._listed(row, entities))
+        digest = stable_hash("\t".join(row["tokens"]))
+        lists.sentences += digest not in self.texts[key]
+        self.texts[key].add(digest)
+        self.pictures += row["image"] is not None
+
+    def _listed(self, row: dict[str, Any], entities: list[tuple[tuple[str, ...], str]]) -> Counter[str]:
+        if row["source"] == "cc12m":
+            return Counter(kind for _, kind in set(entities))
+        if row["source"] == "twitter2017" and row["lang"] == "en":
+            self.tweets += 1
+            original = (self.originals or {}).get(row["image_id"])
+            if original is not None:
+                self.tweets_found += 1
+                return original
+        return Counter(kind for _, kind in entities)
+
+
+def count_statistics(folder: Path | str, twitter2017: Path | str | None = None) -> Statistics:
+    """Count the data set in `folder`, one row at a time and without its pictures.
+
+    `twitter2017` names the folder with the original train.txt, valid.txt and test.txt, which count for the English
+    tweets in the counting `lists`. Raises ValueError when a folder does not fit.
+    """
+    folder = Path(folder)
+    originals = None if twitter2017 is None else read_originals(Path(twitter2017))
+    statistics = Statistics(folder.resolve().name, read_split_method(folder), originals)
+    for key in find_parquet_files(folder):
+        statistics.open_split(key)
+    rows = read_rows(folder, COLUMNS_READ)
+    for row in tqdm(rows, total=count_rows(folder), desc="counting", unit=" sentences", disable=None):
+        statistics.add(row)
+    return statistics
+
+
+def read_originals(folder: Path) -> dict[str, Counter[str]]:
+    """Return `{image id: entities by type}` of the three Twitter-2017 files; ValueError when one is missing or broken."""
+    if absent := [name for name in TWITTER_FILES if not (folder / name).is_file()]:
+        raise ValueError(
+            f"`twitter2017` {folder} lacks {', '.join(absent)}; name the folder of the original Twitter-2017 "
+            f"that holds {', '.join(TWITTER_FILES)}."
+        )
+    return {
+        sentence.image_id: Counter(kind for _, _, kind in entity_spans(sentence.tags))
+        for name in TWITTER_FILES
+        for sentence in read_conll(folder / name, rename={"OTHER": "MISC"})
+    }
+
+
+def read_split_method(folder: Path) -> str:
+    """Return how the data set was split, from its build.json; a folder that does not say so has the authors' splits."""
+    path = folder / "build.json"
+    if not path.exists():
+        return GIVEN
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("settings", {}).get("split", GIVEN)
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path} does not hold the settings of a build ({error}); build the data set again."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The figures of a language (or all) and a split (or all): the paper's, and this data set's in both countings.
+
+    `paper` is None for splits that are not the paper's, `spans` and `lists` for a split that the data set lacks.
+    """
+
+    lang: str
+    split: str
+    paper: Figures | None
+    spans: Figures | None
+    lists: Figures | None
+
+    def differences(self, counting: str) -> Figures:
+        """Return how far a counting is above the paper; empty where there is nothing to compare."""
+        counted = self.spans if counting == "spans" else self.lists
+        if self.paper is None or counted is None:
+            return {}
+        return {name: counted[name] - value for name, value in self.paper.items()}
+
+    def percent(self, counting: str) -> dict[str, float]:
+        """Return the differences in percent of the paper's figures."""
+        return {name: 100 * above / self.paper[name] for name, above in self.differences(counting).items()}
+
+
+def compare(statistics: Statistics) -> list[Comparison]:
+    """Compare language by language, each split and their sum, then the sum of several languages.
+
+    Languages that the data set lacks are left out, of the paper's sum too. Where the rows were split anew, only sums
+    over the splits are compared, and a text that is in several splits counts once.
+    """
+    compared = []
+    for lang in statistics.languages:
+        compared += [_compare_split(statistics, lang, split) for split in SPLITS]
+        compared.append(_compare_sum(statistics, lang, (lang,)))
+    if len(statistics.languages) > 1:
+        compared.append(_compare_sum(statistics, ALL, statistics.languages))
+    return compared
+
+
+def _compare_split(statistics: Statistics, lang: str, split: str) -> Comparison:
+    key = lang, split
+    given = statistics.split_method == GIVEN
+    paper, spans, lists = (
+        _figures([counts[key]]) if key in counts else None
+        for counts in (paper_counts() if given else {}, statistics.spans, statistics.lists)
+    )
+    return Comparison(lang, split, paper, spans, lists)
+
+
+def _compare_sum(statistics: Statistics, lang: str, languages: tuple[str, ...]) -> Comparison:
+    paper, spans, lists = (
+        _figures(count for key, count in counts.items() if key[0] in languages)
+        for counts in (paper_counts(), statistics.spans, statistics.lists)
+    )
+    if statistics.split_method != GIVEN:
+        lists["sentences"] = sum(count_texts(statistics, language) for language in languages)
+    return Comparison(lang, ALL, paper, spans, lists)
+
+
+def count_texts(statistics: Statistics, lang: str) -> int:
+    """Return the number of distinct texts of a language over all its splits."""
+    return len(set().union(*(texts for key, texts in statistics.texts.items() if key[0] == lang)))
+
+
+def _figures(counts: Iterable[SplitCounts]) -> Figures:
+    together = sum(counts, SplitCounts())
+    by_type = {kind: together.mentions[kind] for kind in ENTITY_TYPES}
+    return {**by_type, "total": together.mentions.total(), "sentences": together.sentences}
+
+
+def dataset_sizes(statistics: Statistics) -> tuple[DatasetSize, DatasetSize]:
+    """Return this data set's two rows of Table 3: sentences as rows, and as distinct texts of a language and split."""
+    languages = tuple(lang.upper() for lang in statistics.languages)
+    modalities = ("Text", "Image") if statistics.pictures else ("Text",)
+    rows, texts = (
+        [sum(count.sentences for key, count in counts.items() if key[1] == split) for split in SPLITS]
+        for counts in (statistics.spans, statistics.lists)
+    )
+    return (
+        DatasetSize(f"{statistics.name} (rows)", languages, modalities, *rows),
+        DatasetSize(f"{statistics.name} (distinct texts)", languages, modalities, *texts),
+    )

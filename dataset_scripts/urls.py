@@ -1,0 +1,55 @@
+"""Find where the pictures of captions came from: the addresses in the list of Conceptual 12M.
+
+A caption's image id is `<8 digits>---<stem>`: the number of its row in that list, from 0, and the end of the address
+without its suffix. The number alone is not trusted: programs that read the list differ in what a row is, so the stem must
+agree, and the nearest row with that stem counts.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+CAPTION_ID = re.compile(r"([0-9]{8})---(.*)", re.DOTALL)
+MAX_FIELD = 2**31 - 1  # characters; an open quotation mark makes a field of many lines
+MAX_DISTANCE = 5_000  # rows; beyond, an equal stem such as "image-asset" is another picture
+
+
+def find_urls(listing: Path, image_ids: Iterable[str]) -> dict[str, str]:
+    """Return `{image_id: address}` for the captions whose row is found in `listing`, lines `address<TAB>caption`.
+
+    The list is read once, row by row. Raises ValueError when `listing` is no such file.
+    """
+    wanted: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for image_id in image_ids:
+        if match := CAPTION_ID.fullmatch(image_id):
+            wanted[match[2]].append((int(match[1]), image_id))
+    best: dict[str, tuple[int, str]] = {}
+    for number, address in enumerate(_addresses(listing)):
+        for place, image_id in wanted.get(_stem(address), ()):
+            distance = abs(number - place)
+            if distance <= MAX_DISTANCE and (image_id not in best or distance < best[image_id][0]):
+                best[image_id] = distance, address
+    return {image_id: address for image_id, (_, address) in best.items()}
+
+
+def _stem(address: str) -> str:
+    return os.path.splitext(os.path.basename(address))[0]
+
+
+def _addresses(listing: Path) -> Iterable[str]:
+    if not listing.is_file():
+        raise ValueError(f"`urls` must be the list of Conceptual 12M (cc12m.tsv), but {listing} is no file.")
+    csv.field_size_limit(MAX_FIELD)
+    with open(listing, encoding="utf-8", errors="backslashreplace", newline="") as file:
+        for row in csv.reader(file, delimiter="\t"):
+            if len(row) != 2 or "://" not in row[0]:
+                raise ValueError(
+                    f"`urls` {listing}: a row is not an address, a TAB and a caption: {row!r:.120}; give the list of "
+                    "Conceptual 12M (cc12m.tsv)."
+                )
+            yield row[0]
