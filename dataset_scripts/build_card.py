@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dataset_scripts.card import dataset_card, markdown_table
 from dataset_scripts.rows import Counts
+from dataset_scripts.schema import LANGUAGE_NAMES
 from dataset_scripts.settings import BuildSettings
 from dataset_scripts.splits import Leak
 
@@ -16,7 +17,6 @@ BODY = TEMPLATES / "build_card_body.md"
 
 TITLES = {"mmnerd": "MMNERD", "twitter2015": "Twitter-2015", "twitter2017": "Twitter-2017", "other": "Multimodal NER"}
 KINDS = {"mmnerd": "captions of pictures, and tweets", "twitter2015": "tweets", "twitter2017": "tweets", "other": ""}
-LANGUAGE_NAMES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
 ANNOTATORS = {"mmnerd": ("machine-generated", "expert-generated")}
 
 

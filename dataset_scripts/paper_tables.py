@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from dataset_scripts.rows import Counts, SplitCounts
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 
-LANGUAGE_NAMES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
-
 # Columns in the order of the paper: train, validation and test of English, then of French, Spanish and German.
 TABLE_2 = {
     "PER": (3340, 419, 431, 3237, 396, 362, 3186, 393, 362, 3213, 395, 380),

@@ -12,6 +12,7 @@ ENTITY_TYPES = ("PER", "LOC", "ORG", "MISC")
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
 LABEL_IDS = {label: index for index, label in enumerate(LABELS)}
 LANGUAGES = ("en", "fr", "es", "de")
+LANGUAGE_NAMES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
 SOURCES = ("twitter2017", "cc12m", "synthetic", "twitter2015", "other")
 SPLITS = ("train", "validation", "test")
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from dataset_scripts.paper_tables import LANGUAGE_NAMES
 from dataset_scripts.rows import Counts
-from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES
+from dataset_scripts.schema import ENTITY_TYPES, LANGUAGE_NAMES, LANGUAGES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from dataset_scripts.paper_tables import LANGUAGE_NAMES, TABLE_3, DatasetSize
-from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES
+from dataset_scripts.paper_tables import TABLE_3, DatasetSize
+from dataset_scripts.schema import ENTITY_TYPES, LANGUAGE_NAMES, LANGUAGES
 from dataset_scripts.statistics_counts import (
     ALL,
     COUNTINGS,
