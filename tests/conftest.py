@@ -13,6 +13,7 @@ from PIL import Image
 from transformers import BertTokenizer, CLIPImageProcessorPil
 
 from modeling_2mner import TwoMNERConfig, TwoMNERForTokenClassification, TwoMNERProcessor
+from tests.stand_in_hub import StandInHub
 
 torch.set_num_threads(1)
 
@@ -131,6 +132,13 @@ def tags() -> list[list[str]]:
 def batch(processor, sentences, tags, pictures):
     """The four sentences with labels; the first and the last share a picture, the second has none."""
     return processor(sentences, [pictures[0], None, pictures[1], pictures[0]], tags)
+
+
+@pytest.fixture
+def hub():
+    """An empty Hub on this machine."""
+    with StandInHub() as server:
+        yield server
 
 
 def shake_weights(network: torch.nn.Module) -> torch.nn.Module:

@@ -1,139 +1,80 @@
-"""A distribution in the authors' layout: four languages that share pictures, and everything that can be wrong with one."""
+"""A small distribution of sentences in four languages, and what writes such files."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from io import BytesIO
-from itertools import permutations
-from pathlib import Path
+from random import Random
 
-import PIL.Image
 import pytest
 
-from dataset_scripts.conll import Sentence, write_conll
-from dataset_scripts.mini import generate
+from dataset_scripts.mini_text import FILLERS, TEMPLATES, Sentence, slot_type, slots
 from dataset_scripts.schema import LANGUAGES, SPLITS
+from tests.dataset_scripts.distribution import Distribution, write_everything
 
-FILES = ("train_conll_format.txt", "valid_conll_format.txt", "test_conll_format.txt")
-ORIENTATION = 0x0112
-
-
-def encode(picture: PIL.Image.Image, kind: str, **options) -> bytes:
-    """Return the file of a picture."""
-    out = BytesIO()
-    picture.save(out, kind, **options)
-    return out.getvalue()
+AUTHORS_NAMES = ("train_conll_format.txt", "valid_conll_format.txt", "test_conll_format.txt")
 
 
-def odd_pictures() -> dict[str, tuple[bytes, str]]:
-    """Return `{id: (file, expected status)}` of pictures that break other loaders."""
-    red = PIL.Image.new("RGB", (64, 48), (200, 30, 30))
-    noise = PIL.Image.effect_noise((64, 48), 90)
-    turned = PIL.Image.Exif()
-    turned[ORIENTATION] = 6
-    frames = {"save_all": True, "append_images": [noise.convert("RGB")]}
-    return {
-        "truncated": (encode(noise, "JPEG")[:-400], "unreadable"),
-        "empty": (b"", "unreadable"),
-        "html": (b"<!DOCTYPE html><title>404</title>", "unreadable"),
-        "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unreadable"),
-        "bomb": (encode(PIL.Image.new("1", (20_000, 10_000)), "PNG"), "unreadable"),
-        "large": (encode(PIL.Image.new("1", (10_000, 9_000)), "PNG"), "unreadable"),
-        "dot": (encode(PIL.Image.new("RGB", (1, 1)), "GIF"), "degenerate"),
-        "line": (encode(PIL.Image.new("RGB", (1, 5_000)), "PNG"), "degenerate"),
-        "cmyk": (encode(red.convert("CMYK"), "JPEG"), "ok"),
-        "grey": (encode(noise, "JPEG"), "ok"),
-        "grey-alpha": (encode(PIL.Image.new("LA", (64, 48)), "PNG"), "ok"),
-        "palette": (encode(red.convert("P"), "PNG", transparency=0), "ok"),
-        "clear": (encode(PIL.Image.new("RGBA", (64, 48), (0, 0, 0, 0)), "PNG"), "ok"),
-        "sixteen": (encode(PIL.Image.new("I;16", (64, 48), 40_000), "PNG"), "ok"),
-        "animated": (encode(red.convert("P"), "GIF", **frames), "ok"),
-        "pages": (encode(red, "TIFF", **frames), "ok"),
-        "mpo": (encode(red, "MPO", **frames), "ok"),
-        "webp": (encode(red, "WEBP"), "ok"),
-        "turned": (encode(red, "JPEG", exif=turned), "ok"),
-        "wide": (encode(PIL.Image.new("RGB", (2_000, 1_000)), "JPEG"), "ok"),
-        # Odd names of sound pictures
-        "06959512---": (encode(red, "PNG"), "ok"),
-        "00001293---a%2Fb?c=[d]&e*.": (encode(red, "PNG"), "ok"),
-        "Upper": (encode(red, "JPEG"), "ok"),
-        "upper": (encode(noise, "JPEG"), "ok"),
-        "caf\u00e9": (encode(red, "JPEG"), "ok"),
-        "cafe\u0301": (encode(noise, "JPEG"), "ok"),
-        " blank ": (encode(red, "JPEG"), "ok"),
-    }
+@pytest.fixture(scope="session")
+def write_files():
+    """Write the three files of a folder; a sentence is an image id, words (or a string of them) and perhaps tags."""
+
+    def write(folder, train, validation, test, names=AUTHORS_NAMES):
+        folder.mkdir(parents=True)
+        for name, sentences in zip(names, (train, validation, test), strict=True):
+            text = "".join(_conll(*sentence) for sentence in sentences)
+            (folder / name).write_bytes(text.encode())
+        return folder
+
+    return write
 
 
-# Ids that may not become file names, and names of what is no file: `_add_other_entries` makes those.
-REFUSED_IDS = ("../secret", "/etc/passwd", "a/../b", "..\\secret", "C:secret", "a\0b", "x" * 252, "http://host/a?b")
-OTHER_ENTRIES = {"folder": "unreadable", "pipe": "unreadable", "loop": "unreadable", "outside": "unreadable"}
-OTHER_ENTRIES |= {"nowhere": "missing", "absent": "missing"}
+@pytest.fixture(scope="session")
+def four_languages():
+    """Give `{(lang, split): sentences}`: tweets in all languages, spread over the splits one by one, and captions in one."""
+    corpus = {(lang, split): [] for lang in LANGUAGES for split in SPLITS}
+    rng = Random(0)
+    for number, sentence in enumerate(_sentences("known") + _sentences("mixed")):
+        for lang in LANGUAGES:
+            corpus[lang, rng.choice(SPLITS)].append((f"17_06_{number}", *sentence.render(lang, "PER")))
+    for number, sentence in enumerate(_sentences("one")):
+        lang = LANGUAGES[number % len(LANGUAGES)]
+        image_id = f"{rng.randrange(10**8):08d}---a%2Fb*{number}?"
+        corpus[lang, SPLITS[number % len(SPLITS)]].append((image_id, *sentence.render(lang, "ORG")))
+    return corpus
 
 
-@dataclass
-class Distribution:
-    """Where it is, what it holds, and what should become of the odd pictures."""
+@pytest.fixture
+def write_distribution(write_files, four_languages):
+    """Write folders of `four_languages`, such as "en", "en_plus_de" and "all_lang"; those of several in another order."""
 
-    source: Path
-    images: Path
-    sentences: dict[tuple[str, str], list[Sentence]]  # by language and split
-    statuses: dict[str, str] = field(default_factory=dict)
+    def write(source, *kinds):
+        for kind in kinds:
+            languages = LANGUAGES if kind == "all_lang" else kind.split("_plus_")
+            splits = [[row for lang in languages for row in four_languages[lang, split]] for split in SPLITS]
+            if len(languages) > 1:
+                splits = [Random(kind).sample(rows, len(rows)) for rows in splits]
+            write_files(source / f"train_valid_test_{kind}", *splits)
+        return source
 
-    def rows(self) -> Iterator[tuple[str, str, Sentence]]:
-        """Yield language, split and sentence."""
-        for (lang, split), group in self.sentences.items():
-            for sentence in group:
-                yield lang, split, sentence
+    return write
+
+
+def _conll(image_id, words, tags=None):
+    words = words.split(" ") if isinstance(words, str) else words
+    lines = (f"{word}\t{tag}\n" for word, tag in zip(words, tags or ["O"] * len(words), strict=True))
+    return f"IMGID:{image_id}\n{''.join(lines)}\n"
+
+
+def _sentences(kind):
+    """Every template of a kind with some name in each slot."""
+    rng = Random(kind)
+    names = {**FILLERS, "X": FILLERS["ORG"]}
+    return [
+        Sentence(template, {slot: rng.choice(names[slot_type(slot)]) for slot in slots(template)})
+        for template in TEMPLATES[kind]
+    ]
 
 
 @pytest.fixture(scope="session")
 def distribution(tmp_path_factory) -> Distribution:
-    """Write the distribution; tests leave it as it is."""
-    root = tmp_path_factory.mktemp("authors")
-    images = root / "images"
-    images.mkdir()
-    rows = generate(seed=5, num_train=160, num_validation=32, num_test=32)
-    sentences = {(lang, split): [] for lang in LANGUAGES for split in SPLITS}
-    for split, group in rows.items():
-        for row in group:
-            sentence = Sentence(row["image_id"], tuple(row["tokens"]), tuple(row["ner_tags"]), 1)
-            # As in MMNERD, translations part company: German sentences go to the next split.
-            shifted = SPLITS[(SPLITS.index(split) + (row["lang"] == "de")) % 3]
-            sentences[row["lang"], shifted].append(sentence)
-            if row["image"]:
-                (images / f"{row['image_id']}.jpg").write_bytes(row["image"]["bytes"])
-    statuses = _add_odd_pictures(root, images)
-    for number, image_id in enumerate(statuses):
-        lang, split = LANGUAGES[number % 4], SPLITS[number % 3]
-        sentences[lang, split].append(Sentence(image_id, ("Paris", f"#{number}"), ("B-LOC", "O"), 1))
-    _write_folders(root / "train_valid_test", sentences)
-    return Distribution(root / "train_valid_test", images, sentences, statuses)
-
-
-def _add_odd_pictures(root: Path, images: Path) -> dict[str, str]:
-    odd = odd_pictures()
-    for image_id, (data, _) in odd.items():
-        (images / f"{image_id}.jpg").write_bytes(data)
-    (root / "secret.jpg").write_bytes(odd["grey"][0])
-    (images / "folder.jpg").mkdir()
-    os.mkfifo(images / "pipe.jpg")
-    (images / "loop.jpg").symlink_to("loop.jpg")
-    (images / "outside.jpg").symlink_to(root / "secret.jpg")
-    (images / "nowhere.jpg").symlink_to("gone.jpg")
-    statuses = {image_id: status for image_id, (_, status) in odd.items()} | OTHER_ENTRIES
-    return statuses | dict.fromkeys(REFUSED_IDS, "unreadable")
-
-
-def _write_folders(source: Path, sentences: dict[tuple[str, str], list[Sentence]]) -> None:
-    folders = {lang: (lang,) for lang in LANGUAGES} | {"all_lang": LANGUAGES}
-    folders |= {f"{a}_plus_{b}": (a, b) for a, b in permutations(("en", "de", "fr", "es"), 2) if (a, b) in PAIRS}
-    for name, languages in folders.items():
-        folder = source / f"train_valid_test_{name}"
-        folder.mkdir(parents=True)
-        for split, file in zip(SPLITS, FILES, strict=True):
-            write_conll([s for lang in languages for s in sentences[lang, split]], folder / file)
-
-
-PAIRS = {("en", "de"), ("en", "fr"), ("en", "es"), ("de", "fr"), ("de", "es"), ("fr", "es")}
+    """The authors' eleven folders with everything that can be wrong with a picture; tests leave it as it is."""
+    return write_everything(tmp_path_factory.mktemp("authors"))

@@ -1,0 +1,171 @@
+"""Tell whether a folder is a whole data set as a builder of this package writes it, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from huggingface_hub import DatasetCard, DatasetCardData
+
+from dataset_scripts.parquet import file_sha256
+from dataset_scripts.schema import LANGUAGES, SPLITS, features
+
+SHARD = re.compile(
+    rf"data/(?P<lang>{'|'.join(LANGUAGES)})/(?P<split>{'|'.join(SPLITS)})"
+    r"-(?P<index>\d{5})-of-(?P<total>\d{5})\.parquet"
+)
+OTHER_FILES = re.compile(r"README\.md|LICENSE\.md|build\.json|figures/\w+\.png")
+FOLDERS = re.compile(rf"figures|data|data/({'|'.join(LANGUAGES)})")
+
+
+def check_folder(folder: Path | str) -> list[str]:
+    """Check that the folder is a whole data set and nothing else, and return its files, relative to it.
+
+    Raises ValueError that names the file: something a builder does not write, a link, a missing or damaged parquet
+    file or one with other columns, a card whose `configs` do not fit, no LICENSE.md, or files unlike `build.json`.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"`folder` must be a data set folder, but {folder} is none; check the path.")
+    files = _list_files(folder)
+    shards = {name: match for name in files if (match := SHARD.fullmatch(name))}
+    _check_complete(folder, shards)
+    card = read_card(folder)
+    if has_other_license(card) and "LICENSE.md" not in files:
+        raise ValueError(f"The card of {folder} says `license: other`, but there is no LICENSE.md that tells which.")
+    _check_configs(folder, card, shards)
+    for name in shards:
+        _check_schema(folder / name)
+    if "build.json" in files:
+        _check_against_build(folder, set(shards))
+    return files
+
+
+def _list_files(folder: Path) -> list[str]:
+    files, foreign = [], []
+    for place, folders, names in os.walk(folder):
+        for name in sorted(names + folders):
+            entry = Path(place, name)
+            relative = entry.relative_to(folder).as_posix()
+            kinds = (FOLDERS,) if name in folders else (SHARD, OTHER_FILES)
+            if entry.is_symlink() or not any(kind.fullmatch(relative) for kind in kinds):
+                foreign.append(relative)
+            elif name in names:
+                files.append(relative)
+        folders[:] = [name for name in folders if Path(place, name).relative_to(folder).as_posix() not in foreign]
+    if foreign:
+        raise ValueError(
+            f"{folder} holds files that no builder wrote, or links: {', '.join(foreign[:5])} ({len(foreign)} in all); "
+            "move them away, for everything in the folder would be published."
+        )
+    return sorted(files)
+
+
+def _check_complete(folder: Path, shards: dict[str, re.Match[str]]) -> None:
+    if not shards:
+        raise ValueError(f"{folder} holds no data/<language>/<split>-*.parquet; build the data set first.")
+    numbers = defaultdict(list)
+    for match in shards.values():
+        numbers[match["lang"], match["split"], int(match["total"])].append(int(match["index"]))
+    for (lang, split, total), present in numbers.items():
+        if sorted(present) != list(range(total)):
+            raise ValueError(
+                f"{folder}/data/{lang} has the numbers {sorted(present)} of the {total} files of its {split} split; "
+                "copy the missing ones, or build it again."
+            )
+
+
+def read_card(folder: Path) -> DatasetCardData:
+    """Read the YAML of README.md; ValueError when there is none that can be read."""
+    path = folder / "README.md"
+    if not path.is_file():
+        raise ValueError(f"{folder} has no README.md; build the data set again, which writes one.")
+    try:
+        return DatasetCard(path.read_text(encoding="utf-8")).data
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"The YAML at the top of {path} cannot be read: {error}") from error
+
+
+def has_other_license(card: DatasetCardData) -> bool:
+    """Tell whether the card names a licence that has no name on the Hub, so that LICENSE.md must tell which."""
+    return "other" in (card.get("license") or "")  # one name or a list of names
+
+
+def _check_configs(folder: Path, card: DatasetCardData, shards: dict[str, re.Match[str]]) -> None:
+    reached = set()
+    for config, split, pattern in _data_files(folder, card):
+        found = [name for name in shards if PurePosixPath(f"/{name}").match(f"/{pattern}")]
+        if not found:
+            raise ValueError(
+                f"{folder}/README.md: no parquet file fits {pattern!r} of the configuration {config!r}; "
+                "copy the missing files, or build the data set again."
+            )
+        if wrong := [name for name in found if shards[name]["split"] != split]:
+            raise ValueError(
+                f"{folder}/README.md: the configuration {config!r} has {wrong[0]} in its split {split!r}; correct it."
+            )
+        reached |= set(found)
+    if missed := [name for name in shards if name not in reached]:
+        raise ValueError(
+            f"{folder}/README.md: no configuration has {missed[0]} ({len(missed)} such files); "
+            "build the data set again."
+        )
+
+
+def _data_files(folder: Path, card: DatasetCardData) -> Iterator[tuple[str, str, str]]:
+    """Yield every pattern of the card's `configs`, with its configuration and its split."""
+    try:
+        for config in card.get("configs"):
+            for entry in config["data_files"]:
+                patterns = [entry["path"]] if isinstance(entry["path"], str) else entry["path"]
+                yield from ((config["config_name"], entry["split"], pattern) for pattern in patterns)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder}/README.md needs `configs`, each with `config_name` and a list `data_files` of `split` and "
+            "`path`; build the data set again, or take them from such a card."
+        ) from error
+
+
+def _check_schema(path: Path) -> None:
+    from datasets import Features
+
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is no parquet file that opens ({error}); build it again.") from error
+    expected = features()
+    found = Features.from_arrow_schema(schema)
+    differing = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if differing or not schema.equals(expected.arrow_schema):
+        raise ValueError(
+            f"{path} does not have the columns of the data set: {', '.join(differing) or 'their order'} differs; "
+            "build it again with this version."
+        )
+
+
+def _check_against_build(folder: Path, shards: set[str]) -> None:
+    try:
+        listed = json.loads((folder / "build.json").read_text(encoding="utf-8"))["files"]
+        recorded = {name: {key: entry[key] for key in ("rows", "bytes", "sha256")} for name, entry in listed.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{folder}/build.json does not tell `rows`, `bytes` and `sha256` of its `files`; build the data set again."
+        ) from error
+    if differing := sorted(recorded.keys() ^ shards):
+        where = ("there", "build.json") if differing[0] in shards else ("in build.json", str(folder))
+        raise ValueError(f"{differing[0]} is {where[0]}, but not in {where[1]}; build the data set again.")
+    for name, record in recorded.items():
+        path = folder / name
+        found = {"rows": pq.read_metadata(path).num_rows, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        if found != record:
+            raise ValueError(
+                f"{path} has changed since it was built: it has {found}, in build.json it has {record}; "
+                "build the data set again."
+            )
