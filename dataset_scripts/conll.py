@@ -158,10 +158,12 @@ def _image_id(path: Path, number: int, text: str) -> str:
 def _format(sentence: Sentence) -> str:
     cells = (sentence.image_id, *sentence.tokens, *sentence.tags)
     bad = [cell for cell in cells if not cell or any(mark in cell for mark in "\t\r\n")]
+    bad += [token for token in sentence.tokens if token.startswith(ID_PREFIX)]
     if bad or not sentence.tokens or len(sentence.tokens) != len(sentence.tags):
         raise ValueError(
             f"The sentence of picture {sentence.image_id!r} cannot be written: {len(sentence.tokens)} words, "
-            f"{len(sentence.tags)} tags, cells that are empty or hold a TAB or line end: {bad}; repair it first."
+            f"{len(sentence.tags)} tags, cells that are empty, hold a TAB or line end, or are words that begin with "
+            f"{ID_PREFIX}: {bad}; repair it first."
         )
     lines = (f"{token}\t{tag}\n" for token, tag in zip(sentence.tokens, sentence.tags, strict=True))
     return f"{ID_PREFIX}{sentence.image_id}\n{''.join(lines)}\n"

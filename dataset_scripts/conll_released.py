@@ -9,7 +9,7 @@ two parts. A last sentence without an empty line after it is lost.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from dataset_scripts.conll import ID_PREFIX, SHOWN, Sentence, begin_entities
@@ -19,31 +19,48 @@ logger = logging.getLogger(__name__)
 
 
 def read_conll_as_released(
-    path: Path | str, *, rename: Mapping[str, str] | None = None, repair_tags: bool = False
+    path: Path | str,
+    *,
+    rename: Mapping[str, str] | None = None,
+    repair_tags: bool = False,
+    warn: Callable[[str], object] = logger.warning,
 ) -> Iterator[Sentence]:
     """Yield the sentences that the released loader makes of a file; `rename` and `repair_tags` as for `read_conll`.
 
-    Sentences without words and a lost last sentence are left out with a warning. Raises ValueError with file and line
-    where the released loader stops, and for tags that the data set cannot hold.
+    Sentences without words and a lost last sentence are left out, and `warn` is told. Raises ValueError with file and
+    line where the released loader stops, and for tags that the data set cannot hold.
     """
     path, rename = Path(path), rename or {}
     image_id, start, pairs, renamed = None, 1, [], 0
-    with open(path, encoding="utf-8") as file:
-        for number, raw in enumerate(file, start=1):
-            line = raw.strip()
-            if line.startswith(ID_PREFIX):
-                image_id = line.split(ID_PREFIX)[1]
-            elif line:
-                start = start if pairs else number
-                word, tag = _word_and_tag(path, number, line)
-                renamed += tag[2:] in rename
-                pairs.append((word, tag[:2] + rename.get(tag[2:], tag[2:])))
+    for number, line in _stripped_lines(path):
+        if line.startswith(ID_PREFIX):
+            image_id = line.split(ID_PREFIX)[1]
+        elif line:
+            start = start if pairs else number
+            word, tag = _word_and_tag(path, number, line)
+            renamed += tag[2:] in rename
+            pairs.append((word, tag[:2] + rename.get(tag[2:], tag[2:])))
+        else:
+            _check_image_id(path, number, image_id)
+            if pairs:
+                yield _sentence(path, image_id, start, pairs, renamed, repair_tags)
             else:
-                if _is_kept(path, number, image_id, pairs):
-                    yield _sentence(path, image_id, start, pairs, renamed, repair_tags)
-                pairs, renamed = [], 0
+                warn(f"{path}:{number}: the released loader makes a sentence without words of this empty line.")
+            pairs, renamed = [], 0
     if pairs:
-        logger.warning("%s:%d: the released loader loses this sentence: no empty line ends the file.", path, start)
+        warn(f"{path}:{start}: the released loader loses this sentence: no empty line ends the file.")
+
+
+def _stripped_lines(path: Path) -> Iterator[tuple[int, str]]:
+    with open(path, encoding="utf-8") as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                yield number, line.strip()
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path}: the released loader stops here, bytes that are not UTF-8: {error.object[error.start :][:8]!r}; "
+                "read the file without `compatibility` to learn the line."
+            ) from error
 
 
 def _word_and_tag(path: Path, number: int, line: str) -> list[str]:
@@ -56,14 +73,11 @@ def _word_and_tag(path: Path, number: int, line: str) -> list[str]:
     return parts
 
 
-def _is_kept(path: Path, number: int, image_id: str | None, pairs: list[tuple[str, str]]) -> bool:
+def _check_image_id(path: Path, number: int, image_id: str | None) -> None:
     if image_id is None:
         raise ValueError(
             f"{path}:{number}: the released loader stops here, no line IMGID:<image id> came before; add one."
         )
-    if not pairs:
-        logger.warning("%s:%d: the released loader makes a sentence without words of this empty line.", path, number)
-    return bool(pairs)
 
 
 def _sentence(

@@ -120,6 +120,4 @@ def _best_languages(group: Sequence[dict[str, float]]) -> tuple[str, ...]:
     ]
     if not choices:
         return tuple(max(scores, key=scores.__getitem__) for scores in group)
-    return max(
-        choices, key=lambda chosen: sum(scores[lang] for lang, scores in zip(chosen, group, strict=True))
-    )
+    return max(choices, key=lambda chosen: sum(scores[lang] for lang, scores in zip(chosen, group, strict=True)))

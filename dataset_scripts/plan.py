@@ -7,11 +7,12 @@ last writes them down. In memory are a few numbers for each sentence.
 from __future__ import annotations
 
 import json
+import logging
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +25,8 @@ from dataset_scripts.settings import RENAMED_TYPES, BuildSettings
 from dataset_scripts.sources import SourceFile, find_source_files
 from dataset_scripts.splits import Leak, Overlap, split_of_group, split_pool, stable_hash
 from dataset_scripts.urls import CAPTION_ID, find_urls
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ def make_plan(source: Path, folder: Path, settings: BuildSettings) -> Plan:
             overlap.add(LANGUAGES.index(named.lang), split, named.sentence.image_id, named.sentence.tokens)
             out.write(named.lang, SPLITS[split], describe.row(named))
             plan.changes.update(_changes(named))
+    if not out.sizes:
+        raise ValueError(f"`source` {source} has no sentence in any of `languages` {list(settings.languages)}.")
     keys = [(lang, split) for lang in LANGUAGES for split in SPLITS if out.sizes[lang, split]]
     plan.rows = {key: out.paths[key] for key in keys}
     plan.sizes = out.sizes
@@ -74,7 +79,9 @@ class _Corpus:
     """The sentences of all files in order, each once, with language and name."""
 
     def __init__(self, source: Path, settings: BuildSettings) -> None:
-        read = read_conll if settings.compatibility == "strict" else read_conll_as_released
+        # The files are read several times; each warning is given once.
+        released = partial(read_conll_as_released, warn=cache(logger.warning))
+        read = read_conll if settings.compatibility == "strict" else released
         self._read_path = partial(read, rename=RENAMED_TYPES[settings.collection], repair_tags=settings.repair_tags)
         self._wanted = [LANGUAGES.index(lang) for lang in settings.languages]
         self.files = find_source_files(source, settings.languages, settings.train_file)
@@ -93,11 +100,19 @@ class _Corpus:
                 code = self._languages.codes[place]
                 if code == KNOWN_ALREADY or code not in self._wanted:
                     continue
-                name = f"{LANGUAGES[code]}/{sentence.image_id}"
-                used[key := stable_hash(name)] += 1
-                repeat = f"#{used[key]}" if used[key] > 1 else ""
+                name = _free_name(f"{LANGUAGES[code]}/{sentence.image_id}", used)
                 inferred = place in self._languages.inferred
-                yield NamedSentence(sentence, file.split, LANGUAGES[code], f"{name}{repeat}", inferred)
+                yield NamedSentence(sentence, file.split, LANGUAGES[code], name, inferred)
+
+
+def _free_name(name: str, used: Counter[int]) -> str:
+    """Return the name, numbered from its second use on; `used` counts uses by hash."""
+    free, key = name, stable_hash(name)
+    while used[stable_hash(free)]:
+        used[key] += 1
+        free = f"{name}#{used[key]}"
+    used[stable_hash(free)] += 1
+    return free
 
 
 def _split(corpus: _Corpus, settings: BuildSettings) -> array[int]:

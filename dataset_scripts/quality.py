@@ -9,10 +9,14 @@ from collections.abc import Sequence
 # The authors' tokeniser put numbered placeholders in the place of entities and did not always take them out again.
 PLACEHOLDER = re.compile("replacestrstr")
 
+# Control, format and private characters, and blanks. Those without a meaning yet, Cn, differ between Unicode versions and
+# are not deleted.
+INVISIBLE_CATEGORIES = ("Cc", "Cf", "Co", "Zs", "Zl", "Zp")
+
 
 def is_invisible(word: str) -> bool:
-    """Tell whether BERT's text cleaning deletes every character of the word: control, format, private, unassigned, U+FFFD."""
-    return all(character == "\ufffd" or unicodedata.category(character).startswith("C") for character in word)
+    """Tell whether BERT's text cleaning leaves nothing of the word: control, format, private characters, blanks, U+FFFD."""
+    return all(character == "\ufffd" or unicodedata.category(character) in INVISIBLE_CATEGORIES for character in word)
 
 
 def find_text_flags(tokens: Sequence[str]) -> list[str]:

@@ -34,7 +34,7 @@ class BuildSettings:
         languages: those to take from the files.
         split: `given` by the files, or made anew: `paper` or `grouped`, see `splits.py`.
         seed: of a new split.
-        train_file: another name of the train files, such as those of the authors' five folds.
+        train_file: another name of the train files, in each folder, such as those of the authors' five folds.
         compatibility: `strict`, or `released`: what the authors' loader makes of the files.
         repair_tags: let I- tags that continue no entity begin one, instead of refusing the file.
         image_policy: `none` leaves rows without a usable picture without; `default` gives them one that says "image not
@@ -66,6 +66,8 @@ class BuildSettings:
                 raise ValueError(f"`{name}` must be one of {list(known)}, got {getattr(self, name)!r}.")
         if not self.languages or set(self.languages) - set(LANGUAGES):
             raise ValueError(f"`languages` must be some of {list(LANGUAGES)}, got {list(self.languages)}.")
+        if self.train_file and Path(self.train_file).is_absolute():
+            raise ValueError(f"`train_file` must be a name in each folder of the source, got {self.train_file!r}.")
         if self.max_side is not None and self.max_side < LEAST_SIDE:
             raise ValueError(f"`max_side` must be at least {LEAST_SIDE} pixels, got {self.max_side}.")
         if self.rows_per_shard < 1:

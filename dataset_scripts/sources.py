@@ -68,7 +68,7 @@ def _distribution(source: Path) -> dict[Path, tuple[str, ...]]:
         return here
     if (kind := source.resolve().name.removeprefix(FOLDER_PREFIX)) in FOLDER_LANGUAGES:
         return {source: FOLDER_LANGUAGES[kind]}
-    below = {child: found for child in sorted(source.iterdir()) if child.is_dir() and (found := _folders_in(child))}
+    below = {child: found for child in sorted(source.iterdir()) if (found := _folders_in(child))}
     if len(below) > 1:
         raise ValueError(
             f"`source` {source} has language folders in {[str(child) for child in below]}; name one of these."

@@ -8,11 +8,14 @@ agree, and the nearest row with that stem counts.
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 CAPTION_ID = re.compile(r"([0-9]{8})---(.*)", re.DOTALL)
 MAX_FIELD = 2**31 - 1  # characters; an open quotation mark makes a field of many lines
@@ -22,18 +25,21 @@ MAX_DISTANCE = 5_000  # rows; beyond, an equal stem such as "image-asset" is ano
 def find_urls(listing: Path, image_ids: Iterable[str]) -> dict[str, str]:
     """Return `{image_id: address}` for the captions whose row is found in `listing`, lines `address<TAB>caption`.
 
-    The list is read once, row by row. Raises ValueError when `listing` is no such file.
+    The list is read once, row by row. Raises ValueError when `listing` is no such file; single rows of another form are
+    passed over with a warning.
     """
     wanted: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     for image_id in image_ids:
         if match := CAPTION_ID.fullmatch(image_id):
             wanted[match[2]].append((int(match[1]), image_id))
     best: dict[str, tuple[int, str]] = {}
-    for number, address in enumerate(_addresses(listing)):
+    for number, address in _addresses(listing):
         for place, image_id in wanted.get(_stem(address), ()):
             distance = abs(number - place)
             if distance <= MAX_DISTANCE and (image_id not in best or distance < best[image_id][0]):
                 best[image_id] = distance, address
+    if wanted and not best:
+        logger.warning("Not one caption's address was found in %s; check `urls`.", listing)
     return {image_id: address for image_id, (_, address) in best.items()}
 
 
@@ -41,15 +47,22 @@ def _stem(address: str) -> str:
     return os.path.splitext(os.path.basename(address))[0]
 
 
-def _addresses(listing: Path) -> Iterable[str]:
+def _addresses(listing: Path) -> Iterator[tuple[int, str]]:
+    """Yield the numbers of the rows and their addresses."""
     if not listing.is_file():
         raise ValueError(f"`urls` must be the list of Conceptual 12M (cc12m.tsv), but {listing} is no file.")
     csv.field_size_limit(MAX_FIELD)
+    others = 0
     with open(listing, encoding="utf-8", errors="backslashreplace", newline="") as file:
-        for row in csv.reader(file, delimiter="\t"):
-            if len(row) != 2 or "://" not in row[0]:
+        for number, row in enumerate(csv.reader(file, delimiter="\t")):
+            if len(row) == 2 and "://" in row[0]:
+                yield number, row[0]
+            elif number == 0:
                 raise ValueError(
-                    f"`urls` {listing}: a row is not an address, a TAB and a caption: {row!r:.120}; give the list of "
-                    "Conceptual 12M (cc12m.tsv)."
+                    f"`urls` {listing}: the first row is not an address, a TAB and a caption: {row!r:.120}; give the list "
+                    "of Conceptual 12M (cc12m.tsv)."
                 )
-            yield row[0]
+            else:
+                others += 1
+    if others:
+        logger.warning("%s: %d rows are not an address, a TAB and a caption; passed over.", listing, others)

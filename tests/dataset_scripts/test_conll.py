@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_scripts.conll import Sentence, read_conll, write_conll
+from dataset_scripts.conll import Sentence, begin_entities, read_conll, write_conll
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd" / "train_valid_test"
 TEXT = "IMGID:O_1\nParis\tB-LOC\n!\tO\n\nIMGID:06959512---a%2Fb?c=[d]&e\nMarie\tB-PER\nCurie\tI-PER\n\n"
@@ -76,6 +76,47 @@ def test_mistakes_name_file_line_and_cause(write, content, line, message):
     assert message in str(caught.value)
 
 
+def test_types_get_other_names_and_are_counted_by_sentence(write):
+    path = write("IMGID:1\na\tB-OTHER\nb\tI-OTHER\nc\tB-PER\n\nIMGID:2\nOTHER\tO\n\nIMGID:3\nd\tB-OTHER\n\n")
+    assert list(read_conll(path, rename={"OTHER": "MISC"})) == [
+        Sentence("1", ("a", "b", "c"), ("B-MISC", "I-MISC", "B-PER"), 1, renamed=2),
+        Sentence("2", ("OTHER",), ("O",), 6),
+        Sentence("3", ("d",), ("B-MISC",), 9, renamed=1),
+    ]
+    with pytest.raises(ValueError, match=r"train\.txt:2: unknown tag: 'B-OTHER'"):
+        list(read_conll(path))
+
+
+@pytest.mark.parametrize("tag", ["OTHER", "X-OTHER", "BOTHER", "B-OTHER ", "B-other"])
+def test_only_whole_types_are_renamed(write, tag):
+    with pytest.raises(ValueError, match="unknown tag"):
+        list(read_conll(write(f"IMGID:1\na\t{tag}\n"), rename={"OTHER": "MISC"}))
+
+
+def test_tags_that_continue_no_entity_begin_one_on_request(write):
+    path = write("IMGID:1\na\tI-PER\nb\tI-PER\nc\tI-LOC\n\nIMGID:2\nd\tB-PER\ne\tI-PER\n\nIMGID:3\nf\tI-ORG\n")
+    first, second, third = read_conll(path, repair_tags=True)
+    assert (first.tags, first.repaired) == (("B-PER", "I-PER", "B-LOC"), 2)
+    assert (second.tags, second.repaired) == (("B-PER", "I-PER"), 0)
+    assert (third.tags, third.repaired) == (("B-ORG",), 1)
+    with pytest.raises(ValueError, match=r"train\.txt:2: .*start it with B-PER, or have all such tags repaired"):
+        list(read_conll(path))
+
+
+def test_renaming_comes_before_repairing(write):
+    path = write("IMGID:1\na\tB-MISC\nb\tI-OTHER\nc\tO\nd\tI-OTHER\n")
+    (sentence,) = read_conll(path, rename={"OTHER": "MISC"}, repair_tags=True)
+    assert sentence == Sentence("1", tuple("abcd"), ("B-MISC", "I-MISC", "O", "B-MISC"), 1, repaired=1, renamed=2)
+
+
+def test_repaired_tags_are_named_by_position():
+    assert begin_entities(["O", "I-PER", "I-PER", "I-LOC", "O", "I-LOC", "B-PER", "I-PER"]) == (
+        ("O", "B-PER", "I-PER", "B-LOC", "O", "B-LOC", "B-PER", "I-PER"),
+        [1, 3, 5],
+    )
+    assert begin_entities(["B-PER", "I-PER", "O"]) == (("B-PER", "I-PER", "O"), [])
+
+
 def test_long_lines_are_not_quoted_whole(write):
     with pytest.raises(ValueError) as caught:
         list(read_conll(write("IMGID:1\n" + "a" * 10_000)))
@@ -88,6 +129,7 @@ def test_long_lines_are_not_quoted_whole(write):
         Sentence("1", ("a\tb",), ("O",), 1),
         Sentence("1", ("a\nb",), ("O",), 1),
         Sentence("1", ("",), ("O",), 1),
+        Sentence("1", ("a", "IMGID:2"), ("O", "O"), 1),
         Sentence("", ("a",), ("O",), 1),
         Sentence("1", (), (), 1),
         Sentence("1", ("a", "b"), ("O",), 1),

@@ -1,0 +1,194 @@
+"""Look for everything that makes a data set's scores wrong or its files awkward, and say how bad each of it is.
+
+    python -m dataset_scripts.audit mmnerd --html audit.html
+    python -m dataset_scripts.audit mmnerd --against twitter2017 --tokenizer google-bert/bert-base-multilingual-cased
+
+`audit_findings.CHECKS` lists what is looked for, with its severity. The exit status is 1 when something of at least the
+severity `--fail_on` was found (default: error), 0 when not, and 2 when the audit could not be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from dataset_scripts.audit_findings import SEVERITIES, Finding
+from dataset_scripts.audit_ids import check_ids
+from dataset_scripts.audit_leakage import check_leakage
+from dataset_scripts.audit_overlap import check_overlap, read_other
+from dataset_scripts.audit_page import to_html
+from dataset_scripts.audit_pictures import (
+    check_facts,
+    check_identity,
+    examine_pictures,
+    find_picture_status,
+    with_facts,
+)
+from dataset_scripts.audit_report import Report, make_report, to_json, to_text
+from dataset_scripts.audit_rows import read_audit_rows
+from dataset_scripts.audit_structure import check_structure
+from dataset_scripts.audit_text import check_text, find_words_without_pieces
+
+NEVER = "never"
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """How an audit looks.
+
+    `similarity`: from where on texts are nearly the same, above 0 and up to 1 (`audit_similar`); `max_words`: rows with more
+    are long; `pictures`: whether they are read and decoded; `num_proc`: by how many processes. Raises ValueError.
+    """
+
+    similarity: float = 0.8
+    max_words: int = 128
+    pictures: bool = True
+    num_proc: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.similarity <= 1:
+            raise ValueError(f"`similarity` must be above 0 and at most 1, got {self.similarity}; 0.8 is usual.")
+        for name in ("max_words", "num_proc"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be 1 or more, got {getattr(self, name)}.")
+
+
+def audit(
+    dataset: Path | str,
+    settings: AuditSettings | None = None,
+    against: Sequence[Path | str] = (),
+    tokenizer: str | None = None,
+) -> Report:
+    """Run every check on a data set folder, compare it with others, and try the words on a tokenizer.
+
+    `against` are data set folders or CoNLL files (`audit_overlap`), `tokenizer` is a folder or the name of one in the local
+    cache. Raises ValueError for what cannot be read.
+    """
+    settings = settings or AuditSettings()
+    loaded = load_tokenizer(tokenizer) if tokenizer else None
+    # Reports are passed on: they tell names of folders, not where these are on this machine.
+    tokenizer = _name(tokenizer) if tokenizer and Path(tokenizer).is_dir() else tokenizer
+    others = {str(other): read_other(other) for other in against}
+    rows = read_audit_rows(dataset)
+    findings = [*check_structure(rows, settings.max_words), *check_text(rows), *check_ids(rows)]
+    if loaded:
+        findings.append(find_words_without_pieces(rows, loaded, tokenizer))
+    if settings.pictures:
+        facts = examine_pictures(dataset, settings.num_proc)
+        findings += check_facts(rows, facts)
+        rows = with_facts(rows, facts)
+    findings += [find_picture_status(rows), *check_identity(rows), *check_leakage(rows, settings.similarity)]
+    for other, their_rows in others.items():
+        findings += check_overlap(rows, their_rows, _name(other))
+    described = {"similarity": settings.similarity, "max_words": settings.max_words, "pictures": settings.pictures}
+    described |= {"tokenizer": tokenizer or "none", "against": ", ".join(map(_name, others)) or "none"}
+    return make_report(dataset, rows, described, findings)
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """Load a tokenizer from a folder or the local cache; ValueError when it is in neither."""
+    try:
+        return AutoTokenizer.from_pretrained(name, local_files_only=True)
+    except OSError as error:
+        raise ValueError(
+            f"`tokenizer` {name} is neither a folder with a tokenizer nor in the local cache; name a folder, or get it "
+            f"first: hf download {name}."
+        ) from error
+
+
+def has_severity(findings: Sequence[Finding], fail_on: str) -> bool:
+    """Tell whether one of the findings is at least as bad as `fail_on`, a severity or "never"."""
+    bad = SEVERITIES[: SEVERITIES.index(fail_on) + 1] if fail_on != NEVER else ()
+    return any(finding.severity in bad for finding in findings)
+
+
+def _name(folder: Path | str) -> str:
+    return Path(folder).resolve().name
+
+
+def _check_place(path: Path | None) -> None:
+    if path and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise ValueError(f"{path} cannot be written: it is a folder, or the folder it is in does not exist.")
+
+
+def _write(path: Path, text: str) -> None:
+    with TemporaryDirectory(dir=path.absolute().parent, prefix=".") as workplace:
+        draft = Path(workplace, path.name)
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(draft, path)
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_scripts.audit",
+        description="Look for leakage, damage, conflicts and odd names in a data set folder.",
+        epilog="Exit status: 1 when something of at least --fail_on was found, 0 when not, 2 when it could not be done.",
+    )
+    defaults = AuditSettings()
+    parser.add_argument("dataset", type=Path, help="data set folder, as `python -m dataset_scripts.build` writes it")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything for programs")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page to read")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="OTHER",
+        help="data set folders, CoNLL files or folders of CoNLL files to compare with, such as Twitter-2017",
+    )
+    parser.add_argument(
+        "--tokenizer", metavar="NAME_OR_FOLDER", help="find words for which this tokenizer has no piece"
+    )
+    parser.add_argument(
+        "--similarity",
+        type=float,
+        default=defaults.similarity,
+        help="common three-word shingles from which two texts count as nearly the same (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max_words", type=int, default=defaults.max_words, help="report longer rows (default: %(default)s)"
+    )
+    parser.add_argument("--no_pictures", action="store_true", help="leave out the checks that must read pictures")
+    parser.add_argument(
+        "--num_proc", type=int, default=1, help="processes that decode pictures (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--fail_on",
+        choices=(*SEVERITIES, NEVER),
+        default="error",
+        help="exit with 1 from here on (default: %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Audit from the command line; the exit status tells the outcome."""
+    options = parse_arguments(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    try:
+        for path in (options.json, options.html):
+            _check_place(path)
+        settings = AuditSettings(options.similarity, options.max_words, not options.no_pictures, options.num_proc)
+        report = audit(options.dataset, settings, options.against, options.tokenizer)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    print(to_text(report))
+    for path, text in ((options.json, to_json), (options.html, to_html)):
+        if path:
+            _write(path, text(report))
+    if has_severity(report.findings, options.fail_on):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The rows of a data set as an audit holds them: words and names, no pictures, nothing taken for granted.
+
+`reading.read_rows` turns numbers into names and fails on a number that has none; an audit must go on and report it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from sys import intern
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from dataset_scripts.reading import ROWS_PER_BATCH, find_parquet_files
+from dataset_scripts.rows import entity_spans
+from dataset_scripts.schema import LABEL_IDS, LABELS, SOURCES
+
+REQUIRED_COLUMNS = ("id", "tokens", "ner_tags", "image_id")
+OPTIONAL_COLUMNS = ("image_status", "source", "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One row; a tag that is no label is held as `<9>`, a missing name as "".
+
+    `split` and `lang` are those of the file. `sha256` comes from the column or, once its picture was examined, from its
+    bytes; then `look` is the perceptual hash too, None for a picture that does not decode or is `flat`.
+    """
+
+    id: str
+    image_id: str
+    lang: str
+    split: str
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
+    source: str = ""
+    status: str = ""
+    sha256: str | None = None
+    look: int | None = None
+    flat: bool = False
+
+    @property
+    def held_out(self) -> bool:
+        """Whether it is for measuring, not for training."""
+        return self.split != "train"
+
+    @property
+    def text(self) -> str:
+        """The words with blanks between them."""
+        return " ".join(self.tokens)
+
+    @property
+    def picture(self) -> str | None:
+        """The hash of a picture of its own: the stand-in "image not found" is none."""
+        return self.sha256 if self.status != "default" else None
+
+
+def read_audit_rows(folder: Path | str) -> list[AuditRow]:
+    """Read all rows of a data set folder in the order of its files; ValueError for no data set or a missing column."""
+    return [
+        row
+        for (lang, split), paths in find_parquet_files(folder).items()
+        for path in paths
+        for row in _rows_of_file(path, lang, split)
+    ]
+
+
+def entity_strings(row: AuditRow) -> list[tuple[str, str]]:
+    """List the strings that are marked in a row, in lower case, with their types."""
+    return [(" ".join(row.tokens[start:end]).lower(), kind) for start, end, kind in entity_spans(row.tags)]
+
+
+def count_by_split(rows: Sequence[AuditRow]) -> dict[str, dict[str, dict[str, int]]]:
+    """Count rows, words and entities by language and split."""
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    for row in rows:
+        count = counts.setdefault(row.lang, {}).setdefault(row.split, {"rows": 0, "words": 0, "entities": 0})
+        count["rows"] += 1
+        count["words"] += len(row.tokens)
+        count["entities"] += sum(tag.startswith("B-") for tag in row.tags)
+    return counts
+
+
+def _rows_of_file(path: Path, lang: str, split: str) -> Iterator[AuditRow]:
+    with pq.ParquetFile(path) as file:
+        if absent := [column for column in REQUIRED_COLUMNS if column not in file.schema_arrow.names]:
+            raise ValueError(f"{path} has no column {absent[0]!r}; an audit needs {', '.join(REQUIRED_COLUMNS)}.")
+        columns = [*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS]  # those that are not there are passed over
+        for batch in file.iter_batches(ROWS_PER_BATCH, columns=columns):
+            for cells in batch.to_pylist():
+                yield _audit_row(cells, lang, split)
+
+
+def _audit_row(cells: dict[str, Any], lang: str, split: str) -> AuditRow:
+    return AuditRow(
+        id=_name(cells["id"]),
+        image_id=_name(cells["image_id"]),
+        lang=lang,
+        split=split,
+        tokens=tuple(intern(_name(token)) for token in cells["tokens"] or ()),
+        tags=tuple(_tag_name(tag) for tag in cells["ner_tags"] or ()),
+        source=_source_name(cells.get("source")),
+        status=_name(cells.get("image_status")),
+        sha256=cells.get("sha256"),
+    )
+
+
+def _name(cell: Any) -> str:
+    return "" if cell is None else str(cell)
+
+
+def _tag_name(tag: int | str | None) -> str:
+    if isinstance(tag, int) and 0 <= tag < len(LABELS):
+        return LABELS[tag]
+    return intern(tag) if tag in LABEL_IDS else intern(f"<{tag}>")
+
+
+def _source_name(source: int | str | None) -> str:
+    if isinstance(source, int) and 0 <= source < len(SOURCES):
+        return SOURCES[source]
+    return intern(_name(source))
