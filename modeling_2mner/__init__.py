@@ -5,6 +5,7 @@ the models with the Auto classes of transformers.
 """
 
 from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoProcessor
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_2mner import LABELS, TwoMNERConfig
 from .modeling_2mner import TwoMNERForTokenClassification, TwoMNERModel
@@ -14,6 +15,7 @@ from .modeling_released import (
     TwoMNERReleasedModel,
     TwoMNERReleasedProcessor,
 )
+from .pipeline_2mner import TwoMNERPipeline
 from .processing_2mner import TwoMNERProcessor
 
 AutoConfig.register(TwoMNERConfig.model_type, TwoMNERConfig)
@@ -25,6 +27,10 @@ AutoConfig.register(TwoMNERReleasedConfig.model_type, TwoMNERReleasedConfig)
 AutoModel.register(TwoMNERReleasedConfig, TwoMNERReleasedModel)
 AutoModelForTokenClassification.register(TwoMNERReleasedConfig, TwoMNERReleasedForTokenClassification)
 AutoProcessor.register(TwoMNERReleasedConfig, TwoMNERReleasedProcessor)
+
+PIPELINE_REGISTRY.register_pipeline(
+    "multimodal-ner", pipeline_class=TwoMNERPipeline, pt_model=AutoModelForTokenClassification, type="multimodal"
+)
 
 # `save_pretrained` copies the code of registered classes into the checkpoint.
 TwoMNERConfig.register_for_auto_class()
@@ -41,6 +47,7 @@ __all__ = [
     "TwoMNERConfig",
     "TwoMNERForTokenClassification",
     "TwoMNERModel",
+    "TwoMNERPipeline",
     "TwoMNERProcessor",
     "TwoMNERReleasedConfig",
     "TwoMNERReleasedForTokenClassification",

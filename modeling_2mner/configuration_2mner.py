@@ -81,6 +81,14 @@ class TwoMNERConfig(PreTrainedConfig):
         "AutoModelForTokenClassification": "modeling_2mner.TwoMNERForTokenClassification",
     }
 
+    default_custom_pipelines = {  # noqa: RUF012
+        "multimodal-ner": {
+            "impl": "pipeline_2mner.TwoMNERPipeline",
+            "pt": ["AutoModelForTokenClassification"],
+            "type": "multimodal",
+        }
+    }
+
     text_config: PreTrainedConfig | dict | None = None
     vision_config: PreTrainedConfig | dict | None = None
     resnet_config: PreTrainedConfig | dict | None = None
@@ -118,6 +126,7 @@ class TwoMNERConfig(PreTrainedConfig):
             setattr(self, field, copy.deepcopy(getattr(self, field)))
         self._name_labels(kwargs)
         kwargs.setdefault("auto_map", dict(self.default_auto_map))
+        kwargs.setdefault("custom_pipelines", copy.deepcopy(self.default_custom_pipelines))
         super().__post_init__(**kwargs)
         self._keep_first_layers("num_text_layers", self.text_config)
         self._keep_first_layers("num_vision_layers", self.vision_config)

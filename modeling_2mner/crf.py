@@ -111,6 +111,39 @@ class LinearChainCRF(CRF):
         path = _trace(rest, start, transitions).masked_fill(~mask, IGNORED_LABEL)
         return path.T[:, : emissions.shape[1]].contiguous()
 
+    @torch.no_grad()
+    def span_posteriors(
+        self, emissions: Tensor, mask: Tensor, spans: Sequence[tuple[int, int, int, int]], constrained: bool = False
+    ) -> Tensor:
+        """Return how likely exactly these entities are, (batch, spans), whatever the rest of the sentence.
+
+        A span is `(start, end, begin, inside)`, the last two being the labels `B-type` and `I-type`: an entity of the
+        words `start` to `end` - 1, neither cut short nor continued. An `I-type` that continues nothing opens an entity,
+        too, where `constrained` does not forbid it. Sums the posterior (Eq. 16) of all sequences that have the span.
+        """
+        scores, mask = self._word_major(emissions, mask)
+        start, transitions, end = self._parameters_for(scores, constrained)
+        before, after = _forward_backward(scores, start, transitions, end, mask)
+        log_z = torch.logsumexp(start.unsqueeze(1) + scores[0] + after[0], 0)
+        masses = [_span_mass(scores, before, after, start, transitions, mask, span) - log_z for span in spans]
+        posterior = torch.stack(masses, 1).exp() if masses else scores.new_zeros(scores.shape[2], 0)
+        return posterior.clamp(max=1.0).to(_result_dtype(emissions))
+
+    @torch.no_grad()
+    def best_paths(self, emissions: Tensor, count: int, constrained: bool = True) -> list[tuple[list[int], float]]:
+        """Return the `count` highest-scoring label sequences of one sentence with their posteriors, best first.
+
+        `emissions` is (words, K). There are fewer if a short sentence has fewer; a sentence without words has one, of
+        probability 1. `constrained` restricts both the search and the sum in Eq. 16.
+        """
+        if not len(emissions):
+            return [([], 1.0)]
+        mask = torch.ones(1, len(emissions), dtype=torch.bool, device=emissions.device)
+        log_z = self.log_partition(emissions.double().unsqueeze(0), mask, constrained)
+        scores = self._word_major(emissions.unsqueeze(0), mask)[0].squeeze(2)  # (words, labels)
+        totals, paths = _list_viterbi(scores, *self._parameters_for(scores, constrained), count)
+        return list(zip(paths.tolist(), (totals - log_z).exp().tolist(), strict=True))
+
     def _word_major(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Check the inputs; return emissions (words, labels, batch), 0 where masked, and the mask (words, batch)."""
         if emissions.dim() != 3 or emissions.shape[2] != self.num_tags or mask.shape != emissions.shape[:2]:
@@ -128,10 +161,9 @@ class LinearChainCRF(CRF):
         return emissions.permute(1, 2, 0).to(dtype), mask.T
 
     def _parameters_for(self, scores: Tensor, constrained: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Return start, transition and end scores in the precision of `scores`, -inf where IOB2 forbids."""
+        """Return start, transition and end scores as `scores` are, in precision and device, -inf where IOB2 forbids."""
         start, transitions, end = (
-            parameter.to(scores.dtype)
-            for parameter in (self.start_transitions, self.transitions, self.end_transitions)
+            parameter.to(scores) for parameter in (self.start_transitions, self.transitions, self.end_transitions)
         )
         if constrained:
             start = start.masked_fill(~torch.tensor(self.may_start, device=start.device), -torch.inf)
@@ -200,6 +232,55 @@ def _trace(rest: Tensor, start: Tensor, transitions: Tensor) -> Tensor:
     for scores in rest[1:].unbind(0):
         path.append((transitions.index_select(0, path[-1]) + scores).argmax(1))
     return torch.stack(path)
+
+
+def _span_mass(
+    scores: Tensor,
+    before: Tensor,
+    after: Tensor,
+    start: Tensor,
+    transitions: Tensor,
+    mask: Tensor,
+    span: tuple[int, int, int, int],
+) -> Tensor:
+    """Log-sum over all sequences that have exactly this span, (batch,)."""
+    first, end, begin, inside = span
+    others = [label for label in range(len(start)) if label not in (begin, inside)]
+    arriving = before[first - 1, others] + scores[first - 1, others] + transitions[others, inside].unsqueeze(1)
+    opening = torch.logsumexp(arriving, 0) if first else start[inside].expand(mask.shape[1])
+    mass = torch.stack([before[first, begin] + scores[first, begin], opening + scores[first, inside]])
+    labels = [begin, inside]  # that the last word so far may have: (labels, batch)
+    for word in range(first + 1, end):
+        mass = torch.logsumexp(mass + transitions[labels, inside].unsqueeze(1), 0, keepdim=True) + scores[word, inside]
+        labels = [inside]
+    rest = after[end - 1, labels]
+    if end < len(mask):
+        ends = [label for label in range(len(start)) if label != inside]
+        onward = transitions[labels][:, ends].unsqueeze(2) + scores[end, ends] + after[end, ends]
+        rest = torch.where(mask[end], torch.logsumexp(onward, 1), rest)
+    return torch.logsumexp(mass + rest, 0)
+
+
+def _list_viterbi(
+    scores: Tensor, start: Tensor, transitions: Tensor, end: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """The best sequences of one sentence: their scores, (count,), and labels, (count, words); fewer if there are fewer."""
+    best, steps = (start + scores[0]).unsqueeze(1), []  # (labels, ranks): the best sequences that end in each label
+    for score in scores[1:].unbind(0):
+        ways = (best.unsqueeze(2) + transitions.unsqueeze(1)).flatten(0, 1)  # (labels * ranks, labels)
+        values, origins = ways.topk(min(count, len(ways)), dim=0)
+        steps.append((origins.T, best.shape[1]))
+        best = values.T + score.unsqueeze(1)
+    ends = (best + end.unsqueeze(1)).flatten()
+    totals, places = ends.topk(min(count, len(ends)))
+    totals, places = totals[totals > -torch.inf], places[totals > -torch.inf]
+    path = [places // best.shape[1]]
+    ranks = places % best.shape[1]
+    for origins, num_ranks in reversed(steps):
+        places = origins[path[-1], ranks]
+        path.append(places // num_ranks)
+        ranks = places % num_ranks
+    return totals, torch.stack(path[::-1], 1)
 
 
 def _path_score(scores: Tensor, start: Tensor, transitions: Tensor, end: Tensor, tags: Tensor, mask: Tensor) -> Tensor:

@@ -10,8 +10,12 @@ from transformers import BatchFeature, CLIPImageProcessorPil, ProcessorMixin
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from .configuration_2mner import LABELS
+
+# Neither is used here: what the processor imports is saved with every checkpoint.
+from .handler import EndpointHandler  # noqa: F401
 from .images import LoadedImage, load_image, picture_key
-from .words import Windows, encode_words, split_text
+from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
+from .words import Windows, encode_words, entity_spans, split_text, surface
 
 LABEL_PADDING = -100
 
@@ -178,7 +182,7 @@ class TwoMNERProcessor(ProcessorMixin):
         sentences = zip(predictions.tolist(), batch.words, batch.offsets, batch.texts, strict=True)
         for tags, words, offsets, text in sentences:
             names = [self.labels[tag] for tag in tags[: len(words)]]
-            entities.append([_entity(*span, words, offsets, text) for span in _spans(names)])
+            entities.append([_entity(*span, words, offsets, text) for span in entity_spans(names)])
         return entities
 
     def _split(self, sentences) -> tuple[list[list[str]], list[list[tuple[int, int]]]]:
@@ -286,23 +290,9 @@ def _pad(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
     )
 
 
-def _spans(tags: list[str]) -> list[tuple[str, int, int]]:
-    """The entities `(type, start, end)` of IOB2 tags; an `I-` that continues nothing opens an entity."""
-    spans, start = [], None
-    for index, tag in enumerate([*tags, "O"]):
-        inside = start is not None and tag == f"I-{tags[start][2:]}"
-        if start is not None and not inside:
-            spans.append((tags[start][2:], start, index))
-            start = None
-        if tag != "O" and not inside:
-            start = index
-    return spans
-
-
 def _entity(kind: str, start: int, end: int, words: list[str], offsets: list[tuple[int, int]], text) -> dict:
-    first, last = offsets[start][0], offsets[end - 1][1]
-    word = " ".join(words[start:end]) if text is None else text[first:last]
-    return {"entity_group": kind, "word": word, "start": first, "end": last}
+    word = surface(start, end, words, offsets, text)
+    return {"entity_group": kind, "word": word, "start": offsets[start][0], "end": offsets[end - 1][1]}
 
 
 __all__ = ["TwoMNERBatch", "TwoMNERProcessor"]

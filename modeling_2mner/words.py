@@ -4,9 +4,10 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-# Letters, digits and inner hyphens or dots belong together; any other visible character is a word of its own.
+# Letters, digits and inner hyphens or dots belong together, and the last dot of U.S. and the like; any other visible
+# character is a word of its own.
 _JOINER = "\u200d"
-_WORD = re.compile(rf"\w+(?:[-.]\w+)*|\S{_JOINER}*")
+_WORD = re.compile(rf"(?:[^\W\d_]\.){{2,}}(?!\w)|\w+(?:[-.]\w+)*|\S{_JOINER}*")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,24 @@ def _is_mark(character: str) -> bool:
     return unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") or "\U0001f3fb" <= character <= "\U0001f3ff"
 
 
+def entity_spans(tags: list[str]) -> list[tuple[str, int, int]]:
+    """The entities `(type, start, end)` of IOB2 tags; an `I-` that continues nothing opens an entity."""
+    spans, start = [], None
+    for index, tag in enumerate([*tags, "O"]):
+        inside = start is not None and tag == f"I-{tags[start][2:]}"
+        if start is not None and not inside:
+            spans.append((tags[start][2:], start, index))
+            start = None
+        if tag != "O" and not inside:
+            start = index
+    return spans
+
+
+def surface(start: int, end: int, words: list[str], offsets: list[tuple[int, int]], text: str | None) -> str:
+    """What the words `start:end` look like: their piece of the raw text, or the words with spaces between them."""
+    return " ".join(words[start:end]) if text is None else text[offsets[start][0] : offsets[end - 1][1]]
+
+
 def encode_words(tokenizer, sentences: list[list[str]], max_length: int) -> Windows:
     """Encode sentences into windows of at most `max_length` pieces.
 
@@ -73,6 +92,8 @@ def encode_words(tokenizer, sentences: list[list[str]], max_length: int) -> Wind
         raise ValueError(
             f"`max_length` is {max_length}, which leaves no room for a word; write {max_length - room + 1} or more."
         )
+    # Half a surrogate pair, which JSON can hold, is no character: the tokenizer would refuse the whole batch.
+    sentences = [[word.encode(errors="replace").decode() for word in words] for words in sentences]
     sentences, encoded = _encode_every_word(tokenizer, sentences)
     input_ids, positions, first = [], [], []
     for index, words in enumerate(sentences):
@@ -187,4 +208,4 @@ def _count_pieces(word_ids: list[int | None], num_words: int) -> list[int]:
     return counts
 
 
-__all__ = ["Windows", "encode_words", "plan_windows", "split_text"]
+__all__ = ["Windows", "encode_words", "entity_spans", "plan_windows", "split_text", "surface"]

@@ -63,5 +63,6 @@ def test_a_checkpoint_holds_all_its_code_and_no_pickle(save, tmp_path):
     written = {path.name for path in folder.iterdir()} - {"0.png", "1.png", "expected.pt"}
     code = {f"{name}.py" for name in ("configuration_2mner", "modeling_2mner", "processing_2mner", "crf", "encoders")}
     code |= {f"{name}.py" for name in ("alignment", "fusion", "images", "outputs", "torchvision_resnet", "words")}
+    code |= {f"{name}.py" for name in ("pipeline_2mner", "posteriors", "image_sources", "handler")}
     assert {name for name in written if name.endswith(".py")} == code
     assert {name for name in written if not name.endswith((".py", ".json"))} == {"model.safetensors"}

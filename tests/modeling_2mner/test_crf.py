@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from torchcrf import CRF
 from transformers.dynamic_module_utils import get_imports
 
 from modeling_2mner.crf import LinearChainCRF, iob2_transitions
+from modeling_2mner.words import entity_spans
 
 SOURCE = Path(__file__).resolve().parents[2] / "modeling_2mner" / "crf.py"
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC"]
@@ -68,9 +69,18 @@ def score_of(model: LinearChainCRF, emissions: Tensor, path: list[int]) -> float
     return float(score + sum(model.transitions[a, b] for a, b in pairwise(path)))
 
 
-def all_scores(model: LinearChainCRF, emissions: Tensor, constrained: bool) -> dict[tuple[int, ...], float]:
+def all_scores(
+    model: LinearChainCRF, emissions: Tensor, constrained: bool, labels: list[str] = SMALL
+) -> dict[tuple[int, ...], float]:
     paths = product(range(model.num_tags), repeat=len(emissions))
-    return {path: score_of(model, emissions, path) for path in paths if not constrained or is_iob2(path, SMALL)}
+    return {path: score_of(model, emissions, path) for path in paths if not constrained or is_iob2(path, labels)}
+
+
+def all_posteriors(*arguments) -> dict[tuple[int, ...], float]:
+    """Each sequence's probability, the likeliest first."""
+    scores = all_scores(*arguments)
+    shares = torch.tensor(list(scores.values()), dtype=torch.float64).softmax(0).tolist()
+    return dict(sorted(zip(scores, shares, strict=True), key=lambda pair: -pair[1]))
 
 
 def test_iob2_lets_an_inside_label_follow_only_its_own_type():
@@ -217,6 +227,63 @@ def test_masked_words_are_never_read(crf, batch):
     assert model.marginals(spoilt, mask).isfinite().all()
 
 
+@pytest.mark.parametrize("constrained", [False, True])
+@pytest.mark.parametrize(("labels", "lengths"), [(SMALL, [5, 1, 4, 3, 2, 5]), (LABELS, [3, 1, 2])])
+def test_the_posterior_of_a_span_is_that_of_all_paths_that_have_it(crf, batch, labels, lengths, constrained):
+    model, (emissions, _, mask) = crf(labels), batch(lengths, labels=len(labels))
+    emissions = emissions.detach().masked_fill(~mask.unsqueeze(2), torch.nan)
+    kinds = {name[2:]: (labels.index(name), labels.index(f"I-{name[2:]}")) for name in labels if name[0] == "B"}
+    spans = [(kind, *ends) for kind in kinds for ends in combinations(range(max(lengths) + 1), 2)]
+    numbered = [(start, end, *kinds[kind]) for kind, start, end in spans]
+    found = model.span_posteriors(emissions, mask, numbered, constrained)
+    assert found.shape == (len(lengths), len(spans)) and found.dtype == torch.float64
+    for row, length in enumerate(lengths):
+        expected = dict.fromkeys(spans, 0.0)
+        for path, share in all_posteriors(model, emissions[row, :length], constrained, labels).items():
+            for span in entity_spans([labels[tag] for tag in path]):
+                expected[span] += share
+        inside = [column for column, span in enumerate(spans) if span[2] <= length]
+        assert found[row, inside].tolist() == pytest.approx([expected[spans[column]] for column in inside], abs=1e-9)
+
+
+def test_no_span_has_no_posterior(crf, batch):
+    model, (emissions, _, mask) = crf(SMALL), batch([3, 2], labels=3)
+    assert model.span_posteriors(emissions, mask, []).shape == (2, 0)
+
+
+def test_the_posterior_of_a_sure_span_is_one(crf):
+    emissions = 100 * torch.nn.functional.one_hot(torch.tensor([[0, 1, 2]]), 3).float()
+    found = crf(SMALL).span_posteriors(emissions, torch.ones(1, 3, dtype=torch.bool), [(1, 3, 1, 2), (1, 2, 1, 2)])
+    assert found.dtype == torch.float32 and found[0, 0] <= 1
+    assert found[0].tolist() == pytest.approx([1.0, 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+@pytest.mark.parametrize(("labels", "words"), [(SMALL, 1), (SMALL, 6), (LABELS, 1), (LABELS, 3)])
+def test_the_best_paths_are_all_paths_in_order(crf, batch, labels, words, constrained):
+    model, (emissions, _, mask) = crf(labels), batch([words], labels=len(labels))
+    expected = all_posteriors(model, emissions[0], constrained, labels)
+    for count in (1, 2, len(expected) // 2 + 1, len(expected), len(expected) + 5):
+        found = model.best_paths(emissions[0], count, constrained)
+        assert [tuple(path) for path, _ in found] == list(expected)[:count]
+        assert [share for _, share in found] == pytest.approx(list(expected.values())[:count], abs=1e-9)
+    assert sum(share for _, share in found) == pytest.approx(1.0)
+    assert found[0][0] == model.viterbi(emissions, mask, constrained)[0].tolist()
+
+
+def test_a_sentence_without_words_has_one_path(crf):
+    assert crf(SMALL).best_paths(torch.zeros(0, 3), 5) == [([], 1.0)]
+
+
+def test_the_best_path_of_a_long_sentence_is_viterbi_s(crf, batch):
+    model, (emissions, _, mask) = crf(LABELS), batch([400], scale=0.5)
+    found = model.best_paths(emissions[0].float(), 4)
+    assert found[0][0] == model.viterbi(emissions, mask)[0].tolist()
+    shares = [share for _, share in found]
+    assert 1 >= shares[0] >= shares[1] >= shares[2] >= shares[3] > 0
+    assert len({tuple(path) for path, _ in found}) == 4 and all(is_iob2(path, LABELS) for path, _ in found)
+
+
 def test_an_empty_sentence_costs_nothing_and_disturbs_nobody(crf, batch):
     model, (emissions, tags, mask) = crf(), batch([4, 0, 2])
     loss = model.neg_log_likelihood(emissions, tags, mask)
@@ -337,6 +404,13 @@ def test_constraints_survive_a_build_on_the_meta_device(crf, batch):
         model = LinearChainCRF(9, LABELS)
     model.load_state_dict(original.state_dict(), assign=True)
     assert torch.equal(model.viterbi(emissions, mask), original.viterbi(emissions, mask))
+
+
+def test_emissions_may_lie_on_another_device(crf):
+    """As in the pipeline, which fetches them from the GPU."""
+    model, emissions, mask = crf(LABELS), torch.zeros(2, 3, 9, device="meta"), torch.ones(2, 3, device="meta")
+    assert model.marginals(emissions, mask.bool(), True).device.type == "meta"
+    assert model.span_posteriors(emissions, mask.bool(), [(0, 2, 1, 2)], True).device.type == "meta"
 
 
 def test_a_missing_pytorch_crf_is_called_by_its_right_name(monkeypatch):

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import random
+import sys
+import unicodedata
+from collections import defaultdict
 
 import pytest
 from transformers import PreTrainedTokenizerBase, XLMRobertaTokenizer
 
-from modeling_2mner.words import Windows, encode_words, plan_windows, split_text
+from modeling_2mner.words import Windows, encode_words, entity_spans, plan_windows, split_text, surface
 
 # What a BERT tokenizer cleans away, leaving no piece at all.
 DELETED = [
@@ -24,6 +27,15 @@ DELETED = [
     "\n",
 ]
 KEPT = ["\ufe0f", "\u0301", "😀", "👨‍👩‍👧", "日本", "e\u0301te\u0301", "ß", "a\u200bb", "\u200b\u200b", "a b"]
+
+
+@pytest.fixture(scope="module")
+def characters() -> dict[str, list[str]]:
+    """All characters there can be, by Unicode category; also those that are not assigned and half surrogate pairs."""
+    by_category = defaultdict(list)
+    for character in map(chr, range(sys.maxunicode + 1)):
+        by_category[unicodedata.category(character)].append(character)
+    return by_category
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +87,24 @@ def check(tokenizer, sentences: list[list[str]], windows: Windows, max_length: i
         ("👍🏽 ok", ["👍🏽", "ok"]),
         ("Cafe\u0301-Bar ❤\ufe0fna", ["Cafe\u0301-Bar", "❤\ufe0f", "na"]),
         ("Straßen\u00adbahn \u200dja 👩\u200d ja", ["Straßen\u00adbahn", "\u200d", "ja", "👩\u200d", "ja"]),
+        (
+            "L'Espagne et l’Élysée, d'Etosha.",
+            ["L", "'", "Espagne", "et", "l", "’", "Élysée", ",", "d", "'", "Etosha", "."],
+        ),
+        ("aujourd'hui aujourd’hui", ["aujourd", "'", "hui", "aujourd", "’", "hui"]),
+        ("Trump's “O’Brien” don't", ["Trump", "'", "s", "“", "O", "’", "Brien", "”", "don", "'", "t"]),
+        ("#Köln@user_name #FC_2024 @_x", ["#", "Köln", "@", "user_name", "#", "FC_2024", "@", "_x"]),
+        ("¿Y tú? ¡Viva España!", ["¿", "Y", "tú", "?", "¡", "Viva", "España", "!"]),
+        ("Nordrhein-Westfalen Ost- und Südtirol", ["Nordrhein-Westfalen", "Ost", "-", "und", "Südtirol"]),
+        ("the U.S. (U.S.A., e.V.-Gründer)", ["the", "U.S.", "(", "U.S.A.", ",", "e.V.", "-", "Gründer", ")"]),
+        ("U.S.A x.y.z J. Smith. a.b.c.Test", ["U.S.A", "x.y.z", "J", ".", "Smith", ".", "a.b.c.Test"]),
+        ("10:30 3,5 1.000 2:1", ["10", ":", "30", "3", ",", "5", "1.000", "2", ":", "1"]),
+        ("https://t.co/aB1 a@b.de", ["https", ":", "/", "/", "t.co", "/", "aB1", "a", "@", "b.de"]),
+        (
+            "🇩🇪 1\ufe0f\u20e3 👩🏽\u200d🚀 🏴\U000e0067\U000e007f",
+            ["🇩", "🇪", "1️⃣", "👩🏽\u200d🚀", "🏴\U000e0067\U000e007f"],
+        ),
+        ("יְרוּשָׁלַיִם \u200fالقاهرة، مصر", ["יְרוּשָׁלַיִם", "\u200f", "القاهرة", "،", "مصر"]),
         ("日本語", ["日本語"]),
         ("शांति", ["शांति"]),
     ],
@@ -96,9 +126,55 @@ def test_every_visible_character_belongs_to_exactly_one_word():
         assert [text[start:end] for start, end in offsets] == words
 
 
+def test_words_of_all_characters_are_where_their_offsets_say(characters):
+    assert len(characters) == 30
+    generator = random.Random(1)
+    kinds = [*characters, *(["Ll", "Zs"] * 8)]
+    for _ in range(4000):
+        text = "".join(
+            generator.choice(characters[kind]) for kind in generator.choices(kinds, k=generator.randint(0, 20))
+        )
+        words, offsets = split_text(text)
+        assert [text[start:end] for start, end in offsets] == words and all(words)
+        covered = [position for start, end in offsets for position in range(start, end)]
+        assert covered == [position for position, character in enumerate(text) if not character.isspace()]
+
+
+def test_blanks_and_punctuation_end_every_word(characters):
+    for category in ("Zs", "Zl", "Zp", "Po", "Ps", "Pe", "Pi", "Pf", "Pd", "Sm", "Sc"):
+        for character in characters[category]:
+            words, _ = split_text(f"Köln{character} Paris")
+            assert words == ["Köln", *character.split(), "Paris"], ascii(character)
+
+
 def test_a_long_text_is_split_whole():
     assert split_text("é" * 50_000)[0] == ["é" * 50_000]
     assert len(split_text("a-." * 10_000)[0]) == 30_000
+
+
+@pytest.mark.parametrize(
+    ("tags", "spans"),
+    [
+        ("", []),
+        ("O O", []),
+        ("B-PER", [("PER", 0, 1)]),
+        ("O B-PER I-PER O", [("PER", 1, 3)]),
+        ("B-PER B-PER I-PER", [("PER", 0, 1), ("PER", 1, 3)]),
+        ("B-PER I-LOC I-LOC", [("PER", 0, 1), ("LOC", 1, 3)]),
+        ("I-PER I-PER O I-PER", [("PER", 0, 2), ("PER", 3, 4)]),
+        ("I-PER B-PER", [("PER", 0, 1), ("PER", 1, 2)]),
+        ("B-a-b I-a-b I-b", [("a-b", 0, 2), ("b", 2, 3)]),
+    ],
+)
+def test_tags_make_spans(tags, spans):
+    assert entity_spans(tags.split()) == spans
+
+
+def test_a_surface_is_cut_from_the_text_or_joined_from_words():
+    words, offsets = split_text("In  São\tPaulo!")
+    assert surface(1, 3, words, offsets, "In  São\tPaulo!") == "São\tPaulo"
+    assert surface(1, 3, words, offsets, None) == "São Paulo"
+    assert surface(0, 1, words, offsets, None) == "In"
 
 
 def test_words_get_their_first_piece(any_tokenizer, sentences):
@@ -133,6 +209,11 @@ def test_a_word_that_looks_like_a_special_token_is_none(tokenizer, word):
     for window in windows.input_ids:
         assert not {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id} & set(window[1:-1])
     assert [len(row) for row in windows.positions] == [3, 1]
+
+
+def test_half_a_surrogate_pair_counts_as_a_question_mark(any_tokenizer):
+    broken = encode_words(any_tokenizer, [["in", "\ud800", "a\udfffb"], ["b"]], 64)
+    assert broken == encode_words(any_tokenizer, [["in", "?", "a?b"], ["b"]], 64)
 
 
 def test_empty_sentences_and_an_empty_batch(any_tokenizer):

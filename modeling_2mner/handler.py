@@ -1,0 +1,158 @@
+"""What HuggingFace Inference Endpoints run: a request with sentences and pictures in, their entities out.
+
+Inference Endpoints import this file from the folder of the model, outside of any package, and call
+`EndpointHandler(folder)` once and the handler with every request.
+"""
+
+import base64
+import binascii
+from io import BytesIO
+
+from PIL import Image
+from transformers import pipeline
+
+# Of one request; a small file can hold a picture that takes seconds to decode, so pixels count, too.
+MAX_SENTENCES = 64
+MAX_CHARACTERS = 100_000
+MAX_PICTURES = 64
+MAX_PIXELS = 100_000_000
+MAX_PICTURE_BYTES = 20_000_000
+MAX_READINGS = 100
+BATCH_SIZE = 16
+PARAMETERS = {"threshold": (int, float), "n_best": int, "return_word_tags": bool}
+
+
+class BadRequest(ValueError):
+    """A request that the caller has to change; the text says how. Inference Endpoints answer it with status 400."""
+
+
+class EndpointHandler:
+    """Answer requests with the model of a folder.
+
+    A request is `{"inputs": ..., "parameters": {...}}`. `inputs` is one sentence or a list of them; a sentence is a
+    string, or `{"text": "..."}` or `{"words": ["..."]}` with an optional `"image"`: a picture in base64 or as a data URI, or
+    a list of such. `parameters` are those of the pipeline: `threshold`, `n_best`, `return_word_tags`.
+
+    The answer to a sentence is `{"entities": [...], "image_status": "..."}`, with `"words"` for `return_word_tags`, or
+    `{"readings": [...], "image_status": "..."}` for `n_best`. The answer to a list is a list. A picture that does not
+    decode is no error, the `image_status` tells; nothing is ever fetched or read from the disk.
+
+    Args:
+        path (`str`): the folder, or a Hub id.
+        device (`int` or `str`, *optional*): where the model runs; a GPU if there is one.
+
+    Raises:
+        BadRequest: for a request that makes no sense; the sentence is named.
+    """
+
+    def __init__(self, path: str = "", device=None):
+        # The folder is the model that the owner of the endpoint chose, code and all.
+        self.pipeline = pipeline("multimodal-ner", model=path, device=device, trust_remote_code=True)
+
+    def __call__(self, data: dict):
+        sentences, parameters = read_request(data)
+        answers = self.answer(sentences, parameters)
+        return answers if isinstance(data["inputs"], list) else answers[0]
+
+    def answer(self, sentences: list[dict], parameters: dict) -> list[dict]:
+        """Answer sentences that `read_request` has read, possibly those of several requests with equal parameters."""
+        try:
+            results = self.pipeline(sentences, batch_size=min(len(sentences), BATCH_SIZE) or 1, **parameters)
+        except ValueError as error:  # a value of a parameter, told by the pipeline
+            raise BadRequest(str(error)) from error
+        return [_to_answer(result, parameters) for result in results]
+
+
+def read_request(data: dict) -> tuple[list[dict], dict]:
+    """Check a request and return its sentences, with pictures as bytes, and the parameters of the pipeline."""
+    if not isinstance(data, dict) or "inputs" not in data:
+        raise BadRequest('a request must be an object with "inputs": a sentence or a list of sentences.')
+    inputs = data["inputs"] if isinstance(data["inputs"], list) else [data["inputs"]]
+    if len(inputs) > MAX_SENTENCES:
+        raise BadRequest(f'"inputs" holds {len(inputs)} sentences; send at most {MAX_SENTENCES} at once.')
+    sentences = [_read_sentence(sentence, f"inputs[{place}]") for place, sentence in enumerate(inputs)]
+    _check_size(sentences)
+    return sentences, _read_parameters(data.get("parameters") or {})
+
+
+def _check_size(sentences: list[dict]) -> None:
+    """Refuse what would keep everybody else waiting."""
+    characters = sum(len(word) for sentence in sentences for word in sentence.get("words", [sentence.get("text")]))
+    pictures = [picture for sentence in sentences for picture in _as_list(sentence["image"])]
+    pixels = sum(map(_count_pixels, pictures)) if len(pictures) <= MAX_PICTURES else 0
+    sizes = {"characters": characters, "pictures": len(pictures), "pixels": pixels}
+    limits = {"characters": MAX_CHARACTERS, "pictures": MAX_PICTURES, "pixels": MAX_PIXELS}
+    for name, size in sizes.items():
+        if size > limits[name]:
+            raise BadRequest(f"the request has {size} {name}; send it in parts of at most {limits[name]}.")
+
+
+def _as_list(image: bytes | list[bytes] | None) -> list[bytes]:
+    return image if isinstance(image, list) else [] if image is None else [image]
+
+
+def _count_pixels(picture: bytes) -> int:
+    try:
+        with Image.open(BytesIO(picture)) as header:
+            return header.width * header.height
+    except Exception:  # no picture: the pipeline says so in its answer
+        return 0
+
+
+def _read_parameters(parameters: dict) -> dict:
+    if not isinstance(parameters, dict):
+        raise BadRequest('"parameters" must be an object.')
+    for name, value in parameters.items():
+        if name not in PARAMETERS:
+            raise BadRequest(f"unknown parameter {name!r}; known are {', '.join(PARAMETERS)}.")
+        if not isinstance(value, PARAMETERS[name]) or isinstance(value, bool) != (PARAMETERS[name] is bool):
+            raise BadRequest(f"the parameter {name!r} has the value {value!r}, which is of the wrong type.")
+    if parameters.get("n_best", 1) > MAX_READINGS:
+        raise BadRequest(f'"n_best" is {parameters["n_best"]}; ask for at most {MAX_READINGS} readings.')
+    return parameters
+
+
+def _read_sentence(sentence, name: str) -> dict:
+    if isinstance(sentence, str):
+        sentence = {"text": sentence}
+    if not isinstance(sentence, dict) or ("text" in sentence) == ("words" in sentence):
+        raise BadRequest(f'{name} must be a string, or an object with either "text" or "words".')
+    if unknown := set(sentence) - {"text", "words", "image"}:
+        raise BadRequest(f'{name} has unknown fields {sorted(unknown)}; known are "text", "words" and "image".')
+    words = sentence.get("words", [sentence.get("text")])
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise BadRequest(f'{name}: "text" must be a string, "words" a list of strings.')
+    if any("\ud800" <= character <= "\udfff" for word in words for character in word):
+        raise BadRequest(f"{name} holds half a surrogate pair, which is no character; send well-formed text.")
+    return {**sentence, "image": _read_pictures(sentence.get("image"), name)}
+
+
+def _read_pictures(image, name: str) -> bytes | list[bytes] | None:
+    if not isinstance(image, list):
+        return None if image is None else _read_picture(image, name)
+    return [_read_picture(picture, name) for picture in image]
+
+
+def _read_picture(image, name: str) -> bytes:
+    if not isinstance(image, str):
+        raise BadRequest(f'{name}: "image" must be a picture in base64, or a list of such.')
+    if "://" in image[:16]:
+        raise BadRequest(f"{name}: no picture is fetched from an address; send it in base64.")
+    content = image.partition(",")[2] if image[:5].lower() == "data:" else image
+    if len(content) > MAX_PICTURE_BYTES * 4 // 3 + 4:
+        raise BadRequest(f"{name}: a picture has more than {MAX_PICTURE_BYTES} bytes; send a smaller one.")
+    try:
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest(f'{name}: "image" is not base64 ({error}).') from error
+
+
+def _to_answer(result, parameters: dict) -> dict:
+    if parameters.get("n_best"):
+        return {"readings": result, "image_status": result[0]["entities"].image_status}
+    if parameters.get("return_word_tags"):
+        return result
+    return {"entities": result, "image_status": result.image_status}
+
+
+__all__ = ["BadRequest", "EndpointHandler", "read_request"]

@@ -1,0 +1,291 @@
+"""The pipeline "multimodal-ner": sentences and pictures in, entities out."""
+
+import reprlib
+from collections.abc import Iterable, Sized
+from dataclasses import dataclass
+from types import GeneratorType
+
+import torch
+from torch.utils.data import Dataset, Subset
+from transformers import Pipeline
+
+from .image_sources import read_picture
+from .images import LoadedImage, picture_key
+from .posteriors import TagPosteriors
+from .words import entity_spans, surface
+
+WORD_KEYS = ("text", "words", "tokens")
+PICTURE_KEYS = ("image", "images")
+ONE_SENTENCE = (str, bytes, dict)
+
+
+@dataclass(frozen=True)
+class SentenceWithPictures:
+    """A sentence, as raw text or as words, and its pictures: at least one, which may be a missing one."""
+
+    words: str | list[str]
+    pictures: tuple[LoadedImage, ...]
+
+
+class Entities(list):
+    """The entities of one sentence, in order, with what became of its picture.
+
+    Args:
+        entities (`list[dict]`): `entity_group`, `score`, `word`, `start`, `end` and `image_status` each.
+        image_status (`str` or `list[str]`): `"ok"`, `"missing"`, `"unreadable"` or `"degenerate"`; a list for several
+            pictures.
+        image_reason (`str` or `list[str]`): why a picture is not used, empty if it is.
+    """
+
+    def __init__(self, entities=(), image_status="missing", image_reason=""):
+        super().__init__(entities)
+        self.image_status = image_status
+        self.image_reason = image_reason
+
+
+class TwoMNERPipeline(Pipeline):
+    """Find the entities of sentences with their pictures.
+
+    `pipe(sentence)`, `pipe(sentence, image)`, or a list, generator or data set of sentences; a sentence is
+
+    - a string, or a list of words,
+    - `{"text": ...}`, `{"words": [...]}` or a row of MMNERD (`{"tokens": [...]}`), with an `"image"` beside it.
+
+    A picture is a PIL image, path, bytes, data URI, a web address with `allow_urls=True`, a row's `{"bytes", "path"}`, or
+    `None`. With a list of pictures, each is tried with the sentence and the tag posteriors are averaged, as the paper's
+    task definition has it. A picture that cannot be used is reported in `image_status`, and the sentence is read without.
+
+    A list of strings without any blank is one sentence in words, any other list of strings several sentences;
+    `is_split_into_words=True` or `False` says which it is.
+
+    Args:
+        threshold (`float`, *optional*): leave out entities with a lower score.
+        n_best (`int`, *optional*): return the so many likeliest readings of each sentence, as
+            `{"score": posterior of the whole reading, "entities": [...]}`.
+        return_word_tags (`bool`, *optional*): return `{"entities", "words", "image_status"}` for each sentence; in
+            `words` each word has its `tag`, that tag's posterior as `score`, `start` and `end`. With `n_best`, each
+            reading has its `words`.
+        is_split_into_words (`bool`, *optional*): whether lists of strings are words.
+        allow_urls (`bool`, *optional*): fetch pictures from the web, from public hosts only.
+        on_bad_image (`str`, *optional*): `"none"` (default) or `"raise"`.
+
+    Returns:
+        [`Entities`] for each sentence: dicts with `entity_group`; `score`, the posterior of the whole span under the
+        CRF; `word`; `start` and `end`, code points of the given text (`text[start:end] == word`) or, for words, word
+        indices, `end` exclusive; and `image_status`. For a list a list, for a generator or data set an iterator.
+
+    Raises:
+        ValueError: for an input of another form, an unknown parameter value, or a bad picture with
+            `on_bad_image="raise"`.
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_image_processor = False
+    _load_feature_extractor = False
+
+    def __call__(self, inputs, images=None, **kwargs):
+        split = kwargs.get("is_split_into_words", self._preprocess_params.get("is_split_into_words"))
+        if images is not None:
+            inputs = _pair(inputs, images, split)
+        elif _is_sentence(inputs, split):
+            inputs = {"words": list(inputs)}
+        if isinstance(inputs, ONE_SENTENCE):
+            return super().__call__(inputs, **kwargs)
+        if isinstance(inputs, Sized) and not len(inputs):
+            return []
+        return super().__call__(_as_known_to_pipelines(inputs), **kwargs)
+
+    def _sanitize_parameters(
+        self,
+        threshold: float | None = None,
+        n_best: int | None = None,
+        return_word_tags: bool | None = None,
+        is_split_into_words: bool | None = None,
+        allow_urls: bool | None = None,
+        on_bad_image: str | None = None,
+    ) -> tuple[dict, dict, dict]:
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"`threshold` must be a probability from 0 to 1, got {threshold}.")
+        if n_best is not None and n_best < 1:
+            raise ValueError(f"`n_best` must be at least 1, got {n_best}.")
+        if on_bad_image not in (None, "none", "raise"):
+            raise ValueError(f'`on_bad_image` is {on_bad_image!r}; write "none" or "raise".')
+        reading = {"is_split_into_words": is_split_into_words, "allow_urls": allow_urls, "on_bad_image": on_bad_image}
+        writing = {"threshold": threshold, "n_best": n_best, "return_word_tags": return_word_tags}
+        return _given(reading), {}, _given(writing)
+
+    def preprocess(
+        self, inputs, is_split_into_words: bool | None = None, allow_urls: bool = False, on_bad_image: str = "none"
+    ) -> dict[str, SentenceWithPictures]:
+        """Take one input apart and open its pictures."""
+        words, sources = _take_apart(inputs)
+        try:
+            pictures = tuple(read_picture(source, allow_urls) for source in sources)
+        except TypeError as error:
+            raise ValueError(f"The picture of {reprlib.repr(words)} is none: {error}") from error
+        given = [picture for picture, source in zip(pictures, sources, strict=True) if picture_key(source) is not None]
+        bad = [picture for picture in given if picture.image is None]
+        if bad and on_bad_image == "raise":
+            raise ValueError(
+                f"The picture of {reprlib.repr(words)} is {bad[0].status}: {bad[0].reason}. Mend it, leave it out, or "
+                'write `on_bad_image="none"`.'
+            )
+        return {"sentence": SentenceWithPictures(words, pictures)}
+
+    def _forward(self, model_inputs: dict) -> dict:
+        given = model_inputs["sentence"]
+        sentences = given if isinstance(given, list) else [given]
+        words = [sentence.words for sentence in sentences for _ in sentence.pictures]
+        images = [picture.image for sentence in sentences for picture in sentence.pictures]
+        batch = self.processor(words, images if _any_words(words) else None)
+        logits = self.model(**batch.to(self.device)).logits  # (pairs, words, labels)
+        read, first = [], 0
+        for sentence in sentences:
+            last = first + len(sentence.pictures)
+            num_words = len(batch.words[first])
+            read.append(
+                {
+                    "logits": logits[first:last, :num_words],
+                    "words": batch.words[first],
+                    "offsets": batch.offsets[first],
+                    "text": batch.texts[first],
+                    "pictures": [(picture.status, picture.reason) for picture in sentence.pictures],
+                }
+            )
+            first = last
+        return {"read": read if isinstance(given, list) else read[0]}
+
+    def postprocess(
+        self, model_outputs: dict, threshold: float = 0.0, n_best: int | None = None, return_word_tags: bool = False
+    ):
+        """Read the entities off the posteriors of one sentence."""
+        read = model_outputs["read"]
+        posteriors = self._posteriors(read["logits"])
+        readings = []
+        for tags, score in posteriors.best_readings(n_best or 1):
+            reading = {"score": score, "entities": self._entities(tags, posteriors, read, threshold)}
+            if return_word_tags:
+                reading["words"] = self._word_tags(tags, posteriors, read)
+            readings.append(reading)
+        if n_best:
+            return readings
+        entities = readings[0]["entities"]
+        if return_word_tags:
+            return {"entities": entities, "words": readings[0]["words"], "image_status": entities.image_status}
+        return entities
+
+    def save_pretrained(self, save_directory, **kwargs) -> None:
+        """Save model and processor, with all code, so that the folder loads as this pipeline again."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory, **kwargs)
+
+    def _posteriors(self, logits: torch.Tensor) -> TagPosteriors:
+        labels = [self.model.config.id2label[index] for index in range(self.model.config.num_labels)]
+        if self.model.config.use_crf:
+            return TagPosteriors(logits, labels, self.model.crf, self.model.config.crf_constrained_decoding)
+        return TagPosteriors(logits, labels)
+
+    def _entities(self, tags: list[int], posteriors: TagPosteriors, read: dict, threshold: float) -> Entities:
+        spans = entity_spans([posteriors.labels[tag] for tag in tags])
+        statuses, reasons = zip(*read["pictures"], strict=True)
+        status = statuses[0] if len(statuses) == 1 else list(statuses)
+        reason = reasons[0] if len(reasons) == 1 else list(reasons)
+        entities = [
+            {
+                "entity_group": kind,
+                "score": score,
+                "word": surface(start, end, read["words"], read["offsets"], read["text"]),
+                "start": read["offsets"][start][0],
+                "end": read["offsets"][end - 1][1],
+                "image_status": status,
+            }
+            for (kind, start, end), score in zip(spans, posteriors.score_spans(spans), strict=True)
+            if score >= threshold
+        ]
+        return Entities(entities, status, reason)
+
+    @staticmethod
+    def _word_tags(tags: list[int], posteriors: TagPosteriors, read: dict) -> list[dict]:
+        rows = zip(read["words"], tags, posteriors.marginals.tolist(), read["offsets"], strict=True)
+        return [
+            {"word": word, "tag": posteriors.labels[tag], "score": scores[tag], "start": start, "end": end}
+            for word, tag, scores, (start, end) in rows
+        ]
+
+
+def _given(parameters: dict) -> dict:
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _any_words(sentences: list[str | list[str]]) -> bool:
+    """Tell whether there is a word to look at a picture with; the networks cannot do without."""
+    return any(words.strip() if isinstance(words, str) else words for words in sentences)
+
+
+def _as_known_to_pipelines(inputs):
+    """Turn several sentences, such as the rows of `datasets`, into one of the few kinds that `Pipeline` takes."""
+    if isinstance(inputs, (list, tuple)):
+        return list(inputs)
+    if isinstance(inputs, (Dataset, GeneratorType)) or not isinstance(inputs, Iterable):
+        return inputs
+    return Subset(inputs, range(len(inputs))) if isinstance(inputs, Sized) else (item for item in inputs)
+
+
+def _is_sentence(inputs, is_split_into_words: bool | None) -> bool:
+    """Tell whether a list holds the words of one sentence."""
+    if not isinstance(inputs, (list, tuple)) or not inputs or not all(isinstance(item, str) for item in inputs):
+        return False
+    if is_split_into_words is None:
+        return not any(any(character.isspace() for character in item) for item in inputs)
+    return is_split_into_words
+
+
+def _pair(inputs, images, is_split_into_words: bool | None):
+    """Put sentences and pictures that were given apart into dicts."""
+    if isinstance(inputs, ONE_SENTENCE) or _is_sentence(inputs, is_split_into_words):
+        return _with_picture(inputs, images)
+    if not isinstance(inputs, (list, tuple)) or not isinstance(images, (list, tuple)) or len(inputs) != len(images):
+        raise ValueError(
+            "`images` must be one picture for one sentence, or a list as long as the list of sentences; got "
+            f"{reprlib.repr(inputs)} and {reprlib.repr(images)}."
+        )
+    return [_with_picture(sentence, image) for sentence, image in zip(inputs, images, strict=True)]
+
+
+def _with_picture(sentence, image) -> dict:
+    if isinstance(sentence, dict):
+        raise ValueError(
+            f'`images` goes with strings and lists of words; a dict holds its own "image", got {reprlib.repr(sentence)}.'
+        )
+    return {"text" if isinstance(sentence, str) else "words": sentence, "image": image}
+
+
+def _take_apart(inputs) -> tuple[str | list[str], list]:
+    """Return the sentence of one input and the sources of its pictures, at least one."""
+    if not isinstance(inputs, dict):
+        inputs = {"words" if isinstance(inputs, (list, tuple)) else "text": inputs}
+    texts = [key for key in WORD_KEYS if key in inputs]
+    if len(texts) != 1:
+        raise ValueError(
+            f'an input must have one of "text" and "words" (or "tokens"), with an "image" beside it, got '
+            f"{reprlib.repr(inputs)}."
+        )
+    words = inputs[texts[0]]
+    as_text = isinstance(words, str) and texts[0] == "text"
+    as_words = isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words) and texts[0] != "text"
+    if not as_text and not as_words:
+        raise ValueError(f'"text" must be a string and "words" a list of strings, got {reprlib.repr(inputs)}.')
+    return words if as_text else list(words), _picture_sources(inputs)
+
+
+def _picture_sources(inputs: dict) -> list:
+    given = [inputs[key] for key in PICTURE_KEYS if inputs.get(key) is not None]
+    if len(given) > 1:
+        raise ValueError(f'an input must have either "image" or "images", got {reprlib.repr(inputs)}.')
+    if given and isinstance(given[0], (list, tuple)):
+        return list(given[0]) or [None]
+    return given or [None]
+
+
+__all__ = ["Entities", "TwoMNERPipeline"]

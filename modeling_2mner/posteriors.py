@@ -1,0 +1,54 @@
+"""What a model believes about the tags of one sentence, over one picture or several."""
+
+import torch
+from torch import Tensor
+
+from .crf import LinearChainCRF
+
+
+class TagPosteriors:
+    """The tag posteriors of a sentence, averaged over its pictures.
+
+    With one picture, the best reading is Viterbi's (Eq. 15). With several, it is the valid IOB2 sequence with the highest
+    product of the averaged posteriors.
+
+    Args:
+        logits (`torch.Tensor` of shape `(pictures, words, labels)`): emissions of the sentence with each picture.
+        labels (`list[str]`): tag names in the order of the logits.
+        crf ([`LinearChainCRF`], *optional*): the model's decoder; without, each word is decided on its own.
+        constrained (`bool`, defaults to `False`): exclude what IOB2 forbids, as the model's decoding does.
+    """
+
+    def __init__(
+        self, logits: Tensor, labels: list[str], crf: LinearChainCRF | None = None, constrained: bool = False
+    ):
+        self.labels = labels
+        self._logits = logits
+        self._crf = crf or _without_transitions(labels, logits.device)
+        self._constrained = constrained
+        self._mask = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
+        self.marginals = self._crf.marginals(logits, self._mask, constrained).mean(0)  # (words, labels)
+
+    def best_readings(self, count: int) -> list[tuple[list[int], float]]:
+        """The likeliest tag sequences with their posteriors, best first; fewer if there are not so many."""
+        if len(self._logits) == 1:
+            return self._crf.best_paths(self._logits[0], count, self._constrained)
+        averaged = self.marginals.double().clamp(min=1e-300).log()
+        return _without_transitions(self.labels, averaged.device).best_paths(averaged, count, constrained=True)
+
+    def score_spans(self, spans: list[tuple[str, int, int]]) -> list[float]:
+        """The posterior of each entity `(type, start, end)`: of this type with exactly these words."""
+        ids = {label: index for index, label in enumerate(self.labels)}
+        numbered = [(start, end, ids[f"B-{kind}"], ids[f"I-{kind}"]) for kind, start, end in spans]
+        posteriors = self._crf.span_posteriors(self._logits, self._mask, numbered, self._constrained)
+        return posteriors.mean(0).tolist()
+
+
+def _without_transitions(labels: list[str], device: torch.device) -> LinearChainCRF:
+    crf = LinearChainCRF(len(labels), labels).to(device)
+    for parameter in crf.parameters():
+        torch.nn.init.zeros_(parameter)
+    return crf
+
+
+__all__ = ["TagPosteriors"]

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from itertools import combinations, product
+
+import pytest
+import torch
+from torch import Tensor
+
+from modeling_2mner.crf import LinearChainCRF
+from modeling_2mner.posteriors import TagPosteriors
+from modeling_2mner.words import entity_spans
+
+LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC"]
+SMALL = ["O", "B-PER", "I-PER"]
+SIZES = [(SMALL, 1), (SMALL, 5), (LABELS, 1), (LABELS, 3)]
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(3)
+
+
+@pytest.fixture
+def crf():
+    """Build a CRF whose transitions matter."""
+
+    def build(labels: list[str]) -> LinearChainCRF:
+        model = LinearChainCRF(len(labels), labels)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_()
+        return model
+
+    return build
+
+
+def emissions_of(pictures: int, words: int, labels: list[str]) -> Tensor:
+    return 2 * torch.randn(pictures, words, len(labels))
+
+
+def is_valid(names: list[str]) -> bool:
+    followed = zip(["O", *names], names, strict=False)
+    return all(name[0] != "I" or before[1:] == name[1:] for before, name in followed)
+
+
+@torch.no_grad()
+def readings_of(
+    emissions: Tensor, labels: list[str], crf: LinearChainCRF | None = None, constrained: bool = False
+) -> dict[tuple[int, ...], float]:
+    """The probability of every tag sequence of one sentence with one picture, by enumeration."""
+    scores = {}
+    for path in product(range(len(labels)), repeat=len(emissions)):
+        if constrained and not is_valid([labels[tag] for tag in path]):
+            continue
+        score = emissions.double()[range(len(path)), list(path)].sum()
+        if crf is not None:
+            score = score + crf.start_transitions[path[0]] + crf.end_transitions[path[-1]]
+            score = score + crf.transitions[list(path[:-1]), list(path[1:])].double().sum()
+        scores[path] = float(score)
+    shares = torch.tensor(list(scores.values()), dtype=torch.float64).softmax(0)
+    return dict(zip(scores, shares.tolist(), strict=True))
+
+
+def share_of(span: tuple[str, int, int], readings: dict[tuple[int, ...], float], labels: list[str]) -> float:
+    return sum(share for path, share in readings.items() if span in entity_spans([labels[tag] for tag in path]))
+
+
+def marginals_of(readings: dict[tuple[int, ...], float], words: int, labels: list[str]) -> Tensor:
+    marginals = torch.zeros(words, len(labels), dtype=torch.float64)
+    for path, share in readings.items():
+        marginals[range(words), list(path)] += share
+    return marginals
+
+
+def all_spans(words: int, labels: list[str]) -> list[tuple[str, int, int]]:
+    kinds = [name[2:] for name in labels if name[0] == "B"]
+    return [(kind, *ends) for kind in kinds for ends in combinations(range(words + 1), 2)]
+
+
+@pytest.mark.parametrize("pictures", [1, 3])
+@pytest.mark.parametrize("decoder", ["constrained crf", "crf", "none"])
+@pytest.mark.parametrize(("labels", "words"), SIZES)
+def test_scores_equal_an_enumeration_of_all_readings(crf, labels, words, decoder, pictures):
+    constrained = decoder == "constrained crf"
+    model = None if decoder == "none" else crf(labels)
+    emissions = emissions_of(pictures, words, labels)
+    posteriors = TagPosteriors(emissions, labels, model, constrained)
+    readings = [readings_of(picture, labels, model, constrained) for picture in emissions]
+
+    marginals = sum(marginals_of(one, words, labels) for one in readings) / pictures
+    torch.testing.assert_close(posteriors.marginals.double(), marginals, atol=1e-5, rtol=0)
+    torch.testing.assert_close(posteriors.marginals.sum(1), torch.ones(words))
+
+    spans = all_spans(words, labels)
+    expected = [sum(share_of(span, one, labels) for one in readings) / pictures for span in spans]
+    assert posteriors.score_spans(spans) == pytest.approx(expected, abs=1e-5)
+    assert posteriors.score_spans([]) == []
+
+
+@pytest.mark.parametrize("decoder", ["constrained crf", "crf", "none"])
+@pytest.mark.parametrize(("labels", "words"), SIZES)
+def test_readings_with_one_picture_are_all_readings_in_order(crf, labels, words, decoder):
+    constrained = decoder == "constrained crf"
+    model = None if decoder == "none" else crf(labels)
+    emissions = emissions_of(1, words, labels)
+    readings = readings_of(emissions[0], labels, model, constrained)
+    expected = sorted(readings, key=readings.get, reverse=True)
+
+    found = TagPosteriors(emissions, labels, model, constrained).best_readings(len(readings) + 1)
+    assert [tuple(path) for path, _ in found] == expected
+    assert [share for _, share in found] == pytest.approx([readings[path] for path in expected], abs=1e-6)
+    assert sum(share for _, share in found) == pytest.approx(1.0)
+    assert TagPosteriors(emissions, labels, model, constrained).best_readings(2) == found[:2]
+
+
+@pytest.mark.parametrize("decoder", ["constrained crf", "crf", "none"])
+@pytest.mark.parametrize(("labels", "words"), SIZES)
+def test_readings_with_several_pictures_are_valid_and_follow_the_averaged_posteriors(crf, labels, words, decoder):
+    model = None if decoder == "none" else crf(labels)
+    posteriors = TagPosteriors(emissions_of(4, words, labels), labels, model, decoder == "constrained crf")
+    averaged = posteriors.marginals.double().clamp(min=1e-300).log()
+    readings = readings_of(averaged, labels, constrained=True)
+
+    found = posteriors.best_readings(4)
+    expected = sorted(readings, key=readings.get, reverse=True)[:4]
+    assert [tuple(path) for path, _ in found] == expected
+    assert [share for _, share in found] == pytest.approx([readings[path] for path in expected], abs=1e-9)
+
+
+def test_equal_pictures_count_as_one(crf):
+    model, emissions = crf(LABELS), emissions_of(1, 6, LABELS)
+    one, three = (TagPosteriors(emissions.expand(count, -1, -1), LABELS, model, True) for count in (1, 3))
+    spans = all_spans(6, LABELS)
+    torch.testing.assert_close(one.marginals, three.marginals)
+    assert one.score_spans(spans) == pytest.approx(three.score_spans(spans), abs=1e-6)
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_a_sentence_without_words_has_one_reading(crf, pictures):
+    posteriors = TagPosteriors(torch.zeros(pictures, 0, 9), LABELS, crf(LABELS), True)
+    assert posteriors.best_readings(5) == [([], 1.0)]
+    assert posteriors.marginals.shape == (0, 9) and posteriors.score_spans([]) == []
+
+
+def test_the_type_of_the_emissions_does_not_matter(crf):
+    model, emissions = crf(LABELS), emissions_of(2, 5, LABELS).bfloat16()
+    low, high = TagPosteriors(emissions, LABELS, model), TagPosteriors(emissions.double(), LABELS, model)
+    spans = all_spans(5, LABELS)
+    assert low.score_spans(spans) == pytest.approx(high.score_spans(spans), abs=1e-6)
+    assert [path for path, _ in low.best_readings(3)] == [path for path, _ in high.best_readings(3)]
