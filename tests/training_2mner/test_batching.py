@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from training_2mner.batching import Batcher, Unavailable
+
+SECONDS = 30  # until a hanging test fails
+
+
+class Model:
+    """Answers each item with a copy that tells the parameters; a call goes on only when `gate` is open."""
+
+    def __init__(self):
+        self.calls = []
+        self.entered = threading.Event()
+        self.gate = threading.Event()
+
+    def __call__(self, items: list, parameters: dict) -> list:
+        self.calls.append(items)
+        self.entered.set()
+        assert self.gate.wait(SECONDS)
+        if "bad" in items:
+            raise KeyError("no such thing")
+        return [(item, *parameters.items()) for item in items if item != "lost"]
+
+
+@pytest.fixture
+def model():
+    return Model()
+
+
+@pytest.fixture
+def make_batcher(model):
+    """Start a batcher that does not wait for company, and close it in the end."""
+    started = []
+
+    def build(**settings) -> Batcher:
+        started.append(Batcher(model, **{"max_wait": 0, **settings}))
+        return started[-1]
+
+    yield build
+    model.gate.set()
+    for batcher in started:
+        batcher.close()
+
+
+def run_together(model: Model, batcher: Batcher, requests: list[tuple[list, dict]]) -> list:
+    """Let requests queue up behind another one, and return their futures when the queue moves."""
+    batcher.submit(["first"], {})
+    assert model.entered.wait(SECONDS)
+    futures = [batcher.submit(items, parameters) for items, parameters in requests]
+    model.gate.set()
+    return futures
+
+
+def test_what_waits_is_answered_in_one_call(model, make_batcher):
+    futures = run_together(model, make_batcher(), [(["a", "b"], {}), ([], {}), (["c"], {})])
+
+    assert [future.result(SECONDS) for future in futures] == [[("a",), ("b",)], [], [("c",)]]
+    assert model.calls == [["first"], ["a", "b", "c"]]
+
+
+def test_only_equal_parameters_go_together(model, make_batcher):
+    x, y = {"threshold": 0.5}, {"threshold": 0.6}
+    futures = run_together(model, make_batcher(), [(["a"], x), (["b"], y), (["c"], x), (["d"], y)])
+
+    answers = [future.result(SECONDS) for future in futures]
+    assert answers == [[(item, *p.items())] for item, p in (("a", x), ("b", y), ("c", x), ("d", y))]
+    assert model.calls[1:] == [["a", "c"], ["b", "d"]]
+
+
+def test_a_batch_has_no_more_items_than_it_may(model, make_batcher):
+    requests = [(["a"], {}), (["b", "c", "d"], {}), (["e"], {}), (["f"], {})]
+    futures = run_together(model, make_batcher(max_batch=2), requests)
+
+    for future, (items, _) in zip(futures, requests, strict=True):
+        assert future.result(SECONDS) == [(item,) for item in items]
+    assert model.calls[1:] == [["a", "e"], ["b", "c", "d"], ["f"]]
+
+
+def test_a_request_waits_for_company(model, make_batcher):
+    model.gate.set()
+    batcher = make_batcher(max_wait=10 * SECONDS, max_batch=3)
+
+    futures = [batcher.submit([item], {}) for item in "abc"]
+
+    assert [future.result(SECONDS) for future in futures] == [[("a",)], [("b",)], [("c",)]]
+    assert model.calls == [["a", "b", "c"]]
+
+
+def test_a_request_does_not_wait_for_ever(model, make_batcher):
+    model.gate.set()
+
+    assert make_batcher(max_wait=0.01).submit(["a"], {}).result(SECONDS) == [("a",)]
+
+
+def test_a_bad_request_fails_alone(model, make_batcher):
+    futures = run_together(model, make_batcher(), [(["a"], {}), (["b", "bad"], {}), (["c"], {})])
+
+    assert futures[0].result(SECONDS) == [("a",)]
+    assert futures[2].result(SECONDS) == [("c",)]
+    with pytest.raises(KeyError, match="no such thing"):
+        futures[1].result(SECONDS)
+    assert model.calls[1:] == [["a", "b", "bad", "c"], ["a"], ["b", "bad"], ["c"]]
+
+
+def test_a_missing_answer_is_noticed(model, make_batcher):
+    good, bad = run_together(model, make_batcher(), [(["a"], {}), (["lost", "b"], {})])
+
+    assert good.result(SECONDS) == [("a",)]
+    with pytest.raises(RuntimeError, match="2 items got 1 answers"):
+        bad.result(SECONDS)
+
+
+def test_a_full_queue_takes_nothing_until_it_moves(model, make_batcher):
+    batcher = make_batcher(max_queue=2)
+    batcher.submit(["first"], {})
+    assert model.entered.wait(SECONDS)
+    futures = [batcher.submit([item], {}) for item in "ab"]
+
+    with pytest.raises(Unavailable, match="2 requests are waiting"):
+        batcher.submit(["c"], {})
+
+    model.gate.set()
+    assert [future.result(SECONDS) for future in futures] == [[("a",)], [("b",)]]
+    assert batcher.submit(["c"], {}).result(SECONDS) == [("c",)]
+
+
+def test_closing_answers_what_waits_and_takes_nothing_more(model, make_batcher):
+    batcher = make_batcher(max_wait=10 * SECONDS)
+    assert batcher.ready
+    futures = [batcher.submit([item], {}) for item in "ab"]
+    model.gate.set()
+
+    batcher.close()
+
+    assert [future.result(0) for future in futures] == [[("a",)], [("b",)]]
+    assert not batcher.ready
+    with pytest.raises(Unavailable, match="shutting down"):
+        batcher.submit(["c"], {})
+
+
+def test_a_cancelled_request_is_not_run(model, make_batcher):
+    batcher = make_batcher()
+    batcher.submit(["first"], {})
+    assert model.entered.wait(SECONDS)
+    cancelled, kept = batcher.submit(["a"], {}), batcher.submit(["b"], {})
+    assert cancelled.cancel()
+    model.gate.set()
+
+    assert kept.result(SECONDS) == [("b",)]
+    assert model.calls == [["first"], ["b"]]
+
+
+def test_answers_do_not_cross(model, make_batcher):
+    model.gate.set()
+    batcher = make_batcher(max_wait=0.001, max_batch=7)
+
+    def ask(number: int) -> bool:
+        items, parameters = [f"{number}/{place}" for place in range(number % 4)], {"n_best": number % 3}
+        return batcher.submit(items, parameters).result(SECONDS) == [(item, *parameters.items()) for item in items]
+
+    with ThreadPoolExecutor(20) as pool:
+        assert all(pool.map(ask, range(300)))
+
+
+@pytest.mark.parametrize("setting", [{"max_batch": 0}, {"max_wait": -1}, {"max_queue": 0}])
+def test_too_small_numbers_are_an_error(model, make_batcher, setting):
+    with pytest.raises(ValueError, match=f"`{next(iter(setting))}` must be at least"):
+        make_batcher(**setting)

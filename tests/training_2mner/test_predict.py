@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from dataset_scripts.conll import read_conll
+from dataset_scripts.mini import write_mini
+from modeling_2mner import TwoMNERPipeline
+from training_2mner.predict import main, open_records, predict
+
+TEXTS = [f"Anna {'Meier ' * number}wohnt in Köln {number} ." for number in range(11)]
+BATCH = 4
+
+
+@pytest.fixture(scope="module")
+def pipe(model, processor):
+    """The pipeline of the tiny model."""
+    return TwoMNERPipeline(model=model, processor=processor, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory, model, processor):
+    """The tiny model on the disk."""
+    folder = tmp_path_factory.mktemp("predict") / "tiny"
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def lines(tmp_path, pictures):
+    """Eleven sentences in `a.jsonl`, in turn as text, words and tokens, with pictures in every form."""
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{number}.png")
+    encoded = base64.b64encode((tmp_path / "1.png").read_bytes()).decode()
+    images = ["0.png", encoded, f"data:image/png;base64,{encoded}", None, ["0.png", "2.png"], "gone.png", "a.jsonl"]
+    rows = []
+    for number, text in enumerate(TEXTS):
+        kind = ("text", "words", "tokens")[number % 3]
+        row = {"id": number, kind: text if kind == "text" else text.split(), "image": images[number % len(images)]}
+        rows.append({**row, "note": {"é": number}})
+    content = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (tmp_path / "a.jsonl").write_text(content, encoding="utf-8")
+    return rows
+
+
+def read_lines(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def is_same(results: list[dict], expected: list[dict]) -> bool:
+    """Whether entities or word tags are the same; batches may change the last digits of scores."""
+    scores = [[result["score"] for result in results] for results in (results, expected)]
+    rest = [[{**result, "score": None} for result in results] for results in (results, expected)]
+    return rest[0] == rest[1] and scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
+def test_objects_get_what_the_pipeline_says_of_each(tmp_path, lines, pipe):
+    records = open_records(tmp_path / "a.jsonl")
+
+    summary = predict(pipe, records, tmp_path / "b.jsonl", BATCH, return_word_tags=True)
+
+    entities = 0
+    for record, given, written in zip(records, lines, read_lines(tmp_path / "b.jsonl"), strict=True):
+        alone = pipe(record.sentence, return_word_tags=True)
+        assert list(written) == [*given, "entities", "image_status", "word_tags"]
+        assert {field: written[field] for field in given} == given
+        assert is_same(written["entities"], alone["entities"])
+        assert is_same(written["word_tags"], alone["words"])
+        assert written["image_status"] == alone["image_status"]
+        entities += len(alone["entities"])
+    assert entities > len(TEXTS)  # or the test would show nothing
+    assert (summary.sentences, summary.entities, summary.skipped) == (11, entities, 0)
+
+
+def test_bad_pictures_are_counted_and_named(tmp_path, lines, pipe):
+    summary = predict(pipe, open_records(tmp_path / "a.jsonl"), tmp_path / "b.jsonl", BATCH)
+
+    assert dict(summary.pictures) == {"ok": 8, "missing": 1, "unreadable": 1}
+    assert [line.split(", ")[0] for line in summary.bad_pictures] == [
+        f"{tmp_path / 'a.jsonl'}:6: missing",
+        f"{tmp_path / 'a.jsonl'}:7: unreadable",
+    ]
+
+
+def test_words_alone_are_no_bad_pictures(tmp_path, pipe):
+    (tmp_path / "a.txt").write_text("Anna\n\nin Köln\n", encoding="utf-8")
+
+    summary = predict(pipe, open_records(tmp_path / "a.txt"), tmp_path / "b.jsonl")
+
+    assert not summary.pictures
+    written = read_lines(tmp_path / "b.jsonl")
+    assert [row["text"] for row in written] == ["Anna", "", "in Köln"]
+    assert {row["image_status"] for row in written} == {"missing"} and written[1]["entities"] == []
+
+
+def test_conll_becomes_conll(tmp_path, pipe, pictures):
+    pictures[0].save(tmp_path / "7.jpg")
+    (tmp_path / "a.conll").write_text("IMGID:7\nAnna\tB-PER\nMeier\n\nIMGID:8\nHi\tO\n", encoding="utf-8")
+    records = open_records(tmp_path / "a.conll", tmp_path)
+
+    summary = predict(pipe, records, tmp_path / "b.conll")
+
+    assert dict(summary.pictures) == {"ok": 1, "missing": 1}
+    read = list(read_conll(tmp_path / "b.conll"))  # strict: valid IOB2 only
+    assert [(sentence.image_id, sentence.tokens) for sentence in read] == [("7", ("Anna", "Meier")), ("8", ("Hi",))]
+    for record, sentence in zip(records, read, strict=True):
+        words = pipe(record.sentence, return_word_tags=True)["words"]
+        assert list(sentence.tags) == [word["tag"] for word in words]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "conll"])
+def test_a_threshold_leaves_entities_out(tmp_path, lines, pipe, ending):
+    (tmp_path / "a.conll").write_text("".join(f"{word}\n" for word in TEXTS[9].split()), encoding="utf-8")
+    records = open_records(tmp_path / "a.conll")
+    entities = pipe(records[0].sentence)
+    threshold = sorted(entity["score"] for entity in entities)[1] - 1e-4
+
+    summary = predict(pipe, records, tmp_path / f"b.{ending}", threshold=threshold)
+
+    assert 0 < summary.entities < len(entities)
+    if ending == "conll":
+        (sentence,) = read_conll_without_ids(tmp_path / "b.conll")
+        assert sum(tag.startswith("B-") for tag in sentence) == summary.entities
+
+
+def read_conll_without_ids(path) -> list[list[str]]:
+    blocks = path.read_text(encoding="utf-8").removesuffix("\n\n").split("\n\n")
+    return [[line.split("\t")[1] for line in block.split("\n")] for block in blocks]
+
+
+def test_a_data_set_is_read_with_its_pictures(tmp_path, pipe):
+    write_mini(tmp_path / "mini", seed=3, sizes=(16, 16, 16))
+
+    summary = predict(pipe, open_records(tmp_path / "mini" / "data" / "de"), tmp_path / "b.jsonl")
+
+    written = read_lines(tmp_path / "b.jsonl")
+    assert {row["lang"] for row in written} == {"de"} and len(written) == summary.sentences > 3
+    assert summary.pictures["ok"] == summary.pictures.total() > 3
+    assert all("image" not in row and len(row["ner_tags"]) == len(row["tokens"]) for row in written)
+
+
+def test_a_data_set_becomes_conll_too(tmp_path, pipe):
+    write_mini(tmp_path / "mini", seed=3, sizes=(16, 16, 16))
+    records = open_records(tmp_path / "mini")
+
+    predict(pipe, records, tmp_path / "b.conll")
+
+    read = [(sentence.image_id, list(sentence.tokens)) for sentence in read_conll(tmp_path / "b.conll")]
+    assert read == [(record.fields["image_id"], record.fields["tokens"]) for record in records]
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 1}, {"num_workers": 2, "batch_size": BATCH}])
+def test_batches_and_processes_change_no_entity(tmp_path, lines, pipe, settings):
+    records = open_records(tmp_path / "a.jsonl")
+    predict(pipe, records, tmp_path / "b.jsonl", BATCH)
+    predict(pipe, records, tmp_path / "c.jsonl", **settings)
+
+    for expected, written in zip(read_lines(tmp_path / "b.jsonl"), read_lines(tmp_path / "c.jsonl"), strict=True):
+        assert is_same(written.pop("entities"), expected.pop("entities"))
+        assert written == expected
+
+
+class Interrupted:
+    """Records that somebody stops with Ctrl-C at one of them."""
+
+    def __init__(self, records, last: int):
+        self._records, self._last = records, last
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int):
+        if index == self._last:
+            raise KeyboardInterrupt
+        return self._records[index]
+
+
+@pytest.mark.parametrize("lost", [0, 1, 30])
+@pytest.mark.parametrize(("source", "output"), [("a.jsonl", "b.jsonl"), ("a.conll", "b.conll")])
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, lines, pipe, source, output, lost):
+    (tmp_path / "a.conll").write_text("\n\n".join(text.replace(" ", "\n") for text in TEXTS), encoding="utf-8")
+    records = open_records(tmp_path / source)
+    predict(pipe, records, tmp_path / f"whole-{output}", BATCH)
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(pipe, Interrupted(records, 2 * BATCH), tmp_path / output, BATCH)
+    partial = tmp_path / f"{output}.partial"
+    partial.write_bytes(partial.read_bytes()[: -lost or None])
+    assert partial.stat().st_size > 0 and not (tmp_path / output).exists()
+    summary = predict(pipe, records, tmp_path / output, BATCH)
+
+    assert (summary.skipped, summary.sentences) == ((4, 7) if lost else (8, 3))
+    assert (tmp_path / output).read_bytes() == (tmp_path / f"whole-{output}").read_bytes()
+    assert [path.name for path in tmp_path.glob("*.partial*")] == []
+
+
+def test_the_command_line_writes_and_tells(tmp_path, lines, model_folder, capsys):
+    arguments = [model_folder, "--input", str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "new" / "b.jsonl")]
+
+    main([*arguments, "--device", "cpu", "--batch_size", "5"])
+
+    told = capsys.readouterr().out
+    assert (
+        "11 sentences, " in told and "1 missing, 1 unreadable" in told and "a.jsonl:6: missing, no such file" in told
+    )
+    assert len(read_lines(tmp_path / "new" / "b.jsonl")) == 11
+    with pytest.raises(SystemExit, match=r"exists already; .*--overwrite"):
+        main(arguments)
+    main([*arguments, "--overwrite"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"--input": "none.jsonl"}, r"`input` .*none\.jsonl does not exist"),
+        ({"--input": "."}, "holds no data set"),
+        ({"--input": "bad.jsonl"}, r"bad\.jsonl:2: no JSON .*write one object a line"),
+        ({"--output": "b.csv"}, r"b\.csv must end in \.jsonl"),
+        ({"--output": "plain.txt"}, "the input itself"),
+        ({"--output": "b.conll"}, r"plain\.txt:1: text that is not split into words"),
+        ({"--images": "none"}, "`images` must be a folder"),
+        ({"--output": "b.conll", "--return_word_tags": None}, "needs a .jsonl file"),
+        ({"model": "no model"}, "`model` no model does not load"),
+        ({"--device": "nothing"}, "does not load on `device` nothing"),
+    ],
+)
+def test_what_is_wrong_is_told(tmp_path, model_folder, monkeypatch, changes, error):
+    (tmp_path / "plain.txt").write_text("Anna\n")
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{\n')
+    monkeypatch.chdir(tmp_path)
+    options = {"model": model_folder, "--input": "plain.txt", "--output": "b.jsonl", **changes}
+
+    with pytest.raises(SystemExit, match=f"error: .*{error}"):
+        main([part for pair in options.items() for part in pair if part not in ("model", None)])
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.jsonl", "plain.txt"]
+
+
+@pytest.mark.parametrize("option", [("--batch_size", "0"), ("--num_workers", "-1"), ("--threshold", "1.5")])
+def test_numbers_out_of_range_are_told(option, capsys):
+    with pytest.raises(SystemExit):
+        main(["model", "--input", "a", "--output", "b", *option])
+
+    assert option[0] in capsys.readouterr().err
+
+
+def test_ctrl_c_tells_how_to_go_on(tmp_path, lines, model_folder, monkeypatch):
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training_2mner.predict.predict", interrupt)
+    with pytest.raises(SystemExit, match="the same command goes on"):
+        main([model_folder, "--input", str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "b.jsonl")])

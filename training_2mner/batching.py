@@ -1,0 +1,151 @@
+"""Answer several callers with one model: what arrives close together is answered in one call of one thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import islice
+
+logger = logging.getLogger(__name__)
+
+
+class Unavailable(RuntimeError):
+    """A request that is not taken now: the queue is full, or the batcher is closing."""
+
+
+@dataclass(eq=False)
+class _Request:
+    items: list
+    parameters: dict
+    future: Future = field(default_factory=Future)
+    arrived: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """One thread that answers requests, those with equal parameters together.
+
+    The request that has waited longest is always in the next batch. A batch that fails is tried again request by
+    request, so that a bad one fails alone.
+
+    Args:
+        answer (`Callable`): `answer(items, parameters)` returns one answer for each item; only one call at a time.
+        max_batch (`int`): items in one call at most; a request with more of them has a call of its own.
+        max_wait (`float`): seconds that a request waits for others.
+        max_queue (`int`): requests that wait at most.
+
+    Raises:
+        ValueError: for a number that is too small.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[list, dict], list],
+        max_batch: int = 32,
+        max_wait: float = 0.01,
+        max_queue: int = 256,
+    ):
+        for name, value, least in (
+            ("max_batch", max_batch, 1),
+            ("max_wait", max_wait, 0),
+            ("max_queue", max_queue, 1),
+        ):
+            if value < least:
+                raise ValueError(f"`{name}` must be at least {least}, got {value}.")
+        self._answer = answer
+        self._max_batch = max_batch
+        self._max_wait = max_wait
+        self._max_queue = max_queue
+        self._waiting: deque[_Request] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        # A daemon: Python does not wait for it when a server is stopped by force.
+        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
+        self._thread.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes requests and answers them."""
+        return self._thread.is_alive() and not self._closing
+
+    def submit(self, items: list, parameters: dict) -> Future:
+        """Queue a request; the future gets the list of its answers, or what `answer` raised for it alone.
+
+        Raises:
+            Unavailable: if the queue is full, or after `close`.
+        """
+        request = _Request(items, parameters)
+        with self._changed:
+            if self._closing:
+                raise Unavailable("the server is shutting down.")
+            if len(self._waiting) >= self._max_queue:
+                raise Unavailable(f"{self._max_queue} requests are waiting already; try again later.")
+            self._waiting.append(request)
+            self._changed.notify()
+        return request.future
+
+    def close(self) -> None:
+        """Take no more requests, answer those that wait, and return when that is done."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            self._settle([request for request in batch if request.future.set_running_or_notify_cancel()])
+
+    def _next_batch(self) -> list[_Request]:
+        """Wait for requests and take those that go together; none when all is done."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            if not self._waiting:
+                return []
+            seconds = self._waiting[0].arrived + self._max_wait - time.monotonic()
+            self._changed.wait_for(lambda: self._closing or self._is_full(), timeout=max(seconds, 0))
+            batch = self._fitting()
+            for request in batch:
+                self._waiting.remove(request)
+            return batch
+
+    def _is_full(self) -> bool:
+        return sum(len(request.items) for request in self._fitting()) >= self._max_batch
+
+    def _fitting(self) -> list[_Request]:
+        """The first request, and those after it that have its parameters and find room in its batch."""
+        first, *others = self._waiting
+        batch, room = [first], self._max_batch - len(first.items)
+        for request in others:
+            if request.parameters == first.parameters and len(request.items) <= room:
+                batch.append(request)
+                room -= len(request.items)
+        return batch
+
+    def _settle(self, batch: list[_Request]) -> None:
+        try:
+            answers = self._call(batch)
+        except Exception as error:  # whatever it is, it belongs to the caller, and this thread lives on
+            if len(batch) == 1:
+                batch[0].future.set_exception(error)
+                return
+            logger.info("A batch of %d requests failed (%s); each is tried alone.", len(batch), error)
+            for request in batch:
+                self._settle([request])
+        else:
+            for request, own in zip(batch, answers, strict=True):
+                request.future.set_result(own)
+
+    def _call(self, batch: list[_Request]) -> list[list]:
+        """Answer all requests of a batch at once; the answers of each."""
+        if not batch:
+            return []
+        items = [item for request in batch for item in request.items]
+        answers = self._answer(items, batch[0].parameters)
+        if len(answers) != len(items):
+            raise RuntimeError(f"{len(items)} items got {len(answers)} answers.")
+        remaining = iter(answers)
+        return [list(islice(remaining, len(request.items))) for request in batch]

@@ -1,0 +1,269 @@
+"""Predict the entities of a file of sentences.
+
+    python -m training_2mner.predict runs/demo --input sentences.jsonl --output predictions.jsonl
+    python -m training_2mner.predict runs/demo --input test.conll --images pictures --output predictions.conll
+    python -m training_2mner.predict runs/demo --input mmnerd-mini/data/de --output predictions.jsonl
+
+What the files look like: `training_2mner/prediction_text.py` and `prediction_output.py`. The input is checked before
+the model runs, and read sentence by sentence; a run that was stopped goes on when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from tqdm import tqdm
+from transformers import PreTrainedModel, pipeline
+
+from modeling_2mner import TwoMNERPipeline
+from training_2mner.prediction_output import PartialFile, Prediction, conll_words, form_of
+from training_2mner.prediction_text import Record, TextRecords
+
+logger = logging.getLogger(__name__)
+
+SHOWN_PICTURES = 10
+SHOWN = 200  # characters of a reason
+
+
+@dataclass
+class Summary:
+    """What a run did: sentences, entities, and what became of the pictures that were named."""
+
+    skipped: int = 0  # sentences that an earlier run had done
+    sentences: int = 0
+    entities: int = 0
+    pictures: Counter[str] = field(default_factory=Counter)
+    bad_pictures: list[str] = field(default_factory=list)  # the first few, with place and reason
+
+    def add(self, record: Record, prediction: Prediction) -> None:
+        """Count one sentence."""
+        self.sentences += 1
+        self.entities += len(prediction.entities)
+        sources = _as_list(record.sentence.get("image"))
+        statuses, reasons = _as_list(prediction.entities.image_status), _as_list(prediction.entities.image_reason)
+        for source, status, reason in zip(sources or [None], statuses, reasons, strict=True):
+            if source is not None:
+                self.pictures[status] += 1
+                if status != "ok" and len(self.bad_pictures) < SHOWN_PICTURES:
+                    self.bad_pictures.append(f"{record.place}: {status}, {reason[:SHOWN]}")
+
+    def __str__(self) -> str:
+        """Return what a person wants to know, in lines."""
+        lines = [f"{self.sentences:,} sentences, {self.entities:,} entities"]
+        if self.skipped:
+            lines.append(
+                f"{self.skipped:,} sentences were done before, by a run that was stopped, and are not counted here"
+            )
+        if self.pictures:
+            lines.append(f"pictures: {', '.join(f'{count:,} {status}' for status, count in self.pictures.items())}")
+        lines += self.bad_pictures
+        bad = self.pictures.total() - self.pictures["ok"]
+        if bad > len(self.bad_pictures):
+            lines.append(f"... {bad:,} in all; `image_status` in a .jsonl output marks them")
+        return "\n".join(lines)
+
+
+def _as_list(value: Any) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+class _Sentences(Dataset):
+    """The inputs of the pipeline, from one record on."""
+
+    def __init__(self, records: Sequence[Record], first: int):
+        self._records, self._first = records, first
+
+    def __len__(self) -> int:
+        return len(self._records) - self._first
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._records[self._first + index].sentence
+
+
+def open_records(path: Path | str, images: Path | str | None = None) -> Sequence[Record]:
+    """Check a file or folder, and give access to its sentences without holding them.
+
+    `images` is the folder of the pictures that `.jsonl` names by path, and of `<image id>.jpg` for CoNLL and for rows
+    that hold none. Raises ValueError for what is none of the known forms, and for a bad line.
+    """
+    path, images = Path(path), Path(images) if images is not None else None
+    if images is not None and not images.is_dir():
+        raise ValueError(f"`images` must be a folder, but {images} is none; check the path.")
+    if not path.exists():
+        raise ValueError(f"`input` {path} does not exist; check the path.")
+    if path.is_dir() or path.suffix == ".parquet":
+        from training_2mner.prediction_rows import ParquetRecords  # needs more than the model does
+
+        return ParquetRecords(path, images)
+    return TextRecords(path, images)
+
+
+def load_pipeline(model: str, device: str | None = None) -> TwoMNERPipeline:
+    """Load the model of a run folder or of an id on the Hub; ValueError if that, or `device`, is none."""
+    try:
+        # With the class given, transformers runs no code of the folder.
+        return pipeline("multimodal-ner", model=model, device=device, pipeline_class=TwoMNERPipeline)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(f"`model` {model} does not load on `device` {device or 'auto'}: {error}") from error
+
+
+def predict(
+    pipe: TwoMNERPipeline,
+    records: Sequence[Record],
+    output: Path | str,
+    batch_size: int = 16,
+    num_workers: int = 0,
+    threshold: float | None = None,
+    return_word_tags: bool = False,
+    overwrite: bool = False,
+) -> Summary:
+    """Write the predictions for all records to a file, or those that an earlier, stopped call left to do.
+
+    `threshold` and `return_word_tags` are the pipeline's; `num_workers` processes open the pictures. A picture that
+    cannot be used is told in the output and in the summary. Raises ValueError for an output that is there already
+    (unless `overwrite`), of unknown form, or begun with other settings or another input; and for a sentence that it
+    cannot hold.
+    """
+    output = Path(output)
+    _check_output(output, records, return_word_tags, overwrite)
+    settings = {"threshold": threshold, "return_word_tags": return_word_tags, "model": _fingerprint(pipe.model)}
+    partial = PartialFile(output, settings)
+    first = partial.resume(records, batch_size, overwrite)
+    summary = Summary(skipped=first)
+    results = pipe(
+        _Sentences(copy(records), first),  # a copy: each side reads on from where it is
+        batch_size=batch_size,
+        num_workers=num_workers,
+        threshold=threshold,
+        return_word_tags=return_word_tags,
+    )
+    with partial.open() as file, _progress(len(records), first) as progress:
+        for index, result in enumerate(results, start=first):
+            record, prediction = records[index], _to_prediction(result)
+            file.write(partial.encode(record, prediction))
+            if (index + 1) % batch_size == 0:
+                file.flush()
+            summary.add(record, prediction)
+            progress.update()
+    partial.finish()
+    return summary
+
+
+def _check_output(output: Path, records: Sequence[Record], return_word_tags: bool, overwrite: bool) -> None:
+    """Find what is wrong with the output before any work is done."""
+    if output.exists() and not overwrite:
+        raise ValueError(f"`output` {output} exists already; name another file, or replace it with --overwrite.")
+    form_of(output)
+    if output.suffix != ".jsonl":
+        if return_word_tags:
+            raise ValueError(f"`return_word_tags` needs a .jsonl file as `output`, not {output}.")
+        if records:
+            conll_words(records[0])
+
+
+def _fingerprint(model: PreTrainedModel) -> str:
+    """Tell one model from another by its settings and weights, wherever they come from."""
+    digest = hashlib.sha256(model.config.to_json_string().encode())
+    for weights in model.state_dict().values():
+        digest.update(weights.cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _to_prediction(result: list | dict) -> Prediction:
+    if isinstance(result, dict):
+        return Prediction(result["entities"], result["words"])
+    return Prediction(result)
+
+
+def _progress(total: int, first: int) -> tqdm:
+    return tqdm(total=total, initial=first, unit=" sentences", desc="predicting", disable=None)
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training_2mner.predict",
+        description="Predict the entities of a file of sentences.",
+        epilog="A run that was stopped goes on when the same command is given again; until the end, the predictions "
+        "are in OUTPUT.partial.",
+    )
+    add = parser.add_argument
+    add("model", help="run folder, or the id of a model on the Hub")
+    add(
+        "--input",
+        type=Path,
+        required=True,
+        help=".jsonl (an object a line: text or words, image), .txt (a sentence a line), .conll (IMGID: lines, a word "
+        "a line), a .parquet file, or the folder of a data set",
+    )
+    add(
+        "--output",
+        type=Path,
+        required=True,
+        help="file to write: .jsonl (entities with scores), or .conll or .txt (word, TAB, tag)",
+    )
+    add("--images", type=Path, help="folder of the pictures that .jsonl names, or of <image id>.jpg for the others")
+    add("--batch_size", type=_at_least(1), default=16, help="sentences in one run of the model (default: %(default)s)")
+    add("--num_workers", type=_at_least(0), default=0, help="processes that open pictures (default: %(default)s)")
+    add("--threshold", type=float, help="leave out entities with a lower score, from 0 to 1")
+    add("--return_word_tags", action="store_true", help="write the tag and score of each word, too (.jsonl only)")
+    add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    add("--overwrite", action="store_true", help="replace an output that is there already")
+    options = parser.parse_args(arguments)
+    if options.threshold is not None and not 0 <= options.threshold <= 1:
+        parser.error(f"--threshold must be from 0 to 1, got {options.threshold}")
+    return options
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
+        return int(text)
+
+    return number
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Predict from the command line and print what was written."""
+    options = parse_arguments(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    try:
+        summary = _run(options)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit("stopped; the same command goes on from here") from None
+    print(summary)
+    print(f"Written to {options.output}.")
+
+
+def _run(options: argparse.Namespace) -> Summary:
+    if options.output.resolve() == options.input.resolve():
+        raise ValueError("`output` is the input itself; name another file.")
+    records = open_records(options.input, options.images)
+    _check_output(options.output, records, options.return_word_tags, options.overwrite)
+    return predict(
+        load_pipeline(options.model, options.device),
+        records,
+        options.output,
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+        threshold=options.threshold,
+        return_word_tags=options.return_word_tags,
+        overwrite=options.overwrite,
+    )
+
+
+if __name__ == "__main__":
+    main()

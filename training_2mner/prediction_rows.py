@@ -1,0 +1,109 @@
+"""Sentences to predict, from a data set in parquet files, one row group at a time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training_2mner.prediction_text import (
+    PICTURE_FIELDS,
+    RESULT_FIELDS,
+    STATUS_FIELD,
+    WORD_FIELDS,
+    Record,
+    find_picture,
+)
+
+try:
+    import pyarrow.parquet as pq
+    from datasets import ClassLabel, Features, List
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"{error}, which reading a data set needs: pip install datasets") from error
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A row group: its file, its number there, and the rows before it there."""
+
+    path: Path
+    number: int
+    first: int
+
+
+class ParquetRecords(Sequence[Record]):
+    """The rows of a data set.
+
+    Their pictures are not repeated in the output; numbered classes, such as tags, are given by their names.
+
+    Args:
+        source (`Path`): a parquet file, or a folder: all parquet files in it and below, in the order of their names.
+        images (`Path`, *optional*): the folder of pictures `<image id>.jpg` for rows that hold none.
+
+    Raises:
+        ValueError: if there is no row, or no column of words.
+    """
+
+    def __init__(self, source: Path, images: Path | None = None):
+        self._images = images
+        self._groups: list[_Group] = []
+        self._ends: list[int] = []  # rows up to each group and with it
+        self._held: tuple[int, list[Record]] = (-1, [])
+        for path in sorted(source.rglob("*.parquet")) if source.is_dir() else [source]:
+            self._add(path)
+        if not self._ends:
+            raise ValueError(
+                f"`input` {source} holds no data set; name a file, or a folder that python -m dataset_scripts.build "
+                "wrote."
+            )
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> Record:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        place = bisect_right(self._ends, index)
+        if self._held[0] != place:
+            self._held = place, list(self._load(self._groups[place]))
+        return self._held[1][index - self._ends[place]]
+
+    def _add(self, path: Path) -> None:
+        with pq.ParquetFile(path) as file:
+            columns = file.schema_arrow.names
+            if sum(field in columns for field in WORD_FIELDS) != 1:
+                raise ValueError(f"{path} must have one of the columns {', '.join(WORD_FIELDS)}, got {columns}.")
+            if taken := [field for field in RESULT_FIELDS if field in columns]:
+                raise ValueError(f"{path}: the prediction would replace the column {taken[0]!r}; rename it.")
+            first = 0
+            for number in range(file.num_row_groups):
+                self._groups.append(_Group(path, number, first))
+                rows = file.metadata.row_group(number).num_rows
+                first += rows
+                self._ends.append(rows + (self._ends[-1] if self._ends else 0))
+
+    def _load(self, group: _Group) -> Iterator[Record]:
+        with pq.ParquetFile(group.path) as file:
+            features = Features.from_arrow_schema(file.schema_arrow)
+            rows = file.read_row_group(group.number).to_pylist()
+        for number, row in enumerate(rows, start=group.first + 1):
+            named = {column: _with_names(value, features[column]) for column, value in row.items()}
+            yield self._record(named, f"{group.path}: row {number}")
+
+    def _record(self, row: dict[str, Any], place: str) -> Record:
+        field = next(field for field in WORD_FIELDS if field in row)
+        image = next((row[field] for field in PICTURE_FIELDS if row.get(field)), None)
+        if image is None and row.get("image_id"):
+            image = find_picture(row["image_id"], self._images)
+        left_out = {*PICTURE_FIELDS, STATUS_FIELD}
+        fields = {column: value for column, value in row.items() if column not in left_out}
+        return Record({"text" if field == "text" else "words": row[field], "image": image}, fields, place)
+
+
+def _with_names(value: Any, feature: Any) -> Any:
+    """Replace numbers of a class by its names, in lists too."""
+    if isinstance(feature, List) and value is not None:
+        return [_with_names(item, feature.feature) for item in value]
+    return feature.names[value] if isinstance(feature, ClassLabel) and value is not None else value

@@ -1,0 +1,204 @@
+"""Serve a model over HTTP, for tests and small deployments.
+
+    python -m training_2mner.serve runs/demo
+    curl -H "Content-Type: application/json" -d '{"inputs": "Anna lives in Paris."}' http://127.0.0.1:8000/
+
+Requests and answers are those of an Inference Endpoint (`modeling_2mner/handler.py`); requests that arrive close
+together share a run of the model. There is no password and no encryption: what others reach belongs behind a proxy that
+has both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+try:
+    import anyio
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"{error}, which the server needs: pip install starlette uvicorn") from error
+
+from modeling_2mner.handler import BadRequest, EndpointHandler, read_request
+from training_2mner.batching import Batcher, Unavailable
+
+logger = logging.getLogger(__name__)
+
+MEGABYTE = 1_000_000
+BODY_SECONDS = 60.0
+SHOWN = 1000  # characters of an error, which may quote the request
+FAILED = "the model failed on this request; the log of the server tells why."
+USAGE = {
+    "usage": 'POST {"inputs": ..., "parameters": {...}} as application/json to / or /predict; GET /health',
+    "inputs": 'a sentence or a list of them: a string, or {"text": "..."} or {"words": [...]} with "image" in base64',
+    "parameters": "threshold, n_best, return_word_tags",
+}
+
+
+class Service:
+    """The routes of one model: POST / and /predict, GET / and /health, in `app`.
+
+    Args:
+        name (`str`): the model's name for those who ask.
+        batcher ([`Batcher`]): runs `EndpointHandler.answer`; closed, with all answers given, when the server stops.
+        max_requests (`int`): requests in progress at most, from their first byte to the answer; others get 503.
+        max_body (`int`): bytes of a request at most; a larger one gets 413.
+    """
+
+    def __init__(self, name: str, batcher: Batcher, max_requests: int = 256, max_body: int = 32 * MEGABYTE):
+        self._name = name
+        self._batcher = batcher
+        self._max_requests = max_requests
+        self._max_body = max_body
+        self._in_progress = 0
+        self.app = Starlette(
+            routes=[
+                Route("/", self._root, methods=["GET", "POST"]),
+                Route("/predict", self._predict, methods=["POST"]),
+                Route("/health", self._health, methods=["GET"]),
+            ],
+            exception_handlers={
+                BadRequest: lambda request, error: _refuse(400, str(error)),
+                ClientDisconnect: lambda request, error: _refuse(400, "the request ended early."),
+                HTTPException: lambda request, error: _refuse(error.status_code, error.detail, error.headers),
+                Unavailable: lambda request, error: _refuse(503, str(error), {"Retry-After": "1"}),
+            },
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(self._batcher.close)
+
+    async def _root(self, request: Request) -> Response:
+        if request.method == "POST":
+            return await self._predict(request)
+        return _respond(json.dumps({"model": self._name, **USAGE}))
+
+    async def _health(self, request: Request) -> Response:
+        ready = self._batcher.ready
+        return _respond(json.dumps({"model": self._name, "ready": ready}), 200 if ready else 503)
+
+    async def _predict(self, request: Request) -> Response:
+        # Counted before the body is read: bodies are what fills the memory.
+        if self._in_progress >= self._max_requests:
+            raise Unavailable(f"{self._max_requests} requests are in progress; try again later.")
+        self._in_progress += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self._in_progress -= 1
+
+    async def _answer(self, request: Request) -> Response:
+        _check_type(request)
+        body = await self._read_body(request)
+        sentences, parameters, is_list = await run_in_threadpool(_read, body)
+        try:
+            answers = await asyncio.wrap_future(self._batcher.submit(sentences, parameters))
+        except (BadRequest, Unavailable):
+            raise
+        except Exception as error:  # the caller gets no details of this machine
+            logger.exception("A request failed.")
+            raise HTTPException(500, FAILED) from error
+        return _respond(await run_in_threadpool(json.dumps, answers if is_list else answers[0]))
+
+    async def _read_body(self, request: Request) -> bytearray:
+        """Read the body in parts, and no further than it may go; uvicorn throws the rest away."""
+        length = request.headers.get("content-length", "")
+        body = bytearray()
+        try:
+            with anyio.fail_after(BODY_SECONDS):
+                if not length.isdecimal() or int(length) <= self._max_body:
+                    async for part in request.stream():
+                        body += part
+                        if len(body) > self._max_body:
+                            break
+                    else:
+                        return body
+        except TimeoutError as error:
+            raise HTTPException(408, f"the request took more than {BODY_SECONDS:.0f} seconds to arrive.") from error
+        raise HTTPException(413, f"the request has more than {self._max_body} bytes; send it in parts.")
+
+
+def _check_type(request: Request) -> None:
+    """Insist on the header that no page of another site can make a browser send without asking first."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415, f"the content type is {kind or 'missing'}; send JSON as application/json.")
+
+
+def _read(body: bytearray) -> tuple[list[dict], dict, bool]:
+    """Decode and check a request: its sentences, its parameters, and whether its inputs are a list."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:  # also of bytes that are not UTF-8
+        raise BadRequest(f"the body is not JSON ({error}).") from error
+    sentences, parameters = read_request(data)
+    return sentences, parameters, isinstance(data["inputs"], list)
+
+
+def _respond(content: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(content, status, headers, media_type="application/json")
+
+
+def _refuse(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
+    return _respond(json.dumps({"error": reason[:SHOWN]}), status, headers)
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training_2mner.serve",
+        description="Serve a model over HTTP; requests are those of an Inference Endpoint.",
+        epilog="Stop it with Ctrl-C: what is in progress is answered first.",
+    )
+    add = parser.add_argument
+    add("model", help="run folder, or the id of a model on the Hub")
+    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets others in (default: %(default)s)")
+    add("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+    add("--max_batch", type=int, default=32, help="sentences in one run of the model (default: %(default)s)")
+    add("--max_wait_ms", type=float, default=10, help="how long a request waits for others (default: %(default)s)")
+    add("--max_body_mb", type=float, default=32, help="size of a request at most (default: %(default)s)")
+    add("--max_queue", type=int, default=256, help="requests in progress at most (default: %(default)s)")
+    add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    return parser.parse_args(arguments)
+
+
+def build_service(options: argparse.Namespace) -> Service:
+    """Load the model and start its batcher; ValueError if it does not load, and for a number that is too small."""
+    try:
+        handler = EndpointHandler(options.model, device=options.device)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"`model` {options.model} does not load on `device` {options.device or 'auto'}: {error}"
+        ) from error
+    batcher = Batcher(handler.answer, options.max_batch, options.max_wait_ms / 1000, options.max_queue)
+    name = Path(options.model).resolve().name if Path(options.model).is_dir() else options.model
+    return Service(name, batcher, options.max_queue, int(options.max_body_mb * MEGABYTE))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve from the command line until a signal comes."""
+    options = parse_arguments(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    try:
+        service = build_service(options)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+    uvicorn.run(service.app, host=options.host, port=options.port, http="h11", ws="none", server_header=False)
+
+
+if __name__ == "__main__":
+    main()
