@@ -6,7 +6,8 @@
         --resnet_encoder microsoft/resnet-152 --output_dir runs/english
 
 The best epoch is chosen on the validation split; the test split is scored once, at the end. With `torchrun` or
-`accelerate launch` in front, the same command uses several processes.
+`accelerate launch` in front, the same command uses several processes. With `--push_to_hub --hub_model_id user/name` the
+finished run goes to the Hub, once, as with `python -m training_2mner.hub`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def main(
     trainer.save_metrics("all", results)
     if trainer.is_world_process_zero():
         write_model_card(trainer, model_arguments, data_arguments, splits, results)
-    trainer.end()
+    trainer.end()  # before the push, for which the other processes need not wait
+    if training_arguments.push_to_hub:
+        trainer.push_to_hub()
     return results
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import ModelCard
+from huggingface_hub.errors import HfHubHTTPError
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoProcessor
 
@@ -165,17 +167,20 @@ def test_the_auto_classes_load_the_folders(run, which, make_picture):
 
 
 def test_the_folder_works_where_the_project_is_not(run, tmp_path):
-    """With the code that travelled along, as from the Hub."""
+    """With the code that travelled along, as from the Hub, by the lines that the card shows."""
+    card = (run[0] / "README.md").read_text(encoding="utf-8")
+    use = "".join(re.findall(r"^```python\n(.*?)^```", card, flags=re.MULTILINE | re.DOTALL))
+    assert use.count("from_pretrained(") == 3 and use.count("pipeline(") == 1
     script = (
-        "import sys; from transformers import AutoModelForTokenClassification as M, AutoProcessor as P;"
-        "m = M.from_pretrained(sys.argv[1], trust_remote_code=True);"
-        "p = P.from_pretrained(sys.argv[1], trust_remote_code=True);"
-        "b = p([['Anna', 'in', 'Paris']]);"
-        "print(type(m).__module__.split('.')[0], m(**b).predictions.tolist())"
+        f"{use}\n"
+        "b = processor([['Anna', 'in', 'Paris']])\n"
+        "print(type(model).__module__.split('.')[0], model(**b).predictions.tolist())\n"
+        "assert [entity['word'] for entity in entities] == [name['word'] for name in names[0]]\n"
+        "assert vectors.shape[:2] == (1, len(batch.words[0]))\n"
     )
-    command = [sys.executable, "-c", script, str(run[0])]
+    command = [sys.executable, "-c", script]
     environment = {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=run[0].parent, env=environment, capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stderr[-2000:]
     model = AutoModelForTokenClassification.from_pretrained(run[0])
@@ -226,6 +231,37 @@ def test_goes_on_from_a_run_folder(run, run_file, tmp_path):
     )
     assert str(tmp_path.parent) not in (tmp_path / "more" / "README.md").read_text(encoding="utf-8")
     assert again["epoch"] == 1.0
+
+
+def test_a_run_is_pushed_once_and_finished(run_file, hub, monkeypatch, tmp_path):
+    """Neither a checkpoint nor `save_model` pushes by itself; the release is that of `training_2mner.hub`."""
+    hub.connect(monkeypatch, tmp_path)
+    monkeypatch.setattr("training_2mner.release.check_in_clean_process", lambda folder: None)
+    flags = ["--output_dir", str(tmp_path / "pushed"), "--max_train_samples", "4", "--license", "mit"]
+    flags += ["--push_to_hub", "--hub_model_id", "user/2m-ner-tiny", "--hub_private_repo", "true"]
+    train_hf.main(*parse_arguments([str(run_file), *flags]))
+
+    repo = hub.repo("models", "user/2m-ner-tiny")
+    assert [commit.message for commit in repo.commits] == ["initial commit", "Upload the model"]
+    assert repo.private and (tmp_path / "pushed" / "checkpoint-2").is_dir()
+    assert {"README.md", "handler.py", "requirements.txt", "model.safetensors", "all_results.json"} <= set(
+        repo.files()
+    )
+    assert not [name for name in repo.files() if name.startswith("checkpoint") or name.endswith((".bin", ".conll"))]
+    card = ModelCard(repo.files()["README.md"].decode())
+    assert card.data.license == "mit" and '"user/2m-ner-tiny"' in card.text
+    weights = (tmp_path / "pushed" / "model.safetensors").read_bytes()
+    assert repo.files()["model.safetensors"] == weights
+
+
+@pytest.mark.parametrize("token", [None, "hf_wrong"])
+def test_a_run_that_could_not_be_pushed_does_not_start(run_file, hub, monkeypatch, tmp_path, token):
+    hub.connect(monkeypatch, tmp_path, token)
+    flags = ["--output_dir", str(tmp_path / "pushed"), "--push_to_hub", "--hub_model_id", "user/tiny"]
+    with pytest.raises((ValueError, HfHubHTTPError), match=r"no token for the Hub|Invalid credentials"):
+        train_hf.main(*parse_arguments([str(run_file), *flags]))
+
+    assert not (tmp_path / "pushed" / "model.safetensors").exists()
 
 
 def test_a_text_only_run_needs_no_pictures(run, run_file, tmp_path):

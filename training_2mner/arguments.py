@@ -10,6 +10,9 @@ from pathlib import Path
 import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.trainer_utils import HubStrategy
+
+from training_2mner.release import check_id
 
 ENCODERS = ("text", "vit", "resnet")
 
@@ -47,6 +50,13 @@ class ModelArguments:
     config: str | None = field(
         default=None,
         metadata={"help": "Fields of the model's config to change, as JSON: '{\"use_vit\": false}'."},
+    )
+    license: str | None = field(
+        default=None,
+        metadata={
+            "help": "Licence of the weights for the card, as the Hub writes it (apache-2.0, cc-by-nc-4.0, other). None is "
+            "stated by default: it depends on the data and the pretrained encoders, too."
+        },
     )
 
     def __post_init__(self):
@@ -124,9 +134,17 @@ class TwoMNERTrainingArguments(TrainingArguments):
     restore_callback_states_from_checkpoint: bool = field(
         default=True, metadata={"help": "Let `patience` go on counting where an interrupted run stopped."}
     )
+    push_to_hub: bool = field(
+        default=False, metadata={"help": "Put the finished run on the Hub, as `python -m training_2mner.hub` does."}
+    )
+    hub_strategy: HubStrategy | str = field(
+        default="end", metadata={"help": "When to push: `end`, the only choice. Checkpoints are never pushed."}
+    )
 
     def __post_init__(self):
         super().__post_init__()
+        if self.push_to_hub:
+            self._check_push()
         self.freeze = [self.freeze] if isinstance(self.freeze, str) else self.freeze  # one name in a run file
         if self.plain_adam and self.optim != type(self).optim:
             raise ValueError(
@@ -135,6 +153,15 @@ class TwoMNERTrainingArguments(TrainingArguments):
         unknown = sorted(set(self.freeze) - set(ENCODERS))
         if unknown:
             raise ValueError(f"`freeze` names {unknown[0]!r}; write any of {', '.join(ENCODERS)}.")
+
+    def _check_push(self) -> None:
+        check_id("hub_model_id", self.hub_model_id or "")
+        for name, only in (("hub_strategy", HubStrategy.END), ("hub_revision", None)):
+            if getattr(self, name) != only:
+                raise ValueError(
+                    f"`{name}` is {getattr(self, name)!r}, but a run is pushed once, when it is finished and checked, to "
+                    "the main branch; leave it out."
+                )
 
 
 def parse_arguments(command_line: list[str]) -> tuple[ModelArguments, DataArguments, TwoMNERTrainingArguments]:

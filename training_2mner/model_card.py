@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
+from collections import Counter
+from dataclasses import MISSING, Field, fields
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import datasets
 import torch
@@ -11,13 +16,34 @@ import transformers
 from datasets import DatasetDict
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from training_2mner.arguments import DataArguments, ModelArguments
+from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
+from training_2mner.building import is_checkpoint
 from training_2mner.data import text_values
+from training_2mner.data_record import frequent_entities, read_data_record
+from training_2mner.staging import HUB_ID, STRICT, WIDGET_NOTE, requirements, write_lines
 from training_2mner.trainer import TwoMNERTrainer
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "model_card_template.md"
-SETTINGS = ("learning_rate", "encoder_learning_rate", "crf_learning_rate", "plain_adam", "freeze", "num_train_epochs")
-SETTINGS += ("per_device_train_batch_size", "gradient_accumulation_steps", "world_size", "seed", "bf16", "patience")
+SETTINGS = ("learning_rate", "plain_adam", "lr_scheduler_type", "num_train_epochs", "per_device_train_batch_size")
+SETTINGS += ("gradient_accumulation_steps", "max_grad_norm", "seed")
+NO_SETTINGS = ("disable_tqdm", "do_train", "do_eval", "do_predict", "greater_is_better", "push_to_hub", "use_cpu")
+MEANINGS = {"PER": "persons", "LOC": "locations", "ORG": "organisations", "MISC": "other names"}
+LANGUAGES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
+# Invented, so that no sentence of the data, which may not be passed on, gets into a card.
+SENTENCES = {
+    "en": "Marie Curie worked in Paris for the Radium Institute.",
+    "fr": "Marie Curie a travaillé à Paris pour l'Institut du radium.",
+    "es": "Marie Curie trabajó en París para el Instituto del Radio.",
+    "de": "Marie Curie arbeitete in Paris für das Radium-Institut.",
+}
+SPLITS = {
+    "given": "Train, validation and test are those of its source files.",
+    "paper": "The sentences of all languages were pooled and cut 8:1:1, as by the authors (seed {seed}).",
+    "grouped": "All sentences of a picture, in whatever language, are in the same split, 8:1:1 (seed {seed}).",
+}
+DEFAULTS = "the paper's Table 4, and the authors' code where the paper is silent"
+SOURCES_WITH_PEOPLE = {"twitter2015", "twitter2017", "cc12m"}
+METRICS = {STRICT: "f1", "Precision (strict)": "precision", "Recall (strict)": "recall", "F1 (lenient)": "lenient_f1"}
 
 
 def write_model_card(
@@ -28,59 +54,109 @@ def write_model_card(
     results: dict[str, float],
 ) -> None:
     """Write `README.md` into the run folder."""
-    folder = Path(trainer.args.output_dir).resolve()
+    folder, config = Path(trainer.args.output_dir).resolve(), trainer.model.config
+    languages = _values(splits, "lang")
+    sources = set(_values(splits, "source"))
     card = ModelCard.from_template(
-        card_data=_metadata(folder.name, data_arguments, splits, results),
+        card_data=_metadata(folder.name, languages, model_arguments, data_arguments, results),
         template_path=str(TEMPLATE),
         title=folder.name,
         name=folder.name,
+        sentence=SENTENCES[next((lang for lang in SENTENCES if lang in languages), "en")],
+        languages=_listed([LANGUAGES.get(lang, lang) for lang in languages]) or "the language of its training data",
         network=_network(trainer, model_arguments),
+        has_pictures=config.num_branches > 0,
+        requirements=", ".join(f"`{requirement}`" for requirement in requirements()),
+        widget_note=WIDGET_NOTE,
+        tags=", ".join(f"`{label}`" for label in config.id2label.values()),
+        entities=frequent_entities(splits["train"]),
+        meanings=MEANINGS,
         data=_data(data_arguments, splits),
-        results=results_table(results, trainer),
-        training=_training(trainer, results),
+        splits=SPLITS,
+        results={
+            title: results_table(results, trainer, prefix)
+            for title, prefix in (("Test", "test"), ("Validation", "eval"))
+            if f"{prefix}_precision" in results
+        },
+        selection=_selection(trainer),
+        training=_training(trainer, model_arguments, data_arguments, results),
+        max_length=trainer.processing_class.max_length,
+        shows_people=bool(sources & SOURCES_WITH_PEOPLE),
+        is_mmnerd="cc12m" in sources,
+        is_synthetic=sources == {"synthetic"},
+        is_released=config.model_type == "2m-ner-released",
+        license=model_arguments.license,
     )
     temporary = folder / ".README.md.writing"
-    card.save(temporary)
+    write_lines(temporary, str(card).rstrip().splitlines())
     os.replace(temporary, folder / "README.md")
 
 
-def results_table(results: dict[str, float], trainer: TwoMNERTrainer) -> str:
-    """The test scores as Markdown: all sentences, then each language and source."""
+def results_table(results: dict[str, float], trainer: TwoMNERTrainer, prefix: str = "test") -> str:
+    """The scores of a split as Markdown: all sentences, then each language and source that was scored."""
     labels = trainer.model.config.id2label.values()
     types = list(dict.fromkeys(label[2:] for label in labels if label != "O"))
-    prefixes = [name.removesuffix("_precision") for name in results if name.endswith("_precision")]
-    rows = [prefix for prefix in prefixes if prefix.startswith("test") and not prefix.endswith("_lenient")]
+    groups = [name.removesuffix("_precision") for name in results if name.endswith("_precision")]
+    groups = [group for group in groups if group.startswith(prefix) and not group.endswith("_lenient")]
     header = ["Sentences", "Precision", "Recall", "F1", *types, "lenient F1"]
     columns = ["precision", "recall", "f1", *(f"f1_{kind}" for kind in types), "lenient_f1"]
     table = [header, ["---"] * len(header)]
-    for prefix in rows:
-        name = prefix.removeprefix("test").removeprefix("_").replace("_", " ", 1) or "all"
-        table.append([name, *(_percent(results.get(f"{prefix}_{column}")) for column in columns)])
+    for group in groups:
+        name = group.removeprefix(prefix).removeprefix("_").replace("_", " ", 1) or "all"
+        table.append([name, *(_percent(results.get(f"{group}_{column}")) for column in columns)])
     return "\n".join("| " + " | ".join(row) + " |" for row in table)
 
 
-def _metadata(name: str, data: DataArguments, splits: DatasetDict, results: dict[str, float]) -> ModelCardData:
-    train, dataset = splits["train"], _public_name(data.dataset)
-    languages = sorted(set(text_values(train, "lang"))) if "lang" in train.column_names else None
-    scores = [("F1 (strict)", "test_f1"), ("F1 (lenient)", "test_lenient_f1")]
+def changed_settings(*arguments: Any) -> dict[str, Any]:
+    """The fields of dataclasses that differ from their defaults.
+
+    Free text is left out, for it may name places and secrets of this machine; choices, numbers and switches stay.
+    """
+    changed = {}
+    for group in arguments:
+        for entry in fields(group):
+            value, default = getattr(group, entry.name), _default(entry)
+            is_telling = isinstance(value, bool | int | float | Enum) or (value and entry.name == "freeze")
+            is_derived = default is None and value is False  # filled in by transformers
+            if value != default and is_telling and not is_derived and entry.name not in NO_SETTINGS:
+                changed[entry.name] = value.value if isinstance(value, Enum) else value
+    return changed
+
+
+def _metadata(
+    name: str, languages: list[str], model: ModelArguments, data: DataArguments, results: dict[str, float]
+) -> ModelCardData:
+    dataset = _public_name(data.dataset)
     return ModelCardData(
-        language=languages,
+        language=languages or None,
+        license=model.license,
         library_name="transformers",
         pipeline_tag="token-classification",
-        tags=["named-entity-recognition", "multimodal", "multilingual"],
+        tags=["2m-ner", "named-entity-recognition", "multimodal", "multilingual", "arxiv:2404.17122"],
+        datasets=[dataset] if HUB_ID.fullmatch(dataset) else None,
+        metrics=["f1", "precision", "recall"],
+        widget=[
+            {"text": sentence, "example_title": LANGUAGES[lang]}
+            for lang, sentence in SENTENCES.items()
+            if lang in languages
+        ]
+        or None,
         model_name=name,
         eval_results=[
             EvalResult(
                 task_type="token-classification",
+                task_name="Named entity recognition",
                 dataset_type=dataset,
                 dataset_name=dataset,
                 dataset_config=data.dataset_config,
                 dataset_split="test",
-                metric_type="f1",
+                dataset_revision=data.dataset_revision,
+                metric_type=key.removeprefix("lenient_"),
                 metric_name=metric,
-                metric_value=round(100 * results[key], 2),
+                metric_value=round(100 * results[f"test_{key}"], 2),
             )
-            for metric, key in scores
+            for metric, key in METRICS.items()
+            if f"test_{key}" in results
         ],
     )
 
@@ -89,35 +165,93 @@ def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:
     config = trainer.model.config
     branches = [name for name, used in (("a ViT", config.use_vit), ("a ResNet", config.use_resnet)) if used]
     pictures = " and ".join(branches) + " for the picture" if branches else "no image branch (text only)"
+    decoder = "a CRF to decode" if config.use_crf else "no CRF"
     names = (arguments.text_encoder, arguments.vision_encoder, arguments.resnet_encoder)
     encoders = [_public_name(name) for name in names if name]
-    origin = f"started from {', '.join(encoders) or _public_name(arguments.model)}"
+    if is_checkpoint(arguments.model):
+        origin = f"trained further from {_public_name(arguments.model)}"
+    else:
+        origin = f"preset {_public_name(arguments.model)}, started from {', '.join(encoders) or 'random weights'}"
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
-    return f"{config.text_config.model_type.upper()} for the words, {pictures}; {count:,} parameters, {origin}."
+    text = config.text_config.model_type.upper()
+    return f"{text} for the words, {pictures}, {decoder}; {count:,} parameters; {origin}."
 
 
-def _data(arguments: DataArguments, splits: DatasetDict) -> str:
-    sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
-    revision = f", revision {arguments.dataset_revision}" if arguments.dataset_revision else ""
-    name = _public_name(arguments.dataset)
-    return f"`{name}`, configuration `{arguments.dataset_config}`{revision}: {sizes} sentences."
+def _data(arguments: DataArguments, splits: DatasetDict) -> dict[str, Any]:
+    """What the card says of the data: the record of the folder, and what was read of it."""
+    record = read_data_record(arguments.dataset, arguments.dataset_config)
+    sources = Counter(text_values(splits["train"], "source") if "source" in splits["train"].column_names else [])
+    return {
+        **vars(record),
+        "name": _public_name(arguments.dataset),
+        "config": arguments.dataset_config,
+        "revision": arguments.dataset_revision,
+        "sizes": ", ".join(f"{len(split):,} {name}" for name, split in splits.items()),
+        "sources": ", ".join(f"{count:,} {source} in train" for source, count in sorted(sources.items())),
+    }
 
 
-def _training(trainer: TwoMNERTrainer, results: dict[str, float]) -> str:
-    settings = {name: getattr(trainer.args, name) for name in SETTINGS}
-    lines = [
-        f"- {name}: {value}" for name, value in settings.items() if value not in (None, []) and value is not False
-    ]
-    lines.append(f"- validation F1 (strict): {_percent(results.get('eval_f1'))}")
-    lines.append(f"- training time: {results.get('train_runtime', 0):.0f} s on {trainer.args.device.type}")
+def _selection(trainer: TwoMNERTrainer) -> str:
+    state, args = trainer.state, trainer.args
+    best = [entry for entry in state.log_history if entry.get("step") == state.best_global_step and "eval_f1" in entry]
+    if not args.load_best_model_at_end or not best:
+        return ""
+    return (
+        f"The weights are those of epoch {best[0]['epoch']:g} of {args.num_train_epochs:g}, the best on validation by "
+        f"`{args.metric_for_best_model}`."
+    )
+
+
+def _training(trainer: TwoMNERTrainer, model: ModelArguments, data: DataArguments, results: dict[str, float]) -> str:
+    """Settings, the changed ones first, and what was measured."""
+    changed = changed_settings(trainer.args, model, data)
+    if model.config_changes:
+        changed["config"] = model.config_changes
+    usual = {name: getattr(trainer.args, name) for name in SETTINGS if name not in changed}
+    usual = {name: value.value if isinstance(value, Enum) else value for name, value in usual.items()}
+    lines = [f"Settings that differ from the defaults ({DEFAULTS}):", ""]
+    lines += [f"- {name}: {value}" for name, value in changed.items()] or ["- none"]
+    lines += ["", "Some that do not:", "", *(f"- {name}: {value}" for name, value in usual.items()), ""]
+    return "\n".join([*lines, "Measured:", "", *_measured(trainer, results)])
+
+
+def _measured(trainer: TwoMNERTrainer, results: dict[str, float]) -> list[str]:
+    args = trainer.args
     versions = f"transformers {transformers.__version__}, torch {torch.__version__}, datasets {datasets.__version__}"
-    return "\n".join([*lines, f"- {versions}"])
+    lines = [f"- hardware: {_hardware(args)}", f"- versions: {versions}, Python {platform.python_version()}"]
+    if "train_runtime" in results:
+        part = ", the last session of a run that was resumed" if args.resume_from_checkpoint else ""
+        lines.append(f"- training time: {results['train_runtime']:.0f} s{part}")
+    if "test_samples_per_second" in results:
+        lines.append(f"- test: {results['test_samples_per_second']:.0f} sentences a second")
+    return lines
+
+
+def _hardware(args: TwoMNERTrainingArguments) -> str:
+    processes = f", {args.world_size} processes" if args.world_size > 1 else ""
+    if args.device.type == "cuda":
+        memory = torch.cuda.max_memory_allocated(args.device) / 2**30
+        return f"{torch.cuda.get_device_name(args.device)}{processes}, at most {memory:.1f} GiB of its memory used"
+    return f"{args.device.type} ({platform.machine()}, {os.cpu_count()} cores){processes}"
+
+
+def _values(splits: DatasetDict, column: str) -> list[str]:
+    train = splits["train"]
+    return sorted(set(text_values(train, column))) if column in train.column_names else []
 
 
 def _public_name(name: str) -> str:
     """A Hub id or a preset as it is; of a folder or a file its own name, not where it lies on this machine."""
     path = Path(name)
     return path.resolve().name if path.exists() or path.is_absolute() else name
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _default(entry: Field) -> Any:
+    return entry.default_factory() if entry.default_factory is not MISSING else entry.default
 
 
 def _percent(value: float | None) -> str:

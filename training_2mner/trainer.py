@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from huggingface_hub import CommitInfo
 from torch import nn
 from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
@@ -10,6 +11,7 @@ from transformers.trainer_callback import ProgressCallback
 from training_2mner.gather import gather_with_gradient
 from training_2mner.metrics import entity_scores, to_tag_names
 from training_2mner.progress import ReadableProgressCallback
+from training_2mner.release import MESSAGE, connect, open_repository, release
 from training_2mner.sampler import LengthGroupedSampler
 
 ENCODER_MODULES = {"text": "text_model", "vit": "vision_model", "resnet": "resnet_model"}
@@ -115,6 +117,26 @@ class TwoMNERTrainer(Trainer):
                 logs[name] = self.accelerator.gather(total / self._part_count).mean().item()
             self._part_sums, self._part_count = {}, 0
         super().log(logs, start_time)
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Open the repository before the training, so that a run that could not be pushed does not start."""
+        if self.is_world_process_zero():
+            self.hub_model_id = self.args.hub_model_id
+            open_repository(connect(token or self.args.hub_token), self.hub_model_id, self._is_private())
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the model, and do not push it: it has neither scores nor card yet."""
+        super().save_model(output_dir, _internal_call=True)
+
+    def push_to_hub(self, commit_message: str = MESSAGE) -> CommitInfo | None:
+        """Publish the run folder as it is, checked, see [`release`]; `None` in all processes but the first."""
+        if not self.is_world_process_zero():
+            return None
+        folder, name, token = self.args.output_dir, self.args.hub_model_id, self.args.hub_token
+        return release(folder, name, self._is_private(), message=commit_message, token=token)
+
+    def _is_private(self) -> bool:
+        return bool(self.args.hub_private_repo)
 
     def _get_train_sampler(self, train_dataset=None):
         train_dataset = self.train_dataset if train_dataset is None else train_dataset

@@ -137,3 +137,21 @@ def test_help_formats_every_field(capsys):
     assert exit_.value.code == 0
     for field in ("--text_encoder", "--dataset_config", "--freeze", "--gather_negatives", "--num_train_epochs"):
         assert field in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "`hub_model_id` must be a user or an organisation, a slash and a name, got ''"),
+        (["--hub_model_id", "tiny"], "`hub_model_id` must be .* got 'tiny'"),
+        (
+            ["--hub_model_id", "user/tiny", "--hub_strategy", "every_save"],
+            "`hub_strategy` is .*every_save.*pushed once",
+        ),
+        (["--hub_model_id", "user/tiny", "--hub_revision", "dev"], "`hub_revision` is 'dev', but .* the main branch"),
+    ],
+)
+def test_pushes_that_are_not_made(parse, flags, message):
+    with pytest.raises(ValueError, match=message):
+        parse("push_to_hub: true\n", *flags)
+    assert not parse("", *flags)[2].push_to_hub  # nothing is said where nothing is pushed

@@ -4,14 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from datasets import DatasetDict
 from huggingface_hub import ModelCard
 
 from training_2mner.arguments import DataArguments, ModelArguments
-from training_2mner.model_card import results_table, write_model_card
+from training_2mner.model_card import changed_settings, results_table, write_model_card
 
 RESULTS = {
     "train_runtime": 12.3,
+    "eval_precision": 0.6,
     "eval_f1": 0.71239,
     "test_precision": 0.5,
     "test_recall": 0.25,
@@ -30,15 +32,33 @@ RESULTS = {
 def write_card(make_trainer, splits, tmp_path):
     """Save `all_results.json` and write the card of a run; returns the card and the results."""
 
-    def write(model=None, data=None, sets=splits, network=None, **settings) -> tuple[ModelCard, dict]:
+    def write(
+        model=None, data=None, sets=splits, network=None, results=RESULTS, state=None, **settings
+    ) -> tuple[ModelCard, dict]:
         trainer = make_trainer(network, **settings)
-        trainer.save_metrics("all", RESULTS)
+        vars(trainer.state).update(state or {})
+        trainer.save_metrics("all", results)
         data = data or DataArguments(dataset="mmnerd")
-        write_model_card(trainer, model or ModelArguments(), data, sets, RESULTS)
+        write_model_card(trainer, model or ModelArguments(), data, sets, results)
         folder = tmp_path / "run"
         return ModelCard.load(folder / "README.md"), json.loads((folder / "all_results.json").read_text("utf-8"))
 
     return write
+
+
+@pytest.fixture
+def data_folder_with_record(tmp_path):
+    """A data set folder's card and record as the builder writes them, without its data."""
+    folder = tmp_path / "mmnerd"
+    folder.mkdir()
+    configs = [{"config_name": name, "description": f"Files {name}0123456789"} for name in ("all", "en")]
+    card = {"license": "other", "license_name": "mixed-see-license", "configs": configs}
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(card)}---\n", encoding="utf-8")
+    leaks = [{"config": "all", "split": "test", "rows": 4291, "pictures": 3900, "texts": 12}]
+    leaks += [{"config": "en", "split": "test", "rows": 2533, "pictures": 7, "texts": 0}]
+    record = {"settings": {"split": "paper", "seed": 19}, "leaks": leaks, "files": {}}
+    (folder / "build.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
 
 
 def test_model_index_holds_the_numbers_of_the_results(write_card):
@@ -47,6 +67,8 @@ def test_model_index_holds_the_numbers_of_the_results(write_card):
 
     assert entries["F1 (strict)"].metric_value == pytest.approx(100 * results["test_f1"], abs=0.006)
     assert entries["F1 (lenient)"].metric_value == pytest.approx(100 * results["test_lenient_f1"], abs=0.006)
+    assert set(entries) == {"F1 (strict)", "F1 (lenient)", "Precision (strict)", "Recall (strict)"}
+    assert {entry.metric_type for entry in entries.values()} == {"f1", "precision", "recall"}
     assert {entry.dataset_split for entry in entries.values()} == {"test"}
     assert {entry.dataset_config for entry in entries.values()} == {"all"}
 
@@ -57,19 +79,48 @@ def test_metadata(write_card):
     assert card.data.language == ["en", "fr"]  # those of the training sentences, not all of the schema
     assert (card.data.library_name, card.data.pipeline_tag) == ("transformers", "token-classification")
     assert card.data.model_name == "run"
+    assert [set(example) for example in card.data.widget] == [{"text", "example_title"}] * 2
+    assert [example["example_title"] for example in card.data.widget] == ["English", "French"]
+    assert card.data.datasets is None and card.data.license is None  # neither a Hub id nor a licence was told
+
+
+def test_the_licence_is_that_of_the_arguments(write_card):
+    card, _ = write_card(ModelArguments(license="cc-by-nc-4.0"))
+
+    assert card.data.license == "cc-by-nc-4.0"
+    assert "The weights: `cc-by-nc-4.0`." in card.text and "None is stated" not in card.text
 
 
 def test_text_tells_data_results_and_training(write_card, make_trainer):
     card, _ = write_card(learning_rate=3e-4, freeze=["vit"], seed=0, encoder_learning_rate=0.0)
 
-    assert "24 train, 7 validation, 9 test sentences" in card.text
+    assert "24 train, 7 validation, 9 test sentences (12 cc12m in train, 12 twitter2017 in train)" in card.text
     assert results_table(RESULTS, make_trainer()) in card.text
-    assert "- validation F1 (strict): 71.24" in card.text
-    assert "- training time: 12 s on cpu" in card.text
+    assert f"Validation:\n\n{results_table(RESULTS, make_trainer(), 'eval')}\n" in card.text
+    assert "- training time: 12 s\n" in card.text and "- hardware: cpu (" in card.text
     for line in ("- learning_rate: 0.0003", "- freeze: ['vit']", "- seed: 0", "- encoder_learning_rate: 0.0"):
         assert line in card.text
-    assert "a ViT and a ResNet for the picture" in card.text
-    assert "{{" not in card.text
+    assert card.text.index("- learning_rate") < card.text.index("Some that do not") < card.text.index("- plain_adam")
+    assert "a ViT and a ResNet for the picture, a CRF" in card.text
+    assert "strict: the tags must be valid IOB2" in card.text and "Lenient F1" in card.text
+    assert "{{" not in card.text and "{%" not in card.text and ": None" not in card.text
+
+
+def test_a_missing_figure_is_left_out(write_card):
+    card, _ = write_card(results={"test_precision": 0.5, "test_f1": 0.5})
+
+    assert "training time" not in card.text and "sentences a second" not in card.text
+    assert "Validation:" not in card.text and "epoch" not in card.text.split("## Training")[0]
+    assert [entry.metric_name for entry in card.data.eval_results] == ["F1 (strict)", "Precision (strict)"]
+
+
+def test_the_chosen_epoch(write_card):
+    history = [{"step": 3, "epoch": 1.0, "eval_f1": 0.5}, {"step": 6, "epoch": 2.0, "eval_f1": 0.4}]
+    state = {"log_history": history, "best_global_step": 3}
+    settings = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    card, _ = write_card(state=state, num_train_epochs=2, **settings)
+
+    assert "The weights are those of epoch 1 of 2, the best on validation by `f1`." in card.text
 
 
 def test_results_table(make_trainer):
@@ -80,6 +131,41 @@ def test_results_table(make_trainer):
         "| lang en | 75.00 | - | 61.24 | - | - | - | - | - |",
         "| source cc12m | 100.00 | - | - | - | - | - | - | - |",
     ]
+    assert results_table(RESULTS, make_trainer(), "eval").splitlines()[2:] == [
+        "| all | 60.00 | - | 71.24 | - | - | - | - | - |"
+    ]
+
+
+def test_labels_come_with_their_most_frequent_names(write_card, make_dataset, make_row):
+    rows = [make_row(["Köln", "und", "Paris"], ["B-LOC", "O", "B-LOC"])] + [make_row(["Paris"], ["B-LOC"])] * 2
+    rows += [make_row(["Rom"], ["B-LOC"]), make_row(["Bonn"], ["B-LOC"])]
+    rows += [make_row(["Anna", "|"], ["B-PER", "I-PER"])] * 3 + [make_row(["Anna", "Meier"], ["B-PER", "I-PER"])]
+    split = make_dataset(rows)
+    card, _ = write_card(sets=DatasetDict(train=split, validation=split, test=split))
+
+    assert "| LOC (locations) | Paris, Köln, Rom |" in card.text
+    assert "| PER (persons) | Anna Meier |" in card.text  # the other would break the table
+    assert "| MISC (other names) | none |" in card.text
+    assert "`O`, `B-PER`, `I-PER`" in card.text
+
+
+def test_the_record_of_the_data_set(write_card, data_folder_with_record):
+    card, _ = write_card(data=DataArguments(dataset=str(data_folder_with_record), dataset_config="en"))
+
+    assert "`mmnerd`, configuration `en`, files `en0123456789` (the fingerprint" in card.text
+    assert "pooled and cut 8:1:1, as by the authors (seed 19)." in card.text
+    assert "| test | 2,533 | 7 | 0 |" in card.text and "4,291" not in card.text
+    assert "Its card states the licence `mixed-see-license`." in card.text
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"settings": "mine"}'])
+def test_a_foreign_record_is_passed_over(write_card, data_folder_with_record, text):
+    (data_folder_with_record / "build.json").write_text(text, encoding="utf-8")
+    (data_folder_with_record / "README.md").write_text("---\na: ]\n---\n", encoding="utf-8")
+    card, _ = write_card(data=DataArguments(dataset=str(data_folder_with_record)))
+
+    assert "`mmnerd`, configuration `all`: 24 train" in card.text
+    assert "share with its train split" not in card.text
 
 
 def test_no_machine_path_in_the_text(write_card, tmp_path, monkeypatch):
@@ -90,7 +176,8 @@ def test_no_machine_path_in_the_text(write_card, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     encoders = ("bert", "vit", "resnet.pth")
     arguments = ModelArguments("2m-ner", *(str(folders[name]) for name in encoders))
-    card, _ = write_card(arguments, DataArguments(dataset=str(folders["data"])))
+    settings = {"hub_token": "hf_secret", "run_name": "secret run", "resume_from_checkpoint": "secret/checkpoint-1"}
+    card, _ = write_card(arguments, DataArguments(dataset=str(folders["data"])), **settings)
 
     assert "started from bert, vit, resnet.pth" in card.text
     for model in (str(folders["start"]), "secret/preset.json"):
@@ -106,7 +193,9 @@ def test_names_of_the_hub_are_kept_whole(write_card):
 
     assert "started from google-bert/bert-base-multilingual-cased" in card.text
     assert card.data.eval_results[0].dataset_type == "someone/mmnerd"
-    assert "revision v1" in card.text
+    assert card.data.eval_results[0].dataset_revision == "v1"
+    assert card.data.datasets == ["someone/mmnerd"]
+    assert "revision `v1`" in card.text
 
 
 def test_languages_given_as_text(write_card, splits):
@@ -116,15 +205,43 @@ def test_languages_given_as_text(write_card, splits):
     card, _ = write_card(sets=DatasetDict({name: with_text(split) for name, split in splits.items()}))
 
     assert card.data.language == ["es"]
+    assert "Marie Curie trabajó" in card.text
 
 
 def test_data_without_languages(write_card, splits):
     card, _ = write_card(sets=splits.remove_columns(["lang", "source"]))
 
-    assert card.data.language is None
+    assert card.data.language is None and "widget" not in card.data.to_dict()
+    assert "in the language of its training data" in card.text
+
+
+def test_limits_depend_on_the_data(write_card, splits):
+    def synthetic(split):
+        return split.remove_columns("source").add_column("source", ["synthetic"] * len(split))
+
+    real, _ = write_card()
+    generated, _ = write_card(sets=DatasetDict({name: synthetic(split) for name, split in splits.items()}))
+
+    assert "labels of MMNERD are noisy" in real.text and "their photographs show them" in real.text
+    assert "training data are generated" not in real.text
+    assert "training data are generated" in generated.text
+    assert "MMNERD are noisy" not in generated.text and "photographs show them" not in generated.text
+    assert "at most 64 sub-words" in real.text
 
 
 def test_a_text_only_model_says_so(write_card, make_model, text_only):
     card, _ = write_card(network=make_model(**text_only))
 
-    assert "no image branch (text only)" in card.text
+    assert "no image branch (text only)" in card.text and "pictures are not looked at" in card.text
+    assert "photo.jpg" not in card.text and "image_status` tells" not in card.text
+
+
+def test_settings_that_differ_from_the_defaults(make_trainer):
+    trainer = make_trainer(seed=7, optim="adafactor", plain_adam=False, activation_checkpointing=True)
+    changed = changed_settings(trainer.args, ModelArguments(max_length=99), DataArguments(max_words=30))
+
+    assert {"seed": 7, "optim": "adafactor", "plain_adam": False, "max_length": 99, "max_words": 30}.items() <= (
+        changed.items()
+    )
+    assert changed["activation_checkpointing"] is True
+    assert not {"output_dir", "use_cpu", "disable_tqdm", "accelerator_config", "greater_is_better"} & set(changed)

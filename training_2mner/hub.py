@@ -1,0 +1,71 @@
+"""Put the model of a run on the HuggingFace Hub, checked before and in one commit.
+
+    python -m training_2mner.hub runs/demo user/demo --tag v1
+
+Anywhere else: `pipeline("multimodal-ner", model="user/demo", trust_remote_code=True)`. What goes up: weights, processor,
+code, handler, requirements, card and scores. Checkpoints, predictions, the Trainer's state, pictures and everything else
+stay at home, and are listed. Run it again after a new training: what changed is uploaded, and what is no longer part of
+the release is deleted on the Hub by the same commit. In Python: [`release`].
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+from training_2mner.release import MESSAGE, release
+
+REMEDIES = {
+    401: "sign in again with `hf auth login`, or set HF_TOKEN to a token that is valid",
+    403: "use a token that may write to this namespace, or publish under your own name",
+    412: "the repository was changed meanwhile; look at what is there, and run this again",
+}
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training_2mner.hub",
+        description="Check the model of a run and put it on the HuggingFace Hub in one commit.",
+        epilog="Afterwards, anywhere: pipeline('multimodal-ner', model='user/name', trust_remote_code=True).",
+    )
+    parser.add_argument("folder", type=Path, help="run folder that train_hf.py wrote")
+    parser.add_argument("repo_id", help="where to put it, such as user/2m-ner; made when there is none")
+    parser.add_argument(
+        "--private",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="who may read it: everybody (default), or you and those you let in",
+    )
+    parser.add_argument("--tag", help="what to call this version, such as v1")
+    parser.add_argument("--message", default=MESSAGE, help="message of the commit (default: %(default)s)")
+    parser.add_argument("--space", help="Hub id of a Space that shows the model, for the card")
+    parser.add_argument("--dataset", help="Hub id of the data set, for the card of a run that read it from a folder")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Release from the command line and print where."""
+    options = parse_arguments(arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    logging.getLogger("training_2mner").setLevel(logging.INFO)
+    try:
+        commit = release(**vars(options))
+    except HfHubHTTPError as error:
+        remedy = REMEDIES.get(error.response.status_code, "try again later")
+        raise SystemExit(f"error: the Hub refused {options.repo_id}: {error}\n{remedy}") from error
+    except (ValueError, OSError, RuntimeError, HTTPError) as error:
+        raise SystemExit(f"error: {error}") from error
+    condition = ", signed in, for it is private" if options.private else ""
+    print(
+        f"Published: {commit.commit_url}\n"
+        f"Open it with pipeline('multimodal-ner', model={options.repo_id!r}, trust_remote_code=True){condition}."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Load a folder as its users do, without this project, and predict once with a picture and once without.
+
+`training_2mner.release` runs this text in a new process, so nothing of the project may be imported here. Argument: the folder.
+"""
+
+import math
+import sys
+
+import numpy as np
+from PIL import Image
+from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoProcessor, pipeline
+
+SENTENCE = "Angela Merkel visited the Louvre in Paris ."
+
+
+class Blocked:
+    """Make the packages of this project impossible to import."""
+
+    NAMES = ("modeling_2mner", "configuration_2mner", "training_2mner", "dataset_scripts")
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        """Refuse the project's packages and leave all others to the other finders."""
+        if name.split(".")[0] in cls.NAMES:
+            raise ModuleNotFoundError(f"{name} does not travel with the model")
+
+
+def load(folder: str):
+    """Load by every Auto class; returns the pipeline."""
+    AutoConfig.from_pretrained(folder, trust_remote_code=True)
+    AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+    _, report = AutoModel.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
+    check(not report["missing_keys"], f"AutoModel misses the weights {sorted(report['missing_keys'])[:5]}")
+    _, report = AutoModelForTokenClassification.from_pretrained(
+        folder, trust_remote_code=True, output_loading_info=True
+    )
+    check(not any(report.values()), f"the weights do not fit the network: {report}")
+    return pipeline("multimodal-ner", model=folder, trust_remote_code=True, device="cpu")
+
+
+def predict(pipe, image, status: str) -> None:
+    """Tag the sentence; each word must have a tag with a probability."""
+    answer = pipe({"text": SENTENCE, "image": image}, return_word_tags=True)
+    check(answer["image_status"] == status, f"the picture is {answer['image_status']!r}, not {status!r}")
+    check(len(answer["words"]) == len(SENTENCE.split()), f"the sentence came back as {answer['words']}")
+    scores = [word["score"] for word in answer["words"]]
+    check(
+        all(math.isfinite(score) and 0 <= score <= 1.001 for score in scores), f"these are no probabilities: {scores}"
+    )
+
+
+def check(holds: bool, message: str) -> None:
+    """Stop where something does not hold."""
+    if not holds:
+        raise ValueError(message)
+
+
+def main() -> None:
+    """Load, look where the code came from, and predict."""
+    sys.meta_path.insert(0, Blocked)
+    pipe = load(sys.argv[1])
+    for part in (pipe, pipe.model, pipe.processor):
+        check(type(part).__module__.startswith("transformers_modules."), f"{type(part)} is not the folder's")
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    predict(pipe, Image.fromarray(noise), "ok")
+    predict(pipe, None, "missing")
+
+
+if __name__ == "__main__":
+    main()

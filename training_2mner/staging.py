@@ -1,0 +1,161 @@
+"""Put the files that a release consists of into a folder of their own; all others of a run stay at home."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_entries_to_yaml
+
+from training_2mner.release_code import CONFIGS, drop_foreign_code, travelling_code
+
+logger = logging.getLogger(__name__)
+
+PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
+WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+CARD = "README.md"
+NEEDED = (*CONFIGS, CARD)
+OPTIONAL = (
+    *("tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"),
+    *(
+        "tokenizer.model",
+        "sentencepiece.bpe.model",
+        "spiece.model",
+        "model.safetensors.index.json",
+        "all_results.json",
+    ),
+)
+LARGEST = 100 * 2**20  # bytes of a file that holds no weights; the largest vocabularies have a third of it
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+STRICT = "F1 (strict)"  # what the card calls the score that counts
+WIDGET_NOTE = "A widget on a Hub page does not run custom code, so the page of this model cannot try it."
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a run cannot know: the Hub ids of the model, of a Space that shows it, and of the data set it read."""
+
+    model: str
+    space: str | None = None
+    dataset: str | None = None
+
+
+def stage(folder: Path, target: Path, names: Names) -> list[str]:
+    """Fill the empty folder `target` with the release of a run folder; the weights in it are links to the run's.
+
+    Returns:
+        What is left out: names of the run folder, those of folders with a slash.
+
+    Raises:
+        ValueError: for a folder that lacks something, and for a file that is far too large.
+    """
+    weights = _find_weights(folder)
+    code = travelling_code(folder)
+    copied = [name for name in (*NEEDED, *OPTIONAL) if (folder / name).is_file()] + code
+    for name in copied:
+        if (folder / name).stat().st_size > LARGEST:
+            raise ValueError(f"{folder / name} has more than {LARGEST:,} bytes, too many for such a file.")
+        shutil.copyfile(folder / name, target / name)
+    for name in weights:
+        (target / name).symlink_to((folder / name).resolve())
+    for name in CONFIGS:
+        drop_foreign_code(target / name, code)
+    card = adapt_card(_read_card(folder), folder.resolve().name, names)
+    write_lines(target / CARD, str(card).splitlines())
+    write_lines(target / "requirements.txt", requirements())
+    _write_eval_results(card, target)
+    left = [path for path in folder.iterdir() if path.name not in (*copied, *weights)]
+    return sorted(f"{path.name}/" if path.is_dir() else path.name for path in left)
+
+
+def requirements() -> list[str]:
+    """What a user of the model has to install, as this project itself declares it.
+
+    Raises:
+        ValueError: if this project is not installed and Python is too old to read its declaration in a checkout.
+    """
+    try:
+        declared = metadata.requires("2m-ner") or []
+    except metadata.PackageNotFoundError:
+        declared = _declared_in_checkout()
+    return [requirement for requirement in declared if "extra ==" not in requirement]
+
+
+def adapt_card(card: ModelCard, folder: str, names: Names) -> ModelCard:
+    """Write Hub ids where a run's card has the name of its `folder`, and the Space behind the note on widgets."""
+    old, short = card.data.model_name or folder, names.model.split("/")[1]  # the folder may have been renamed
+    parts = re.split(r"(^```.*?^```)", card.text, flags=re.MULTILINE | re.DOTALL)  # code blocks, and what is between
+    parts[1::2] = [block.replace(f'"{old}"', f'"{names.model}"') for block in parts[1::2]]
+    card.text = re.sub(f"^# {re.escape(old)}$", f"# {short}", "".join(parts), count=1, flags=re.MULTILINE)
+    card.data.model_name = short if card.data.eval_results else None
+    if names.space:
+        link = f"[{names.space}](https://huggingface.co/spaces/{names.space})"
+        card.text = card.text.replace(WIDGET_NOTE, f"{WIDGET_NOTE} Try it in the Space {link}.")
+        if link not in card.text:
+            logger.warning("The card has lost its note on widgets; add the Space where it fits: %s.", link)
+    if names.dataset:
+        card.data.datasets = [names.dataset]
+        for result in card.data.eval_results or []:
+            result.dataset_type = names.dataset
+    return card
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    """Write lines as UTF-8, the same on every system."""
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def _find_weights(folder: Path) -> list[str]:
+    for name in NEEDED:
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} has no {name}; name the folder of a run of train_hf.py.")
+    weights = sorted(path.name for path in folder.iterdir() if WEIGHTS.fullmatch(path.name))
+    if not weights:
+        raise ValueError(f"{folder} has no weights as safetensors; pickles (`.bin`, `.pt`) are never published.")
+    return weights
+
+
+def _declared_in_checkout() -> list[str]:
+    try:
+        import tomllib
+    except ImportError as error:  # Python 3.10
+        raise ValueError("this project is not installed, so nobody knows what it needs: pip install -e .") from error
+    return tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["dependencies"]
+
+
+def _read_card(folder: Path) -> ModelCard:
+    try:
+        return ModelCard.load(folder / CARD)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"the YAML at the top of {folder / CARD} cannot be read: {error}") from error
+
+
+def _write_eval_results(card: ModelCard, target: Path) -> None:
+    """Write the card's strict test F1 in the newer format of the Hub, which knows data sets by their Hub id alone."""
+    results = [result for result in card.data.eval_results or [] if result.metric_name == STRICT]
+    entries = [_entry(result) for result in results if HUB_ID.fullmatch(result.dataset_type)]
+    if entries:
+        path = target / ".eval_results" / f"{entries[0].dataset_id.split('/')[1]}.yaml"
+        path.parent.mkdir()
+        text = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
+        write_lines(path, text.splitlines())
+    elif results:
+        logger.info(
+            "No .eval_results: the run read %r, which is no Hub id; `dataset` (--dataset user/name) can tell it.",
+            results[0].dataset_type,
+        )
+
+
+def _entry(result: EvalResult) -> EvalResultEntry:
+    return EvalResultEntry(
+        dataset_id=result.dataset_type,
+        task_id=result.dataset_config or "default",
+        value=result.metric_value,
+        dataset_revision=result.dataset_revision,
+        notes=f"entity-level F1 in percent, strict IOB2, {result.dataset_split} split",
+    )
