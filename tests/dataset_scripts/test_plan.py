@@ -133,6 +133,11 @@ def test_only_the_languages_asked_for_are_taken(write_distribution, plan, tmp_pa
     assert not any(made.changes.values())
 
 
+def test_files_side_by_side_are_in_the_one_language_asked_for(write_files, plan, tmp_path):
+    write_files(tmp_path / "source", [("1", "a")], [("2", "b")], [("3", "c")], TWITTER_NAMES)
+    assert list(plan(tmp_path / "source", languages=("es",))[1]) == [("es", split) for split in SPLITS]
+
+
 def test_a_source_without_any_language_asked_for_is_refused(write_files, plan, tmp_path):
     write_files(tmp_path / "source", [("1", "a")], [("2", "b")], [("3", "c")], TWITTER_NAMES)
     with pytest.raises(ValueError, match=r"has no sentence in any of `languages` \['fr', 'de'\]"):

@@ -118,7 +118,7 @@ def test_three_files_side_by_side(tmp_path, folder, names):
     assert find_source_files(folder) == files
 
 
-@pytest.mark.parametrize(("languages", "expected"), [(("de",), "de"), (("en", "fr"), "en"), (LANGUAGES, "en")])
+@pytest.mark.parametrize(("languages", "expected"), [(("de",), "de"), (("de", "en"), "en"), (LANGUAGES, "en")])
 def test_files_side_by_side_are_english_unless_one_other_language_is_named(tmp_path, languages, expected):
     assert languages_of(find_source_files(add_files(tmp_path, TWITTER_NAMES), languages)) == [(expected,)]
 
