@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format clean
+.PHONY: help demo app test test-slow check format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -17,11 +17,23 @@ help:  ## Show this list
 demo: .venv/.installed  ## Train a small model from scratch on words and pictures, and see both count (minutes)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m experiments.demo
 
+# The page has its own environment, because gradio holds pillow below 13.
+.venv-demo/.installed: demo/requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/python -m pip install --quiet --upgrade pip
+	.venv-demo/bin/python -m pip install --quiet --constraint constraints.txt --requirement demo/requirements.txt
+	@touch $@
+
+app: .venv-demo/.installed  ## Open a page in the browser with the model of the demonstration
+	@test -f runs/demo/config.json || { echo "There is no model yet: run 'make demo' first."; exit 1; }
+	HF_HUB_OFFLINE=1 .venv-demo/bin/python demo/app.py --model runs/demo
+
 test: .venv/.installed  ## Run the tests (minutes, offline)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet
 
-test-slow: .venv/.installed  ## Run the tests that need minutes or a full-size network
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow --quiet
+test-slow: .venv/.installed .venv-demo/.installed  ## Run the tests that need minutes, a server under load or a browser
+	$(BIN)/python -m pip install --quiet playwright
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 DEMO_PYTHON=$(CURDIR)/.venv-demo/bin/python $(BIN)/python -m pytest -m slow --quiet
 
 check: .venv/.installed  ## Check style
 	$(BIN)/ruff check .
@@ -32,4 +44,4 @@ format: .venv/.installed  ## Mend style
 	$(BIN)/ruff format .
 
 clean:  ## Remove what the goals above made
-	rm -rf .venv mmnerd-mini runs/demo runs/demo-text-only
+	rm -rf .venv .venv-demo mmnerd-mini runs/demo runs/demo-text-only

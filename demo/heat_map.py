@@ -1,0 +1,83 @@
+"""Where the words of an entity looked: attention weights to a coloured layer over the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+from PIL import Image, ImageChops, ImageOps
+
+# White, yellow, orange, red, after ColorBrewer's YlOrRd: each darker than the one before, so the order can be read
+# without colour. They multiply the picture, made grey and light, which keeps its lines visible below all of them.
+COLOURS = np.array([(255, 255, 255), (254, 217, 118), (253, 141, 60), (222, 60, 32)], dtype=np.float32)
+DARKEST = 170  # what black becomes in the light picture
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the attention of an entity is spread over a picture.
+
+    Args:
+        regions (`np.ndarray` of shape `(rows, columns)`): shares of the attention, from the picture's upper left.
+        whole (`float`): the share of the class token, which stands for no region but for the whole picture.
+    """
+
+    regions: np.ndarray
+    whole: float = 0.0
+
+
+def spread(attention: np.ndarray, words: list[int], class_token: bool, aspect: float = 1.0) -> Look:
+    """Average the attention of an entity's words and lay it out as the grid of regions that it is.
+
+    Args:
+        attention: `(words, regions)`, each row sums to one.
+        words: the entity's words.
+        class_token: whether region 0 is the class token.
+        aspect: height by width of the network's input; both branches of 2M-NER see squares.
+    """
+    shares = attention[words].mean(axis=0)  # (regions,)
+    whole = float(shares[0]) if class_token else 0.0
+    shares = shares[int(class_token) :]
+    return Look(shares.reshape(grid_shape(len(shares), aspect)), whole)
+
+
+def grid_shape(regions: int, aspect: float = 1.0) -> tuple[int, int]:
+    """The rows and columns of so many regions, of the shape that comes closest to `aspect`, height by width."""
+    shapes = [(rows, regions // rows) for rows in range(1, regions + 1) if regions % rows == 0]
+    return min(shapes, key=lambda shape: abs(log(shape[0] / shape[1] / aspect)))
+
+
+def colour(values: np.ndarray) -> np.ndarray:
+    """The colours `(..., 3)`, from 0 to 255, of values from 0 (white) to 1 (red)."""
+    places = np.linspace(0, 1, len(COLOURS))
+    return np.stack([np.interp(values, places, channel) for channel in COLOURS.T], axis=-1)
+
+
+def draw(picture: Image.Image, regions: np.ndarray) -> Image.Image:
+    """Lay regions `(rows, columns)` over a picture; the least stays white, the greatest is red.
+
+    Each region is one even rectangle: a smooth layer would pretend to a precision that the network does not have.
+    """
+    low, high = regions.min(), regions.max()
+    scaled = (regions - low) / (high - low) if high > low else np.zeros_like(regions)
+    layer = Image.fromarray(colour(scaled).round().astype(np.uint8)).resize(picture.size, Image.Resampling.NEAREST)
+    light = ImageOps.grayscale(picture).point([DARKEST + grey * (255 - DARKEST) // 255 for grey in range(256)])
+    return ImageChops.multiply(light.convert("RGB"), layer)
+
+
+def legend(branch: str, look: Look) -> str:
+    """HTML that names the branch and says what the colours stand for."""
+    if look.regions.size == 1:
+        return f"<p><b>{branch}</b>: this branch sees the picture as a whole, without regions.</p>"
+    stops = ", ".join(f"rgb({red:.0f} {green:.0f} {blue:.0f})" for red, green, blue in COLOURS)
+    text = (
+        f"a region's share of the attention. Spread evenly, each would get {(1 - look.whole) / look.regions.size:.1%}."
+    )
+    if look.whole:
+        text += f" {look.whole:.1%} went to the class token, which stands for the whole picture."
+    return (
+        f'<div class="scale" style="background: linear-gradient(to right, {stops})"></div>'
+        f'<div class="ends"><span>{look.regions.min():.1%}</span><span>{look.regions.max():.1%}</span></div>'
+        f"<p><b>{branch}</b>: {text}</p>"
+    )

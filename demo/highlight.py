@@ -1,0 +1,92 @@
+"""What the page says about the entities of a sentence and about its picture; needs nothing of the page itself."""
+
+from __future__ import annotations
+
+from html import escape
+
+# Name and colour of each type: blue, green, orange and purple of Okabe and Ito's palette for all kinds of colour vision,
+# darkened until white text on them has a contrast of 4.5 to 1. The name is written beside each entity, too.
+TYPES = {
+    "PER": ("person", "#0068a3"),
+    "LOC": ("place", "#00775a"),
+    "ORG": ("organisation", "#b34e00"),
+    "MISC": ("other name", "#9c4a7b"),
+}
+OTHER_COLOUR = "#5b6470"  # of the types of other label sets, which are called what the model calls them
+
+SAME = "The words alone give the same answer."
+DIFFERENT = "The picture changes the answer: the words alone give another."
+UNUSED = "This model reads words only: the picture was not used, and there are no heat maps."
+MISSING = "There is no picture, so only the words were read."
+UNREADABLE = (
+    "The picture could not be opened, so only the words were read. The file may be damaged, larger than 64 megapixels, or "
+    "of another kind than JPEG, PNG, GIF, WebP, BMP and TIFF."
+)
+DEGENERATE = "The picture is too small or too narrow to show anything ({reason}), so only the words were read."
+
+
+def describe(entity: dict) -> tuple[str, str]:
+    """The name and the colour of an entity's type."""
+    return TYPES.get(entity["entity_group"], (entity["entity_group"], OTHER_COLOUR))
+
+
+def show(title: str, text: str, entities: list[dict]) -> str:
+    """HTML of a sentence with its entities marked, and of a table of them, below a title."""
+    return f'<h3>{title}</h3><p class="sentence">{mark(text, entities)}</p>{table(entities)}'
+
+
+def mark(text: str, entities: list[dict]) -> str:
+    """HTML of a text with the name of its type behind each entity; without the names it is the text."""
+    pieces, last = [], 0
+    for entity in entities:
+        name, colour = describe(entity)
+        before, inside = escape(text[last : entity["start"]]), escape(text[entity["start"] : entity["end"]])
+        pieces.append(f'{before}<mark style="background: {colour}">{inside}<small> {escape(name)}</small></mark>')
+        last = entity["end"]
+    return "".join([*pieces, escape(text[last:])])
+
+
+def table(entities: list[dict]) -> str:
+    """HTML of a table with name, type and score of each entity."""
+    if not entities:
+        return "<p>No names found.</p>"
+    rows = [(entity["word"], describe(entity)[0], f"{entity['score']:.1%}") for entity in entities]
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr><th>Name</th><th>Type</th><th>Score</th></tr></thead><tbody>{body}</tbody></table>"
+
+
+def choices(entities: list[dict]) -> list[tuple[str, int]]:
+    """The entities to choose from, with their places in the list."""
+    return [(f"{entity['word']} ({describe(entity)[0]})", place) for place, entity in enumerate(entities)]
+
+
+def most_telling(entities: list[dict], words_alone: list[dict]) -> int | None:
+    """The place of the first entity that the words alone do not give, or of the first."""
+    known = [_span(entity) for entity in words_alone]
+    new = [place for place, entity in enumerate(entities) if _span(entity) not in known]
+    return new[0] if new else 0 if entities else None
+
+
+def words_of(entity: dict, offsets: list[tuple[int, int]]) -> list[int]:
+    """The words that make up an entity, by the characters of each word."""
+    return [word for word, (start, end) in enumerate(offsets) if entity["start"] <= start and end <= entity["end"]]
+
+
+def explain(status: str, reason: str, entities: list[dict], words_alone: list[dict], looks: bool) -> str:
+    """Say what the picture did, or why it was not used.
+
+    Args:
+        status, reason: the pipeline's `image_status` and `image_reason`.
+        entities, words_alone: found with the picture and without.
+        looks: whether the model looks at pictures at all.
+    """
+    if status != "ok":
+        texts = {"missing": MISSING, "unreadable": UNREADABLE, "degenerate": DEGENERATE}
+        return texts[status].format(reason=reason)
+    if not looks:
+        return UNUSED
+    return SAME if [*map(_span, entities)] == [*map(_span, words_alone)] else DIFFERENT
+
+
+def _span(entity: dict) -> tuple[int, int, str]:
+    return entity["start"], entity["end"], entity["entity_group"]
