@@ -104,7 +104,7 @@ def _public_address(hostname: str, port: int) -> str:
 
 
 def _is_public(address: str) -> bool:
-    number = ipaddress.ip_address(address.partition("%")[0])
+    number = ipaddress.ip_address(address)
     number = getattr(number, "ipv4_mapped", None) or number  # of IPv6 only
     if number.version == 6 and (number not in _IPV6_UNICAST or number.sixtofour):
         return False  # `is_global` lets site-local addresses pass, and those with a private IPv4 address inside

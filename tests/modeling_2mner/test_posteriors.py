@@ -127,6 +127,16 @@ def test_readings_with_several_pictures_are_valid_and_follow_the_averaged_poster
     assert [share for _, share in found] == pytest.approx([readings[path] for path in expected], abs=1e-9)
 
 
+@pytest.mark.parametrize("decoder", ["crf", "none"])
+def test_a_valid_reading_is_found_where_no_valid_one_is_likely(crf, decoder):
+    emissions = torch.zeros(2, 3, 9)
+    emissions[:, :, LABELS.index("I-PER")] = 1000
+    posteriors = TagPosteriors(emissions, LABELS, None if decoder == "none" else crf(LABELS))
+    assert posteriors.marginals[:, LABELS.index("B-PER")].tolist() == [0, 0, 0]
+    [(path, share)] = posteriors.best_readings(1)
+    assert is_valid([LABELS[tag] for tag in path]) and 0 < share <= 1
+
+
 def test_equal_pictures_count_as_one(crf):
     model, emissions = crf(LABELS), emissions_of(1, 6, LABELS)
     one, three = (TagPosteriors(emissions.expand(count, -1, -1), LABELS, model, True) for count in (1, 3))
