@@ -90,7 +90,7 @@ class MultimodalCollaboration(GradientCheckpointingLayer):
     def forward(self, words, regions=None, has_image=None) -> tuple[torch.Tensor, torch.Tensor | None]:
         weights = None
         attended = torch.zeros_like(words)
-        if regions is not None:
+        if regions is not None and words.shape[1] > 0:  # the attention of transformers cannot do without words
             attended, weights = self.attention(words, regions)
             # Not a multiplication by zero: what an unused picture gives may not be finite.
             attended = attended.masked_fill(~has_image[:, None, None], 0.0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import GeneratorType
 
 import torch
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Subset
 from transformers import Pipeline
 
 from .image_sources import read_picture
@@ -138,7 +138,7 @@ class TwoMNERPipeline(Pipeline):
         sentences = given if isinstance(given, list) else [given]
         words = [sentence.words for sentence in sentences for _ in sentence.pictures]
         images = [picture.image for sentence in sentences for picture in sentence.pictures]
-        batch = self.processor(words, images if _any_words(words) else None)
+        batch = self.processor(words, images)
         logits = self.model(**batch.to(self.device)).logits  # (pairs, words, labels)
         read, first = [], 0
         for sentence in sentences:
@@ -218,16 +218,11 @@ def _given(parameters: dict) -> dict:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def _any_words(sentences: list[str | list[str]]) -> bool:
-    """Tell whether there is a word to look at a picture with; the networks cannot do without."""
-    return any(words.strip() if isinstance(words, str) else words for words in sentences)
-
-
 def _as_known_to_pipelines(inputs):
     """Turn several sentences, such as the rows of `datasets`, into one of the few kinds that `Pipeline` takes."""
     if isinstance(inputs, (list, tuple)):
         return list(inputs)
-    if isinstance(inputs, (Dataset, GeneratorType)) or not isinstance(inputs, Iterable):
+    if isinstance(inputs, GeneratorType) or not isinstance(inputs, Iterable):
         return inputs
     return Subset(inputs, range(len(inputs))) if isinstance(inputs, Sized) else (item for item in inputs)
 

@@ -450,3 +450,8 @@ def test_batches_without_words(model, processor, predict):
     assert nothing.logits.shape == (2, 0, 9) and nothing.predictions.shape == (2, 0) and nothing.loss == 0
     some = predict(model, processor([[], ["Paris"]], labels=[[], ["B-LOC"]]))
     assert (some.predictions[0] == -100).all() and some.loss.isfinite()
+
+
+def test_sentences_without_words_may_have_pictures(model, processor, pictures, predict):
+    outputs = predict(model, processor([[], []], [pictures[0], None]))
+    assert outputs.logits.shape[:2] == outputs.predictions.shape == (2, 0)

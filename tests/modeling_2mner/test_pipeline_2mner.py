@@ -172,16 +172,6 @@ class TestInputs:
         words = [pipe({"words": row["tokens"]}) for row in rows]
         assert list(pipe(KeyDataset(rows, "tokens"))) == list(pipe(rows["tokens"])) == words
 
-    def test_a_stream_that_knows_its_length(self, pipe):
-        class Stream(torch.utils.data.IterableDataset):
-            def __iter__(self) -> Iterator[str]:
-                return iter([TEXT, "Paris"])
-
-            def __len__(self) -> int:
-                return 2
-
-        assert list(pipe(Stream())) == [pipe(TEXT), pipe("Paris")]
-
     def test_nothing_gives_nothing(self, pipe, rows, png):
         for nothing in ("", " \n", {"text": ""}, {"words": []}, {"tokens": ()}):
             found = pipe(nothing)
