@@ -72,8 +72,13 @@ def build(
         raise ValueError(f"`images` must be a folder with <image id>.jpg files, but {images} is none; check the path.")
     workplace = output.parent / f".{output.name}.partial"
     (workplace / "rows").mkdir(parents=True, exist_ok=True)
-    plan = make_plan(Path(source), workplace / "rows", settings)
     fresh = workplace / "fresh"
+    try:
+        plan = make_plan(Path(source), workplace / "rows", settings)
+    except ValueError:
+        if not fresh.exists():  # no shard of an earlier build that was stopped
+            shutil.rmtree(workplace)
+        raise
     results = _run(engine, _tasks(plan, fresh / "data", images, settings), plan)
     report = _finish(plan, results, fresh, output.name, settings)
     move_folder(fresh, output)

@@ -135,7 +135,7 @@ def test_unfit_sources_say_what_is_wrong_and_leave_no_output(source, tmp_path):
         build(source, None, tmp_path / "mmnerd")
     with pytest.raises(ValueError, match="`source` must be a folder"):
         build(source / "nowhere", None, tmp_path / "mmnerd")
-    assert not (tmp_path / "mmnerd").exists()
+    assert not [path for path in tmp_path.iterdir() if "mmnerd" in path.name]
 
 
 def test_rows_without_usable_picture_get_the_default_on_request(source, pictures, tmp_path, load):
