@@ -118,7 +118,7 @@ class _Draft:
                 number,
                 "a tag that continues no entity (not IOB2)",
                 tag,
-                f"start it with B{tag[1:]}, or have all such tags repaired",
+                f"start it with B{tag[1:]}, or have all such tags repaired (`repair_tags`)",
             )
         return Sentence(self.image_id, tuple(self.tokens), tags, self.line, len(repaired), self.renamed)
 

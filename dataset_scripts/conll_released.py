@@ -90,6 +90,6 @@ def _sentence(
     if repaired and not repair_tags:
         raise ValueError(
             f"{path}:{start}: tag {tags[repaired[0]]!r} of word {tokens[repaired[0]]!r} continues no entity (not IOB2), "
-            "which the data set cannot hold; have such tags repaired."
+            "which the data set cannot hold; have such tags repaired (`repair_tags`)."
         )
     return Sentence(image_id, tokens, mended, start, len(repaired), renamed)
