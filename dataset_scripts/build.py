@@ -20,6 +20,7 @@ from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from dataset_scripts.build_card import LICENCE, card_of_build
@@ -70,22 +71,34 @@ def build(
     check_output(output, overwrite)
     if images and not images.is_dir():
         raise ValueError(f"`images` must be a folder with <image id>.jpg files, but {images} is none; check the path.")
-    workplace = output.parent / f".{output.name}.partial"
-    (workplace / "rows").mkdir(parents=True, exist_ok=True)
-    fresh = workplace / "fresh"
-    try:
+    with _workplace(output) as workplace:
         plan = make_plan(Path(source), workplace / "rows", settings)
-    except ValueError:
-        if not fresh.exists():  # no shard of an earlier build that was stopped
-            shutil.rmtree(workplace)
-        raise
-    results = _run(engine, _tasks(plan, fresh / "data", images, settings), plan)
-    report = _finish(plan, results, fresh, output.name, settings)
-    move_folder(fresh, output)
-    shutil.rmtree(workplace)
+        fresh = workplace / "fresh"
+        results = _run(engine, _tasks(plan, fresh / "data", images, settings), plan)
+        report = _finish(plan, results, fresh, output.name, settings)
+        move_folder(fresh, output)
     if images and not any(count.statuses["ok"] for count in report.counts.values()):
         logger.warning("Not one picture of the data set was found in %s; check `images`.", images)
     return report
+
+
+@contextmanager
+def _workplace(output: Path) -> Iterator[Path]:
+    """Give a folder beside `output` to one build at a time; it goes when the build is done, or has left no shard in it."""
+    workplace = output.parent / f".{output.name}.partial"
+    (workplace / "rows").mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(workplace / "lock", timeout=0):
+            yield workplace
+    except Timeout as error:
+        raise ValueError(
+            f"Another build is writing `output` {output}; wait for its end or give another name."
+        ) from error
+    except ValueError:
+        if not any(workplace.rglob("*.parquet")):
+            shutil.rmtree(workplace)
+        raise
+    shutil.rmtree(workplace)
 
 
 def _tasks(

@@ -224,6 +224,16 @@ def test_stopped_build_may_go_on_with_other_settings(source, pictures, tmp_path)
     assert contents(tmp_path / "mmnerd") == contents(tmp_path / "whole" / "mmnerd")
 
 
+def test_two_builds_do_not_write_one_output(source, tmp_path):
+    def build_again(function, tasks):
+        with pytest.raises(ValueError, match="Another build is writing `output`"):
+            build(source, None, tmp_path / "mmnerd")
+        return map(function, tasks)
+
+    build(source, None, tmp_path / "mmnerd", engine=build_again)
+    assert (tmp_path / "mmnerd" / "build.json").is_file()
+
+
 def test_processes_write_the_same_files(source, pictures, tmp_path):
     settings = BuildSettings(rows_per_shard=2)
     build(source, pictures, tmp_path / "one" / "mmnerd", settings=settings)
