@@ -24,7 +24,7 @@ from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrain
 from training_2mner.building import build
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import label_names, load_splits
-from training_2mner.evaluation import evaluate_on_test
+from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
 from training_2mner.model_card import write_model_card
 from training_2mner.trainer import TwoMNERTrainer
 
@@ -65,7 +65,7 @@ def train(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[
     if checkpoint in ("True", "true", True) and Path(arguments.output_dir).is_dir():
         checkpoint = get_last_checkpoint(arguments.output_dir)
     results = trainer.train(resume_from_checkpoint=checkpoint or None).metrics
-    results |= trainer.evaluate()  # of the best epoch, which is loaded by now
+    results |= evaluate_on_dev(trainer, trainer.eval_dataset)  # of the best epoch, which is loaded by now
     trainer.save_model()
     trainer.save_state()
     if trainer.is_world_process_zero():  # a pickle, which nobody should have to open; the card tells the settings

@@ -1,4 +1,4 @@
-"""Score a trained model on test, once, and leave its predictions."""
+"""Score a trained model on dev, and on test, once, with its predictions left."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from training_2mner.trainer import TwoMNERTrainer
 GROUP_COLUMNS = ("lang", "source")
 
 
+def evaluate_on_dev(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, float]:
+    """Score the validation split as `evaluate_on_test` does test, under `eval_f1`, `eval_lang_en_f1` and so on."""
+    return _score(trainer, dataset, "eval")[0]
+
+
 def evaluate_on_test(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, float]:
     """Predict the split in its own order and score it: overall, by type, by language and by source.
 
@@ -23,19 +28,27 @@ def evaluate_on_test(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, flo
     Returns:
         Scores under `test_f1`, `test_f1_PER`, `test_lang_en_f1`, `test_source_cc12m_lenient_f1` and so on.
     """
-    output = trainer.predict(dataset, metric_key_prefix="test")
-    labels = [trainer.model.config.id2label[index] for index in range(trainer.model.config.num_labels)]
-    predictions = to_tag_names(output.predictions, output.label_ids, labels)
-    references = to_tag_names(output.label_ids, output.label_ids, labels)
-    scores = {f"test_{name}": value for name, value in entity_scores(predictions, references).items()}
-    for column in GROUP_COLUMNS:
-        if column in dataset.column_names:
-            for group, values in grouped_entity_scores(predictions, references, text_values(dataset, column)).items():
-                scores |= {f"test_{column}_{group}_{name}": value for name, value in values.items()}
+    scores, references, predictions = _score(trainer, dataset, "test")
     if trainer.is_world_process_zero():
         path = Path(trainer.args.output_dir) / "predictions_test.conll"
         write_predictions(path, dataset, references, predictions)
-    return {**output.metrics, **scores}
+    return scores
+
+
+def _score(
+    trainer: TwoMNERTrainer, dataset: Dataset, prefix: str
+) -> tuple[dict[str, float], list[list[str]], list[list[str]]]:
+    """Return the scores, and the gold and predicted tags that they compare."""
+    output = trainer.predict(dataset, metric_key_prefix=prefix)
+    labels = [trainer.model.config.id2label[index] for index in range(trainer.model.config.num_labels)]
+    predictions = to_tag_names(output.predictions, output.label_ids, labels)
+    references = to_tag_names(output.label_ids, output.label_ids, labels)
+    scores = {f"{prefix}_{name}": value for name, value in entity_scores(predictions, references).items()}
+    for column in GROUP_COLUMNS:
+        if column in dataset.column_names:
+            for group, values in grouped_entity_scores(predictions, references, text_values(dataset, column)).items():
+                scores |= {f"{prefix}_{column}_{group}_{name}": value for name, value in values.items()}
+    return {**output.metrics, **scores}, references, predictions
 
 
 def write_predictions(path: Path, dataset: Dataset, references: list[list[str]], predictions: list[list[str]]) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from modeling_2mner import LABELS
-from training_2mner.evaluation import evaluate_on_test, write_predictions
+from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test, write_predictions
 from training_2mner.metrics import entity_scores
 
 
@@ -55,6 +55,17 @@ def test_scores_of_each_language_and_source(scored):
             assert 0 <= scores[f"test_{group}_{name}"] <= 1
     assert "test_lang_de_f1" not in scores  # no such sentence
     assert scores["test_loss"] > 0
+
+
+def test_dev_has_the_same_scores_under_its_own_names(make_trainer, splits, tmp_path):
+    trainer = make_trainer()
+    dev, test = evaluate_on_dev(trainer, splits["test"]), evaluate_on_test(trainer, splits["test"])
+
+    scores = {name.removeprefix("eval_"): value for name, value in dev.items() if "per_second" not in name}
+    assert {"f1", "f1_PER", "lang_en_f1", "source_cc12m_lenient_f1", "loss"} <= set(scores)
+    for name in ("f1", "lang_en_f1", "source_cc12m_lenient_f1", "loss"):
+        assert scores[name] == pytest.approx(test[f"test_{name}"])
+    assert dev["eval_loss"] > 0 and not any(name.startswith("test") for name in dev)
 
 
 def test_languages_given_as_text(make_trainer, splits):
