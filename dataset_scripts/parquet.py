@@ -34,7 +34,6 @@ ROWS_PER_GROUP = 100
 GROUP_BYTES = 100_000_000
 # A dictionary stores what repeats in a row group once: words and tags, and a picture that several sentences share.
 DICTIONARY_COLUMNS = ["tokens.list.element", "ner_tags.list.element", "image.bytes", "image_status", "lang", "source"]
-# Pictures are compressed already, and the Hub recognises equal ones only as they are.
 LISTS = ("tokens", "ner_tags", "quality")
 TEXT_COLUMNS = ("id", "image_id", "image_status", "image.path", "lang", "source", "url", "sha256", "tw2017_split")
 # Pictures are compressed already, and the Hub recognises equal ones only as they are.
