@@ -69,6 +69,8 @@ def write_shard(task: ShardTask) -> ShardResult:
     if (done := _read_manifest(task, key)) is not None:
         return done
     counts, problems = SplitCounts(), []
+    # Stopped between file and manifest, the new file must not stand under the manifest of an earlier one.
+    _manifest_path(task).unlink(missing_ok=True)
     write_parquet(_encoded_rows(task, counts, problems), task.output)
     result = ShardResult(task.output.stat().st_size, file_sha256(task.output), counts, problems)
     _write_manifest(task, key, result)

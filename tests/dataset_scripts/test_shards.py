@@ -83,6 +83,19 @@ def test_changed_rows_pictures_or_output_write_it_again(task):
     assert pq.read_table(task.output)["tokens"].to_pylist() == [["Lyon"]] * 3
 
 
+def test_file_of_a_stopped_task_is_not_taken_for_an_earlier_one(task, monkeypatch):
+    first = write_shard(task)
+
+    def write_and_stop(rows, path):
+        path.write_bytes(b"?" * first.bytes)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shards, "write_parquet", write_and_stop)
+        write_shard(replace(task, max_side=64))
+    assert write_shard(task) == first and statuses(task) == ["ok", "ok", "missing"]
+
+
 def test_other_versions_write_it_again(task, monkeypatch):
     write_shard(task)
     written = []
