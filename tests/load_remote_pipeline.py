@@ -12,22 +12,14 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from runpy import run_path
 
 from transformers import Pipeline, pipeline
 
 COMPANIONS = ("questions.json", "answers.json", "0.png", "1.png")
 
 
-class Blocked:
-    """Make the installed or checked-out packages of this project impossible to import."""
-
-    NAMES = ("modeling_2mner", "configuration_2mner", "training_2mner", "dataset_scripts")
-
-    @classmethod
-    def find_spec(cls, name: str, path=None, target=None) -> None:
-        """Refuse this project's top-level packages and leave all other modules to the other finders."""
-        if name.split(".")[0] in cls.NAMES:
-            raise ModuleNotFoundError(f"{name} is not to be imported here")
+Blocked = run_path(str(Path(__file__).with_name("load_remote_code.py")))["Blocked"]
 
 
 def refuses_code_that_is_not_trusted(folder: Path) -> None:

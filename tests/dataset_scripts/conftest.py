@@ -27,6 +27,18 @@ def write_files():
     return write
 
 
+@pytest.fixture
+def write_text(tmp_path):
+    """Write text or bytes to a file train.txt."""
+
+    def write_file(content):
+        path = tmp_path / "train.txt"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write_file
+
+
 @pytest.fixture(scope="session")
 def four_languages():
     """Give `{(lang, split): sentences}`: tweets in all languages, spread over the splits one by one, and captions in one."""

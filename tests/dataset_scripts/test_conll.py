@@ -12,30 +12,20 @@ SENTENCES = [
 ]
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_file(content):
-        path = tmp_path / "train.txt"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write_file
-
-
-def test_sentences_are_read_with_ids_tags_and_lines(write):
-    assert list(read_conll(write(TEXT))) == SENTENCES
+def test_sentences_are_read_with_ids_tags_and_lines(write_text):
+    assert list(read_conll(write_text(TEXT))) == SENTENCES
 
 
 @pytest.mark.parametrize("text", [TEXT[:-1], TEXT[:-2]], ids=["no empty line", "no line end"])
-def test_last_sentence_needs_no_empty_line(write, text):
-    assert list(read_conll(write(text))) == SENTENCES
+def test_last_sentence_needs_no_empty_line(write_text, text):
+    assert list(read_conll(write_text(text))) == SENTENCES
 
 
 @pytest.mark.parametrize(
     "token", ["\u00a0", "New\u00a0York", "\u0085", "a\u2028b", "\x0b", "\x0c", " ", " a ", "#", "IMGID", "👩‍🔬"]
 )
-def test_unusual_tokens_are_kept_whole(write, tmp_path, token):
-    path = write(f"IMGID: 1 \n{token}\tO\n\n")
+def test_unusual_tokens_are_kept_whole(write_text, tmp_path, token):
+    path = write_text(f"IMGID: 1 \n{token}\tO\n\n")
     assert list(read_conll(path)) == [Sentence(" 1 ", (token,), ("O",), 1)]
     write_conll(read_conll(path), tmp_path / "copy.txt")
     assert (tmp_path / "copy.txt").read_bytes() == path.read_bytes()
@@ -69,15 +59,15 @@ def test_unusual_tokens_are_kept_whole(write, tmp_path, token):
         ("IMGID:1\t2\na\tO\n", 1, "without a plain id"),
     ],
 )
-def test_mistakes_name_file_line_and_cause(write, content, line, message):
+def test_mistakes_name_file_line_and_cause(write_text, content, line, message):
     with pytest.raises(ValueError) as caught:
-        list(read_conll(write(content)))
+        list(read_conll(write_text(content)))
     assert f"train.txt:{line}: " in str(caught.value)
     assert message in str(caught.value)
 
 
-def test_types_get_other_names_and_are_counted_by_sentence(write):
-    path = write("IMGID:1\na\tB-OTHER\nb\tI-OTHER\nc\tB-PER\n\nIMGID:2\nOTHER\tO\n\nIMGID:3\nd\tB-OTHER\n\n")
+def test_types_get_other_names_and_are_counted_by_sentence(write_text):
+    path = write_text("IMGID:1\na\tB-OTHER\nb\tI-OTHER\nc\tB-PER\n\nIMGID:2\nOTHER\tO\n\nIMGID:3\nd\tB-OTHER\n\n")
     assert list(read_conll(path, rename={"OTHER": "MISC"})) == [
         Sentence("1", ("a", "b", "c"), ("B-MISC", "I-MISC", "B-PER"), 1, renamed=2),
         Sentence("2", ("OTHER",), ("O",), 6),
@@ -88,13 +78,13 @@ def test_types_get_other_names_and_are_counted_by_sentence(write):
 
 
 @pytest.mark.parametrize("tag", ["OTHER", "X-OTHER", "BOTHER", "B-OTHER ", "B-other"])
-def test_only_whole_types_are_renamed(write, tag):
+def test_only_whole_types_are_renamed(write_text, tag):
     with pytest.raises(ValueError, match="unknown tag"):
-        list(read_conll(write(f"IMGID:1\na\t{tag}\n"), rename={"OTHER": "MISC"}))
+        list(read_conll(write_text(f"IMGID:1\na\t{tag}\n"), rename={"OTHER": "MISC"}))
 
 
-def test_tags_that_continue_no_entity_begin_one_on_request(write):
-    path = write("IMGID:1\na\tI-PER\nb\tI-PER\nc\tI-LOC\n\nIMGID:2\nd\tB-PER\ne\tI-PER\n\nIMGID:3\nf\tI-ORG\n")
+def test_tags_that_continue_no_entity_begin_one_on_request(write_text):
+    path = write_text("IMGID:1\na\tI-PER\nb\tI-PER\nc\tI-LOC\n\nIMGID:2\nd\tB-PER\ne\tI-PER\n\nIMGID:3\nf\tI-ORG\n")
     first, second, third = read_conll(path, repair_tags=True)
     assert (first.tags, first.repaired) == (("B-PER", "I-PER", "B-LOC"), 2)
     assert (second.tags, second.repaired) == (("B-PER", "I-PER"), 0)
@@ -103,8 +93,8 @@ def test_tags_that_continue_no_entity_begin_one_on_request(write):
         list(read_conll(path))
 
 
-def test_renaming_comes_before_repairing(write):
-    path = write("IMGID:1\na\tB-MISC\nb\tI-OTHER\nc\tO\nd\tI-OTHER\n")
+def test_renaming_comes_before_repairing(write_text):
+    path = write_text("IMGID:1\na\tB-MISC\nb\tI-OTHER\nc\tO\nd\tI-OTHER\n")
     (sentence,) = read_conll(path, rename={"OTHER": "MISC"}, repair_tags=True)
     assert sentence == Sentence("1", tuple("abcd"), ("B-MISC", "I-MISC", "O", "B-MISC"), 1, repaired=1, renamed=2)
 
@@ -117,9 +107,9 @@ def test_repaired_tags_are_named_by_position():
     assert begin_entities(["B-PER", "I-PER", "O"]) == (("B-PER", "I-PER", "O"), [])
 
 
-def test_long_lines_are_not_quoted_whole(write):
+def test_long_lines_are_not_quoted_whole(write_text):
     with pytest.raises(ValueError) as caught:
-        list(read_conll(write("IMGID:1\n" + "a" * 10_000)))
+        list(read_conll(write_text("IMGID:1\n" + "a" * 10_000)))
     assert len(str(caught.value)) < 500
 
 

@@ -9,16 +9,6 @@ from dataset_scripts.conll_released import read_conll_as_released
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd" / "train_valid_test"
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_file(content):
-        path = tmp_path / "train.txt"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write_file
-
-
 def released_loader(path):
     """The authors' loop in other words, with the line on which each sentence ends; None where it stops with an error."""
     done, picture, words, tags = [], None, [], []
@@ -40,11 +30,11 @@ def released_loader(path):
 
 
 @pytest.fixture
-def read(write):
+def read(write_text):
     """Read a text as the released loader does, and compare with it: pictures, words and tags."""
 
     def read_and_compare(content):
-        path = write(content)
+        path = write_text(content)
         found = list(read_conll_as_released(path))
         kept = [sentence for sentence in released_loader(path) if sentence[1]]
         assert [(s.image_id, [*s.tokens], [*s.tags]) for s in found] == [sentence[:3] for sentence in kept]
@@ -53,8 +43,8 @@ def read(write):
     return read_and_compare
 
 
-def test_a_sound_file_is_read_as_by_the_strict_reader_but_for_lines(write):
-    path = write("IMGID:1\nMarie\tB-PER\nCurie\tI-PER\n\nIMGID:2\nParis\tB-LOC\n\n")
+def test_a_sound_file_is_read_as_by_the_strict_reader_but_for_lines(write_text):
+    path = write_text("IMGID:1\nMarie\tB-PER\nCurie\tI-PER\n\nIMGID:2\nParis\tB-LOC\n\n")
     assert list(read_conll_as_released(path)) == [
         Sentence("1", ("Marie", "Curie"), ("B-PER", "I-PER"), 2),
         Sentence("2", ("Paris",), ("B-LOC",), 6),
@@ -89,17 +79,17 @@ def test_an_id_ends_at_the_next_mark(read):
     assert read("IMGID:1IMGID:2\na\tO\n\nIMGID: 3\nb\tO\n\n") == [("1", ("a",)), (" 3", ("b",))]
 
 
-def test_a_last_sentence_without_empty_line_is_lost_with_a_warning(read, write, caplog):
+def test_a_last_sentence_without_empty_line_is_lost_with_a_warning(read, write_text, caplog):
     assert read("IMGID:1\na\tO\n\nIMGID:2\nb\tO\nc\tO\n") == [("1", ("a",))]
     assert caplog.messages == [
-        f"{write('')}:5: the released loader loses this sentence: no empty line ends the file.",
+        f"{write_text('')}:5: the released loader loses this sentence: no empty line ends the file.",
     ]
 
 
-def test_sentences_without_words_are_left_out_with_a_warning(read, write, caplog):
+def test_sentences_without_words_are_left_out_with_a_warning(read, write_text, caplog):
     assert read("IMGID:1\n\nIMGID:2\na\tO\n\n\n") == [("2", ("a",))]
-    assert len(released_loader(write("IMGID:1\n\nIMGID:2\na\tO\n\n\n"))) == 3
-    assert [message.split(": ")[0] for message in caplog.messages] == [f"{write('')}:{line}" for line in (2, 6)]
+    assert len(released_loader(write_text("IMGID:1\n\nIMGID:2\na\tO\n\n\n"))) == 3
+    assert [message.split(": ")[0] for message in caplog.messages] == [f"{write_text('')}:{line}" for line in (2, 6)]
     assert all("a sentence without words" in message for message in caplog.messages)
 
 
@@ -121,8 +111,8 @@ def test_a_sound_file_raises_no_warning(read, caplog):
         ("\n", 1, "no line IMGID:<image id> came before"),
     ],
 )
-def test_where_the_released_loader_stops_file_and_line_are_named(write, content, line, message):
-    path = write(content)
+def test_where_the_released_loader_stops_file_and_line_are_named(write_text, content, line, message):
+    path = write_text(content)
     assert released_loader(path) is None
     with pytest.raises(ValueError) as caught:
         list(read_conll_as_released(path))
@@ -134,8 +124,8 @@ def test_words_before_the_first_picture_belong_to_it(read):
     assert read("a\tO\nIMGID:1\nb\tO\n\n") == [("1", ("a", "b"))]
 
 
-def test_bytes_that_are_no_utf8_are_refused_with_the_file(write):
-    path = write(b"IMGID:1\ncaf\xe9\tO\n\n")
+def test_bytes_that_are_no_utf8_are_refused_with_the_file(write_text):
+    path = write_text(b"IMGID:1\ncaf\xe9\tO\n\n")
     with pytest.raises(ValueError, match=r"train\.txt: the released loader stops here.*b'\\xe9"):
         list(read_conll_as_released(path))
 
@@ -144,14 +134,14 @@ def test_bytes_that_are_no_utf8_are_refused_with_the_file(write):
     ("tags", "message"),
     [("O B-GPE", "unknown tag 'B-GPE'"), ("O O_ORG", "unknown tag 'O_ORG'"), ("O B-OTHER", "unknown tag 'B-OTHER'")],
 )
-def test_tags_that_the_data_set_cannot_hold_are_refused(write, tags, message):
+def test_tags_that_the_data_set_cannot_hold_are_refused(write_text, tags, message):
     lines = "".join(f"w\t{tag}\n" for tag in tags.split(" "))
     with pytest.raises(ValueError, match=rf"train\.txt:6: {message}"):
-        list(read_conll_as_released(write(f"IMGID:0\nw\tO\n\nIMGID:1\n\u00a0\n{lines}\n")))
+        list(read_conll_as_released(write_text(f"IMGID:0\nw\tO\n\nIMGID:1\n\u00a0\n{lines}\n")))
 
 
-def test_tags_that_continue_no_entity_are_refused_or_repaired(write):
-    path = write("IMGID:1\na\tI-PER\nb\tI-PER\nc\tI-LOC\n\nIMGID:2\nd\tO\n\n")
+def test_tags_that_continue_no_entity_are_refused_or_repaired(write_text):
+    path = write_text("IMGID:1\na\tI-PER\nb\tI-PER\nc\tI-LOC\n\nIMGID:2\nd\tO\n\n")
     with pytest.raises(ValueError, match=r"train\.txt:2: tag 'I-PER' of word 'a' continues no entity"):
         list(read_conll_as_released(path))
     first, second = read_conll_as_released(path, repair_tags=True)
@@ -159,14 +149,14 @@ def test_tags_that_continue_no_entity_are_refused_or_repaired(write):
     assert (first.repaired, second.repaired) == (2, 0)
 
 
-def test_types_are_renamed_and_counted_by_sentence(write):
-    path = write("IMGID:1\na\tB-OTHER\nb\tI-OTHER\n\nIMGID:2\nc\tB-OTHER\nd\tB-PER\n\nIMGID:3\nO\tO\n\n")
+def test_types_are_renamed_and_counted_by_sentence(write_text):
+    path = write_text("IMGID:1\na\tB-OTHER\nb\tI-OTHER\n\nIMGID:2\nc\tB-OTHER\nd\tB-PER\n\nIMGID:3\nO\tO\n\n")
     found = list(read_conll_as_released(path, rename={"OTHER": "MISC"}))
     assert [sentence.tags for sentence in found] == [("B-MISC", "I-MISC"), ("B-MISC", "B-PER"), ("O",)]
     assert [sentence.renamed for sentence in found] == [2, 1, 0]
 
 
-def test_files_put_together_at_random_are_read_as_by_the_loop(write):
+def test_files_put_together_at_random_are_read_as_by_the_loop(write_text):
     rng = Random(0)
     pieces = [
         "IMGID:1\n",
@@ -183,7 +173,7 @@ def test_files_put_together_at_random_are_read_as_by_the_loop(write):
     stopped = 0
     for _ in range(400):
         bad = ["e f\tO\n"] if rng.random() < 0.2 else []
-        path = write("".join(rng.choices(pieces + bad, k=rng.randrange(12))))
+        path = write_text("".join(rng.choices(pieces + bad, k=rng.randrange(12))))
         expected = released_loader(path)
         if expected is None:
             stopped += 1
