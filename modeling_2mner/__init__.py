@@ -7,8 +7,11 @@ the models with the Auto classes of transformers.
 from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .configuration_2mner import LABELS, TwoMNERConfig
+from .configuration_2mner import TwoMNERConfig
+from .configuration_baselines import BertCRFConfig
+from .configuration_tagging import LABELS
 from .modeling_2mner import TwoMNERForTokenClassification, TwoMNERModel
+from .modeling_bert import BertCRFForTokenClassification, BertCRFModel
 from .modeling_released import (
     TwoMNERReleasedConfig,
     TwoMNERReleasedForTokenClassification,
@@ -17,33 +20,39 @@ from .modeling_released import (
 )
 from .pipeline_2mner import TwoMNERPipeline
 from .processing_2mner import TwoMNERProcessor
+from .processing_baselines import OneImageProcessor
 
-AutoConfig.register(TwoMNERConfig.model_type, TwoMNERConfig)
-AutoModel.register(TwoMNERConfig, TwoMNERModel)
-AutoModelForTokenClassification.register(TwoMNERConfig, TwoMNERForTokenClassification)
-AutoProcessor.register(TwoMNERConfig, TwoMNERProcessor)
-
-AutoConfig.register(TwoMNERReleasedConfig.model_type, TwoMNERReleasedConfig)
-AutoModel.register(TwoMNERReleasedConfig, TwoMNERReleasedModel)
-AutoModelForTokenClassification.register(TwoMNERReleasedConfig, TwoMNERReleasedForTokenClassification)
-AutoProcessor.register(TwoMNERReleasedConfig, TwoMNERReleasedProcessor)
+_MODELS = (
+    (TwoMNERConfig, TwoMNERModel, TwoMNERForTokenClassification, TwoMNERProcessor),
+    (
+        TwoMNERReleasedConfig,
+        TwoMNERReleasedModel,
+        TwoMNERReleasedForTokenClassification,
+        TwoMNERReleasedProcessor,
+    ),
+    (BertCRFConfig, BertCRFModel, BertCRFForTokenClassification, OneImageProcessor),
+)
+for _config, _model, _tagger, _processor in _MODELS:
+    AutoConfig.register(_config.model_type, _config)
+    AutoModel.register(_config, _model)
+    AutoModelForTokenClassification.register(_config, _tagger)
+    AutoProcessor.register(_config, _processor)
+    # `save_pretrained` copies the code of registered classes into the checkpoint.
+    _config.register_for_auto_class()
+    _model.register_for_auto_class("AutoModel")
+    _tagger.register_for_auto_class("AutoModelForTokenClassification")
+    _processor.register_for_auto_class()
 
 PIPELINE_REGISTRY.register_pipeline(
     "multimodal-ner", pipeline_class=TwoMNERPipeline, pt_model=AutoModelForTokenClassification, type="multimodal"
 )
 
-# `save_pretrained` copies the code of registered classes into the checkpoint.
-TwoMNERConfig.register_for_auto_class()
-TwoMNERModel.register_for_auto_class("AutoModel")
-TwoMNERForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")
-TwoMNERProcessor.register_for_auto_class()
-TwoMNERReleasedConfig.register_for_auto_class()
-TwoMNERReleasedModel.register_for_auto_class("AutoModel")
-TwoMNERReleasedForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")
-TwoMNERReleasedProcessor.register_for_auto_class()
-
 __all__ = [
     "LABELS",
+    "BertCRFConfig",
+    "BertCRFForTokenClassification",
+    "BertCRFModel",
+    "OneImageProcessor",
     "TwoMNERConfig",
     "TwoMNERForTokenClassification",
     "TwoMNERModel",

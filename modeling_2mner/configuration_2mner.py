@@ -1,31 +1,14 @@
 """Configuration of 2M-NER: three encoders and every scientific choice of the model, one field each."""
 
-import copy
-import difflib
-
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
-
-# The paper's three encoders (section 5.1). Used when a sub-config is left out altogether.
-MULTILINGUAL_BERT = {"model_type": "bert", "vocab_size": 119_547}
-CLIP_VIT_B_32 = {"model_type": "clip_vision_model"}
-RESNET_152 = {"model_type": "resnet", "depths": [3, 8, 36, 3]}
-
-CHOICES = {
-    "vit_tokens": ("all", "patches"),
-    "resnet_features": ("regions", "pooled"),
-    "resnet_batch_norm": ("fixed", "train"),
-    "contrastive_text_pooling": ("pooler", "cls", "mean"),
-    "contrastive_vit_pooling": ("flatten", "cls", "mean"),
-    "contrastive_loss": ("ntxent", "infonce"),
-}
+from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, TaggingConfig
 
 
 @strict
-class TwoMNERConfig(PreTrainedConfig):
+class TwoMNERConfig(TaggingConfig):
     """Configuration of [`TwoMNERModel`] and [`TwoMNERForTokenClassification`]; the defaults are the paper's network.
 
     Args:
@@ -70,6 +53,19 @@ class TwoMNERConfig(PreTrainedConfig):
     keys_to_ignore_at_inference = [  # noqa: RUF012
         *("logits", "text_embeds", "vit_embeds", "resnet_embeds", "cross_attentions")
     ]
+    choices = {  # noqa: RUF012
+        "vit_tokens": ("all", "patches"),
+        "resnet_features": ("regions", "pooled"),
+        "resnet_batch_norm": ("fixed", "train"),
+        "contrastive_text_pooling": ("pooler", "cls", "mean"),
+        "contrastive_vit_pooling": ("flatten", "cls", "mean"),
+        "contrastive_loss": ("ntxent", "infonce"),
+    }
+    encoder_defaults = {  # noqa: RUF012
+        "text_config": MULTILINGUAL_BERT,
+        "vision_config": CLIP_VIT_B_32,
+        "resnet_config": RESNET_152,
+    }
     sub_configs_defaults = {  # noqa: RUF012  (transformers reads this class attribute)
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model"),
@@ -81,14 +77,6 @@ class TwoMNERConfig(PreTrainedConfig):
         "AutoModelForTokenClassification": "modeling_2mner.TwoMNERForTokenClassification",
     }
 
-    default_custom_pipelines = {  # noqa: RUF012
-        "multimodal-ner": {
-            "impl": "pipeline_2mner.TwoMNERPipeline",
-            "pt": ["AutoModelForTokenClassification"],
-            "type": "multimodal",
-        }
-    }
-
     text_config: PreTrainedConfig | dict | None = None
     vision_config: PreTrainedConfig | dict | None = None
     resnet_config: PreTrainedConfig | dict | None = None
@@ -96,7 +84,6 @@ class TwoMNERConfig(PreTrainedConfig):
     num_vision_layers: int | None = None
     use_vit: bool = True
     use_resnet: bool = True
-    use_crf: bool = True
     vit_tokens: str = "all"
     resnet_features: str = "regions"
     resnet_batch_norm: str = "fixed"
@@ -104,7 +91,6 @@ class TwoMNERConfig(PreTrainedConfig):
     collaboration_ffn: bool = True
     collaboration_intermediate_size: int | None = None
     fusion_projection: bool = False
-    dropout: float | int = 0.1
     layer_norm_eps: float | int = 1e-12
     alpha: float | int = 0.8
     projection_dim: int | None = None
@@ -113,42 +99,12 @@ class TwoMNERConfig(PreTrainedConfig):
     contrastive_loss: str = "ntxent"
     contrastive_temperature: float | int = 0.5
     mask_duplicate_images: bool = False
-    crf_constrained_decoding: bool = True
-    crf_constrained_likelihood: bool = False
 
     def __post_init__(self, **kwargs):
-        self._refuse_misspelt(kwargs)
-        # Not `SubConfigSpec(init_kwargs=...)`: a partial dict read back from JSON would not inherit those.
-        self.text_config = MULTILINGUAL_BERT if self.text_config is None else self.text_config
-        self.vision_config = CLIP_VIT_B_32 if self.vision_config is None else self.vision_config
-        self.resnet_config = RESNET_152 if self.resnet_config is None else self.resnet_config
-        for field in self.sub_configs_defaults:  # they may be the caller's, and are changed from here on
-            setattr(self, field, copy.deepcopy(getattr(self, field)))
-        self._name_labels(kwargs)
-        kwargs.setdefault("auto_map", dict(self.default_auto_map))
-        kwargs.setdefault("custom_pipelines", copy.deepcopy(self.default_custom_pipelines))
         super().__post_init__(**kwargs)
         self._keep_first_layers("num_text_layers", self.text_config)
         self._keep_first_layers("num_vision_layers", self.vision_config)
         self.check()
-
-    @classmethod
-    def from_dict(cls, config_dict: dict, **kwargs):
-        """Make a config from a saved one; fields given as keywords count as if they had been saved.
-
-        `PreTrainedConfig` would set them on the finished config, where nothing checks them and `num_text_layers` has
-        no effect.
-        """
-        changeable = {*cls._own_fields(), "id2label", "label2id"} - set(cls.sub_configs_defaults)
-        changes = {name: kwargs.pop(name) for name in changeable & set(kwargs)}
-        return super().from_dict({**config_dict, **changes}, **kwargs)
-
-    def to_dict(self) -> dict:
-        """What is saved; without the folders that the encoders came from, which name directories of this machine."""
-        saved = super().to_dict()
-        for name in self.sub_configs_defaults:
-            saved[name].pop("_name_or_path", None)
-        return saved
 
     @property
     def hidden_size(self) -> int:
@@ -161,9 +117,24 @@ class TwoMNERConfig(PreTrainedConfig):
         return int(self.use_vit) + int(self.use_resnet)
 
     @property
+    def uses_image(self) -> bool:
+        """Whether the network looks at pictures."""
+        return self.num_branches > 0
+
+    @property
     def fused_size(self) -> int:
         """Size of a word vector after fusion: one d per branch, or d without any."""
         return self.hidden_size * max(self.num_branches, 1)
+
+    @property
+    def classifier_size(self) -> int:
+        """Size of what the tags are told from."""
+        return self.hidden_size if self.fusion_projection else self.fused_size
+
+    @property
+    def classifier_dropout(self) -> float:
+        """Dropout before the tags."""
+        return self.dropout
 
     @property
     def num_vit_tokens(self) -> int:
@@ -171,29 +142,13 @@ class TwoMNERConfig(PreTrainedConfig):
         patches = (self.vision_config.image_size // self.vision_config.patch_size) ** 2
         return patches + (self.vit_tokens == "all")
 
-    def check(self) -> None:
-        """Raise `ValueError` on an unknown value or a contradiction between fields."""
-        for field, allowed in CHOICES.items():
-            if getattr(self, field) not in allowed:
-                choices = ", ".join(repr(choice) for choice in allowed)
-                raise ValueError(f"`{field}` is {getattr(self, field)!r}; write one of {choices}.")
-        self._check_ranges()
-        self._check_contradictions()
-
-    def validate_choices(self):
-        """Run [`~TwoMNERConfig.check`] again when the config is saved (called by the strict dataclass)."""
-        self.check()
-
     def _check_ranges(self) -> None:
+        super()._check_ranges()
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"`alpha` is {self.alpha}; write a weight from 0 to 1 (the paper's is 0.8).")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"`dropout` is {self.dropout}; write a rate from 0 to below 1 (the paper's is 0.1).")
         if not self.contrastive_temperature > 0:
             raise ValueError(f"`contrastive_temperature` is {self.contrastive_temperature}; write a number above 0.")
-        for field in ("collaboration_intermediate_size", "projection_dim"):
-            if getattr(self, field) is not None and getattr(self, field) < 1:
-                raise ValueError(f"`{field}` is {getattr(self, field)}; write a number above 0, or leave it out.")
+        self._check_positive("collaboration_intermediate_size", "projection_dim")
         heads = self.num_collaboration_heads
         if heads < 1 or self.hidden_size % heads:
             raise ValueError(
@@ -202,19 +157,14 @@ class TwoMNERConfig(PreTrainedConfig):
             )
 
     def _check_contradictions(self) -> None:
+        super()._check_contradictions()
         if self.vit_tokens == "patches" and self.contrastive_vit_pooling == "cls":
             raise ValueError(
                 '`contrastive_vit_pooling="cls"` needs the class token, which `vit_tokens="patches"` leaves out; '
                 'write `vit_tokens="all"` or `contrastive_vit_pooling="mean"`.'
             )
-        if self.crf_constrained_likelihood and not self.use_crf:
-            raise ValueError("`crf_constrained_likelihood=True` needs a CRF; write `use_crf=True`.")
         if self.fusion_projection and not self.num_branches:
             raise ValueError("`fusion_projection=True` needs an image branch; write `fusion_projection=False`.")
-        if sorted(self.id2label) != list(range(len(set(self.id2label.values())))):
-            raise ValueError(f"`id2label` is {self.id2label}; number different labels from 0 on without gaps.")
-        if self.label2id != {label: index for index, label in self.id2label.items()}:
-            raise ValueError("`label2id` is not the inverse of `id2label`; pass both, made from one list of labels.")
         for field, encoder_config in (
             ("num_text_layers", self.text_config),
             ("num_vision_layers", self.vision_config),
@@ -232,14 +182,6 @@ class TwoMNERConfig(PreTrainedConfig):
             return self.collaboration_heads
         return self.text_config.num_attention_heads
 
-    def _name_labels(self, kwargs: dict) -> None:
-        if self.id2label is None:
-            if kwargs.get("num_labels") not in (None, len(LABELS)):
-                raise ValueError(f"`num_labels` is {kwargs['num_labels']}; pass `id2label` and `label2id` instead.")
-            self.id2label = dict(enumerate(LABELS))
-        if self.label2id is None:
-            self.label2id = {label: int(index) for index, label in self.id2label.items()}
-
     def _keep_first_layers(self, field: str, encoder_config: PreTrainedConfig) -> None:
         wanted = getattr(self, field)
         if wanted is None:
@@ -251,15 +193,5 @@ class TwoMNERConfig(PreTrainedConfig):
             )
         encoder_config.num_hidden_layers = wanted
 
-    @classmethod
-    def _own_fields(cls) -> list[str]:
-        return [field for field in cls.__dataclass_fields__ if field not in PreTrainedConfig.__dataclass_fields__]
 
-    def _refuse_misspelt(self, kwargs: dict) -> None:
-        for name in kwargs:
-            close = difflib.get_close_matches(name, self._own_fields(), n=1, cutoff=0.8)
-            if close and not hasattr(type(self), name):
-                raise ValueError(f"`{name}` is not a field of {type(self).__name__}; did you mean `{close[0]}`?")
-
-
-__all__ = ["LABELS", "TwoMNERConfig"]
+__all__ = ["TwoMNERConfig"]

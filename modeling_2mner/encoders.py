@@ -61,6 +61,44 @@ def load_resnet_encoder(name: str) -> PreTrainedModel:
     return AutoModel.from_pretrained(name, config=config, **_LOADING)
 
 
+def encode_resnet(resnet_model: PreTrainedModel, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a ResNet on pictures `(images, 3, height, width)`: its grid `(images, height * width, channels)` and its mean
+    `(images, channels)`."""
+    pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)  # the faster layout for convolutions
+    # Unlike the ViT, the ResNet does not itself bring its pictures to the type of its weights.
+    outputs = resnet_model(pixel_values=pixel_values.to(resnet_model.dtype), return_dict=True)
+    return outputs.last_hidden_state.flatten(2).transpose(1, 2), outputs.pooler_output.flatten(1)
+
+
+def default_first_window(input_ids: torch.Tensor, word_positions: torch.Tensor) -> torch.Tensor:
+    """One window a sentence, `(batch,)`, where the caller says nothing else; `ValueError` if there are more."""
+    # `shape[0]` and not `len`, which would fix the size in an exported graph.
+    if input_ids.shape[0] != word_positions.shape[0]:
+        raise ValueError(
+            f"there are {input_ids.shape[0]} windows for {word_positions.shape[0]} sentences; pass "
+            "`first_window`, the first window of each sentence."
+        )
+    return torch.arange(word_positions.shape[0], device=word_positions.device)
+
+
+def default_image_index(first_window: torch.Tensor, pixel_values: torch.Tensor | None) -> torch.Tensor:
+    """One picture a sentence in order, `(batch,)`, or -1 without pictures; `ValueError` if the numbers differ."""
+    if pixel_values is None:
+        return torch.full_like(first_window, -1)
+    if pixel_values.shape[0] != first_window.shape[0]:
+        raise ValueError(
+            f"there are {pixel_values.shape[0]} pictures for {first_window.shape[0]} sentences; pass `image_index`, "
+            "the picture of each sentence or -1."
+        )
+    return torch.arange(first_window.shape[0], device=first_window.device)
+
+
+def window_images(image_index: torch.Tensor, first_window: torch.Tensor, num_windows: int) -> torch.Tensor:
+    """The picture of each window's sentence, `(windows,)`, -1 for none."""
+    windows = torch.arange(num_windows, device=first_window.device)
+    return image_index[torch.searchsorted(first_window, windows, right=True) - 1]
+
+
 def gather_words(states: torch.Tensor, word_positions: torch.Tensor) -> torch.Tensor:
     """Take the state of each word's first piece.
 
@@ -125,8 +163,14 @@ def _pooling_argument(config: PreTrainedConfig, pooler: bool) -> dict[str, bool]
     return {}
 
 
+ENCODER_LOADERS = {"text": load_text_encoder, "vision": load_vision_encoder, "resnet": load_resnet_encoder}
+
 __all__ = [
+    "ENCODER_LOADERS",
     "build_encoder",
+    "default_first_window",
+    "default_image_index",
+    "encode_resnet",
     "gather_images",
     "gather_words",
     "hold_batch_norm",
@@ -135,4 +179,5 @@ __all__ = [
     "load_vision_encoder",
     "pool_text",
     "pool_vit",
+    "window_images",
 ]

@@ -34,14 +34,16 @@ class CrossAttention(nn.Module):
         self.value = nn.Linear(region_size, config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)  # W' of Eq. 12
 
-    def forward(self, words: torch.Tensor, regions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def forward(
+        self, words: torch.Tensor, regions: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         attended, weights = attend(
             self,
             self._split_heads(self.project_queries(words)),
             self._split_heads(self.key(regions)),
             self._split_heads(self.value(regions)),
-            attention_mask=None,
+            attention_mask=attention_mask,
             scaling=self.head_size**-0.5,  # sqrt(d / m) of Eq. 11
             dropout=self.config.dropout if self.training else 0.0,
         )
@@ -76,7 +78,8 @@ class MultimodalCollaboration(GradientCheckpointingLayer):
     residual connections alone.
 
     Shapes: words `(batch, words, hidden)`, regions `(batch, regions, region_size)` or `None` when no sentence of the
-    batch has a picture, has_image `(batch,)` bool; returns words `(batch, words, hidden)` and the attention weights.
+    batch has a picture, has_image `(batch,)` bool, all true by default, and attention_mask, over the regions, as the
+    attention functions of transformers take it; returns words `(batch, words, hidden)` and the attention weights.
     """
 
     def __init__(self, config, region_size: int, attention_class: type[CrossAttention] = CrossAttention):
@@ -87,13 +90,15 @@ class MultimodalCollaboration(GradientCheckpointingLayer):
         self.ffn_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if self.ffn else None
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, words, regions=None, has_image=None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def forward(
+        self, words, regions=None, has_image=None, attention_mask=None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         weights = None
         attended = torch.zeros_like(words)
         if regions is not None and words.shape[1] > 0:  # the attention of transformers cannot do without words
-            attended, weights = self.attention(words, regions)
-            # Not a multiplication by zero: what an unused picture gives may not be finite.
-            attended = attended.masked_fill(~has_image[:, None, None], 0.0)
+            attended, weights = self.attention(words, regions, attention_mask)
+            if has_image is not None:  # not a multiplication by zero: what an unused picture gives may not be finite
+                attended = attended.masked_fill(~has_image[:, None, None], 0.0)
         words = self.attention_norm(words + self.dropout(attended))  # Eq. 13
         if self.ffn is not None:
             words = self.ffn_norm(words + self.dropout(self.ffn(words)))  # Eq. 14

@@ -3,17 +3,17 @@
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers import initialization as init
 from transformers.utils import can_return_tuple
 
 from .alignment import ProjectionHead, contrastive_loss
 from .configuration_2mner import TwoMNERConfig
-from .crf import LinearChainCRF
 from .encoders import (
     build_encoder,
+    default_first_window,
+    default_image_index,
+    encode_resnet,
     gather_images,
     gather_words,
-    hold_batch_norm,
     load_resnet_encoder,
     load_text_encoder,
     load_vision_encoder,
@@ -22,42 +22,14 @@ from .encoders import (
 )
 from .fusion import MultimodalCollaboration
 from .outputs import TwoMNERModelOutput, TwoMNERTokenClassifierOutput
+from .tagging import TaggingPreTrainedModel, WordTagger
 
 
-class TwoMNERPreTrainedModel(PreTrainedModel):
+class TwoMNERPreTrainedModel(TaggingPreTrainedModel):
     """Weights, loading and saving of the 2M-NER models."""
 
     config: TwoMNERConfig
-    base_model_prefix = "model"
-    main_input_name = "input_ids"
-    input_modalities = ("image", "text")
-    # The losses are means over sentences: the Trainer must not divide them by its own count of items.
-    accepts_loss_kwargs = False
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_attention_backend = True
     _no_split_modules = ("MultimodalCollaboration",)
-    _keep_in_fp32_modules_strict = ("crf",)
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, LinearChainCRF):  # what pytorch-crf's constructor does is lost on the meta device
-            for parameter in module.parameters(recurse=False):
-                init.uniform_(parameter, -0.1, 0.1)
-
-    def set_attn_implementation(self, attn_implementation: str | dict, allow_all_kernels: bool = False) -> None:
-        """Set the attention of the collaboration modules and of the encoders that have attention.
-
-        Args:
-            attn_implementation: such as `"sdpa"` or `"eager"`, or a dict by sub-config, `""` for the modules of 2M-NER.
-            allow_all_kernels: see `PreTrainedModel`.
-        """
-        if isinstance(attn_implementation, str):
-            parts = dict.fromkeys(("", "text_config", "vision_config"), attn_implementation)
-            attn_implementation = {**parts, "resnet_config": "eager"}
-        super().set_attn_implementation(attn_implementation, allow_all_kernels)
 
 
 class TwoMNERModel(TwoMNERPreTrainedModel):
@@ -123,8 +95,8 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
     def train(self, mode: bool = True):
         """Switch the training mode; a ResNet with `resnet_batch_norm="fixed"` keeps its running statistics."""
         super().train(mode)
-        if self.config.use_resnet and self.config.resnet_batch_norm == "fixed":
-            hold_batch_norm(self.resnet_model)
+        if self.config.use_resnet:
+            self._hold_batch_norm()
         return self
 
     @can_return_tuple
@@ -163,9 +135,10 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
         if word_mask is None:
             word_mask = torch.ones_like(word_positions, dtype=torch.bool)
         if first_window is None:
-            first_window = self._default_first_window(input_ids, word_positions)
+            first_window = default_first_window(input_ids, word_positions)
         if image_index is None:
-            image_index = self._default_image_index(first_window, pixel_values, resnet_pixel_values)
+            pictures = pixel_values if pixel_values is not None else resnet_pixel_values
+            image_index = default_image_index(first_window, pictures)
         pooled = pool_text(text, words, word_mask, first_window, self.config.contrastive_text_pooling)
         text_embeds = self.text_head(pooled)  # Eq. 7
         vit_words, vit_embeds, vit_attention = self.vit_branch(words, pixel_values, image_index, text_embeds)
@@ -216,10 +189,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
 
     def encode_resnet(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the ResNet: its grid `(images, height * width, channels)` and its mean `(images, channels)`."""
-        pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)  # the faster layout for convolutions
-        # Unlike the ViT, the ResNet does not itself bring its pictures to the type of its weights.
-        outputs = self.resnet_model(pixel_values=pixel_values.to(self.resnet_model.dtype), return_dict=True)
-        return outputs.last_hidden_state.flatten(2).transpose(1, 2), outputs.pooler_output.flatten(1)
+        return encode_resnet(self.resnet_model, pixel_values)
 
     def _collaborate(self, collaboration, words, regions, embeds, image_index):
         has_image = image_index >= 0
@@ -229,28 +199,6 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
     @staticmethod
     def _cross_attentions(*weights) -> tuple[torch.Tensor, ...] | None:
         return tuple(branch for branch in weights if branch is not None) or None
-
-    # Below `shape[0]` and not `len`, which would fix the size in an exported graph.
-    @staticmethod
-    def _default_first_window(input_ids, word_positions) -> torch.Tensor:
-        if input_ids.shape[0] != word_positions.shape[0]:
-            raise ValueError(
-                f"there are {input_ids.shape[0]} windows for {word_positions.shape[0]} sentences; pass "
-                "`first_window`, the first window of each sentence."
-            )
-        return torch.arange(word_positions.shape[0], device=word_positions.device)
-
-    @staticmethod
-    def _default_image_index(first_window, pixel_values, resnet_pixel_values) -> torch.Tensor:
-        pictures = pixel_values if pixel_values is not None else resnet_pixel_values
-        if pictures is None:
-            return torch.full_like(first_window, -1)
-        if pictures.shape[0] != first_window.shape[0]:
-            raise ValueError(
-                f"there are {pictures.shape[0]} pictures for {first_window.shape[0]} sentences; pass `image_index`, "
-                "the picture of each sentence or -1."
-            )
-        return torch.arange(first_window.shape[0], device=first_window.device)
 
     def _check_inputs(self, word_positions, pixel_values, resnet_pixel_values, output_attentions) -> None:
         if word_positions is None:
@@ -274,7 +222,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
             )
 
 
-class TwoMNERForTokenClassification(TwoMNERPreTrainedModel):
+class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
     """2M-NER with its decoder: dropout, a linear layer and a CRF over words (section 4.5).
 
     Args:
@@ -285,21 +233,11 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel):
 
     base_model_class = TwoMNERModel
 
-    def __init__(self, config: TwoMNERConfig, text_model=None, vision_model=None, resnet_model=None):
-        super().__init__(config)
-        self.model = self.base_model_class(config, text_model, vision_model, resnet_model)
+    def _create_decoder(self, config: TwoMNERConfig, num_states: int, labels: list[str] | None) -> None:
         self.fusion_projection = (
             nn.Linear(config.fused_size, config.hidden_size) if config.fusion_projection else nn.Identity()
         )
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(
-            config.hidden_size if config.fusion_projection else config.fused_size, config.num_labels
-        )
-        if config.use_crf:
-            labels = [config.id2label[index] for index in range(config.num_labels)]
-            self.crf = LinearChainCRF(config.num_labels, labels)
-        self.post_init()
-        self._keys_to_ignore_on_load_unexpected = set()  # not the base model's: here a dropped decoder must be told
+        super()._create_decoder(config, num_states, labels)
 
     @classmethod
     def from_encoders(cls, text: str, vision: str | None = None, resnet: str | None = None, **config):
@@ -327,7 +265,12 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel):
         text_model = load_text_encoder(text, config.get("num_text_layers"), pooler)
         encoders = {"text_config": text_model, "vision_config": vision_model, "resnet_config": resnet_model}
         configs = {field: encoder.config for field, encoder in encoders.items() if encoder is not None}
-        model = cls(cls.config_class(**configs, **config), text_model, vision_model, resnet_model).eval()
+        model = cls(
+            cls.config_class(**configs, **config),
+            text_model=text_model,
+            vision_model=vision_model,
+            resnet_model=resnet_model,
+        ).eval()
         if "attn_implementation" in config:
             model.set_attn_implementation(config["attn_implementation"])
         return model
@@ -373,37 +316,21 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel):
         logits = self.classifier(fused)  # E of Eq. 15: (batch, words, labels)
         if word_mask is None:
             word_mask = torch.ones_like(word_positions, dtype=torch.bool)
-        # Viterbi is a loop over words: training has no use for it, and an exported graph would fix its length.
-        decode = not self.training and not torch.compiler.is_exporting()
         return TwoMNERTokenClassifierOutput(
             loss=self.tag_loss(logits, labels, word_mask) if labels is not None else None,
             logits=logits,
-            predictions=self.decode(logits, word_mask) if decode else None,
+            predictions=self.decode(logits, word_mask) if self.decodes() else None,
             text_embeds=outputs.text_embeds,
             vit_embeds=outputs.vit_embeds,
             resnet_embeds=outputs.resnet_embeds,
             cross_attentions=outputs.cross_attentions,
         )
 
-    def tag_loss(self, logits: torch.Tensor, labels: torch.Tensor, word_mask: torch.Tensor) -> torch.Tensor:
-        """L_CRF of Eq. 17, the mean over sentences; without a CRF the cross-entropy, the mean over words."""
-        if not self.config.use_crf:
-            labels = labels.masked_fill(~word_mask, -100)
-            return nn.functional.cross_entropy(logits.float().transpose(1, 2), labels)
-        constrained = self.config.crf_constrained_likelihood
-        return self.crf.neg_log_likelihood(logits, labels, word_mask, constrained).mean()
-
-    def decode(self, logits: torch.Tensor, word_mask: torch.Tensor) -> torch.Tensor:
-        """The best tags `(batch, words)` for emissions `(batch, words, labels)`, -100 where there is no word."""
-        if self.config.use_crf:
-            return self.crf.viterbi(logits, word_mask, constrained=self.config.crf_constrained_decoding)
-        return logits.argmax(dim=-1).masked_fill(~word_mask, -100)
-
-    def objective(self, crf_loss, text_embeds, vit_embeds, resnet_embeds, image_ids) -> dict[str, torch.Tensor]:
+    def objective(self, tag_loss, text_embeds, vit_embeds, resnet_embeds, image_ids) -> dict[str, torch.Tensor]:
         """The training objective L = alpha L_CRF + (1 - alpha)(L'_CL + L''_CL) (Eq. 18) and its parts.
 
         Args:
-            crf_loss: scalar, the `loss` of [`~TwoMNERForTokenClassification.forward`].
+            tag_loss: scalar, the `loss` of [`~TwoMNERForTokenClassification.forward`].
             text_embeds, vit_embeds, resnet_embeds: `(pairs, projection)`, of this process or of all.
             image_ids: `(pairs,)`, equal for equal pictures, negative for a sentence without one.
 
@@ -411,7 +338,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel):
             `loss` and, for each image branch, `vit_contrastive_loss` or `resnet_contrastive_loss`, beside `crf_loss`.
             A text-only model has `loss` equal to `crf_loss`.
         """
-        parts = {"crf_loss": crf_loss}
+        parts = {"crf_loss": tag_loss}
         for name, embeds in (("vit", vit_embeds), ("resnet", resnet_embeds)):
             if embeds is not None:
                 parts[f"{name}_contrastive_loss"] = contrastive_loss(
@@ -423,9 +350,9 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel):
                     mask_duplicates=self.config.mask_duplicate_images,
                 )
         if len(parts) == 1:
-            return {"loss": crf_loss, **parts}
+            return {"loss": tag_loss, **parts}
         contrastive = sum(part for name, part in parts.items() if name != "crf_loss")
-        return {"loss": self.config.alpha * crf_loss + (1 - self.config.alpha) * contrastive, **parts}
+        return {"loss": self.config.alpha * tag_loss + (1 - self.config.alpha) * contrastive, **parts}
 
 
 __all__ = ["TwoMNERForTokenClassification", "TwoMNERModel", "TwoMNERPreTrainedModel"]

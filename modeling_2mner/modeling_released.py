@@ -98,10 +98,12 @@ class ReleasedCrossAttention(CrossAttention):
     whatever the query, but its dropout falls on each copy alone.
     """
 
-    def forward(self, words: torch.Tensor, regions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def forward(
+        self, words: torch.Tensor, regions: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         if regions.shape[1] == 1:
             regions = regions.expand(-1, words.shape[1], -1)  # (batch, words, region size)
-        return super().forward(words, regions)
+        return super().forward(words, regions, attention_mask)
 
     def project_queries(self, words: torch.Tensor) -> torch.Tensor:
         """W_k T in place of W_q T, `(batch, words, hidden)`."""
@@ -179,15 +181,15 @@ class TwoMNERReleasedForTokenClassification(TwoMNERReleasedPreTrainedModel, TwoM
 
     base_model_class = TwoMNERReleasedModel
 
-    def objective(self, crf_loss, text_embeds, vit_embeds, resnet_embeds, image_ids) -> dict[str, torch.Tensor]:
+    def objective(self, tag_loss, text_embeds, vit_embeds, resnet_embeds, image_ids) -> dict[str, torch.Tensor]:
         """Twice Eq. 18, with its plain parts; arguments of [`TwoMNERForTokenClassification.objective`].
 
         Without image branches the contrastive losses are zero but the weight alpha stays: 2 alpha L_CRF. Without a CRF
         the release trains on the cross-entropy alone.
         """
-        parts = super().objective(crf_loss, text_embeds, vit_embeds, resnet_embeds, image_ids)
+        parts = super().objective(tag_loss, text_embeds, vit_embeds, resnet_embeds, image_ids)
         if not self.config.use_crf:
-            return parts | {"loss": crf_loss}
+            return parts | {"loss": tag_loss}
         scale = 2.0 if self.config.num_branches else 2.0 * self.config.alpha
         return parts | {"loss": scale * parts["loss"]}
 

@@ -28,24 +28,53 @@ class TwoMNERModelOutput(ModelOutput):
 
 
 @dataclass
-class TwoMNERTokenClassifierOutput(ModelOutput):
-    """Output of [`TwoMNERForTokenClassification`].
+class TaggerOutput(ModelOutput):
+    """Output of the comparison models.
 
     Args:
-        loss (`torch.FloatTensor` of shape `()`): L_CRF of Eq. 17, the mean over sentences; only with `labels`.
+        loss (`torch.FloatTensor` of shape `()`): what training minimises; only with `labels`.
         logits (`torch.FloatTensor` of shape `(batch, words, labels)`): emissions E of Eq. 15.
         predictions (`torch.LongTensor` of shape `(batch, words)`): Viterbi tags, -100 where there is no word;
             `None` in training mode, which has no use for them.
-        text_embeds, vit_embeds, resnet_embeds, cross_attentions: see [`TwoMNERModelOutput`].
     """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
     predictions: torch.LongTensor | None = None
+
+
+@dataclass
+class TwoMNERTokenClassifierOutput(TaggerOutput):
+    """Output of [`TwoMNERForTokenClassification`].
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`): L_CRF of Eq. 17, the mean over sentences; only with `labels`.
+        logits, predictions: see [`TaggerOutput`].
+        text_embeds, vit_embeds, resnet_embeds, cross_attentions: see [`TwoMNERModelOutput`].
+    """
+
     text_embeds: torch.FloatTensor | None = None
     vit_embeds: torch.FloatTensor | None = None
     resnet_embeds: torch.FloatTensor | None = None
     cross_attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
-__all__ = ["TwoMNERModelOutput", "TwoMNERTokenClassifierOutput"]
+@dataclass
+class TaggerModelOutput(ModelOutput):
+    """Output of the comparison models below their decoders.
+
+    Args:
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, words, size)`): what each word's tag is told from.
+        piece_states (`torch.FloatTensor` of shape `(windows, pieces, size)`): the same for each piece; `None` for
+            models without pieces.
+        span_states (`torch.FloatTensor` of shape `(windows, pieces, hidden)`): UMT's stream for entity spans.
+        attentions (`torch.FloatTensor` of shape `(batch, words, regions)`): AdaCAN's visual attention.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    piece_states: torch.FloatTensor | None = None
+    span_states: torch.FloatTensor | None = None
+    attentions: torch.FloatTensor | None = None
+
+
+__all__ = ["TaggerModelOutput", "TaggerOutput", "TwoMNERModelOutput", "TwoMNERTokenClassifierOutput"]

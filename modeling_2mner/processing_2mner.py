@@ -9,7 +9,7 @@ from PIL import Image
 from transformers import BatchFeature, CLIPImageProcessorPil, ProcessorMixin
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from .configuration_2mner import LABELS
+from .configuration_tagging import LABELS
 
 # Neither is used here: what the processor imports is saved with every checkpoint.
 from .handler import EndpointHandler  # noqa: F401
@@ -79,19 +79,20 @@ class TwoMNERProcessor(ProcessorMixin):
         on_bad_image: str = "none",
         chat_template=None,
     ):
-        if tokenizer is None:
-            raise ValueError("`tokenizer` is missing; pass the tokenizer of the text encoder.")
-        if on_bad_image not in ("none", "raise"):
-            raise ValueError(f'`on_bad_image` is {on_bad_image!r}; write "none" or "raise".')
-        image_processor = _whole_picture(image_processor or CLIPImageProcessorPil())
-        resnet_image_processor = _whole_picture(
-            resnet_image_processor
-            or CLIPImageProcessorPil(image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD)
-        )
+        self._check_parts(tokenizer, on_bad_image)
+        image_processor = whole_picture(image_processor or CLIPImageProcessorPil())
+        resnet_image_processor = whole_picture(resnet_image_processor or imagenet_processor())
         super().__init__(image_processor, resnet_image_processor, tokenizer, chat_template=chat_template)
         self.max_length = max_length
         self.labels = list(labels or LABELS)
         self.on_bad_image = on_bad_image
+
+    @staticmethod
+    def _check_parts(tokenizer, on_bad_image: str) -> None:
+        if tokenizer is None:
+            raise ValueError("`tokenizer` is missing; pass the tokenizer of the text encoder.")
+        if on_bad_image not in ("none", "raise"):
+            raise ValueError(f'`on_bad_image` is {on_bad_image!r}; write "none" or "raise".')
 
     @property
     def model_input_names(self) -> list[str]:
@@ -104,7 +105,7 @@ class TwoMNERProcessor(ProcessorMixin):
     def to_dict(self) -> dict:
         """What is saved; names the Pillow processors, which a reader with torchvision would otherwise replace."""
         saved = super().to_dict()
-        for name in ("image_processor", "resnet_image_processor"):
+        for name in set(self.get_attributes()) - {"tokenizer"}:
             saved[name]["image_processor_type"] = CLIPImageProcessorPil.__name__
         return saved
 
@@ -162,8 +163,8 @@ class TwoMNERProcessor(ProcessorMixin):
         else:
             resnet_resized = [image.resize(resnet_size, self.resnet_image_processor.resample) for image in images]
         return {
-            "pixel_values": _normalise(self.image_processor, resized),
-            "resnet_pixel_values": _normalise(self.resnet_image_processor, resnet_resized),
+            "pixel_values": normalise(self.image_processor, resized),
+            "resnet_pixel_values": normalise(self.resnet_image_processor, resnet_resized),
         }
 
     def post_process_entities(self, predictions, batch: TwoMNERBatch) -> list[list[dict]]:
@@ -258,7 +259,13 @@ def _check_words(sentence, row: int) -> None:
         raise ValueError(f"`words[{row}]` is {reprlib.repr(sentence)}; pass a list of words, or raw text.")
 
 
-def _whole_picture(processor) -> CLIPImageProcessorPil:
+def imagenet_processor(side: int = 224) -> CLIPImageProcessorPil:
+    """For encoders that were trained on ImageNet."""
+    size = {"height": side, "width": side}
+    return CLIPImageProcessorPil(size=size, image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD)
+
+
+def whole_picture(processor) -> CLIPImageProcessorPil:
     """The same size and statistics, with the whole picture resized to a square by Pillow."""
     size = dict(processor.size)
     side = size.get("height") or size.get("shortest_edge")
@@ -276,7 +283,8 @@ def _target_size(processor) -> tuple[int, int]:
     return processor.size["width"], processor.size["height"]
 
 
-def _normalise(processor, images: list) -> torch.Tensor:
+def normalise(processor, images: list) -> torch.Tensor:
+    """Pictures of the processor's size to `(images, 3, height, width)`."""
     return processor(images=images, do_resize=False, return_tensors="pt")["pixel_values"]
 
 
@@ -295,4 +303,4 @@ def _entity(kind: str, start: int, end: int, words: list[str], offsets: list[tup
     return {"entity_group": kind, "word": word, "start": offsets[start][0], "end": offsets[end - 1][1]}
 
 
-__all__ = ["TwoMNERBatch", "TwoMNERProcessor"]
+__all__ = ["TwoMNERBatch", "TwoMNERProcessor", "imagenet_processor", "normalise", "whole_picture"]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import BertTokenizer, CLIPImageProcessorPil
+from transformers import AutoConfig, AutoModelForTokenClassification, BertTokenizer, CLIPImageProcessorPil
 
-from modeling_2mner import TwoMNERConfig, TwoMNERForTokenClassification, TwoMNERProcessor
+from modeling_2mner import OneImageProcessor, TwoMNERConfig, TwoMNERForTokenClassification, TwoMNERProcessor
 from tests.stand_in_hub import StandInHub
 
 torch.set_num_threads(1)
@@ -63,6 +63,31 @@ def make_model(make_config):
         return shake_weights(TwoMNERForTokenClassification(make_config(**changes))).eval()
 
     return build
+
+
+@pytest.fixture(scope="session")
+def make_baseline(tokenizer):
+    """Build a tiny comparison model by its `model_type`, in eval mode, with weights that all matter; a dict changes
+    single fields of a sub-config.
+    """
+
+    def build(model_type: str, **changes) -> torch.nn.Module:
+        settings = _tiny_baseline(model_type, len(tokenizer))
+        for field, value in changes.items():
+            settings[field] = {**settings[field], **value} if isinstance(value, dict) and field in settings else value
+        config = AutoConfig.for_model(model_type, **settings)
+        return shake_weights(AutoModelForTokenClassification.from_config(config)).eval()
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def one_image_processor(tokenizer) -> OneImageProcessor:
+    """The processor of the comparison models on sub-words, for pictures of 32 pixels and crops of 32 and 16."""
+    image_processor = CLIPImageProcessorPil(
+        size={"height": 32, "width": 32}, image_mean=[0.4] * 3, image_std=[0.2] * 3
+    )
+    return OneImageProcessor(image_processor, tokenizer, max_length=64, object_size=32, small_object_size=16)
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +181,24 @@ def shake_weights(network: torch.nn.Module) -> torch.nn.Module:
             if name.endswith("running_var"):
                 buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
     return network
+
+
+def _tiny_baseline(model_type: str, vocab_size: int) -> dict:
+    tiny = _tiny_settings(vocab_size)
+    text = {"text_config": tiny["text_config"]}
+    words = {"vocab_size": 30, "num_characters": 40, "word_embedding_size": 12, "lstm_hidden_size": 8}
+    vgg = {"vgg_channels": [[4], [8]], "image_size": 32}
+    vision = {**tiny["vision_config"], "hidden_size": 16}  # as wide as the text encoder
+    crops = {"aux_crop_size": 32, "rcnn_crop_size": 16}
+    graph = {"graph_size": 24, "graph_heads": 4, "graph_intermediate_size": 16}
+    return {
+        "bilstm-crf": words,
+        "adacan": {**words, **vgg, "attention_size": 10, "character_embedding_size": 6, "character_size": 5},
+        "bert-crf": text,
+        "umt": {**text, "resnet_config": tiny["resnet_config"]},
+        "umgf": {**text, "resnet_config": tiny["resnet_config"], **graph},
+        "mkgformer": {**text, "vision_config": vision, "fusion_start_layer": 2, **crops},
+    }[model_type]
 
 
 def _tiny_settings(vocab_size: int) -> dict:

@@ -64,5 +64,6 @@ def test_a_checkpoint_holds_all_its_code_and_no_pickle(save, tmp_path):
     code = {f"{name}.py" for name in ("configuration_2mner", "modeling_2mner", "processing_2mner", "crf", "encoders")}
     code |= {f"{name}.py" for name in ("alignment", "fusion", "images", "outputs", "torchvision_resnet", "words")}
     code |= {f"{name}.py" for name in ("pipeline_2mner", "posteriors", "image_sources", "handler")}
+    code |= {"configuration_tagging.py", "tagging.py"}
     assert {name for name in written if name.endswith(".py")} == code
     assert {name for name in written if not name.endswith((".py", ".json"))} == {"model.safetensors"}

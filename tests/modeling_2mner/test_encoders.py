@@ -173,7 +173,7 @@ def test_the_attention_implementation_can_be_asked_for(pretrained, tmp_path, kin
 def test_ready_encoders_keep_their_own_configs(pretrained, make_config, batch):
     text = load_text_encoder(str(pretrained.folder / "bert"), pooler=True)
     config = make_config(use_vit=False, use_resnet=False, text_config=text.config)
-    model = TwoMNERForTokenClassification(config, text).eval()
+    model = TwoMNERForTokenClassification(config, text_model=text).eval()
     assert text.config is model.config.text_config and text.config._attn_implementation == "sdpa"
     changed = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 7)
     with torch.no_grad():

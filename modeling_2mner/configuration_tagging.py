@@ -1,0 +1,144 @@
+"""What the configurations of all models of this project share: labels, decoder, and the checks of their fields."""
+
+import copy
+import difflib
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
+
+# The paper's three encoders (section 5.1). Used when a sub-config is left out altogether.
+MULTILINGUAL_BERT = {"model_type": "bert", "vocab_size": 119_547}
+CLIP_VIT_B_32 = {"model_type": "clip_vision_model"}
+RESNET_152 = {"model_type": "resnet", "depths": [3, 8, 36, 3]}
+
+
+@strict
+class TaggingConfig(PreTrainedConfig):
+    """Base of all configurations: a network that gives each word a tag.
+
+    Args:
+        use_crf (`bool`, defaults to `True`): decode with a CRF (Eq. 15-17); otherwise softmax and cross-entropy.
+        dropout (`float`, defaults to 0.1): dropout of all layers outside the encoders (section 5.1).
+        crf_constrained_decoding (`bool`, defaults to `True`): Viterbi returns valid IOB2 only.
+        crf_constrained_likelihood (`bool`, defaults to `False`): normalise Eq. 16 over valid IOB2 only.
+
+    Raises:
+        ValueError: for an unknown value, a contradiction or a misspelt field, with the value to write instead.
+    """
+
+    keys_to_ignore_at_inference = ["logits"]  # noqa: RUF012  (transformers reads this class attribute)
+    encoder_defaults = {}  # noqa: RUF012  (what a sub-config is when it is left out)
+    choices = {}  # noqa: RUF012  (fields that are one of a few words, and the words)
+    default_auto_map = {}  # noqa: RUF012
+    default_custom_pipelines = {  # noqa: RUF012
+        "multimodal-ner": {
+            "impl": "pipeline_2mner.TwoMNERPipeline",
+            "pt": ["AutoModelForTokenClassification"],
+            "type": "multimodal",
+        }
+    }
+
+    use_crf: bool = True
+    dropout: float | int = 0.1
+    crf_constrained_decoding: bool = True
+    crf_constrained_likelihood: bool = False
+
+    def __post_init__(self, **kwargs):
+        self._refuse_misspelt(kwargs)
+        for field, default in self.encoder_defaults.items():
+            # Not `SubConfigSpec(init_kwargs=...)`: a partial dict read back from JSON would not inherit those. A copy,
+            # because it may be the caller's, and is changed from here on.
+            given = getattr(self, field)
+            setattr(self, field, copy.deepcopy(default if given is None else given))
+        self._name_labels(kwargs)
+        kwargs.setdefault("auto_map", dict(self.default_auto_map))
+        kwargs.setdefault("custom_pipelines", copy.deepcopy(self.default_custom_pipelines))
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs):
+        """Make a config from a saved one; fields given as keywords count as if they had been saved.
+
+        `PreTrainedConfig` would set them on the finished config, where nothing checks them and what follows from them
+        is not done.
+        """
+        changeable = {*cls.own_fields(), "id2label", "label2id"} - set(cls.sub_configs_defaults)
+        changes = {name: kwargs.pop(name) for name in changeable & set(kwargs)}
+        return super().from_dict({**config_dict, **changes}, **kwargs)
+
+    @classmethod
+    def own_fields(cls) -> list[str]:
+        """The fields that this project defines, sub-configs included."""
+        return [field for field in cls.__dataclass_fields__ if field not in PreTrainedConfig.__dataclass_fields__]
+
+    def to_dict(self) -> dict:
+        """What is saved; without the folders that the encoders came from, which name directories of this machine."""
+        saved = super().to_dict()
+        for name in self.sub_configs_defaults:
+            if saved[name] is not None:
+                saved[name].pop("_name_or_path", None)
+        return saved
+
+    @property
+    def uses_image(self) -> bool:
+        """Whether the network looks at pictures."""
+        return False
+
+    @property
+    def labels(self) -> list[str]:
+        """The tag names in the order of their ids."""
+        return [self.id2label[index] for index in range(self.num_labels)]
+
+    def check(self) -> None:
+        """Raise `ValueError` on an unknown value or a contradiction between fields."""
+        for field, allowed in self.choices.items():
+            if getattr(self, field) not in allowed:
+                words = ", ".join(repr(choice) for choice in allowed)
+                raise ValueError(f"`{field}` is {getattr(self, field)!r}; write one of {words}.")
+        self._check_ranges()
+        self._check_contradictions()
+
+    def validate_choices(self):
+        """Run [`~TaggingConfig.check`] again when the config is saved (called by the strict dataclass)."""
+        self.check()
+
+    def _check_ranges(self) -> None:
+        self._check_rate("dropout", 0.1)
+
+    def _check_rate(self, field: str, usual: float) -> None:
+        if not 0 <= getattr(self, field) < 1:
+            raise ValueError(
+                f"`{field}` is {getattr(self, field)}; write a rate from 0 to below 1 (the paper's is {usual})."
+            )
+
+    def _check_positive(self, *fields: str) -> None:
+        for field in fields:
+            if getattr(self, field) is not None and getattr(self, field) < 1:
+                raise ValueError(f"`{field}` is {getattr(self, field)}; write a number above 0, or leave it out.")
+
+    def _check_contradictions(self) -> None:
+        if self.crf_constrained_likelihood and not self.use_crf:
+            raise ValueError("`crf_constrained_likelihood=True` needs a CRF; write `use_crf=True`.")
+        if sorted(self.id2label) != list(range(len(set(self.id2label.values())))):
+            raise ValueError(f"`id2label` is {self.id2label}; number different labels from 0 on without gaps.")
+        if self.label2id != {label: index for index, label in self.id2label.items()}:
+            raise ValueError("`label2id` is not the inverse of `id2label`; pass both, made from one list of labels.")
+
+    def _name_labels(self, kwargs: dict) -> None:
+        if self.id2label is None:
+            if kwargs.get("num_labels") not in (None, len(LABELS)):
+                raise ValueError(f"`num_labels` is {kwargs['num_labels']}; pass `id2label` and `label2id` instead.")
+            self.id2label = dict(enumerate(LABELS))
+        if self.label2id is None:
+            self.label2id = {label: int(index) for index, label in self.id2label.items()}
+
+    def _refuse_misspelt(self, kwargs: dict) -> None:
+        for name in kwargs:
+            close = difflib.get_close_matches(name, self.own_fields(), n=1, cutoff=0.8)
+            if close and not hasattr(type(self), name):
+                raise ValueError(f"`{name}` is not a field of {type(self).__name__}; did you mean `{close[0]}`?")
+
+
+__all__ = ["CLIP_VIT_B_32", "LABELS", "MULTILINGUAL_BERT", "RESNET_152", "TaggingConfig"]

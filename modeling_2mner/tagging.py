@@ -1,0 +1,167 @@
+"""What all models of this project share above and below their networks: weights, the step to tags, and their loss."""
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import can_return_tuple
+
+from .configuration_tagging import TaggingConfig
+from .crf import LinearChainCRF
+from .encoders import ENCODER_LOADERS, hold_batch_norm
+from .outputs import TaggerOutput
+
+
+class TaggingPreTrainedModel(PreTrainedModel):
+    """Weights, loading and saving."""
+
+    config: TaggingConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    input_modalities = ("image", "text")
+    # The losses are means over sentences: the Trainer must not divide them by its own count of items.
+    accepts_loss_kwargs = False
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+    _keep_in_fp32_modules_strict = ("crf",)
+    # The decoder's, which the models below it do without.
+    _keys_to_ignore_on_load_unexpected = (r"^(classifier|crf)\.",)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, LinearChainCRF):  # what pytorch-crf's constructor does is lost on the meta device
+            for parameter in module.parameters(recurse=False):
+                init.uniform_(parameter, -0.1, 0.1)
+
+    def set_attn_implementation(self, attn_implementation: str | dict, allow_all_kernels: bool = False) -> None:
+        """Set the attention of the new layers and of the encoders that have attention.
+
+        Args:
+            attn_implementation: such as `"sdpa"` or `"eager"`, or a dict by sub-config, `""` for the new layers.
+            allow_all_kernels: see `PreTrainedModel`.
+        """
+        if isinstance(attn_implementation, str):
+            parts = dict.fromkeys(("", *self.config.sub_configs), attn_implementation)
+            # A ResNet has no attention and refuses any other.
+            attn_implementation = {name: "eager" if name == "resnet_config" else kind for name, kind in parts.items()}
+        super().set_attn_implementation(attn_implementation, allow_all_kernels)
+
+    def _hold_batch_norm(self) -> None:
+        """Let a pretrained ResNet keep its running statistics; what has new weights needs those of the batch."""
+        if self.config.resnet_batch_norm == "fixed":
+            hold_batch_norm(self.resnet_model)
+
+
+class WordTagger(TaggingPreTrainedModel):
+    """A network with its decoder: dropout, a linear layer and, unless the config says no, a CRF over words.
+
+    Args:
+        config ([`TaggingConfig`]): the architecture.
+        **encoders (`PreTrainedModel`, *optional*): ready encoders for `base_model_class`, see
+            [`~WordTagger.from_encoders`].
+    """
+
+    base_model_class: type[TaggingPreTrainedModel]
+
+    def __init__(self, config: TaggingConfig, **encoders: nn.Module):
+        super().__init__(config)
+        self.model = self.base_model_class(config, **encoders)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self._create_decoder(config, config.num_labels, config.labels)
+        self.post_init()
+        self._keys_to_ignore_on_load_unexpected = set()  # not the base model's: here a dropped decoder must be told
+
+    def _create_decoder(self, config: TaggingConfig, num_states: int, labels: list[str] | None) -> None:
+        self.classifier = nn.Linear(config.classifier_size, num_states)
+        if config.use_crf:
+            self.crf = LinearChainCRF(num_states, labels)
+
+    @classmethod
+    def from_encoders(cls, attn_implementation: str | None = None, **settings):
+        """Assemble a model from pretrained encoders, in eval mode; everything else starts with new weights.
+
+        Args:
+            attn_implementation: as in `from_pretrained`.
+            **settings: for each encoder of the model (`text`, `vision`, `resnet`, `vgg`) a Hub id, a folder or, for
+                the convolutional ones, the file of a torchvision state dict; and fields of the config. Without an
+                image encoder the model is text only.
+
+        Raises:
+            ValueError: for an encoder that the model does not have, or one that it cannot do without.
+        """
+        sources = {name: settings.pop(name, None) for name in ENCODER_LOADERS}
+        encoders = cls._load_encoders({name: source for name, source in sources.items() if source}, settings)
+        # VGG is no model of transformers and has no config: its fields are the model's own.
+        configs = {f"{name}_config": encoder.config for name, encoder in encoders.items() if name != "vgg"}
+        config = cls.config_class(**configs, **settings)
+        model = cls(config, **{f"{name}_model": encoder for name, encoder in encoders.items()}).eval()
+        if attn_implementation is not None:
+            model.set_attn_implementation(attn_implementation)
+        return model
+
+    @classmethod
+    def _load_encoders(cls, sources: dict[str, str], settings: dict) -> dict[str, nn.Module]:
+        wanted = cls.base_model_class.encoders
+        for name in sources:
+            if name not in wanted:
+                known = ", ".join(f"`{known}`" for known in wanted) or "none"
+                raise ValueError(f"{cls.__name__} has no `{name}` encoder; its encoders: {known}.")
+        images = [name for name in wanted if name != "text"]
+        if images:
+            has_image = set(images) <= set(sources)
+            if settings.setdefault("use_image", has_image) and not has_image:
+                raise ValueError(f"`use_image=True` needs an encoder; pass `{images[0]}`, or leave `use_image` out.")
+        return {
+            name: ENCODER_LOADERS[name](source)
+            for name, source in sources.items()
+            if name == "text" or settings["use_image"]
+        }
+
+    @can_return_tuple
+    def forward(
+        self, labels: torch.Tensor | None = None, word_mask: torch.Tensor | None = None, **inputs
+    ) -> TaggerOutput:
+        """Tag the words of a batch.
+
+        Args:
+            labels: `(batch, words)` tags, -100 where there is no word; for the loss.
+            word_mask: `(batch, words)` bool, true where there is a word; all by default.
+            **inputs: all other inputs of the model below, see its `forward`.
+        """
+        states = self.model(word_mask=word_mask, **inputs).last_hidden_state
+        logits = self.classifier(self.dropout(states))  # (batch, words, labels)
+        if word_mask is None:
+            word_mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+        return TaggerOutput(
+            loss=None if labels is None else self.tag_loss(logits, labels, word_mask),
+            logits=logits,
+            predictions=self.decode(logits, word_mask) if self.decodes() else None,
+        )
+
+    def decodes(self) -> bool:
+        """Viterbi is a loop over words: training has no use for it, and an exported graph would fix its length."""
+        return not self.training and not torch.compiler.is_exporting()
+
+    def tag_loss(self, logits: torch.Tensor, labels: torch.Tensor, word_mask: torch.Tensor) -> torch.Tensor:
+        """L_CRF of Eq. 17, the mean over sentences; without a CRF the cross-entropy, the mean over words."""
+        if not self.config.use_crf:
+            labels = labels.masked_fill(~word_mask, -100)
+            return nn.functional.cross_entropy(logits.float().transpose(1, 2), labels)
+        constrained = self.config.crf_constrained_likelihood
+        return self.crf.neg_log_likelihood(logits, labels, word_mask, constrained).mean()
+
+    def decode(self, logits: torch.Tensor, word_mask: torch.Tensor) -> torch.Tensor:
+        """The best tags `(batch, words)` for emissions `(batch, words, labels)`, -100 where there is no word."""
+        if self.config.use_crf:
+            return self.crf.viterbi(logits, word_mask, constrained=self.config.crf_constrained_decoding)
+        return logits.argmax(dim=-1).masked_fill(~word_mask, -100)
+
+    def objective(self, tag_loss, text_embeds, vit_embeds, resnet_embeds, image_ids) -> dict[str, torch.Tensor]:
+        """What the Trainer minimises: the `loss` of `forward`. 2M-NER adds its contrastive losses here (Eq. 18)."""
+        return {"loss": tag_loss}
+
+
+__all__ = ["TaggingPreTrainedModel", "WordTagger"]
