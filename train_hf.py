@@ -1,6 +1,6 @@
 """Train, evaluate and save one model: `python train_hf.py RUN.yaml [--field value ...]`.
 
-    python train_hf.py configuration_2mner/runs/demo.yaml
+    python train_hf.py configuration_2mner/runs/demo-2m-ner.yaml
     python train_hf.py --dataset mmnerd --dataset_config en \\
         --text_encoder google-bert/bert-base-multilingual-cased --vision_encoder openai/clip-vit-base-patch32 \\
         --resnet_encoder microsoft/resnet-152 --output_dir runs/english
@@ -38,14 +38,14 @@ def main(
     with training_arguments.main_process_first(desc="loading the data set"):
         splits = load_splits(data_arguments)
     model, processor = build(model_arguments, splits["train"]["tokens"], label_names(splits["train"]))
-    if not model.config.num_branches and "image" in splits["train"].column_names:
+    if not model.config.uses_image and "image" in splits["train"].column_names:
         splits = splits.remove_columns("image")  # a text-only model need not read them
     trainer = TwoMNERTrainer(
         model=model,
         args=training_arguments,
         train_dataset=splits["train"],
         eval_dataset=splits["validation"],
-        data_collator=TwoMNERDataCollator(processor),
+        data_collator=TwoMNERDataCollator(processor, data_arguments.boxes_column, data_arguments.small_boxes_column),
         processing_class=processor,
     )
     results = train(trainer, training_arguments)

@@ -63,7 +63,7 @@ class Reader:
     @property
     def looks(self) -> bool:
         """Whether the model looks at pictures."""
-        return self.pipeline.model.config.num_branches > 0
+        return self.pipeline.model.config.uses_image
 
     @property
     def branches(self) -> dict[str, bool]:

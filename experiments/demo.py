@@ -1,6 +1,6 @@
 """See 2M-NER learn from words and pictures: `python -m experiments.demo` (or `make demo`).
 
-Generates the mini data set if it is not there, trains the small model of `configuration_2mner/runs/demo.yaml` and the same
+Generates the mini data set if it is not there, trains the small model of `configuration_2mner/runs/demo-2m-ner.yaml` and the same
 network without its image branches, and shows one sentence with two pictures and two answers. Leaves `mmnerd-mini/`,
 `runs/demo/` and `runs/demo-text-only/`; the figures are in `runs/demo/demo.json`.
 """
@@ -24,7 +24,7 @@ from dataset_scripts import mini
 from training_2mner.arguments import DataArguments, parse_arguments
 from training_2mner.data import load_splits
 
-RUN = Path("configuration_2mner") / "runs" / "demo.yaml"
+RUN = Path("configuration_2mner") / "runs" / "demo-2m-ner.yaml"
 TEXT_ONLY = {"use_vit": False, "use_resnet": False}
 
 

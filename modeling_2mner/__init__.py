@@ -4,23 +4,31 @@ This folder travels to the Hub: everything a checkpoint needs is here, flat, and
 the models with the Auto classes of transformers.
 """
 
-from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoProcessor
+from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoProcessor, AutoTokenizer
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_2mner import TwoMNERConfig
-from .configuration_baselines import BertCRFConfig
+from .configuration_subwords import BertCRFConfig, MKGFormerConfig, UMGFConfig, UMTConfig
 from .configuration_tagging import LABELS
+from .configuration_words import AdaCANConfig, BiLSTMCRFConfig
 from .modeling_2mner import TwoMNERForTokenClassification, TwoMNERModel
+from .modeling_adacan import AdaCANForTokenClassification, AdaCANModel
 from .modeling_bert import BertCRFForTokenClassification, BertCRFModel
+from .modeling_bilstm_crf import BiLSTMCRFForTokenClassification, BiLSTMCRFModel
+from .modeling_mkgformer import MKGFormerForTokenClassification, MKGFormerModel
 from .modeling_released import (
     TwoMNERReleasedConfig,
     TwoMNERReleasedForTokenClassification,
     TwoMNERReleasedModel,
     TwoMNERReleasedProcessor,
 )
+from .modeling_umgf import UMGFForTokenClassification, UMGFModel
+from .modeling_umt import UMTForTokenClassification, UMTModel
 from .pipeline_2mner import TwoMNERPipeline
 from .processing_2mner import TwoMNERProcessor
 from .processing_baselines import OneImageProcessor
+from .processing_words import WordProcessor
+from .tokenization_words import WordTokenizer
 
 _MODELS = (
     (TwoMNERConfig, TwoMNERModel, TwoMNERForTokenClassification, TwoMNERProcessor),
@@ -30,7 +38,12 @@ _MODELS = (
         TwoMNERReleasedForTokenClassification,
         TwoMNERReleasedProcessor,
     ),
+    (AdaCANConfig, AdaCANModel, AdaCANForTokenClassification, WordProcessor),
     (BertCRFConfig, BertCRFModel, BertCRFForTokenClassification, OneImageProcessor),
+    (BiLSTMCRFConfig, BiLSTMCRFModel, BiLSTMCRFForTokenClassification, WordProcessor),
+    (UMGFConfig, UMGFModel, UMGFForTokenClassification, OneImageProcessor),
+    (UMTConfig, UMTModel, UMTForTokenClassification, OneImageProcessor),
+    (MKGFormerConfig, MKGFormerModel, MKGFormerForTokenClassification, OneImageProcessor),
 )
 for _config, _model, _tagger, _processor in _MODELS:
     AutoConfig.register(_config.model_type, _config)
@@ -42,6 +55,8 @@ for _config, _model, _tagger, _processor in _MODELS:
     _model.register_for_auto_class("AutoModel")
     _tagger.register_for_auto_class("AutoModelForTokenClassification")
     _processor.register_for_auto_class()
+AutoTokenizer.register(BiLSTMCRFConfig, WordTokenizer)
+WordTokenizer.register_for_auto_class()
 
 PIPELINE_REGISTRY.register_pipeline(
     "multimodal-ner", pipeline_class=TwoMNERPipeline, pt_model=AutoModelForTokenClassification, type="multimodal"
@@ -49,9 +64,18 @@ PIPELINE_REGISTRY.register_pipeline(
 
 __all__ = [
     "LABELS",
+    "AdaCANConfig",
+    "AdaCANForTokenClassification",
+    "AdaCANModel",
     "BertCRFConfig",
     "BertCRFForTokenClassification",
     "BertCRFModel",
+    "BiLSTMCRFConfig",
+    "BiLSTMCRFForTokenClassification",
+    "BiLSTMCRFModel",
+    "MKGFormerConfig",
+    "MKGFormerForTokenClassification",
+    "MKGFormerModel",
     "OneImageProcessor",
     "TwoMNERConfig",
     "TwoMNERForTokenClassification",
@@ -62,4 +86,12 @@ __all__ = [
     "TwoMNERReleasedForTokenClassification",
     "TwoMNERReleasedModel",
     "TwoMNERReleasedProcessor",
+    "UMGFConfig",
+    "UMGFForTokenClassification",
+    "UMGFModel",
+    "UMTConfig",
+    "UMTForTokenClassification",
+    "UMTModel",
+    "WordProcessor",
+    "WordTokenizer",
 ]

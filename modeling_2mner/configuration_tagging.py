@@ -87,6 +87,16 @@ class TaggingConfig(PreTrainedConfig):
         return False
 
     @property
+    def reads_words(self) -> bool:
+        """Whether the network reads whole words and their characters, rather than sub-words."""
+        return False
+
+    @property
+    def tags_words(self) -> bool:
+        """Whether the decoder runs over words, so that its posteriors are those of words."""
+        return True
+
+    @property
     def labels(self) -> list[str]:
         """The tag names in the order of their ids."""
         return [self.id2label[index] for index in range(self.num_labels)]

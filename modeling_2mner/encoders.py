@@ -22,6 +22,8 @@ def build_encoder(config: PreTrainedConfig, pooler: bool = False) -> PreTrainedM
     Raises:
         ValueError: if `pooler` is asked of an encoder that has none.
     """
+    if config.model_type == ResNetConfig.model_type:
+        config._attn_implementation = "eager"  # it has no attention and refuses any other
     return AutoModel.from_config(config, trust_remote_code=False, **_pooling_argument(config, pooler))
 
 

@@ -77,6 +77,9 @@ class MultimodalCollaboration(GradientCheckpointingLayer):
     A sentence without a picture attends to nothing: its attention output is zero, so its words pass through the
     residual connections alone.
 
+    It has the form of a layer of BERT, and UMT is built of it, too: there the "words" and the "regions" may be the
+    states of one sequence, or of a picture and a text.
+
     Shapes: words `(batch, words, hidden)`, regions `(batch, regions, region_size)` or `None` when no sentence of the
     batch has a picture, has_image `(batch,)` bool, all true by default, and attention_mask, over the regions, as the
     attention functions of transformers take it; returns words `(batch, words, hidden)` and the attention weights.

@@ -69,10 +69,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
         self.vit_collaboration = self._build_collaboration(config, size)
 
     def _create_resnet_branch(self, config: TwoMNERConfig, resnet_model: PreTrainedModel | None) -> None:
-        if resnet_model is None:
-            config.resnet_config._attn_implementation = "eager"  # it has no attention and refuses any other
-            resnet_model = build_encoder(config.resnet_config)
-        self.resnet_model = resnet_model
+        self.resnet_model = build_encoder(config.resnet_config) if resnet_model is None else resnet_model
         config.resnet_config = self.resnet_model.config
         channels = config.resnet_config.hidden_sizes[-1]
         self.resnet_head = ProjectionHead(channels, config.projection_dim or config.hidden_size)

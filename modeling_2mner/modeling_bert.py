@@ -5,7 +5,7 @@ The text-only row of 2M-NER (Table 7) is this network: with `use_vit=False` and 
 
 import torch
 
-from .configuration_baselines import BertCRFConfig
+from .configuration_subwords import BertCRFConfig
 from .encoders import build_encoder, gather_words
 from .outputs import TaggerModelOutput
 from .tagging import TaggingPreTrainedModel, WordTagger

@@ -181,10 +181,16 @@ class TwoMNERPipeline(Pipeline):
         self.processor.save_pretrained(save_directory, **kwargs)
 
     def _posteriors(self, logits: torch.Tensor) -> TagPosteriors:
-        labels = [self.model.config.id2label[index] for index in range(self.model.config.num_labels)]
-        if self.model.config.use_crf:
-            return TagPosteriors(logits, labels, self.model.crf, self.model.config.crf_constrained_decoding)
-        return TagPosteriors(logits, labels)
+        config = self.model.config
+        if not config.tags_words:
+            raise ValueError(
+                'This model was trained with `label_scheme="subword_aux"`: its CRF runs over sub-words and has no '
+                'probabilities of words. Train with `label_scheme="word"`, or use model and processor by hand: '
+                "`processor.post_process_entities(model(**batch).predictions, batch)`."
+            )
+        if config.use_crf:
+            return TagPosteriors(logits, config.labels, self.model.crf, config.crf_constrained_decoding)
+        return TagPosteriors(logits, config.labels)
 
     def _entities(self, tags: list[int], posteriors: TagPosteriors, read: dict, threshold: float) -> Entities:
         spans = entity_spans([posteriors.labels[tag] for tag in tags])

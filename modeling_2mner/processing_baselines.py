@@ -1,13 +1,14 @@
 """The processor of the comparison models on sub-words: one image encoder at most, and crops of objects for two of them."""
 
 import torch
+from PIL import Image
 from transformers import ProcessorMixin
 
 from .configuration_tagging import LABELS
 from .images import load_image
 from .processing_2mner import TwoMNERBatch, TwoMNERProcessor, imagenet_processor, normalise, whole_picture
 
-Box = tuple[float, float, float, float]
+Box = tuple[int, int, int, int]
 
 
 class OneImageProcessor(TwoMNERProcessor):
@@ -20,7 +21,7 @@ class OneImageProcessor(TwoMNERProcessor):
             it is given, and tells what became of them.
         object_size (`int`, *optional*): side of an object's crop in pixels; by default the model takes no objects.
         small_object_size (`int`, *optional*): the same for objects of MKGFormer's second kind.
-        max_objects (`int`, *optional*): take the first so many boxes of a sentence and kind; all by default.
+        max_objects, max_small_objects (`int`, *optional*): take the first so many boxes of a sentence; all by default.
         max_length, labels, on_bad_image: as for [`TwoMNERProcessor`].
 
     Raises:
@@ -38,6 +39,7 @@ class OneImageProcessor(TwoMNERProcessor):
         object_size: int | None = None,
         small_object_size: int | None = None,
         max_objects: int | None = None,
+        max_small_objects: int | None = None,
         chat_template=None,
     ):
         self._check_parts(tokenizer, on_bad_image)
@@ -50,6 +52,7 @@ class OneImageProcessor(TwoMNERProcessor):
         self.object_size = object_size
         self.small_object_size = small_object_size
         self.max_objects = max_objects
+        self.max_small_objects = max_small_objects
 
     @property
     def model_input_names(self) -> list[str]:
@@ -64,10 +67,10 @@ class OneImageProcessor(TwoMNERProcessor):
 
         Args:
             words, images, labels, return_tensors: as for [`TwoMNERProcessor`].
-            boxes (`list[list[Box]]`, *optional*): for each sentence the objects of its picture, as `(left, top, right,
-                bottom)` in pixels of the upright picture; from any detector. A sentence without picture has none, and
-                a box is cut to its picture.
-            small_boxes (`list[list[Box]]`, *optional*): objects of MKGFormer's second kind.
+            boxes (`list`, *optional*): for each sentence the objects of its picture, a list or array of `(left, top,
+                right, bottom)` in pixels of the upright picture, or `None`; from any detector. A sentence without
+                picture has none, and a box is cut to its picture.
+            small_boxes (`list`, *optional*): objects of MKGFormer's second kind.
 
         Returns:
             [`TwoMNERBatch`] as of [`TwoMNERProcessor`] with `pixel_values (I,3,H,W)` alone; for boxes with
@@ -78,51 +81,73 @@ class OneImageProcessor(TwoMNERProcessor):
             ValueError: as [`TwoMNERProcessor`]; for boxes that are none, or that the model does not take.
         """
         batch = super().__call__(words, images, labels, return_tensors)
-        for name, given in (("object", boxes), ("small_object", small_boxes)):
+        sources = [None] * len(batch.words) if images is None else images
+        for name, argument, given in (("object", "boxes", boxes), ("small_object", "small_boxes", small_boxes)):
             if given is not None and self.use_image:
-                batch.update(self._encode_objects(name, given, images, len(batch.words)))
+                batch.update(self._encode_objects(name, argument, given, sources))
         return batch
 
     def encode_images(self, images: list) -> dict[str, torch.Tensor]:
         """Make the pixel tensor, `(images, 3, height, width)`, from RGB pictures; none for a text-only model."""
-        return {"pixel_values": self._to_pixels(images, self.image_processor.size["height"])} if self.use_image else {}
+        size = self.image_processor.size
+        return {"pixel_values": self._to_pixels(images, size["width"], size["height"])} if self.use_image else {}
 
-    def _to_pixels(self, images: list, side: int) -> torch.Tensor:
-        return normalise(
-            self.image_processor, [image.resize((side, side), self.image_processor.resample) for image in images]
-        )
+    def _to_pixels(self, images: list, width: int, height: int) -> torch.Tensor:
+        resized = [image.resize((width, height), self.image_processor.resample) for image in images]
+        return normalise(self.image_processor, resized)
 
-    def _encode_objects(self, name: str, boxes, images, num_sentences: int) -> dict[str, torch.Tensor]:
+    def _encode_objects(self, name: str, argument: str, boxes, images) -> dict[str, torch.Tensor]:
         side = getattr(self, f"{name}_size")
         if side is None:
-            raise ValueError(f"this model takes no boxes of this kind (`{name}_size` is not set); leave them out.")
-        if len(boxes) != num_sentences:
-            raise ValueError(f"there are boxes for {len(boxes)} sentences, but {num_sentences} sentences.")
-        boxes = [list(row or ())[: self.max_objects] for row in boxes]
-        width = self.max_objects or max(map(len, boxes), default=0)
-        pixels = torch.zeros(num_sentences, width, 3, side, side)
-        mask = torch.zeros(num_sentences, width, dtype=torch.bool)
-        for row, (objects, source) in enumerate(zip(boxes, images or [None] * num_sentences, strict=True)):
-            picture = load_image(source).image if objects else None
-            for place, box in enumerate(objects):
-                crop = None if picture is None else picture.crop(_inside(box, picture.size, row))
-                if crop is not None and min(crop.size) > 0:
-                    pixels[row, place], mask[row, place] = self._to_pixels([crop], side)[0], True
+            raise ValueError(f"`{argument}` is not for this model (`{name}_size` is not set); leave it out.")
+        if len(boxes) != len(images):
+            raise ValueError(
+                f"`{argument}` holds boxes of {len(boxes)} sentences, not of {len(images)}; pass one list each."
+            )
+        boxes = [_read_boxes(given, f"`{argument}[{row}]`") for row, given in enumerate(boxes)]
+        boxes = [row[: getattr(self, f"max_{name}s")] for row in boxes]
+        width = max(map(len, boxes), default=0)
+        pixels = torch.zeros(len(boxes), width, 3, side, side)
+        mask = torch.zeros(len(boxes), width, dtype=torch.bool)
+        for row, (source, wanted) in enumerate(zip(images, boxes, strict=True)):
+            crops = _crop(source, wanted)
+            if crops:
+                pixels[row, list(crops)] = self._to_pixels(list(crops.values()), side, side)
+                mask[row, list(crops)] = True
         return {f"{name}_pixel_values": pixels, f"{name}_mask": mask}
 
 
-def _inside(box: Box, size: tuple[int, int], row: int) -> tuple[int, int, int, int]:
-    """The part of a box that lies in a picture of this size, in whole pixels; one without area if there is none."""
+def _read_boxes(boxes, where: str) -> list[Box]:
+    """The boxes of a sentence in whole pixels; `None` is none."""
+    return [_read_box(box, where) for box in (() if boxes is None else boxes)]
+
+
+def _read_box(box, where: str) -> Box:
     try:
-        left, top, right, bottom = (float(edge) for edge in box)
-        edges = round(left), round(top), round(right), round(bottom)
+        left, top, right, bottom = (round(float(edge)) for edge in box)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"`boxes[{row}]` holds {box!r}; write (left, top, right, bottom) in pixels of the picture."
+            f"{where} holds {box!r}; write (left, top, right, bottom) in pixels of the upright picture."
         ) from error
-    left, right = (min(max(edge, 0), size[0]) for edge in (edges[0], edges[2]))
-    top, bottom = (min(max(edge, 0), size[1]) for edge in (edges[1], edges[3]))
-    return left, top, max(left, right), max(top, bottom)
+    if right < left or bottom < top:
+        raise ValueError(
+            f"{where} holds {box!r}, which ends before it begins; write (left, top, right, bottom), not width and height."
+        )
+    return left, top, right, bottom
+
+
+def _crop(source, boxes: list[Box]) -> dict[int, Image.Image]:
+    """The objects of a picture by their places among its boxes, without those of which nothing lies inside it."""
+    picture = load_image(source).image if boxes else None
+    if picture is None:
+        return {}
+    parts = {place: _cut(box, *picture.size) for place, box in enumerate(boxes)}
+    return {place: picture.crop(part) for place, part in parts.items() if part[0] < part[2] and part[1] < part[3]}
+
+
+def _cut(box: Box, width: int, height: int) -> Box:
+    left, top, right, bottom = box
+    return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
 
 
 __all__ = ["OneImageProcessor"]

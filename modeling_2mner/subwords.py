@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from transformers.utils import can_return_tuple
 
-from .configuration_baselines import SubwordConfig
+from .configuration_subwords import SubwordConfig
 from .encoders import gather_words
 from .outputs import TaggerModelOutput, TaggerOutput
 from .tagging import WordTagger
@@ -42,19 +42,21 @@ class SubwordTagger(WordTagger):
             word_positions=word_positions, word_mask=word_mask, attention_mask=attention_mask, **inputs
         )
         if self.config.label_scheme == "word":
-            return self._tag(outputs, labels, word_mask)
+            return self._tag(outputs, labels, word_mask, word_positions)
         pieces = attention_mask.bool()
         if labels is not None:
             labels = piece_labels(labels, word_positions, word_mask, pieces, self.config.num_labels)
-        tagged = self._tag(outputs, labels, pieces)
+        tagged = self._tag(outputs, labels, pieces, word_positions)
         predictions = tagged.predictions
         if predictions is not None:
             predictions = word_tags(predictions, word_positions, word_mask, self.config)
         logits = gather_words(tagged.logits, word_positions)[..., : self.config.num_labels]
         return TaggerOutput(loss=tagged.loss, logits=logits, predictions=predictions)
 
-    def _tag(self, outputs: TaggerModelOutput, labels: Tensor | None, mask: Tensor) -> TaggerOutput:
-        """Tag words or pieces, `(rows, positions)`, as the scheme says."""
+    def _tag(
+        self, outputs: TaggerModelOutput, labels: Tensor | None, mask: Tensor, word_positions: Tensor
+    ) -> TaggerOutput:
+        """Tag words or pieces, `(rows, positions)`, as the scheme says; `word_positions` finds the one in the other."""
         by_word = self.config.label_scheme == "word"
         logits = self.classifier(self.dropout(outputs.last_hidden_state if by_word else outputs.piece_states))
         return TaggerOutput(

@@ -65,6 +65,7 @@ class WordTagger(TaggingPreTrainedModel):
     """
 
     base_model_class: type[TaggingPreTrainedModel]
+    encoder_loaders = ENCODER_LOADERS  # AdaCAN adds VGG's, whose code no other checkpoint carries
 
     def __init__(self, config: TaggingConfig, **encoders: nn.Module):
         super().__init__(config)
@@ -92,7 +93,7 @@ class WordTagger(TaggingPreTrainedModel):
         Raises:
             ValueError: for an encoder that the model does not have, or one that it cannot do without.
         """
-        sources = {name: settings.pop(name, None) for name in ENCODER_LOADERS}
+        sources = {name: settings.pop(name, None) for name in (*ENCODER_LOADERS, "vgg")}
         encoders = cls._load_encoders({name: source for name, source in sources.items() if source}, settings)
         # VGG is no model of transformers and has no config: its fields are the model's own.
         configs = {f"{name}_config": encoder.config for name, encoder in encoders.items() if name != "vgg"}
@@ -115,7 +116,7 @@ class WordTagger(TaggingPreTrainedModel):
             if settings.setdefault("use_image", has_image) and not has_image:
                 raise ValueError(f"`use_image=True` needs an encoder; pass `{images[0]}`, or leave `use_image` out.")
         return {
-            name: ENCODER_LOADERS[name](source)
+            name: cls.encoder_loaders[name](source)
             for name, source in sources.items()
             if name == "text" or settings["use_image"]
         }

@@ -12,7 +12,14 @@ import torch
 from PIL import Image
 from transformers import AutoConfig, AutoModelForTokenClassification, BertTokenizer, CLIPImageProcessorPil
 
-from modeling_2mner import OneImageProcessor, TwoMNERConfig, TwoMNERForTokenClassification, TwoMNERProcessor
+from modeling_2mner import (
+    OneImageProcessor,
+    TwoMNERConfig,
+    TwoMNERForTokenClassification,
+    TwoMNERProcessor,
+    WordProcessor,
+    WordTokenizer,
+)
 from tests.stand_in_hub import StandInHub
 
 torch.set_num_threads(1)
@@ -88,6 +95,17 @@ def one_image_processor(tokenizer) -> OneImageProcessor:
         size={"height": 32, "width": 32}, image_mean=[0.4] * 3, image_std=[0.2] * 3
     )
     return OneImageProcessor(image_processor, tokenizer, max_length=64, object_size=32, small_object_size=16)
+
+
+@pytest.fixture(scope="session")
+def word_processor() -> WordProcessor:
+    """The processor of the models on word vectors, for pictures of 32 pixels; it knows the words of `sentences`."""
+    words = sorted({word for sentence in SENTENCES for word in sentence})
+    size = {"height": 32, "width": 32}
+    return WordProcessor(
+        CLIPImageProcessorPil(size=size, image_mean=[0.4] * 3, image_std=[0.2] * 3),
+        WordTokenizer(words=words, characters=sorted(set("".join(words)))),
+    )
 
 
 @pytest.fixture(scope="session")

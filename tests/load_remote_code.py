@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoProcessor
+from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoProcessor, pipeline
 
 
 class Blocked:
@@ -51,9 +51,20 @@ def load_and_compare(folder: Path, expected: dict) -> tuple:
     outputs = model(**batch)
     for name, tensor in expected["outputs"].items():
         assert torch.equal(outputs[name], tensor), name
+    check_pipeline(folder, expected["sentences"])
     inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
     assert torch.equal(base(**inputs).last_hidden_state, expected["states"])
     return model, processor
+
+
+def check_pipeline(folder: Path, sentences: list[list[str]]) -> None:
+    """The folder's own pipeline gives every word a tag, with a picture and without."""
+    pipe = pipeline("multimodal-ner", model=str(folder), trust_remote_code=True, device="cpu")
+    for image, status in ((str(folder / "0.png"), "ok"), (None, "missing")):
+        answers = pipe([{"words": words, "image": image} for words in sentences], return_word_tags=True)
+        assert [len(answer["words"]) for answer in answers] == [len(words) for words in sentences]
+        assert all(answer["image_status"] == status for answer in answers)
+    assert len(pipe("Anna Meier wohnt in Köln .", return_word_tags=True)["words"]) == 6
 
 
 def main() -> None:

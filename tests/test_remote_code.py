@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -12,31 +13,76 @@ import torch
 from PIL import Image
 
 CHILD = Path(__file__).with_name("load_remote_code.py")
-MODELS = {"full": {}, "text-only": {"use_vit": False, "use_resnet": False}}
+OURS = {"full": {}, "text-only": {"use_vit": False, "use_resnet": False}}
+BASELINES = {
+    "hbilstm-crf": ("bilstm-crf", {"character_embedding_size": 6, "hidden_layer_size": 7}),
+    "bert": ("bert-crf", {"use_crf": False}),
+    "adacan": ("adacan", {"attention_combine": "sum"}),
+    "umt": ("umt", {}),
+    "umgf": ("umgf", {}),
+    "mkgformer": ("mkgformer", {}),
+}
+# What every checkpoint of a comparison model carries, and what is only its own.
+SHARED = (
+    "configuration_tagging",
+    "tagging",
+    "encoders",
+    "torchvision_resnet",
+    "crf",
+    "outputs",
+)
+SHARED += (
+    "processing_baselines",
+    "processing_2mner",
+    "words",
+    "images",
+    "image_sources",
+    "pipeline_2mner",
+    "posteriors",
+)
+SHARED += ("handler",)
+WORDS = ("configuration_words", "word_features", "tokenization_words", "processing_words")
+OWN = {
+    "hbilstm-crf": ("modeling_bilstm_crf", *WORDS),
+    "bert": ("modeling_bert", "configuration_subwords"),
+    "adacan": ("modeling_adacan", "vgg", *WORDS),
+    "umt": ("modeling_umt", "subwords", "configuration_subwords", "fusion"),
+    "umgf": ("modeling_umgf", "subwords", "configuration_subwords", "fusion"),
+    "mkgformer": ("modeling_mkgformer", "subwords", "configuration_subwords"),
+}
 
 
 @pytest.fixture
-def save(make_model, processor, sentences, tags, make_picture, predict):
+def save(
+    make_model, make_baseline, processor, one_image_processor, word_processor, sentences, tags, make_picture, predict
+):
     """Save a model with its processor, pictures, and what it makes of them."""
 
-    def write(folder: Path, changes: dict) -> Path:
+    def write(folder: Path, name: str) -> Path:
         folder.mkdir()
-        model = make_model(**changes)
+        if name in OURS:
+            model, reader = make_model(**OURS[name]), processor
+        else:
+            kind, changes = BASELINES[name]
+            model = make_baseline(kind, **changes)
+            reader = copy.deepcopy(word_processor if model.config.reads_words else one_image_processor)
+            reader.use_image = model.config.uses_image
+        for part in (model, reader):
+            part.save_pretrained(folder)
+        model = type(model).from_pretrained(folder)  # where weights lie in memory decides how products are rounded
         for number in (0, 1):
             make_picture(number).save(folder / f"{number}.png")
         images = [folder / "0.png", None, folder / "1.png", folder / "0.png"]
-        batch = processor(sentences, images, tags)
+        batch = reader(sentences, images, tags)
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         expected = {
-            "classes": [type(part).__name__ for part in (model.config, model.model, model, processor)],
+            "classes": [type(part).__name__ for part in (model.config, model.model, model, reader)],
             "sentences": sentences,
             "tags": tags,
             "batch": dict(batch),
             "outputs": dict(predict(model, batch)),
             "states": predict(model.model, inputs).last_hidden_state,
         }
-        for part in (model, processor):
-            part.save_pretrained(folder)
         torch.save(expected, folder / "expected.pt")
         return folder
 
@@ -44,7 +90,7 @@ def save(make_model, processor, sentences, tags, make_picture, predict):
 
 
 def test_checkpoints_load_without_this_project(save, tmp_path):
-    folders = [save(tmp_path / name, changes) for name, changes in MODELS.items()]
+    folders = [save(tmp_path / name, name) for name in (*OURS, *BASELINES)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))}
     environment |= {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-I", str(CHILD), *map(str, folders)]
@@ -58,7 +104,7 @@ def test_checkpoints_load_without_this_project(save, tmp_path):
 
 
 def test_a_checkpoint_holds_all_its_code_and_no_pickle(save, tmp_path):
-    folder = save(tmp_path / "full", {})
+    folder = save(tmp_path / "full", "full")
     assert Image.open(folder / "0.png").size == (48, 40)
     written = {path.name for path in folder.iterdir()} - {"0.png", "1.png", "expected.pt"}
     code = {f"{name}.py" for name in ("configuration_2mner", "modeling_2mner", "processing_2mner", "crf", "encoders")}
@@ -67,3 +113,9 @@ def test_a_checkpoint_holds_all_its_code_and_no_pickle(save, tmp_path):
     code |= {"configuration_tagging.py", "tagging.py"}
     assert {name for name in written if name.endswith(".py")} == code
     assert {name for name in written if not name.endswith((".py", ".json"))} == {"model.safetensors"}
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_comparison_model_carries_only_the_code_it_needs(save, tmp_path, name):
+    folder = save(tmp_path / name, name)
+    assert {path.stem for path in folder.glob("*.py")} == {*SHARED, *OWN[name]}

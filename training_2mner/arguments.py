@@ -14,7 +14,7 @@ from transformers.trainer_utils import HubStrategy
 
 from training_2mner.release import check_id
 
-ENCODERS = ("text", "vit", "resnet")
+ENCODERS = ("text", "vit", "resnet", "vgg")
 
 
 @dataclass
@@ -36,6 +36,16 @@ class ModelArguments:
     )
     resnet_encoder: str | None = field(
         default=None, metadata={"help": "Pretrained ResNet: Hub id, folder, or file of a torchvision state dict."}
+    )
+    vgg_encoder: str | None = field(
+        default=None,
+        metadata={"help": "Pretrained VGG-16 for AdaCAN: Hub id, folder, or file of a torchvision state dict."},
+    )
+    word_vectors: str | None = field(
+        default=None, metadata={"help": "Word vectors for the models on words: a text file of GloVe or fastText."}
+    )
+    max_word_vectors: int | None = field(
+        default=None, metadata={"help": "Read the first so many rows of `word_vectors`, the most frequent words."}
     )
     tokenizer: str | None = field(
         default=None,
@@ -74,9 +84,25 @@ class DataArguments:
         default="all", metadata={"help": "Languages: all, en, fr, es, de, or a pair such as en_de."}
     )
     dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of a Hub data set."})
+    boxes_column: str | None = field(
+        default=None,
+        metadata={
+            "help": "Column with the objects of each picture, for UMGF (`visual_nodes: objects`) and MKGFormer: a list of "
+            "[left, top, right, bottom] in pixels, of whatever detector."
+        },
+    )
+    small_boxes_column: str | None = field(
+        default=None, metadata={"help": "The same for the smaller crops of MKGFormer."}
+    )
     max_words: int | None = field(
         default=None,
         metadata={"help": "Cut training sentences to so many words; what is lost is counted and reported."},
+    )
+    train_part: str | None = field(
+        default=None,
+        metadata={
+            "help": "Train on one of several random parts of the training split without overlap: 2/5 is the second of 5."
+        },
     )
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first so many sentences."})
     max_eval_samples: int | None = field(
@@ -95,6 +121,10 @@ class TwoMNERTrainingArguments(TrainingArguments):
     )
     crf_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the CRF's transitions; `learning_rate` by default."}
+    )
+    head_learning_rate: float | None = field(
+        default=None,
+        metadata={"help": "Learning rate of the linear layer before the tags; `learning_rate` by default."},
     )
     plain_adam: bool = field(
         default=True, metadata={"help": "Adam as in Table 4. False: the optimizer that `optim` names, such as AdamW."}

@@ -14,12 +14,17 @@ class TwoMNERDataCollator:
 
     Args:
         processor ([`TwoMNERProcessor`]): does the work; pictures that cannot be used count as none.
+        boxes, small_boxes (`str`, *optional*): columns with the objects of the pictures, for [`OneImageProcessor`].
     """
 
     processor: TwoMNERProcessor
+    boxes: str | None = None
+    small_boxes: str | None = None
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the processor's batch for these rows."""
         images = [row["image"] for row in rows] if "image" in rows[0] else None
         labels = [row["ner_tags"] for row in rows] if "ner_tags" in rows[0] else None
-        return self.processor([row["tokens"] for row in rows], images, labels)
+        columns = {"boxes": self.boxes, "small_boxes": self.small_boxes}
+        boxes = {name: [row[column] for row in rows] for name, column in columns.items() if column is not None}
+        return self.processor([row["tokens"] for row in rows], images, labels, **boxes)

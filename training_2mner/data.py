@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
+from random import Random
 
 from datasets import ClassLabel, Dataset, DatasetDict, Image, List, load_dataset
 
 from training_2mner.arguments import DataArguments
 
 logger = logging.getLogger(__name__)
+
+PARTS_SEED = 19  # not the run's: the parts are of the data, and the same for all runs
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,26 @@ def cut_sentences(dataset: Dataset, max_words: int) -> tuple[Dataset, Loss]:
     return cut, Loss(sentences, words, entities, total)
 
 
+def part_of_rows(num_rows: int, part: str) -> list[int]:
+    """The rows, in order, of the part "k/n" of so many rows; the n parts are random, always the same, and of equal size
+    up to one row.
+
+    Raises:
+        ValueError: if `part` is not "k/n" with k from 1 to n.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", part)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise ValueError(
+            f"`train_part` is {part!r}; write the number of a part, a slash and their count, such as 2/5."
+        )
+    rows = list(range(num_rows))
+    Random(PARTS_SEED).shuffle(rows)
+    return sorted(rows[int(match[1]) - 1 :: int(match[2])])
+
+
 def _limit(splits: DatasetDict, arguments: DataArguments) -> DatasetDict:
+    if arguments.train_part is not None:
+        splits["train"] = splits["train"].select(part_of_rows(len(splits["train"]), arguments.train_part))
     limits = {"train": arguments.max_train_samples, "validation": arguments.max_eval_samples}
     limits["test"] = arguments.max_eval_samples
     for name, limit in limits.items():

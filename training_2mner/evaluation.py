@@ -35,20 +35,27 @@ def evaluate_on_test(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, flo
     return scores
 
 
+def predict_tags(
+    trainer: TwoMNERTrainer, dataset: Dataset, prefix: str = "test"
+) -> tuple[dict[str, float], list[list[str]], list[list[str]]]:
+    """Run the model on a split: what the Trainer measured, and for each sentence the gold and the predicted tags."""
+    output = trainer.predict(dataset, metric_key_prefix=prefix)
+    labels = trainer.model.config.labels
+    predictions = to_tag_names(output.predictions, output.label_ids, labels)
+    return output.metrics, to_tag_names(output.label_ids, output.label_ids, labels), predictions
+
+
 def _score(
     trainer: TwoMNERTrainer, dataset: Dataset, prefix: str
 ) -> tuple[dict[str, float], list[list[str]], list[list[str]]]:
     """Return the scores, and the gold and predicted tags that they compare."""
-    output = trainer.predict(dataset, metric_key_prefix=prefix)
-    labels = [trainer.model.config.id2label[index] for index in range(trainer.model.config.num_labels)]
-    predictions = to_tag_names(output.predictions, output.label_ids, labels)
-    references = to_tag_names(output.label_ids, output.label_ids, labels)
+    metrics, references, predictions = predict_tags(trainer, dataset, prefix)
     scores = {f"{prefix}_{name}": value for name, value in entity_scores(predictions, references).items()}
     for column in GROUP_COLUMNS:
         if column in dataset.column_names:
             for group, values in grouped_entity_scores(predictions, references, text_values(dataset, column)).items():
                 scores |= {f"{prefix}_{column}_{group}_{name}": value for name, value in values.items()}
-    return {**output.metrics, **scores}, references, predictions
+    return {**metrics, **scores}, references, predictions
 
 
 def write_predictions(path: Path, dataset: Dataset, references: list[list[str]], predictions: list[list[str]]) -> None:

@@ -16,10 +16,12 @@ import transformers
 from datasets import DatasetDict
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from modeling_2mner.configuration_tagging import TaggingConfig
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.building import is_checkpoint
 from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
+from training_2mner.model_names import OURS, SOURCES, model_name
 from training_2mner.staging import HUB_ID, STRICT, WIDGET_NOTE, requirements, write_lines
 from training_2mner.trainer import TwoMNERTrainer
 
@@ -42,6 +44,7 @@ SPLITS = {
     "grouped": "All sentences of a picture, in whatever language, are in the same split, 8:1:1 (seed {seed}).",
 }
 DEFAULTS = "the paper's Table 4, and the authors' code where the paper is silent"
+TOWERS = {"vision_model": "a ViT", "resnet_model": "a ResNet", "vgg_model": "a VGG"}
 SOURCES_WITH_PEOPLE = {"twitter2015", "twitter2017", "cc12m"}
 METRICS = {STRICT: "f1", "Precision (strict)": "precision", "Recall (strict)": "recall", "F1 (lenient)": "lenient_f1"}
 
@@ -58,14 +61,16 @@ def write_model_card(
     languages = _values(splits, "lang")
     sources = set(_values(splits, "source"))
     card = ModelCard.from_template(
-        card_data=_metadata(folder.name, languages, model_arguments, data_arguments, results),
+        card_data=_metadata(folder.name, languages, config.model_type, model_arguments, data_arguments, results),
         template_path=str(TEMPLATE),
         title=folder.name,
         name=folder.name,
         sentence=SENTENCES[next((lang for lang in SENTENCES if lang in languages), "en")],
         languages=_listed([LANGUAGES.get(lang, lang) for lang in languages]) or "the language of its training data",
+        model=_model(config),
         network=_network(trainer, model_arguments),
-        has_pictures=config.num_branches > 0,
+        has_pictures=config.uses_image,
+        reads_words=config.reads_words,
         requirements=", ".join(f"`{requirement}`" for requirement in requirements()),
         widget_note=WIDGET_NOTE,
         tags=", ".join(f"`{label}`" for label in config.id2label.values()),
@@ -124,7 +129,12 @@ def changed_settings(*arguments: Any) -> dict[str, Any]:
 
 
 def _metadata(
-    name: str, languages: list[str], model: ModelArguments, data: DataArguments, results: dict[str, float]
+    name: str,
+    languages: list[str],
+    model_type: str,
+    model: ModelArguments,
+    data: DataArguments,
+    results: dict[str, float],
 ) -> ModelCardData:
     dataset = _public_name(data.dataset)
     return ModelCardData(
@@ -132,7 +142,11 @@ def _metadata(
         license=model.license,
         library_name="transformers",
         pipeline_tag="token-classification",
-        tags=["2m-ner", "named-entity-recognition", "multimodal", "multilingual", "arxiv:2404.17122"],
+        tags=list(
+            dict.fromkeys(
+                ("2m-ner", model_type, "named-entity-recognition", "multimodal", "multilingual", "arxiv:2404.17122")
+            )
+        ),
         datasets=[dataset] if HUB_ID.fullmatch(dataset) else None,
         metrics=["f1", "precision", "recall"],
         widget=[
@@ -161,19 +175,26 @@ def _metadata(
     )
 
 
+def _model(config: TaggingConfig) -> str:
+    name = model_name(config)
+    own = f"{OURS} ({SOURCES[OURS]})"
+    return own if name == OURS else f"{name} ({SOURCES[name]}), one of the models that {own} is compared with,"
+
+
 def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:
     config = trainer.model.config
-    branches = [name for name, used in (("a ViT", config.use_vit), ("a ResNet", config.use_resnet)) if used]
-    pictures = " and ".join(branches) + " for the picture" if branches else "no image branch (text only)"
+    parts = dict(trainer.model.base_model.named_children())
+    towers = [name for module, name in TOWERS.items() if module in parts]
+    pictures = " and ".join(towers) + " for the picture" if towers else "no image branch (text only)"
     decoder = "a CRF to decode" if config.use_crf else "no CRF"
-    names = (arguments.text_encoder, arguments.vision_encoder, arguments.resnet_encoder)
-    encoders = [_public_name(name) for name in names if name]
+    names = (arguments.text_encoder, arguments.vision_encoder, arguments.resnet_encoder, arguments.vgg_encoder)
+    sources = [_public_name(name) for name in (*names, arguments.word_vectors) if name]
     if is_checkpoint(arguments.model):
         origin = f"trained further from {_public_name(arguments.model)}"
     else:
-        origin = f"preset {_public_name(arguments.model)}, started from {', '.join(encoders) or 'random weights'}"
+        origin = f"preset {_public_name(arguments.model)}, started from {', '.join(sources) or 'random weights'}"
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
-    text = config.text_config.model_type.upper()
+    text = "Word vectors" if config.reads_words else config.text_config.model_type.upper()
     return f"{text} for the words, {pictures}, {decoder}; {count:,} parameters; {origin}."
 
 

@@ -14,7 +14,7 @@ from training_2mner.progress import ReadableProgressCallback
 from training_2mner.release import MESSAGE, connect, open_repository, release
 from training_2mner.sampler import LengthGroupedSampler
 
-ENCODER_MODULES = {"text": "text_model", "vit": "vision_model", "resnet": "resnet_model"}
+ENCODER_MODULES = {"text": "text_model", "vit": "vision_model", "resnet": "resnet_model", "vgg": "vgg_model"}
 
 
 class EpochCallback(TrainerCallback):
@@ -57,12 +57,15 @@ class TwoMNERTrainer(Trainer):
             self.add_callback(EarlyStoppingCallback(self.args.patience))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """L = alpha L_CRF + (1 - alpha)(L'_CL + L''_CL) (Eq. 18), the mean over the sentences of the batch."""
+        """L = alpha L_CRF + (1 - alpha)(L'_CL + L''_CL) (Eq. 18), the mean over the sentences of the batch.
+
+        A comparison model has its own objective, which is the `loss` that it returns.
+        """
         outputs = model(**inputs)
         unwrapped = self.accelerator.unwrap_model(model)
-        embeds = [outputs.text_embeds, outputs.vit_embeds, outputs.resnet_embeds]
+        embeds = [outputs.get(f"{name}_embeds") for name in ("text", "vit", "resnet")]
         image_ids = inputs.get("image_index")
-        if outputs.text_embeds is not None and self.args.gather_negatives and model.training:
+        if embeds[0] is not None and self.args.gather_negatives and model.training:
             image_ids = picture_checksums(inputs)
             *embeds, image_ids = (gather_with_gradient(part) for part in (*embeds, image_ids))
         parts = unwrapped.objective(outputs.loss, *embeds, image_ids)
@@ -96,7 +99,8 @@ class TwoMNERTrainer(Trainer):
     def parameter_groups(self, model: nn.Module) -> list[dict]:
         """Group the trainable parameters by learning rate and weight decay; norms, biases and CRF never decay."""
         rates = {"new": self.args.learning_rate}
-        for part, rate in (("encoder", self.args.encoder_learning_rate), ("crf", self.args.crf_learning_rate)):
+        for part in ("encoder", "head", "crf"):
+            rate = getattr(self.args, f"{part}_learning_rate")
             rates[part] = self.args.learning_rate if rate is None else rate
         decaying = set(self.get_decay_parameter_names(model))
         groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
@@ -156,6 +160,8 @@ class TwoMNERTrainer(Trainer):
         self._part_count += 1
 
     def _freeze(self, name: str) -> None:
+        if name != "text" and not self.model.config.uses_image:
+            return  # a run file's settings for the image encoder, in a text-only variant
         encoder = getattr(self.model.base_model, ENCODER_MODULES[name], None)
         if encoder is None:
             raise ValueError(f"`freeze` names {name!r}, but the model has no such encoder; leave it out.")
@@ -165,10 +171,12 @@ class TwoMNERTrainer(Trainer):
 
 
 def part_of(name: str) -> str:
-    """Which learning rate a parameter has, by its name: `"encoder"`, `"crf"` or `"new"`."""
+    """Which learning rate a parameter has, by its name: `"encoder"`, `"crf"`, `"head"` or `"new"`."""
     if any(f"{module}." in name for module in ENCODER_MODULES.values()):
         return "encoder"
-    return "crf" if name.startswith("crf.") or ".crf." in name else "new"
+    if any(module.endswith("crf") for module in name.split(".")):
+        return "crf"
+    return "head" if name.rpartition(".")[0].endswith("classifier") else "new"
 
 
 def picture_checksums(inputs: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -26,7 +26,7 @@ def write_preset(tmp_path):
 
 def test_available_names_every_file():
     assert {"2m-ner", "2m-ner-demo"} <= set(available())
-    assert "english-text-only" in available("runs")
+    assert "english-bert-crf" in available("runs")
     for kind, ending in (("models", ".json"), ("runs", ".yaml")):
         files = (ROOT / "configuration_2mner" / kind).glob(f"*{ending}")
         assert available(kind) == sorted(path.stem for path in files)
@@ -90,4 +90,4 @@ def test_listing_on_the_command_line(capsys):
     runpy.run_module("configuration_2mner", run_name="__main__")
     lines = capsys.readouterr().out.split()
 
-    assert {"models:", "2m-ner-demo", "runs:", "english-text-only"} <= set(lines)
+    assert {"models:", "2m-ner-demo", "runs:", "english-bert-crf"} <= set(lines)

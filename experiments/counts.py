@@ -1,0 +1,85 @@
+"""Count the entities of each sentence that are right, predicted and there: all scores and intervals follow from these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataset_scripts.schema import ENTITY_TYPES
+from modeling_2mner.words import entity_spans
+
+COLUMNS = ("right", "predicted", "gold")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Entities by sentence, type and kind of count.
+
+    Args:
+        table: `(sentences, types, 3)` integers; the last axis is that of `COLUMNS`.
+        types: the names of the types.
+    """
+
+    table: np.ndarray
+    types: tuple[str, ...]
+
+    def select(self, rows: np.ndarray) -> Counts:
+        """The counts of some sentences: indices or a mask."""
+        return Counts(self.table[rows], self.types)
+
+    def to_json(self) -> dict[str, dict[str, list[int]]]:
+        """A list a type and kind of count, one number a sentence."""
+        return {
+            kind: {column: self.table[:, place, index].tolist() for index, column in enumerate(COLUMNS)}
+            for place, kind in enumerate(self.types)
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, dict[str, list[int]]]) -> Counts:
+        """Read what `to_json` wrote."""
+        table = [[content[kind][column] for column in COLUMNS] for kind in content]  # (types, 3, sentences)
+        return cls(np.array(table, dtype=np.int64).transpose(2, 0, 1), tuple(content))
+
+
+def count_entities(
+    references: Sequence[Sequence[str]],
+    predictions: Sequence[Sequence[str]],
+    strict: bool = True,
+    types: Sequence[str] = ENTITY_TYPES,
+) -> Counts:
+    """Count for each sentence; strict counting takes valid IOB2 entities alone, lenient lets a stray `I-` open one.
+
+    Args:
+        references, predictions: tags, one sequence a sentence, of equal lengths.
+    """
+    table = np.zeros((len(references), len(types), len(COLUMNS)), dtype=np.int64)
+    for row, (gold, predicted) in enumerate(zip(references, predictions, strict=True)):
+        there, found = set(spans(gold, strict)), set(spans(predicted, strict))
+        for column, entities in enumerate((there & found, found, there)):
+            for kind, _, _ in entities:
+                table[row, types.index(kind), column] += 1
+    return Counts(table, tuple(types))
+
+
+def spans(tags: Sequence[str], strict: bool) -> list[tuple[str, int, int]]:
+    """The entities `(type, start, end)` of IOB2 tags."""
+    found = entity_spans(list(tags))
+    return [span for span in found if tags[span[1]].startswith("B-")] if strict else found
+
+
+def scores(counts: Counts) -> dict[str, float]:
+    """Micro-averaged `precision`, `recall` and `f1`, and `f1_PER` and so on, as fractions; 0 where nothing is."""
+    sums = counts.table.sum(axis=0)  # (types, 3)
+    result = dict(zip(("precision", "recall", "f1"), precision_recall_f1(*sums.sum(axis=0)), strict=True))
+    return result | {f"f1_{kind}": precision_recall_f1(*row)[2] for kind, row in zip(counts.types, sums, strict=True)}
+
+
+def precision_recall_f1(right, predicted, gold) -> tuple:
+    """Precision, recall and F1 of sums of counts, numbers or arrays of equal shape (Eq. 19-21)."""
+    right, predicted, gold = (np.asarray(value, dtype=float) for value in (right, predicted, gold))
+    return tuple(
+        np.divide(above, below, out=np.zeros_like(above), where=below > 0)[()]
+        for above, below in ((right, predicted), (right, gold), (2 * right, predicted + gold))
+    )

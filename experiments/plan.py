@@ -1,0 +1,143 @@
+"""Which runs a table of the paper consists of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from dataset_scripts.schema import CONFIGS, LANGUAGES
+
+RUN_FILES = Path(__file__).resolve().parents[1] / "configuration_2mner" / "runs"
+FIRST_SEED = 19
+OURS = "2m-ner"
+TEXT_MODELS = ("bilstm-crf", "hbilstm-crf", "bert", "bert-crf")
+IMAGE_MODELS = ("adacan", "umt", "umgf", "mkgformer", OURS)
+MODELS = (*TEXT_MODELS, *IMAGE_MODELS)
+EXTRA_MODELS = ("adacan-sum",)  # not in the paper; run where `--only` names them
+TABLES = ("table5", "table6", "table7", "table8", "table9")
+FOLDS = 5
+SEEDS_A_FOLD = 2
+
+NO_IMAGE = {"use_image": False}
+CHANGES = {
+    (OURS, "text"): {"use_vit": False, "use_resnet": False},
+    (OURS, "no-resnet"): {"use_resnet": False},
+    (OURS, "no-vit"): {"use_vit": False},
+    **{(model, "text"): NO_IMAGE for model in ("adacan", "umt", "umgf", "mkgformer", "adacan-sum")},
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a model or a variant of it, the languages it learns from, and a seed.
+
+    Args:
+        model: one of `MODELS` or `EXTRA_MODELS`.
+        variant: `""`, `"text"` (Table 7), `"no-resnet"` or `"no-vit"` (Table 9).
+        languages: a configuration of the data set.
+        part: the part of the training split, such as `"2/5"` (Table 8); all of it by default.
+    """
+
+    model: str
+    variant: str = ""
+    languages: str = "all"
+    seed: int = FIRST_SEED
+    part: str = ""
+
+    @property
+    def system(self) -> str:
+        """Model and variant."""
+        return "-".join(filter(None, (self.model, self.variant)))
+
+    @property
+    def name(self) -> str:
+        """What the run's files are called."""
+        part = f"part-{self.part.replace('/', '-of-')}" if self.part else ""
+        return ".".join(filter(None, (self.system, self.languages, part, f"seed-{self.seed}")))
+
+    @property
+    def changes(self) -> dict:
+        """The fields of the model's configuration that differ from its run file's."""
+        changes = dict(CHANGES.get((self.model, self.variant), {}))
+        return changes | ({"attention_combine": "sum"} if self.model == "adacan-sum" else {})
+
+    def command(self, settings: str, dataset: str, folder: Path) -> list[str]:
+        """What `train_hf.py` is called with.
+
+        Args:
+            settings: which run files: `"paper"`, or what their names begin with, such as `"demo"` or `"english"`.
+            dataset: the data set.
+            folder: the run folder.
+        """
+        command = [str(run_file(self.model, settings)), "--dataset", dataset, "--dataset_config", self.languages]
+        command += ["--seed", str(self.seed), "--output_dir", str(folder)]
+        command += ["--train_part", self.part] if self.part else []
+        return command + (["--config", json.dumps(self.changes)] if self.changes else [])
+
+
+def run_file(model: str, settings: str) -> Path:
+    """The run file of a model.
+
+    Raises:
+        ValueError: if there is none, with the settings that there are.
+    """
+    stem = model.removesuffix("-sum")
+    path = RUN_FILES / (f"{stem}.yaml" if settings == "paper" else f"{settings}-{stem}.yaml")
+    if not path.is_file():
+        known = sorted(other.name.removesuffix(f"-{stem}.yaml") for other in RUN_FILES.glob(f"*-{stem}.yaml"))
+        raise ValueError(
+            f"`settings` is {settings!r}, but there is no {path.name} in {path.parent.name}/; for {model} write one of "
+            f"{', '.join(['paper', *known])}."
+        )
+    return path
+
+
+def plan(
+    tables: Iterable[str], seeds: int = 1, only: Iterable[str] | None = None, languages: Iterable[str] | None = None
+) -> list[Run]:
+    """The runs of some tables, each once, in the order in which they are wanted.
+
+    Args:
+        tables: of `TABLES`.
+        seeds: how many seeds, from 19 on; Table 8 has two for each part, as in the paper.
+        only: models to run; all nine by default.
+        languages: configurations to learn from; all of the table by default.
+
+    Raises:
+        ValueError: for a name that does not exist, with those that do.
+    """
+    only = list(MODELS if only is None else only)
+    _check("tables", tables, TABLES)
+    _check("only", only, (*MODELS, *EXTRA_MODELS))
+    _check("languages", languages or (), CONFIGS)
+    range_of_seeds = range(FIRST_SEED, FIRST_SEED + seeds)
+    runs = [run for table in tables for run in _runs_of(table, range_of_seeds, only)]
+    return [run for run in dict.fromkeys(runs) if languages is None or run.languages in languages]
+
+
+def _runs_of(table: str, seeds: range, only: list[str]) -> list[Run]:
+    single = ("all", *LANGUAGES)
+    if table == "table5":
+        return [Run(model, "", data, seed) for data in single for model in only for seed in seeds]
+    if table == "table7":
+        models = [model for model in only if model not in TEXT_MODELS]
+        return [Run(model, "text", data, seed) for data in single for model in models for seed in seeds]
+    if OURS not in only:
+        return []
+    if table == "table6":
+        pairs = [name for name in CONFIGS if set(name.split("_")) in map(set, combinations(LANGUAGES, 2))]
+        return [Run(OURS, "", data, seed) for data in (*LANGUAGES, *pairs) for seed in seeds]
+    if table == "table8":
+        parts = [f"{part}/{FOLDS}" for part in range(1, FOLDS + 1)]
+        folds = [Run(OURS, "", "all", FIRST_SEED + seed, part) for part in parts for seed in range(SEEDS_A_FOLD)]
+        return [*folds, *(Run(OURS, "", "all", seed) for seed in seeds)]
+    return [Run(OURS, variant, "all", seed) for variant in ("", "no-resnet", "no-vit") for seed in seeds]
+
+
+def _check(argument: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"`{argument}` names {name!r}; write any of {', '.join(known)}.")

@@ -1,0 +1,152 @@
+"""What remains of a run: one JSON file with its settings, its machine and the counts of every test sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import datasets
+import numpy as np
+import torch
+import transformers
+from datasets import Dataset
+
+from experiments.counts import Counts, count_entities
+from experiments.plan import Run
+from training_2mner.data import text_values
+
+GROUPS = ("lang", "source")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run.
+
+    Args:
+        run: what was trained.
+        content: the whole JSON file.
+    """
+
+    run: Run
+    content: dict[str, Any]
+
+    def counts(self, scheme: str = "strict", protocol: str = "dev") -> Counts:
+        """The counts of the test sentences, `"strict"` or `"lenient"`, of the epoch that is best on `"dev"`, or of the
+        one that is best on test itself, as the authors' code has it (`"released"`).
+
+        Raises:
+            ValueError: for a protocol that the run was not scored by.
+        """
+        scored = self.content["test"].get(protocol)
+        if scored is None:
+            raise ValueError(f"{self.run.name} has no scores by the protocol {protocol!r}; run it with `--protocol`.")
+        return Counts.from_json(scored[scheme] or scored["strict"])
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """The picture of each test sentence, as a number; sentences without one have numbers of their own."""
+        return np.array(self.content["test"]["picture"])
+
+    def group(self, column: str) -> np.ndarray:
+        """The language or source of each test sentence."""
+        return np.array(self.content["test"][column])
+
+    def has(self, protocol: str) -> bool:
+        """Whether the run was scored by this protocol."""
+        return protocol in self.content["test"]
+
+
+def read_records(folder: Path) -> list[Record]:
+    """All records of a folder, by name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    records = [read_record(path) for path in sorted(folder.glob("*.json"))]
+    if not records:
+        raise ValueError(f"there are no finished runs in {folder}; make some with `python -m experiments.run`.")
+    return records
+
+
+def read_record(path: Path) -> Record:
+    """Read one file."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return Record(Run(**content["run"]), content)
+
+
+def write_record(path: Path, run: Run, **content: Any) -> None:
+    """Write a run's file under a temporary name and move it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.writing")
+    text = json.dumps({"run": asdict(run), **content}, ensure_ascii=False, separators=(",", ":"))
+    temporary.write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def describe_sentences(dataset: Dataset) -> dict[str, list]:
+    """Language, source and picture of each sentence; the pictures are numbered, since their names belong to the data."""
+    described: dict[str, list] = {
+        column: text_values(dataset, column) for column in GROUPS if column in dataset.column_names
+    }
+    names = dataset["image_id"][:] if "image_id" in dataset.column_names else [""] * len(dataset)
+    numbers: dict[Any, int] = {}
+    described["picture"] = [numbers.setdefault(name or row, len(numbers)) for row, name in enumerate(names)]
+    return described
+
+
+def describe_scores(references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """The counts of each sentence by both schemes; lenient ones are left out (`None`) where they are the same."""
+    strict = count_entities(references, predictions)
+    lenient = count_entities(references, predictions, strict=False)
+    same = np.array_equal(strict.table, lenient.table)
+    return {"strict": strict.to_json(), "lenient": None if same else lenient.to_json()}
+
+
+def describe_machine(device: torch.device) -> dict[str, str]:
+    """Versions, hardware and the revision of this project."""
+    modules = (torch, transformers, datasets, accelerate)
+    return {
+        **{module.__name__: module.__version__ for module in modules},
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "revision": _revision(),
+    }
+
+
+def read_predictions(path: Path) -> tuple[list[list[str]], list[list[str]]]:
+    """The gold and predicted tags of a `predictions_test.conll`."""
+    references: list[list[str]] = []
+    predictions: list[list[str]] = []
+    for rows in _sentences(path):
+        references.append([row[1] for row in rows])
+        predictions.append([row[2] for row in rows])
+    return references, predictions
+
+
+def _sentences(path: Path) -> Iterator[list[list[str]]]:
+    rows: list[list[str]] = []
+    for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
+        if line.startswith("IMGID:") and "\t" not in line:
+            rows = []
+        elif line:
+            rows.append(line.rsplit("\t", 2))
+        else:
+            yield rows
+            rows = []
+
+
+def _revision() -> str:
+    root = Path(__file__).resolve().parents[1]
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"  # a copy without its history

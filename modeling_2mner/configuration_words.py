@@ -1,0 +1,200 @@
+"""Configurations of the comparison models on word vectors: BiLSTM-CRF, HBiLSTM-CRF and AdaCAN.
+
+The defaults are those of their sources; where paper and code of a model differ, `docs/baselines.md` tells which is followed.
+"""
+
+import copy
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from .configuration_tagging import MULTILINGUAL_BERT, TaggingConfig
+
+VGG_16 = [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3]  # channels of the convolutions, stage by stage
+
+
+@strict
+class WordVectorConfig(TaggingConfig):
+    """What the models on word vectors share; words and characters are numbered by [`WordTokenizer`].
+
+    Args:
+        vocab_size (`int`, defaults to 2): words with a vector, padding (0) and unknown (1) included.
+        num_characters (`int`, defaults to 1): characters with a vector, padding (0) included.
+        word_embedding_size (`int`, defaults to 300): size of a word vector.
+        unknown_rate (`float`, defaults to 0.5): how often a word that training holds only once is trained as unknown.
+        character_embedding_size (`int`, *optional*): size of a character vector; no characters by default.
+        lstm_hidden_size (`int`, defaults to 100): size of the word LSTM, in each direction.
+        dropout (`float`, defaults to 0.5): dropout of the word LSTM's input.
+    """
+
+    vocab_size: int = 2
+    num_characters: int = 1
+    word_embedding_size: int = 300
+    unknown_rate: float | int = 0.5
+    character_embedding_size: int | None = None
+    lstm_hidden_size: int = 100
+    dropout: float | int = 0.5
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether the network reads whole words and their characters, rather than sub-words."""
+        return True
+
+    def _check_ranges(self) -> None:
+        super()._check_ranges()
+        self._check_positive("vocab_size", "num_characters", "word_embedding_size", "lstm_hidden_size")
+        self._check_positive("character_embedding_size")
+        if not 0 <= self.unknown_rate <= 1:
+            raise ValueError(f"`unknown_rate` is {self.unknown_rate}; write a rate from 0 to 1 (usual is 0.5).")
+
+
+@strict
+class BiLSTMCRFConfig(WordVectorConfig):
+    """Configuration of [`BiLSTMCRFForTokenClassification`]: BiLSTM-CRF (Huang et al. 2015) by default.
+
+    With `character_embedding_size=25, hidden_layer_size=100, lstm_dropout=0.0` it is HBiLSTM-CRF (Lample et al. 2016).
+
+    Args:
+        character_hidden_size (`int`, defaults to 25): size of the character LSTM, in each direction.
+        hidden_layer_size (`int`, *optional*): size of a tanh layer between the LSTM and the tags; none by default.
+        lstm_dropout (`float`, defaults to 0.5): dropout of the word LSTM's output.
+
+    All other fields are those of [`WordVectorConfig`] and [`TaggingConfig`].
+    """
+
+    model_type = "bilstm-crf"
+    default_auto_map = {  # noqa: RUF012
+        "AutoConfig": "configuration_words.BiLSTMCRFConfig",
+        "AutoModel": "modeling_bilstm_crf.BiLSTMCRFModel",
+        "AutoModelForTokenClassification": "modeling_bilstm_crf.BiLSTMCRFForTokenClassification",
+    }
+
+    character_hidden_size: int = 25
+    hidden_layer_size: int | None = None
+    lstm_dropout: float | int = 0.5
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        self.check()
+
+    @property
+    def classifier_size(self) -> int:
+        """Size of what the tags are told from."""
+        return self.hidden_layer_size or 2 * self.lstm_hidden_size
+
+    @property
+    def classifier_dropout(self) -> float:
+        """The dropout of the LSTM's output falls before the tanh layer, inside the model."""
+        return 0.0
+
+    def _check_ranges(self) -> None:
+        super()._check_ranges()
+        self._check_positive("character_hidden_size", "hidden_layer_size")
+        self._check_rate("lstm_dropout", 0.5)
+
+
+@strict
+class AdaCANConfig(WordVectorConfig):
+    """Configuration of [`AdaCANForTokenClassification`], the adaptive co-attention network (Zhang et al. 2018).
+
+    Args:
+        text_encoder (`str`, defaults to `"lstm"`): word states of `"lstm"`, over words and characters, or of `"bert"`.
+        text_config (`dict` or `PreTrainedConfig`, *optional*): the encoder of `"bert"`; multilingual BERT.
+        use_image (`bool`, defaults to `True`): create VGG-16, both attentions and both gates (Table 7).
+        attention_combine (`str`, defaults to `"concat"`): how words and regions meet before the attention's tanh.
+            `"concat"` is as published, and gives all words the same weights; `"sum"` is its evident intention.
+        attention_size (`int`, defaults to 200): size k of the attention layers.
+        character_filters (`int`, defaults to 32): filters of each width of the character convolution.
+        character_widths (`list[int]`, defaults to `[2, 3, 4]`): these widths.
+        character_hidden_size (`int`, defaults to 100): size of the layer after it.
+        character_size (`int`, defaults to 50): size of a word's character vector.
+        character_dropout (`float`, defaults to 0.25): dropout between the two.
+        max_characters (`int`, defaults to 30): characters of a word that are read.
+        vgg_channels (`list[list[int]]`, *optional*): channels of VGG's convolutions, stage by stage; VGG-16.
+        image_size (`int`, defaults to 224): side of a picture in pixels, a multiple of 2 to the number of stages.
+
+    All other fields are those of [`WordVectorConfig`] and [`TaggingConfig`].
+    """
+
+    model_type = "adacan"
+    choices = {"text_encoder": ("lstm", "bert"), "attention_combine": ("concat", "sum")}  # noqa: RUF012
+    sub_configs_defaults = {  # noqa: RUF012
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True)
+    }
+    default_auto_map = {  # noqa: RUF012
+        "AutoConfig": "configuration_words.AdaCANConfig",
+        "AutoModel": "modeling_adacan.AdaCANModel",
+        "AutoModelForTokenClassification": "modeling_adacan.AdaCANForTokenClassification",
+    }
+
+    text_encoder: str = "lstm"
+    text_config: PreTrainedConfig | dict | None = None
+    use_image: bool = True
+    attention_combine: str = "concat"
+    attention_size: int = 200
+    character_embedding_size: int | None = 30
+    character_filters: int = 32
+    character_widths: list[int] | None = None
+    character_hidden_size: int = 100
+    character_size: int = 50
+    character_dropout: float | int = 0.25
+    max_characters: int = 30
+    lstm_hidden_size: int = 200
+    vgg_channels: list[list[int]] | None = None
+    image_size: int = 224
+
+    def __post_init__(self, **kwargs):
+        if self.text_config is None and self.text_encoder == "bert":
+            self.text_config = MULTILINGUAL_BERT
+        self.text_config = copy.deepcopy(self.text_config)  # it may be a ready encoder's, and is changed from here on
+        self.character_widths = self.character_widths or [2, 3, 4]
+        self.vgg_channels = self.vgg_channels or [list(stage) for stage in VGG_16]
+        super().__post_init__(**kwargs)
+        self.check()
+
+    @property
+    def uses_image(self) -> bool:
+        """Whether the network looks at pictures."""
+        return self.use_image
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether the network reads whole words and their characters, rather than sub-words."""
+        return self.text_encoder == "lstm"
+
+    @property
+    def hidden_size(self) -> int:
+        """Size d of a word state."""
+        return self.text_config.hidden_size if self.text_encoder == "bert" else 2 * self.lstm_hidden_size
+
+    def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
+        """The encoder's of `"bert"`, or this; transformers would take the field `text_encoder` for a config."""
+        return self.text_config or self
+
+    @property
+    def classifier_size(self) -> int:
+        """Size of what the tags are told from: word state and what the gates let through."""
+        return 2 * self.hidden_size if self.use_image else self.hidden_size
+
+    @property
+    def classifier_dropout(self) -> float:
+        """None is published."""
+        return 0.0
+
+    def _check_ranges(self) -> None:
+        super()._check_ranges()
+        self._check_rate("character_dropout", 0.25)
+        self._check_positive("attention_size", "character_filters", "character_hidden_size", "character_size")
+        self._check_positive("max_characters", "image_size")
+        for field, rows in (("character_widths", [self.character_widths]), ("vgg_channels", self.vgg_channels)):
+            if not all(row and min(row) > 0 for row in rows):
+                raise ValueError(f"`{field}` is {getattr(self, field)}; write numbers above 0.")
+        if self.image_size % 2 ** len(self.vgg_channels):
+            raise ValueError(
+                f"`image_size` is {self.image_size}, which VGG cannot halve {len(self.vgg_channels)} times; write a "
+                f"multiple of {2 ** len(self.vgg_channels)}."
+            )
+
+
+__all__ = ["AdaCANConfig", "BiLSTMCRFConfig", "WordVectorConfig"]

@@ -1,0 +1,288 @@
+"""AdaCAN, the adaptive co-attention network (Zhang et al. 2018), by its published equations.
+
+Words attend to the regions of a picture and, guided by what they saw, to the words of the sentence; one gate mixes the
+two, another decides how much of the mixture reaches the tags.
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers import initialization as init
+
+from .configuration_words import AdaCANConfig
+from .encoders import ENCODER_LOADERS, build_encoder, default_image_index, gather_images, gather_words
+from .outputs import TaggerModelOutput
+from .tagging import WordTagger
+from .vgg import VGGFeatures, load_vgg_encoder
+from .word_features import PackedBiLSTM, WordEmbeddings, WordVectorPreTrainedModel
+
+
+class AdaCANPreTrainedModel(WordVectorPreTrainedModel):
+    """Weights, loading and saving of AdaCAN.
+
+    New linear layers start as Glorot and Bengio (2010) draw them, as in the authors' code, new convolutions of pictures
+    as He et al. (2015), by their outputs as in torchvision's VGG: larger ones grow from stage to stage and saturate the
+    tanh behind them. LSTMs and the convolutions of characters start as PyTorch's do.
+    """
+
+    config: AdaCANConfig
+    input_modalities = ("image", "text")
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, nn.Conv2d):
+            init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv1d):
+            bound = (module.in_channels * module.kernel_size[0]) ** -0.5
+            for parameter in module.parameters(recurse=False):
+                init.uniform_(parameter, -bound, bound)
+
+
+class CharacterCNN(nn.Module):
+    """A word's vector from its characters: convolutions of several widths, the maximum over the word, two layers."""
+
+    def __init__(self, config: AdaCANConfig):
+        super().__init__()
+        self.max_characters = config.max_characters
+        self.vectors = nn.Embedding(config.num_characters, config.character_embedding_size, padding_idx=0)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(config.character_embedding_size, config.character_filters, width)
+            for width in config.character_widths
+        )
+        filters = config.character_filters * len(config.character_widths)
+        self.hidden_layer = nn.Linear(filters, config.character_hidden_size)
+        self.dropout = nn.Dropout(config.character_dropout)
+        self.output = nn.Linear(config.character_hidden_size, config.character_size)
+
+    def forward(self, char_ids: Tensor, char_lengths: Tensor) -> Tensor:
+        """Read the first `max_characters` of the characters `(batch, words, characters)`, as many as
+        `char_lengths (batch, words)` says, of each word: `(batch, words, character_size)`.
+
+        A window lies within its word; only a word that is shorter than a window is filled up with zeros.
+        """
+        lengths = char_lengths.flatten().clamp(max=self.max_characters)  # (batch * words,)
+        states = self.vectors(char_ids.flatten(0, 1)[:, : self.max_characters])  # (batch * words, characters, size)
+        places = torch.arange(states.shape[1], device=lengths.device)
+        states = states.masked_fill((places >= lengths[:, None])[..., None], 0.0).transpose(1, 2)
+        pooled = torch.cat([self._pool(convolution, states, lengths) for convolution in self.convolutions], dim=-1)
+        hidden = self.dropout(torch.relu(self.hidden_layer(pooled)))
+        return self.output(hidden).unflatten(0, char_lengths.shape)
+
+    @staticmethod
+    def _pool(convolution: nn.Conv1d, states: Tensor, lengths: Tensor) -> Tensor:
+        """The maximum over a word's windows, `(words, filters)`, from `(words, size, characters)`."""
+        width = convolution.kernel_size[0]
+        windows = torch.tanh(convolution(nn.functional.pad(states, (0, width))))  # (words, filters, windows)
+        places = torch.arange(windows.shape[2], device=lengths.device)
+        outside = places > (lengths[:, None] - width).clamp(min=0)
+        return windows.masked_fill(outside[:, None], -1.0).amax(dim=2)  # tanh is never below
+
+
+class AdditiveAttention(nn.Module):
+    """Attention whose scores are a linear map of a tanh over position and word: softmax(w tanh(...) + b).
+
+    `"concat"` puts the two side by side, z = tanh([W_v v_i ; W_h h_t + b]), as published. The score is then a sum of a
+    term of the position and one of the word; the softmax removes the second, so that all words of a sentence have the
+    same weights. `"sum"` adds them, z = tanh(W_v v_i + W_h h_t + b).
+    """
+
+    def __init__(self, config: AdaCANConfig):
+        super().__init__()
+        self.concat = config.attention_combine == "concat"
+        self.key = nn.Linear(config.hidden_size, config.attention_size, bias=False)  # W_v, W_x
+        self.query = nn.Linear(config.hidden_size, config.attention_size)  # W_h, W_x̂ and b
+        self.score = nn.Linear(config.attention_size * (2 if self.concat else 1), 1)  # w_α, w_β
+
+    def forward(self, words: Tensor, positions: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Let words `(batch, words, size)` attend to positions `(batch, positions, size)`, to those in `mask`
+        `(batch, positions)`: what they see `(batch, words, size)` and the weights `(batch, words, positions)`."""
+        scores = self._scores(self.query(words), self.key(positions))
+        if mask is not None:  # a sentence without words has no position at all, and must not give 0 / 0
+            scores = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min)
+        weights = scores.softmax(dim=-1)
+        return weights @ positions, weights
+
+    def _scores(self, queries: Tensor, keys: Tensor) -> Tensor:
+        if not self.concat:
+            return self.score(torch.tanh(queries[:, :, None] + keys[:, None])).squeeze(-1)
+        # w z without z itself, which would repeat each half for each of the other: (batch, words, positions, 2k).
+        of_keys, of_queries = self.score.weight.chunk(2, dim=1)
+        return nn.functional.linear(torch.tanh(queries), of_queries, self.score.bias) + (
+            nn.functional.linear(torch.tanh(keys), of_keys).transpose(1, 2)
+        )
+
+
+class CoAttention(nn.Module):
+    """Both attentions and both gates: from words and regions to what the tags are told of the picture."""
+
+    def __init__(self, config: AdaCANConfig):
+        super().__init__()
+        size = config.hidden_size
+        self.visual_attention = AdditiveAttention(config)
+        self.textual_attention = AdditiveAttention(config)
+        self.visual_fusion = nn.Linear(size, size)  # W, b
+        self.textual_fusion = nn.Linear(size, size)  # W', b'
+        self.fusion_gate = nn.Linear(2 * size, 1, bias=False)  # w_g
+        self.word_filter = nn.Linear(size, size, bias=False)  # W_sh
+        self.fused_filter = nn.Linear(size, size)  # W_sm, b
+        self.filter_gate = nn.Linear(2 * size, 1, bias=False)  # w_s
+        self.output = nn.Linear(size, size)  # W_m, b_m
+
+    def forward(self, words: Tensor, regions: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Look at a picture.
+
+        Shapes: words h `(batch, words, size)`, regions v `(batch, regions, size)`, word_mask `(batch, words)`; returns
+        u `(batch, words, size)` and the visual weights α `(batch, words, regions)`.
+        """
+        seen, weights = self.visual_attention(words, regions)  # v̂, α
+        read, _ = self.textual_attention(seen, words, word_mask)  # ĥ
+        visual, textual = torch.tanh(self.visual_fusion(seen)), torch.tanh(self.textual_fusion(read))  # p, q
+        gate = torch.sigmoid(self.fusion_gate(torch.cat([visual, textual], dim=-1)))  # g: (batch, words, 1)
+        fused = gate * visual + (1 - gate) * textual  # m
+        filtering = torch.cat([self.word_filter(words), self.fused_filter(fused)], dim=-1)
+        return torch.sigmoid(self.filter_gate(filtering)) * torch.tanh(self.output(fused)), weights  # s tanh(W_m m)
+
+
+class AdaCANModel(AdaCANPreTrainedModel):
+    """The network below the tags: word states h and, with pictures, the filtered u beside them.
+
+    Args:
+        config ([`AdaCANConfig`]): the architecture.
+        text_model (`PreTrainedModel`, *optional*): a ready encoder for `text_encoder="bert"`.
+        vgg_model ([`VGGFeatures`], *optional*): a ready encoder of pictures. Both are built from `config` with new
+            weights where left out.
+    """
+
+    encoders = ("text", "vgg")
+
+    def __init__(self, config: AdaCANConfig, text_model=None, vgg_model=None):
+        config.check()
+        super().__init__(config)
+        if config.text_encoder == "bert":
+            self.text_model = build_encoder(config.text_config) if text_model is None else text_model
+            config.text_config = self.text_model.config
+        else:
+            self._create_word_encoder(config)
+        if config.use_image:
+            self.vgg_model = VGGFeatures(config.vgg_channels) if vgg_model is None else vgg_model
+            config.vgg_channels = self.vgg_model.channels
+            self.image_projection = nn.Linear(config.vgg_channels[-1][-1], config.hidden_size)  # W_I, b_I
+            self.co_attention = CoAttention(config)
+        self.post_init()
+
+    def _create_word_encoder(self, config: AdaCANConfig) -> None:
+        self.words = WordEmbeddings(config)
+        self.characters = None if config.character_embedding_size is None else CharacterCNN(config)
+        self.dropout = nn.Dropout(config.dropout)
+        size = config.word_embedding_size + (0 if self.characters is None else config.character_size)
+        self.lstm = PackedBiLSTM(size, config.lstm_hidden_size)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.words.vectors if self.config.reads_words else self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        if self.config.reads_words:
+            self.words.vectors = value
+        else:
+            self.text_model.set_input_embeddings(value)
+
+    def forward(
+        self,
+        word_ids: Tensor | None = None,
+        char_ids: Tensor | None = None,
+        char_lengths: Tensor | None = None,
+        word_mask: Tensor | None = None,
+        image_index: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        word_positions: Tensor | None = None,
+        first_window: Tensor | None = None,
+    ) -> TaggerModelOutput:
+        """Encode the words `(batch, words)` of sentences, and let them look at their pictures.
+
+        Args:
+            word_ids, char_ids, char_lengths: `(batch, words)`, `(batch, words, characters)` and `(batch, words)`, of
+                `text_encoder="lstm"`.
+            word_mask: `(batch, words)` bool, true where there is a word; all by default.
+            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture a sentence in order.
+            pixel_values: `(images, 3, height, width)`; without, all sentences are text only.
+            input_ids, attention_mask, word_positions: `(windows, pieces)`, and the place of each word's first piece
+                `(batch, words)` in them when flattened; of `text_encoder="bert"`.
+            first_window: what the processor says besides, and nothing here needs.
+
+        Returns:
+            [`TaggerModelOutput`] with [h ; u] and, for a batch with pictures, the `attentions` α. A sentence without a
+            picture has u = 0 and no weight anywhere: its tags are told from h alone.
+
+        Raises:
+            ValueError: for inputs of the other kind of text encoder, or missing characters.
+        """
+        if self.config.reads_words:
+            words = self.encode_words(word_ids, char_ids, char_lengths, word_mask)  # h: (batch, words, size)
+        else:
+            words = self.encode_pieces(input_ids, attention_mask, word_positions)
+        if not self.config.use_image:
+            return TaggerModelOutput(last_hidden_state=words)
+        filtered, weights = self.look(words, word_mask, pixel_values, image_index)
+        return TaggerModelOutput(last_hidden_state=torch.cat([words, filtered], dim=-1), attentions=weights)
+
+    def encode_words(self, word_ids, char_ids, char_lengths, word_mask) -> Tensor:
+        """h of `text_encoder="lstm"`, `(batch, words, size)`."""
+        needed = (word_ids,) if self.characters is None else (word_ids, char_ids, char_lengths)
+        if any(inputs is None for inputs in needed):
+            raise ValueError("this model reads words; pass `word_ids`, `char_ids`, `char_lengths` of `WordProcessor`.")
+        states = self.words(word_ids)
+        if self.characters is not None:
+            states = torch.cat([states, self.characters(char_ids, char_lengths)], dim=-1)  # x = [w ; c]
+        lengths = (torch.ones_like(word_ids) if word_mask is None else word_mask).sum(dim=1)
+        return self.lstm(self.dropout(states), lengths)[0]
+
+    def encode_pieces(self, input_ids, attention_mask, word_positions) -> Tensor:
+        """h of `text_encoder="bert"`, the state of each word's first piece: `(batch, words, size)`."""
+        if input_ids is None or word_positions is None:
+            raise ValueError("this model reads sub-words; pass `input_ids`, `word_positions` of `OneImageProcessor`.")
+        states = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return gather_words(states, word_positions)
+
+    def look(self, words, word_mask, pixel_values, image_index) -> tuple[Tensor, Tensor | None]:
+        """u `(batch, words, size)` and α `(batch, words, regions)`, zero for sentences without a picture."""
+        if pixel_values is None:
+            return torch.zeros_like(words), None
+        if image_index is None:
+            image_index = default_image_index(torch.arange(words.shape[0], device=words.device), pixel_values)
+        if word_mask is None:
+            word_mask = torch.ones(words.shape[:2], dtype=torch.bool, device=words.device)
+        grid = self.vgg_model(pixel_values).flatten(2).transpose(1, 2)  # (images, regions, channels)
+        regions = gather_images(torch.tanh(self.image_projection(grid)), image_index)  # v: (batch, regions, size)
+        blind = (image_index < 0)[:, None, None]
+        filtered, weights = self.co_attention(words, regions, word_mask)
+        return filtered.masked_fill(blind, 0.0), weights.masked_fill(blind, 0.0)
+
+
+class AdaCANForTokenClassification(AdaCANPreTrainedModel, WordTagger):
+    """AdaCAN, and CNN-BiLSTM-CRF for `use_image=False`; arguments and outputs of [`WordTagger`] and
+    [`AdaCANModel.forward`]."""
+
+    base_model_class = AdaCANModel
+    encoder_loaders = {**ENCODER_LOADERS, "vgg": load_vgg_encoder}  # noqa: RUF012
+
+    @classmethod
+    def _load_encoders(cls, sources: dict[str, str], settings: dict) -> dict[str, nn.Module]:
+        kind = settings.setdefault("text_encoder", "bert" if "text" in sources else "lstm")
+        if (kind == "bert") != ("text" in sources):
+            remedy = "pass `text`" if kind == "bert" else "leave `text` out"
+            raise ValueError(
+                f'`text_encoder` is {kind!r}; {remedy}, since an encoder belongs to "bert" and to it alone.'
+            )
+        encoders = super()._load_encoders(sources, settings)
+        if "vgg" in encoders:
+            settings["vgg_channels"] = encoders["vgg"].channels
+        return encoders
+
+
+__all__ = ["AdaCANForTokenClassification", "AdaCANModel", "AdaCANPreTrainedModel"]

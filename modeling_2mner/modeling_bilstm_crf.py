@@ -1,0 +1,89 @@
+"""BiLSTM-CRF (Huang et al. 2015) and HBiLSTM-CRF (Lample et al. 2016): word vectors, an LSTM, a CRF; no picture.
+
+The second reads each word's characters too, and has a tanh layer before the tags.
+"""
+
+import torch
+from torch import nn
+
+from .configuration_words import BiLSTMCRFConfig
+from .outputs import TaggerModelOutput
+from .tagging import WordTagger
+from .word_features import CharacterBiLSTM, PackedBiLSTM, WordEmbeddings, WordVectorPreTrainedModel
+
+
+class BiLSTMCRFPreTrainedModel(WordVectorPreTrainedModel):
+    """Weights, loading and saving of BiLSTM-CRF and HBiLSTM-CRF."""
+
+    config: BiLSTMCRFConfig
+
+
+class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
+    """Word vectors, with the vectors of their characters beside them or not, under a bidirectional LSTM.
+
+    Args:
+        config ([`BiLSTMCRFConfig`]): the architecture.
+    """
+
+    encoders = ()
+
+    def __init__(self, config: BiLSTMCRFConfig):
+        config.check()
+        super().__init__(config)
+        self.words = WordEmbeddings(config)
+        size = config.word_embedding_size
+        self.characters = None
+        if config.character_embedding_size is not None:
+            self.characters = CharacterBiLSTM(
+                config.num_characters, config.character_embedding_size, config.character_hidden_size
+            )
+            size += 2 * config.character_hidden_size
+        self.dropout = nn.Dropout(config.dropout)
+        self.lstm = PackedBiLSTM(size, config.lstm_hidden_size)
+        self.lstm_dropout = nn.Dropout(config.lstm_dropout)
+        self.hidden_layer = None
+        if config.hidden_layer_size is not None:
+            self.hidden_layer = nn.Linear(2 * config.lstm_hidden_size, config.hidden_layer_size)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.words.vectors
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.words.vectors = value
+
+    def forward(
+        self, word_ids, char_ids=None, char_lengths=None, word_mask=None, image_index=None
+    ) -> TaggerModelOutput:
+        """Encode the words `(batch, words)` of sentences.
+
+        Args:
+            word_ids: `(batch, words)`, each word's vector.
+            char_ids: `(batch, words, characters)`; needed by a model with characters, unused by one without.
+            char_lengths: `(batch, words)`, how many characters are real.
+            word_mask: `(batch, words)` bool, true where there is a word; all by default.
+            image_index: what the processor says besides, and nothing here needs.
+
+        Raises:
+            ValueError: if the characters are missing.
+        """
+        states = self.words(word_ids)  # (batch, words, size)
+        if self.characters is not None:
+            if char_ids is None or char_lengths is None:
+                raise ValueError("this model reads characters; pass `char_ids` and `char_lengths` of `WordProcessor`.")
+            states = torch.cat([states, self.characters(char_ids, char_lengths)], dim=-1)
+        lengths = (torch.ones_like(word_ids) if word_mask is None else word_mask).sum(dim=1)  # (batch,)
+        states, _ = self.lstm(self.dropout(states), lengths)
+        states = self.lstm_dropout(states)
+        if self.hidden_layer is not None:
+            states = torch.tanh(self.hidden_layer(states))
+        return TaggerModelOutput(last_hidden_state=states)
+
+
+class BiLSTMCRFForTokenClassification(BiLSTMCRFPreTrainedModel, WordTagger):
+    """BiLSTM-CRF and HBiLSTM-CRF; arguments and outputs of [`WordTagger`] and [`BiLSTMCRFModel.forward`]."""
+
+    base_model_class = BiLSTMCRFModel
+
+
+__all__ = ["BiLSTMCRFForTokenClassification", "BiLSTMCRFModel", "BiLSTMCRFPreTrainedModel"]

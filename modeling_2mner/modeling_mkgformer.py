@@ -1,0 +1,338 @@
+"""MKGFormer (Chen et al. 2022): BERT and CLIP's ViT side by side. In the last layers the picture's tokens read the text
+through a prefix to their attention, and the text's feed-forward layers read the tokens that are like it.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.clip.modeling_clip import eager_attention_forward
+
+from .configuration_subwords import MKGFormerConfig
+from .encoders import (
+    build_encoder,
+    default_first_window,
+    default_image_index,
+    gather_images,
+    gather_words,
+    window_images,
+)
+from .outputs import TaggerModelOutput
+from .subwords import SubwordTagger
+from .tagging import TaggingPreTrainedModel
+
+
+class Layers(NamedTuple):
+    """The encoders' layers that one fusion layer l drives."""
+
+    prefix: nn.Module  # text layer l - 1
+    text: nn.Module
+    vision: nn.Module
+
+
+class Masks(NamedTuple):
+    """What is padding: for the text's attention, for the vision's, and plainly for the vision's tokens."""
+
+    text: Tensor | None
+    vision: Tensor | None
+    visible: Tensor | None  # (windows, tokens) bool
+
+
+class FusionLayer(GradientCheckpointingLayer):
+    """A layer in which the two streams meet. It holds W_3 alone; all other weights are in the encoders' layers.
+
+    Shapes: before and text, T_{l-2} and T_{l-1}, `(windows, pieces, hidden)`; vision, V_{l-1}, `(windows, tokens,
+    hidden)` or `None` if no window has a token; returns T_l and V_l.
+    """
+
+    def __init__(self, config: MKGFormerConfig):
+        super().__init__()
+        self.fusion_dense = nn.Linear(config.hidden_size, config.text_config.intermediate_size)
+
+    def forward(
+        self, before: Tensor, text: Tensor, vision: Tensor | None, layers: Layers, masks: Masks
+    ) -> tuple[Tensor, Tensor | None]:
+        if vision is not None:
+            vision = guide_vision(layers.vision, vision, text_prefix(layers.prefix, before), masks.vision)
+        context = layers.text.attention.self(text, masks.text)[0]  # c, of all heads, before W_o
+        aggregated = torch.zeros_like(text) if vision is None else aggregate(context, vision, masks.visible)
+        attended = layers.text.attention.output(context, text)  # a = LN(T_{l-1} + Drop(W_o c))
+        feed_forward = layers.text.intermediate
+        inner = feed_forward.intermediate_act_fn(feed_forward.dense(attended) + self.fusion_dense(aggregated))
+        return layers.text.output(inner, attended), vision
+
+
+def text_prefix(layer: nn.Module, states: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values that a text layer computes from its input: `(windows, heads, pieces, head size)` each."""
+    attention = layer.attention.self
+    size = attention.attention_head_size
+    return _split_heads(attention.key(states), size), _split_heads(attention.value(states), size)
+
+
+def guide_vision(layer: nn.Module, vision: Tensor, prefix: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+    """A layer of CLIP whose attention sees the text's keys and values before its own; `(windows, tokens, hidden)`."""
+    attention = layer.self_attn
+    states = layer.layer_norm1(vision)
+    query, key, value = (
+        _split_heads(project(states), attention.head_dim)
+        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    attend = ALL_ATTENTION_FUNCTIONS.get_interface(attention.config._attn_implementation, eager_attention_forward)
+    attended, _ = attend(
+        attention,
+        query,
+        torch.cat([prefix[0], key], dim=2),
+        torch.cat([prefix[1], value], dim=2),
+        mask,
+        scaling=attention.scale,
+        dropout=attention.dropout if attention.training else 0.0,
+    )
+    vision = vision + attention.out_proj(attended.flatten(2))
+    return vision + layer.mlp(layer.layer_norm2(vision))
+
+
+def aggregate(context: Tensor, vision: Tensor, visible: Tensor) -> Tensor:
+    """Agg = softmax(c V^T) V over the visible tokens, zero where there is none.
+
+    Shapes: context `(windows, pieces, hidden)`, vision `(windows, tokens, hidden)`, visible `(windows, tokens)` bool;
+    returns `(windows, pieces, hidden)`.
+    """
+    scores = (context @ vision.transpose(1, 2)).float()  # S: (windows, pieces, tokens)
+    scores = scores.masked_fill(~visible[:, None], torch.finfo(scores.dtype).min)
+    aggregated = scores.softmax(dim=-1).to(vision.dtype) @ vision
+    return aggregated.masked_fill(~visible.any(dim=1)[:, None, None], 0.0)
+
+
+def _split_heads(states: Tensor, head_size: int) -> Tensor:
+    return states.unflatten(-1, (-1, head_size)).transpose(1, 2)
+
+
+class CropEmbeddings(nn.Module):
+    """Tokens of one kind of crops: CLIP's patches with learned positions, each place among the crops having its own."""
+
+    def __init__(self, config: MKGFormerConfig, name: str, num_crops: int, crop_size: int):
+        super().__init__()
+        self.name = name
+        self.num_crops = num_crops
+        self.crop_size = crop_size
+        self.num_patches = (crop_size // config.vision_config.patch_size) ** 2
+        self.positions = nn.Embedding(num_crops * self.num_patches, config.hidden_size)
+
+    def forward(
+        self, pixels: Tensor, mask: Tensor | None, patch_embedding: nn.Module, num_sentences: int
+    ) -> tuple[Tensor, Tensor]:
+        """Embed crops `(batch, crops, 3, size, size)`, with a mask `(batch, crops)`, all true by default.
+
+        Returns tokens `(batch, crops * patches, hidden)` and which of them are visible.
+        """
+        self._check(pixels, num_sentences)
+        num_crops = pixels.shape[1]
+        patches = patch_embedding(pixels.flatten(0, 1).to(patch_embedding.weight.dtype))
+        patches = patches.flatten(2).transpose(1, 2)  # (batch * crops, patches, hidden)
+        tokens = patches.reshape(num_sentences, num_crops * self.num_patches, patches.shape[-1])
+        tokens = tokens + self.positions(torch.arange(tokens.shape[1], device=tokens.device))
+        if mask is None:
+            mask = torch.ones(pixels.shape[:2], dtype=torch.bool, device=pixels.device)
+        return tokens, mask.bool().repeat_interleave(self.num_patches, dim=1)
+
+    def _check(self, pixels: Tensor, num_sentences: int) -> None:
+        size = self.crop_size
+        wanted = (num_sentences, 3, size, size)
+        if pixels.dim() != 5 or (pixels.shape[0], *pixels.shape[2:]) != wanted or pixels.shape[1] > self.num_crops:
+            raise ValueError(
+                f"`{self.name}` is of shape {tuple(pixels.shape)}; pass ({num_sentences}, crops, 3, {size}, {size}), a "
+                f"row for each sentence, with {self.num_crops} crops at most."
+            )
+
+
+class MKGFormerPreTrainedModel(TaggingPreTrainedModel):
+    """Weights, loading and saving of MKGFormer."""
+
+    config: MKGFormerConfig
+    _supports_flash_attn = False  # its masks cannot tell the prefix from what attends to it
+
+
+class MKGFormerModel(MKGFormerPreTrainedModel):
+    """Both encoders and the layers in which they meet.
+
+    The encoders are those of transformers, under the names of their own tensors. `attn_implementation` (`"sdpa"` or
+    `"eager"`) is what their layers use; the attention with a prefix goes by that of the ViT.
+
+    Args:
+        config ([`MKGFormerConfig`]): the architecture.
+        text_model, vision_model (`PreTrainedModel`, *optional*): ready encoders; built from `config` with new weights
+            where left out.
+    """
+
+    encoders = ("text", "vision")
+
+    def __init__(self, config: MKGFormerConfig, text_model=None, vision_model=None):
+        config.check()
+        super().__init__(config)
+        self.text_model = build_encoder(config.text_config) if text_model is None else text_model
+        config.text_config = self.text_model.config
+        if config.use_image:
+            self.vision_model = build_encoder(config.vision_config) if vision_model is None else vision_model
+            config.vision_config = self.vision_model.config
+            self._create_fusion(config)
+        self.post_init()
+
+    def _create_fusion(self, config: MKGFormerConfig) -> None:
+        self.object_embeddings = CropEmbeddings(
+            config, "object_pixel_values", config.num_aux_crops, config.aux_crop_size
+        )
+        self.small_object_embeddings = CropEmbeddings(
+            config, "small_object_pixel_values", config.num_rcnn_crops, config.rcnn_crop_size
+        )
+        layers = range(config.fusion_start_layer, config.text_config.num_hidden_layers + 1)
+        self.fusion_layers = nn.ModuleList(FusionLayer(config) for _ in layers)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_model.set_input_embeddings(value)
+
+    def forward(
+        self,
+        input_ids,
+        attention_mask=None,
+        word_positions=None,
+        word_mask=None,
+        first_window=None,
+        image_index=None,
+        pixel_values=None,
+        object_pixel_values=None,
+        object_mask=None,
+        small_object_pixel_values=None,
+        small_object_mask=None,
+    ) -> TaggerModelOutput:
+        """Encode the words `(batch, words)` of sentences with their pictures.
+
+        Args:
+            input_ids, attention_mask, word_positions, word_mask, first_window, image_index: the batch's usual tensors.
+            pixel_values: `(images, 3, height, width)`; not looked at for `use_whole_image=False`.
+            object_pixel_values, object_mask: `(batch, crops, 3, size, size)` and `(batch, crops)` bool, true where
+                there is a crop; all by default.
+            small_object_pixel_values, small_object_mask: the same for the smaller kind of crops.
+
+        Raises:
+            ValueError: for inputs that contradict each other or the config, with the remedy.
+        """
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        if not self.config.use_image:
+            states = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            return TaggerModelOutput(last_hidden_state=gather_words(states, word_positions), piece_states=states)
+        if first_window is None:
+            first_window = default_first_window(input_ids, word_positions)
+        crops = self.embed_crops(
+            first_window.shape[0],
+            (self.object_embeddings, object_pixel_values, object_mask),
+            (self.small_object_embeddings, small_object_pixel_values, small_object_mask),
+        )
+        vision, visible = self.encode_vision(pixel_values, image_index, crops, first_window, input_ids.shape[0])
+        states = self.fuse(input_ids, attention_mask, vision, visible)
+        return TaggerModelOutput(last_hidden_state=gather_words(states, word_positions), piece_states=states)
+
+    def embed_crops(self, num_sentences: int, *kinds) -> list[tuple[Tensor, Tensor]]:
+        """Tokens `(batch, tokens, hidden)` of each kind of crops that the batch holds, and which are visible."""
+        patch_embedding = self.vision_model.embeddings.patch_embedding
+        return [
+            embed(pixels, mask, patch_embedding, num_sentences)
+            for embed, pixels, mask in kinds
+            if pixels is not None and pixels.shape[1] > 0
+        ]
+
+    def encode_vision(
+        self, pixel_values, image_index, crops, first_window, num_windows: int
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The tokens of each window before the fusion, `(windows, tokens, hidden)`, zero where they are not visible,
+        and which are visible; `None` if there is no token at all.
+
+        Without crops a picture that many windows share is encoded once.
+        """
+        tokens, index = self._embed_whole(pixel_values, image_index, first_window)
+        if crops:
+            tokens, visible = self._add_crops(tokens, index, crops)
+            index = torch.arange(first_window.shape[0], device=first_window.device)
+        elif tokens is None:
+            return None, None
+        else:
+            visible = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        states = self._run_vision_layers(tokens, visible)
+        rows = window_images(index, first_window, num_windows)
+        visible = gather_images(visible, rows) & (rows >= 0)[:, None]
+        return gather_images(states, rows).masked_fill(~visible[..., None], 0.0), visible
+
+    def _embed_whole(self, pixel_values, image_index, first_window) -> tuple[Tensor | None, Tensor]:
+        """Tokens of whole pictures `(rows, tokens, hidden)` and each sentence's row, -1 for none."""
+        embeddings = self.vision_model.embeddings
+        if not self.config.use_whole_image:  # as released: one token that is the same for all pictures, and for none
+            return embeddings.class_embedding.expand(1, 1, -1), torch.zeros_like(first_window)
+        if image_index is None:
+            image_index = default_image_index(first_window, pixel_values)
+        return None if pixel_values is None else embeddings(pixel_values), image_index
+
+    @staticmethod
+    def _add_crops(tokens: Tensor | None, index: Tensor, crops) -> tuple[Tensor, Tensor]:
+        """Tokens of sentences, `(batch, tokens, hidden)`, and which are visible: the whole picture's and the crops'."""
+        if tokens is not None:
+            tokens = gather_images(tokens, index)
+            crops = [(tokens, (index >= 0)[:, None].expand(tokens.shape[:2])), *crops]
+        tokens, visible = (torch.cat(parts, dim=1) for parts in zip(*crops, strict=True))
+        return tokens.masked_fill(~visible[..., None], 0.0), visible
+
+    def _run_vision_layers(self, tokens: Tensor, visible: Tensor) -> Tensor:
+        # Where nothing is visible, everything is: attention over nothing would be left to the kernel, and its gradient.
+        keys = visible | ~visible.any(dim=1, keepdim=True)
+        states = self.vision_model.pre_layrnorm(tokens)  # V_0
+        mask = create_bidirectional_mask(config=self.vision_model.config, inputs_embeds=states, attention_mask=keys)
+        for layer in self.vision_model.encoder.layers[: self.config.fusion_start_layer - 1]:
+            states = layer(states, mask)
+        return states
+
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The text's last two states before the fusion, `(windows, pieces, hidden)`, and its attention's mask."""
+        states = self.text_model.embeddings(input_ids=input_ids)  # T_0
+        mask = create_bidirectional_mask(
+            config=self.text_model.config, inputs_embeds=states, attention_mask=attention_mask
+        )
+        before = states
+        for layer in self.text_model.encoder.layer[: self.config.fusion_start_layer - 1]:
+            before, states = states, layer(states, mask)
+        return before, states, mask
+
+    def fuse(self, input_ids, attention_mask, vision: Tensor | None, visible: Tensor | None) -> Tensor:
+        """The pieces' states `(windows, pieces, hidden)` after the last layer."""
+        before, text, text_mask = self.encode_text(input_ids, attention_mask)
+        masks = Masks(text_mask, self._prefix_mask(text, attention_mask, vision, visible), visible)
+        text_layers, vision_layers = self.text_model.encoder.layer, self.vision_model.encoder.layers
+        for place, fusion_layer in enumerate(self.fusion_layers, start=self.config.fusion_start_layer - 1):
+            layers = Layers(text_layers[place - 1], text_layers[place], vision_layers[place])
+            after, vision = fusion_layer(before, text, vision, layers, masks)
+            before, text = text, after
+        return text
+
+    def _prefix_mask(self, text, attention_mask, vision, visible) -> Tensor | None:
+        """The mask of the ViT's attention to pieces and tokens, as its kind of attention takes it."""
+        if vision is None:
+            return None
+        return create_bidirectional_mask(
+            config=self.vision_model.config,
+            inputs_embeds=vision,
+            encoder_hidden_states=torch.cat([text, vision], dim=1),
+            attention_mask=torch.cat([attention_mask.bool(), visible], dim=1),
+        )
+
+
+class MKGFormerForTokenClassification(MKGFormerPreTrainedModel, SubwordTagger):
+    """MKGFormer with its decoder; arguments and outputs of [`SubwordTagger`] and [`MKGFormerModel.forward`]."""
+
+    base_model_class = MKGFormerModel
+
+
+__all__ = ["MKGFormerForTokenClassification", "MKGFormerModel", "MKGFormerPreTrainedModel"]

@@ -1,0 +1,363 @@
+"""UMGF: pieces of text and nodes of a picture form one graph, whose modalities exchange messages through gates.
+
+The unified multimodal graph fusion of Zhang et al. (2021). `docs/baselines.md` tells where paper and code differ.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import initialization as init
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.utils import logging
+
+from .configuration_subwords import UMGFConfig
+from .encoders import (
+    build_encoder,
+    default_first_window,
+    default_image_index,
+    encode_resnet,
+    gather_images,
+    gather_words,
+    window_images,
+)
+from .fusion import eager_attention_forward
+from .outputs import TaggerModelOutput
+from .subwords import SubwordTagger
+from .tagging import TaggingPreTrainedModel
+
+logger = logging.get_logger(__name__)
+
+
+class GraphLinear(nn.Linear):
+    """A linear layer that starts Xavier-uniform, as those of the graph do."""
+
+
+class NodeAttention(nn.Module):
+    """Multi-head attention among the nodes of one modality (Eq. 1-2), `(windows, nodes, graph)` to the same shape.
+
+    Args:
+        config ([`UMGFConfig`]): the architecture.
+        projects_values (`bool`): project values and output too, as for text; in the authors' code the picture's nodes
+            are their own values.
+    """
+
+    is_causal = False
+
+    def __init__(self, config: UMGFConfig, projects_values: bool):
+        super().__init__()
+        self.config = config
+        size = config.graph_size
+        self.head_size = size // config.graph_heads
+        self.query = GraphLinear(size, size)
+        self.key = GraphLinear(size, size)
+        self.value = GraphLinear(size, size) if projects_values else nn.Identity()
+        self.output = GraphLinear(size, size) if projects_values else nn.Identity()
+
+    def forward(self, nodes: Tensor, mask: Tensor | None) -> Tensor:
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        query, key, value = (
+            layer(nodes).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )  # (windows, heads, nodes, head size)
+        attended, _ = attend(
+            *(self, query, key, value),
+            attention_mask=mask,
+            scaling=self.head_size**-0.5,
+            dropout=self.config.dropout if self.training else 0.0,
+        )
+        return self.output(attended.flatten(2))
+
+
+class GraphStream(nn.Module):
+    """What one modality has for itself in a fusion layer: attention, gate and feed-forward layer, each with residual and
+    norm. Without `gated` there is no other modality.
+    """
+
+    def __init__(self, config: UMGFConfig, projects_values: bool = True, gated: bool = True):
+        super().__init__()
+        size, eps = config.graph_size, config.layer_norm_eps
+        self.attention = NodeAttention(config, projects_values)
+        self.attention_norm = nn.LayerNorm(size, eps=eps)
+        self.gate = GraphLinear(2 * size, size) if gated else None
+        self.gate_norm = nn.LayerNorm(size, eps=eps) if gated else None
+        self.ffn = nn.Sequential(
+            GraphLinear(size, config.graph_intermediate_size),
+            nn.ReLU(),
+            GraphLinear(config.graph_intermediate_size, size),
+        )
+        self.ffn_norm = nn.LayerNorm(size, eps=eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def attend(self, nodes: Tensor, mask: Tensor | None) -> Tensor:
+        """The nodes `(windows, nodes, graph)` after attention to their own modality."""
+        return self.attention_norm(nodes + self.dropout(self.attention(nodes, mask)))
+
+    def open_gates(self, pieces: Tensor, nodes: Tensor, edges: Tensor) -> Tensor:
+        """The gates of Eq. 4 and 6, `(windows, pieces, nodes, graph)`, closed where there is no edge.
+
+        Shapes: pieces `(windows, pieces, graph)`, nodes `(windows, nodes, graph)`, edges `(windows, pieces, nodes)`.
+        """
+        of_pieces, of_nodes = self.gate.weight.chunk(2, dim=1)
+        from_pieces = functional.linear(pieces, of_pieces, self.gate.bias)
+        scores = from_pieces[:, :, None] + functional.linear(nodes, of_nodes)[:, None]
+        # In place, because this is by far the largest tensor of the network.
+        return scores.masked_fill_(~edges[..., None], float("-inf")).sigmoid_()
+
+    def update(self, nodes: Tensor, received: Tensor) -> Tensor:
+        """The nodes with what came through the gates (Eq. 3 and 5) and the feed-forward layer (Eq. 7-8)."""
+        if self.gate_norm is not None:
+            nodes = self.gate_norm(nodes + self.dropout(received))
+        return self.ffn_norm(nodes + self.dropout(self.ffn(nodes)))
+
+
+class GraphFusion(GradientCheckpointingLayer):
+    """A fusion layer: attention within each modality, then gated sums over the neighbours in the other.
+
+    The sums are not divided by the number of neighbours. A text-only layer has attention and feed-forward layer alone.
+
+    Shapes: pieces `(windows, pieces, graph)`, nodes `(windows, nodes, graph)` or `None` when no sentence has a picture,
+    edges `(windows, pieces, nodes)` bool, and both masks as the attention functions take them; returns pieces and nodes,
+    `None` for the nodes of the `last` layer, which nothing would read.
+    """
+
+    def __init__(self, config: UMGFConfig):
+        super().__init__()
+        self.text = GraphStream(config, gated=config.use_image)
+        if config.use_image:
+            self.visual = GraphStream(config, projects_values=False)
+
+    def forward(self, pieces, nodes, piece_mask, node_mask, edges, last: bool) -> tuple[Tensor, Tensor | None]:
+        pieces = self.text.attend(pieces, piece_mask)
+        if nodes is None:
+            return self.text.update(pieces, torch.zeros_like(pieces)), None
+        nodes = self.visual.attend(nodes, node_mask)
+        to_pieces = (self.text.open_gates(pieces, nodes, edges) * nodes[:, None]).sum(dim=2)  # Eq. 3
+        if last:
+            return self.text.update(pieces, to_pieces), None
+        to_nodes = (self.visual.open_gates(pieces, nodes, edges) * pieces[:, :, None]).sum(dim=1)  # Eq. 5
+        return self.text.update(pieces, to_pieces), self.visual.update(nodes, to_nodes)
+
+
+class UMGFPreTrainedModel(TaggingPreTrainedModel):
+    """Weights, loading and saving of UMGF."""
+
+    config: UMGFConfig
+    _no_split_modules = ("GraphFusion",)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, GraphLinear):
+            init.xavier_uniform_(module.weight)
+        elif isinstance(module, nn.Linear):  # as PyTorch itself does
+            bound = module.in_features**-0.5
+            init.uniform_(module.weight, -bound, bound)
+            init.uniform_(module.bias, -bound, bound)
+
+
+class UMGFModel(UMGFPreTrainedModel):
+    """Text encoder, visual nodes and fusion layers; each piece ends with the text encoder's state and its node's.
+
+    Args:
+        config ([`UMGFConfig`]): the architecture.
+        text_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders; built from `config` with new weights
+            where left out.
+    """
+
+    encoders = ("text", "resnet")
+
+    def __init__(self, config: UMGFConfig, text_model=None, resnet_model=None):
+        config.check()
+        super().__init__(config)
+        self.text_model = build_encoder(config.text_config) if text_model is None else text_model
+        config.text_config = self.text_model.config
+        if config.text_projection == "mlp":
+            self.text_projection = build_mlp(config.hidden_size, config)
+        else:
+            self.text_projection = nn.Linear(config.hidden_size, config.graph_size)
+        if config.use_image:
+            self._create_visual_nodes(config, resnet_model)
+        self.layers = nn.ModuleList(GraphFusion(config) for _ in range(config.num_fusion_layers))
+        self.post_init()
+        self.train()  # holds fixed batch norms from the start; ready encoders come in eval mode
+
+    def _create_visual_nodes(self, config: UMGFConfig, resnet_model) -> None:
+        self.resnet_model = build_encoder(config.resnet_config) if resnet_model is None else resnet_model
+        config.resnet_config = self.resnet_model.config
+        channels = config.resnet_config.hidden_sizes[-1]
+        if config.visual_nodes == "objects":
+            self.object_head = nn.Linear(channels, channels)  # in the place of the ResNet's classifier
+        self.visual_projection = build_mlp(channels, config)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_model.set_input_embeddings(value)
+
+    def train(self, mode: bool = True):
+        """Switch the training mode; a ResNet with `resnet_batch_norm="fixed"` keeps its running statistics."""
+        super().train(mode)
+        if self.config.use_image:
+            self._hold_batch_norm()
+        return self
+
+    def forward(
+        self,
+        input_ids,
+        attention_mask,
+        word_positions,
+        word_mask=None,
+        first_window=None,
+        image_index=None,
+        pixel_values=None,
+        object_pixel_values=None,
+        object_mask=None,
+        word_object_mask=None,
+    ) -> TaggerModelOutput:
+        """Encode the words `(batch, words)` of sentences and their pictures.
+
+        Args:
+            input_ids, attention_mask: `(windows, pieces)`.
+            word_positions: `(batch, words)`, each word's first piece in the flattened `(windows * pieces)` axis.
+            word_mask: `(batch, words)` bool, true where there is a word; all by default.
+            first_window: `(batch,)`, a sentence's first window; by default each sentence has one.
+            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture a sentence in order.
+            pixel_values: `(images, 3, height, width)`; without it all sentences are text only. Models of
+                `visual_nodes="objects"` do not look at whole pictures.
+            object_pixel_values: `(batch, objects, 3, height, width)`, for models of `visual_nodes="objects"` alone;
+                without it all sentences are text only.
+            object_mask: `(batch, objects)` bool, true where there is an object; all by default.
+            word_object_mask: `(batch, words, objects)` bool, true where there is an edge between a word, with all its
+                pieces, and an object; by default every piece, `[CLS]` and `[SEP]` too, is a neighbour of every object.
+                What a further window repeats behind its last own word counts to that word.
+
+        Raises:
+            ValueError: for objects that the model does not take, and for inputs that contradict each other.
+        """
+        self._check_objects(pixel_values, object_pixel_values, word_object_mask)
+        if first_window is None:
+            first_window = default_first_window(input_ids, word_positions)
+        bert = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        present = attention_mask.bool()
+        rows = torch.arange(first_window.shape[0], device=first_window.device)
+        sentences = window_images(rows, first_window, input_ids.shape[0])  # each window's: (windows,)
+        nodes = there = edges = None
+        if self.config.use_image and self.config.visual_nodes == "objects":
+            nodes, there = self._object_nodes(object_pixel_values, object_mask, sentences)
+        elif self.config.use_image:
+            nodes, there = self._grid_nodes(pixel_values, image_index, first_window, sentences)
+        if nodes is not None:
+            edges = present[:, :, None] & there[:, None]  # (windows, pieces, nodes)
+            if word_object_mask is not None:
+                owners = piece_owners(word_positions, word_mask, present)
+                edges = edges & owned_edges(word_object_mask[sentences], owners)
+        states = self._fuse(bert, present, nodes, there, edges)
+        return TaggerModelOutput(last_hidden_state=gather_words(states, word_positions), piece_states=states)
+
+    def _grid_nodes(self, pixel_values, image_index, first_window, sentences) -> tuple[Tensor | None, Tensor | None]:
+        """The regions of each window's picture, `(windows, regions, graph)`, and whether there are any."""
+        if pixel_values is None:
+            return None, None
+        if image_index is None:
+            image_index = default_image_index(first_window, pixel_values)
+        if self.config.visual_nodes == "grid":
+            regions, _ = encode_resnet(self.resnet_model, pixel_values)
+        else:
+            grid = self.resnet_model(pixel_values=pixel_values.to(self.resnet_model.dtype)).last_hidden_state
+            pooled = functional.adaptive_avg_pool2d(grid, self.config.grid_size)
+            regions = pooled.flatten(2).transpose(1, 2)
+        image_index = image_index[sentences]
+        nodes = gather_images(self.visual_projection(regions), image_index)
+        there = (image_index >= 0)[:, None].expand(nodes.shape[:2])
+        return nodes.masked_fill(~there[..., None], 0.0), there
+
+    def _object_nodes(self, object_pixel_values, object_mask, sentences) -> tuple[Tensor | None, Tensor | None]:
+        """The objects of each window's picture, `(windows, objects, graph)`, and which there are."""
+        if object_pixel_values is None:
+            return None, None
+        if object_mask is None:
+            object_mask = torch.ones(object_pixel_values.shape[:2], dtype=torch.bool, device=sentences.device)
+        if not object_mask.any():
+            return None, None
+        _, pooled = encode_resnet(self.resnet_model, object_pixel_values[object_mask])
+        features = self.visual_projection(self.object_head(pooled))
+        nodes = features.new_zeros(*object_mask.shape, features.shape[-1])
+        nodes[object_mask] = features
+        return nodes[sentences], object_mask[sentences]
+
+    def _fuse(self, bert: Tensor, present: Tensor, nodes, there, edges) -> Tensor:
+        """Project the pieces to nodes, run the fusion layers, and return what the tags are told from."""
+        hidden = bert
+        if self.config.sinusoidal_positions:
+            hidden = bert + sinusoids(bert.shape[1], bert.shape[2], bert.device).to(bert.dtype)
+        pieces = self.text_projection(hidden)
+        piece_mask = create_bidirectional_mask(self.config, pieces, present)
+        node_mask = None
+        if nodes is not None:
+            # Attention to nothing is not a number in some implementations; without edges it does not matter to what.
+            node_mask = create_bidirectional_mask(self.config, nodes, there | ~there.any(dim=1, keepdim=True))
+        for number, layer in enumerate(self.layers, start=1):
+            pieces, nodes = layer(pieces, nodes, piece_mask, node_mask, edges, number == len(self.layers))
+        return torch.cat((bert, pieces), dim=-1) if self.config.concat_bert else pieces
+
+    def _check_objects(self, pixel_values, object_pixel_values, word_object_mask) -> None:
+        kind = self.config.visual_nodes
+        if not self.config.use_image:
+            return
+        if kind != "objects" and not (object_pixel_values is None and word_object_mask is None):
+            raise ValueError(
+                f"this model reads pictures with `visual_nodes={kind!r}` and takes no objects; leave "
+                '`object_pixel_values` and `word_object_mask` out, or build it with `visual_nodes="objects"`.'
+            )
+        if kind == "objects" and pixel_values is not None and object_pixel_values is None:
+            logger.warning_once(
+                'a model of `visual_nodes="objects"` got pictures without objects, and reads the text alone; pass '
+                "`boxes` to the processor."
+            )
+
+
+class UMGFForTokenClassification(UMGFPreTrainedModel, SubwordTagger):
+    """UMGF with its decoder, a linear layer and a CRF; arguments of [`SubwordTagger`] and [`UMGFModel.forward`]."""
+
+    base_model_class = UMGFModel
+
+
+def build_mlp(size: int, config: UMGFConfig) -> nn.Sequential:
+    """The two layers with ReLU that make nodes from an encoder's vectors of this size."""
+    return nn.Sequential(
+        *(GraphLinear(size, config.graph_size), nn.ReLU(), nn.Dropout(config.dropout)),
+        *(GraphLinear(config.graph_size, config.graph_size), nn.ReLU(), nn.Dropout(config.dropout)),
+    )
+
+
+def sinusoids(length: int, size: int, device: torch.device) -> Tensor:
+    """Position codes `(length, size)` of Vaswani et al. (2017): sines and cosines in turn."""
+    rates = 10_000 ** (-torch.arange(0, size, 2, device=device) / size)
+    angles = torch.arange(length, device=device)[:, None] * rates
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :size]
+
+
+def piece_owners(word_positions: Tensor, word_mask: Tensor | None, present: Tensor) -> Tensor:
+    """The word of each piece, counted from 1, and 0 for none: `(windows, pieces)`.
+
+    A word's pieces reach from its first one to the next word's, or to the last piece of the window, which is no word's.
+    """
+    numbers = torch.arange(1, word_positions.shape[1] + 1, device=present.device).expand_as(word_positions)
+    if word_mask is not None:
+        word_positions, numbers = word_positions[word_mask], numbers[word_mask]
+    owners = torch.zeros_like(present, dtype=torch.long)
+    owners.view(-1)[word_positions.flatten()] = numbers.flatten()
+    owners = owners.cummax(dim=1).values
+    return owners.scatter(1, present.sum(dim=1, keepdim=True) - 1, 0)
+
+
+def owned_edges(word_edges: Tensor, owners: Tensor) -> Tensor:
+    """Give pieces the edges of their words: `(windows, words, objects)` to `(windows, pieces, objects)`."""
+    with_none = functional.pad(word_edges, (0, 0, 1, 0))
+    return with_none.gather(1, owners[..., None].expand(-1, -1, word_edges.shape[2]))
+
+
+__all__ = ["UMGFForTokenClassification", "UMGFModel", "UMGFPreTrainedModel"]

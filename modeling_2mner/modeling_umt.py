@@ -1,0 +1,250 @@
+"""UMT, the unified multimodal transformer (Yu et al. 2020): words attend to a picture and the picture to the words, and a
+second stream, which sees the text alone, finds where entities begin and end.
+
+Symbols in comments are the paper's: C, R, V, Q, P, A and H.
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers import initialization as init
+from transformers.masking_utils import create_bidirectional_mask
+
+from .configuration_subwords import UMTConfig
+from .crf import LinearChainCRF, iob2_transitions
+from .encoders import (
+    build_encoder,
+    default_first_window,
+    default_image_index,
+    encode_resnet,
+    gather_images,
+    gather_words,
+    window_images,
+)
+from .fusion import MultimodalCollaboration
+from .outputs import TaggerModelOutput, TaggerOutput
+from .subwords import SubwordTagger
+from .tagging import TaggingPreTrainedModel
+
+SPAN_LABELS = ("O", "B-span", "I-span")  # the tags without their types
+
+
+class CrossModalTransformer(nn.Module):
+    """CMT: layers in which one sequence attends to another, which stays as it is from layer to layer.
+
+    Shapes: states `(windows, positions, hidden)`, others `(windows, other positions, hidden)`; has_image and
+    attention_mask as of [`MultimodalCollaboration`]; returns `(windows, positions, hidden)`.
+    """
+
+    def __init__(self, config: UMTConfig, num_layers: int):
+        super().__init__()
+        self.layers = nn.ModuleList(MultimodalCollaboration(config, config.hidden_size) for _ in range(num_layers))
+
+    def forward(self, states: Tensor, others: Tensor | None, has_image=None, attention_mask=None) -> Tensor:
+        for layer in self.layers:
+            states, _ = layer(states, others, has_image, attention_mask)
+        return states
+
+
+class SpanHead(nn.Module):
+    """The step from the text stream to spans: a linear layer, a CRF unless the config says no, and the matrix M.
+
+    Its labels are numbered as the tags are: O, B, I, and with `label_scheme="subword_aux"` the same four behind them
+    (padding, further pieces, `[CLS]`, `[SEP]`).
+
+    Args:
+        config ([`UMTConfig`]): the architecture.
+    """
+
+    def __init__(self, config: UMTConfig):
+        super().__init__()
+        matrix = conversion_matrix(config)
+        self.classifier = nn.Linear(config.hidden_size, len(matrix))
+        if config.use_crf:
+            self.crf = LinearChainCRF(len(matrix), SPAN_LABELS if config.label_scheme == "word" else None)
+        self.register_buffer("conversion", matrix)  # M: (span labels, labels)
+
+    def to_labels(self, span_logits: Tensor) -> Tensor:
+        """e_a M: what the emissions of spans `(..., span labels)` say of each label, `(..., labels)`."""
+        return span_logits @ self.conversion.to(span_logits)
+
+    def to_spans(self, labels: Tensor) -> Tensor:
+        """Take the types off labels of any shape; -100 stays."""
+        return torch.where(labels < 0, labels, self.conversion.argmax(dim=0)[labels.clamp(min=0)])
+
+
+def conversion_matrix(config: UMTConfig) -> Tensor:
+    """The fixed matrix M `(span labels, labels)`: B is shared out among all `B-` tags, I among all `I-` tags.
+
+    Raises:
+        ValueError: for tags that are not `O`, `B-type` or `I-type`.
+    """
+    iob2_transitions(config.labels)  # refuses all others
+    extra = config.num_states - config.num_labels
+    matrix = torch.zeros(len(SPAN_LABELS) + extra, config.num_states)
+    for tag, label in enumerate(config.labels):
+        matrix["OBI".index(label[0]), tag] = 1
+    for index in range(extra):
+        matrix[len(SPAN_LABELS) + index, config.num_labels + index] = 1
+    return matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+class UMTPreTrainedModel(TaggingPreTrainedModel):
+    """Weights, loading and saving of UMT."""
+
+    config: UMTConfig
+    _no_split_modules = ("MultimodalCollaboration",)
+    _supports_flash_attn = False  # it cannot attend from a picture's regions to padded text
+    _keep_in_fp32_modules_strict = ("crf", "conversion")
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, SpanHead):  # a checkpoint of the model below has no M
+            init.copy_(module.conversion, conversion_matrix(self.config))
+
+
+class UMTModel(UMTPreTrainedModel):
+    """The network below the decoders: H for tags and R_a for spans.
+
+    Args:
+        config ([`UMTConfig`]): the architecture.
+        text_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders; built from `config` with new weights
+            where left out.
+    """
+
+    encoders = ("text", "resnet")
+    _keys_to_ignore_on_load_unexpected = (r"^(classifier|crf|span_head)\.",)  # the decoders'
+
+    def __init__(self, config: UMTConfig, text_model=None, resnet_model=None):
+        config.check()
+        super().__init__(config)
+        self.text_model = build_encoder(config.text_config) if text_model is None else text_model
+        config.text_config = self.text_model.config
+        self.dropout = nn.Dropout(config.dropout)
+        self.text_layer = MultimodalCollaboration(config, config.hidden_size)
+        self.span_layer = MultimodalCollaboration(config, config.hidden_size)
+        if config.use_image:
+            self._create_image_branch(config, resnet_model)
+        self.post_init()
+        self.train()  # holds fixed batch norms from the start; ready encoders come in eval mode
+
+    def _create_image_branch(self, config: UMTConfig, resnet_model) -> None:
+        self.resnet_model = build_encoder(config.resnet_config) if resnet_model is None else resnet_model
+        config.resnet_config = self.resnet_model.config
+        channels = config.resnet_config.hidden_sizes[-1]
+        self.visual_projection = nn.Linear(channels, config.hidden_size)  # to V1
+        self.region_projection = nn.Linear(channels, config.hidden_size)  # to V2
+        depths = config.num_cmt_layers
+        self.visual_transformer = CrossModalTransformer(config, depths[0])  # CMT_1
+        self.region_transformer = CrossModalTransformer(config, depths[1])  # CMT_2
+        self.word_transformer = CrossModalTransformer(config, depths[2])  # CMT_3
+        self.gate = nn.Linear(2 * config.hidden_size, config.hidden_size)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_model.set_input_embeddings(value)
+
+    def train(self, mode: bool = True):
+        """Switch the training mode; a ResNet with `resnet_batch_norm="fixed"` keeps its running statistics."""
+        super().train(mode)
+        if self.config.use_image:
+            self._hold_batch_norm()
+        return self
+
+    def forward(
+        self,
+        input_ids,
+        attention_mask,
+        word_positions,
+        word_mask=None,
+        first_window=None,
+        pixel_values=None,
+        image_index=None,
+    ) -> TaggerModelOutput:
+        """Encode the words `(batch, words)` of sentences and their pictures.
+
+        Args:
+            input_ids, attention_mask: `(windows, pieces)`.
+            word_positions: `(batch, words)`, each word's first piece in the flattened `(windows * pieces)` axis.
+            word_mask: what the processor says besides, and nothing here needs.
+            first_window: `(batch,)`, a sentence's first window; by default each sentence has one.
+            pixel_values: `(images, 3, height, width)`; without, no sentence has a picture.
+            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture a sentence in order.
+        """
+        text = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        text = self.dropout(text)  # C
+        mask = create_bidirectional_mask(self.config, text, attention_mask)
+        span_states, _ = self.span_layer(text, text, attention_mask=mask)  # R_a
+        states, _ = self.text_layer(text, text, attention_mask=mask)  # R
+        if self.config.use_image:
+            if first_window is None:
+                first_window = default_first_window(input_ids, word_positions)
+            if image_index is None:
+                image_index = default_image_index(first_window, pixel_values)
+            image_index = window_images(image_index, first_window, states.shape[0])
+            states = self._look(states, attention_mask, pixel_values, image_index)
+        return TaggerModelOutput(
+            last_hidden_state=gather_words(states, word_positions), piece_states=states, span_states=span_states
+        )
+
+    def _look(self, text: Tensor, attention_mask: Tensor, pixel_values: Tensor | None, image_index: Tensor) -> Tensor:
+        """H, `(windows, pieces, 2 * hidden)`: text that has seen the picture, and what the gate lets through of it.
+
+        Without a picture the attention of CMT_3 gives nothing, so its words pass through the residual connections
+        alone, and the gate is closed: the second half is zero.
+        """
+        if pixel_values is None:
+            return torch.cat([self.word_transformer(text, None), torch.zeros_like(text)], dim=-1)
+        has_image = image_index >= 0
+        grid, _ = encode_resnet(self.resnet_model, pixel_values)  # U: (images, regions, channels)
+        values = gather_images(self.visual_projection(grid), image_index)  # V1: (windows, regions, hidden)
+        regions = gather_images(self.region_projection(grid), image_index)  # V2
+        visual = self.visual_transformer(text, values)  # Q: (windows, pieces, hidden)
+        mask = create_bidirectional_mask(self.config, regions, attention_mask, encoder_hidden_states=text)
+        regions = self.region_transformer(regions, text, attention_mask=mask)  # P
+        words = self.word_transformer(text, regions, has_image)  # A: (windows, pieces, hidden)
+        gate = self.gate(torch.cat([words, visual], dim=-1)).sigmoid()
+        return torch.cat([words, (gate * visual).masked_fill(~has_image[:, None, None], 0.0)], dim=-1)
+
+
+class UMTForTokenClassification(UMTPreTrainedModel, SubwordTagger):
+    """UMT with both decoders; arguments and outputs of [`WordTagger`] and [`UMTModel.forward`].
+
+    The emissions, and so the `logits`, are e = (1 - w) e_m + w e_a M with w the `span_logit_weight`; the loss is that of
+    the tags plus `span_loss_weight` times that of the spans, which are the tags without their types.
+    """
+
+    base_model_class = UMTModel
+
+    def _create_decoder(self, config: UMTConfig, num_states: int, labels: list[str] | None) -> None:
+        super()._create_decoder(config, num_states, labels)
+        self.span_head = SpanHead(config)
+
+    def _tag(
+        self, outputs: TaggerModelOutput, labels: Tensor | None, mask: Tensor, word_positions: Tensor
+    ) -> TaggerOutput:
+        by_word = self.config.label_scheme == "word"
+        states = gather_words(outputs.span_states, word_positions) if by_word else outputs.span_states
+        span_logits = self.span_head.classifier(states)  # e_a
+        logits = self.classifier(self.dropout(outputs.last_hidden_state if by_word else outputs.piece_states))  # e_m
+        logits = torch.lerp(logits, self.span_head.to_labels(span_logits), self.config.span_logit_weight)
+        loss = None
+        if labels is not None:
+            loss = self.tag_loss(logits, labels, mask)
+            loss = loss + self.config.span_loss_weight * self.span_loss(span_logits, labels, mask)
+        return TaggerOutput(
+            loss=loss, logits=logits, predictions=self.decode(logits, mask) if self.decodes() else None
+        )
+
+    def span_loss(self, span_logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        """The loss of the spans of `labels`, as [`~WordTagger.tag_loss`] is of the labels; shapes likewise."""
+        spans = self.span_head.to_spans(labels)
+        if not self.config.use_crf:
+            return nn.functional.cross_entropy(span_logits.float().transpose(1, 2), spans.masked_fill(~mask, -100))
+        constrained = self.config.crf_constrained_likelihood
+        return self.span_head.crf.neg_log_likelihood(span_logits, spans, mask, constrained).mean()
+
+
+__all__ = ["UMTForTokenClassification", "UMTModel", "UMTPreTrainedModel"]

@@ -1,0 +1,77 @@
+"""The processor of the comparison models on word vectors."""
+
+import torch
+
+from .processing_baselines import OneImageProcessor
+
+
+class WordProcessor(OneImageProcessor):
+    """Turn words and pictures into the inputs of a model on word vectors.
+
+    Sentences of any length are taken whole, and words of any length.
+
+    Args:
+        tokenizer ([`WordTokenizer`]): numbers words and characters.
+        image_processor, labels, on_bad_image, use_image: as for [`OneImageProcessor`].
+
+    Raises:
+        ValueError: without a tokenizer, for one of another kind, or for an unknown `on_bad_image`.
+    """
+
+    def __init__(
+        self,
+        image_processor=None,
+        tokenizer=None,
+        labels: list[str] | None = None,
+        on_bad_image: str = "none",
+        use_image: bool = True,
+        chat_template=None,
+    ):
+        super().__init__(
+            image_processor,
+            tokenizer,
+            labels=labels,
+            on_bad_image=on_bad_image,
+            use_image=use_image,
+            chat_template=chat_template,
+        )
+
+    @staticmethod
+    def _check_parts(tokenizer, on_bad_image: str) -> None:
+        OneImageProcessor._check_parts(tokenizer, on_bad_image)
+        # By name: of code that comes with a checkpoint, `AutoTokenizer` makes a class of its own.
+        if "WordTokenizer" not in [base.__name__ for base in type(tokenizer).__mro__]:
+            raise ValueError(
+                f"`tokenizer` is a {type(tokenizer).__name__}; pass a `WordTokenizer`, which numbers words."
+            )
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """The names of the tensors, a `(batch, ...)` tensor first."""
+        names = ["word_ids", "char_ids", "char_lengths", "word_mask", "image_index"]
+        return [*names, "pixel_values"] if self.use_image else names
+
+    def _encode_text(self, words: list[list[str]]) -> dict[str, torch.Tensor]:
+        """Make `word_ids, char_lengths, word_mask (B,W)` and `char_ids (B,W,C)`."""
+        characters = [[self.tokenizer.character_ids(word) for word in sentence] for sentence in words]
+        shape = len(words), max(map(len, words), default=0)  # (batch, words)
+        width = max((len(ids) for sentence in characters for ids in sentence), default=0)
+        lengths = torch.tensor([len(sentence) for sentence in words], dtype=torch.long)
+        char_ids = [[_pad(ids, width) for ids in sentence] for sentence in characters]
+        return {
+            "word_ids": _stack([[self.tokenizer.word_id(word) for word in sentence] for sentence in words], shape, 0),
+            "char_ids": _stack(char_ids, (*shape, width), [0] * width),
+            "char_lengths": _stack([[len(ids) for ids in sentence] for sentence in characters], shape, 0),
+            "word_mask": torch.arange(shape[1])[None, :] < lengths[:, None],
+        }
+
+
+def _pad(row: list, width: int, value=0) -> list:
+    return row + [value] * (width - len(row))
+
+
+def _stack(rows: list[list], shape: tuple[int, ...], value) -> torch.Tensor:
+    return torch.tensor([_pad(row, shape[1], value) for row in rows], dtype=torch.long).reshape(shape)
+
+
+__all__ = ["WordProcessor"]

@@ -1,0 +1,119 @@
+"""What the models on word vectors are made of: word vectors, LSTMs over words and over characters."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from transformers import initialization as init
+
+from .configuration_words import WordVectorConfig
+from .tagging import TaggingPreTrainedModel
+
+PADDING, UNKNOWN = 0, 1  # the first two word vectors; of characters padding alone
+
+
+class WordVectorPreTrainedModel(TaggingPreTrainedModel):
+    """Weights, loading and saving of the models on word vectors.
+
+    New vectors are drawn from U(-sqrt(3 / size), sqrt(3 / size)), with zeros for padding; linear layers and LSTMs start
+    as PyTorch's do. Both as in NCRF++.
+    """
+
+    config: WordVectorConfig
+    main_input_name = "word_ids"
+    input_modalities = ("text",)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, nn.Embedding):
+            _draw(module.weight, math.sqrt(3 / module.embedding_dim))
+            # A row carries no flag that says that it was loaded.
+            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
+                init.zeros_(module.weight[module.padding_idx])
+        elif isinstance(module, nn.Linear):
+            for parameter in module.parameters(recurse=False):
+                _draw(parameter, 1 / math.sqrt(module.in_features))
+        elif isinstance(module, nn.LSTM):
+            for parameter in module.parameters(recurse=False):
+                _draw(parameter, 1 / math.sqrt(module.hidden_size))
+        elif isinstance(module, WordEmbeddings):
+            init.zeros_(module.singletons)
+
+
+class WordEmbeddings(nn.Module):
+    """Word vectors; in training, a word that the training data hold only once is often read as the unknown word.
+
+    This is what trains the vector of the unknown word (Lample et al. 2016). `singletons` `(vocab_size,)` tells these
+    words; none by default.
+    """
+
+    def __init__(self, config: WordVectorConfig):
+        super().__init__()
+        self.unknown_rate = config.unknown_rate
+        self.vectors = nn.Embedding(config.vocab_size, config.word_embedding_size, padding_idx=PADDING)
+        self.register_buffer("singletons", torch.zeros(config.vocab_size, dtype=torch.bool))
+
+    def forward(self, word_ids: torch.Tensor) -> torch.Tensor:
+        """Look words `(batch, words)` up: `(batch, words, size)`."""
+        if self.training:
+            drawn = torch.rand(word_ids.shape, device=word_ids.device) < self.unknown_rate
+            word_ids = word_ids.masked_fill(drawn & self.singletons[word_ids], UNKNOWN)
+        return self.vectors(word_ids)
+
+
+class PackedBiLSTM(nn.Module):
+    """One bidirectional LSTM layer that reads each row to its own end and no further."""
+
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True, bidirectional=True)
+
+    def forward(self, states: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Read rows from both ends.
+
+        Args:
+            states: `(rows, steps, features)`.
+            lengths: `(rows,)`, how many steps of each row are real; any of rows, steps and lengths may be zero.
+
+        Returns:
+            The states of both directions `(rows, steps, 2 * hidden)`, and `(rows, 2 * hidden)`: the forward state at
+            the last real step and the backward state at the first. Zero where nothing is real.
+        """
+        rows, steps, _ = states.shape
+        if not rows or not steps:
+            empty = states.new_zeros(rows, steps, 2 * self.lstm.hidden_size)
+            return empty, empty.new_zeros(rows, empty.shape[-1])
+        # Packing knows no empty row: such a row reads one step, which is dropped.
+        packed = pack_padded_sequence(states, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        outputs, (last, _) = self.lstm(packed)
+        outputs, _ = pad_packed_sequence(outputs, batch_first=True, total_length=steps)
+        empty = (lengths == 0)[:, None]  # (rows, 1)
+        last = last.transpose(0, 1).flatten(1)  # (rows, 2 * hidden)
+        return outputs.masked_fill(empty[..., None], 0.0), last.masked_fill(empty, 0.0)
+
+
+class CharacterBiLSTM(nn.Module):
+    """A word's vector from its characters: the last states of an LSTM in either direction (Lample et al. 2016)."""
+
+    def __init__(self, num_characters: int, embedding_size: int, hidden_size: int):
+        super().__init__()
+        self.vectors = nn.Embedding(num_characters, embedding_size, padding_idx=PADDING)
+        self.lstm = PackedBiLSTM(embedding_size, hidden_size)
+
+    def forward(self, char_ids: torch.Tensor, char_lengths: torch.Tensor) -> torch.Tensor:
+        """Read the characters `(batch, words, characters)` of words, so many `(batch, words)` of them.
+
+        Returns `(batch, words, 2 * hidden)`; zeros for a word without known characters.
+        """
+        states = self.vectors(char_ids.flatten(0, 1))  # (batch * words, characters, size)
+        _, last = self.lstm(states, char_lengths.flatten())
+        return last.unflatten(0, char_lengths.shape)
+
+
+def _draw(parameter: nn.Parameter, bound: float) -> None:
+    init.uniform_(parameter, -bound, bound)
+
+
+__all__ = ["CharacterBiLSTM", "PackedBiLSTM", "WordEmbeddings", "WordVectorPreTrainedModel"]

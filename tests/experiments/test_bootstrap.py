@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from experiments.bootstrap import compare, interval, resample
+from experiments.counts import Counts, count_entities
+
+
+def one_type(right: list[int], predicted: list[int], gold: list[int]) -> Counts:
+    return Counts(np.stack([right, predicted, gold], axis=1)[:, None, :], ("PER",))
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[Counts, Counts, list[int]]:
+    """Six sentences with four pictures, and two systems."""
+    first = one_type([1, 0, 2, 1, 0, 1], [1, 1, 2, 2, 1, 1], [1, 1, 2, 1, 1, 2])
+    second = one_type([0, 0, 1, 1, 0, 1], [1, 0, 2, 1, 2, 1], [1, 1, 2, 1, 1, 2])
+    return first, second, [7, 7, 3, 9, 9, 1]
+
+
+def brute_force(systems: list[Counts], pictures: list[int]) -> list[np.ndarray]:
+    """F1 over every ordered draw of pictures, computed sentence by sentence."""
+    names = sorted(set(pictures))
+    values: list[list[float]] = [[] for _ in systems]
+    for draw in itertools.product(names, repeat=len(names)):
+        rows = [row for name in draw for row, picture in enumerate(pictures) if picture == name]
+        for result, system in zip(values, systems, strict=True):
+            right, predicted, gold = (sum(int(system.table[row, 0, column]) for row in rows) for column in range(3))
+            result.append(2 * right / (predicted + gold))
+    return [np.array(result) for result in values]
+
+
+def test_the_distribution_is_that_of_all_draws(small):
+    first, second, pictures = small
+    exact = brute_force([first, second], pictures)  # 4^4 equally likely draws
+    drawn = resample([first, second], pictures, samples=40_000, seed=1)
+    for expected, found in zip(exact, drawn, strict=True):
+        assert found.mean() == pytest.approx(expected.mean(), abs=5e-3)
+        assert found.std() == pytest.approx(expected.std(), abs=5e-3)
+        assert set(np.round(found, 9)) <= set(np.round(expected, 9))
+    assert (drawn[0] - drawn[1]).std() == pytest.approx((exact[0] - exact[1]).std(), abs=5e-3)
+
+
+def test_interval_and_p_value_are_those_of_all_draws(small):
+    first, second, pictures = small
+    ours, theirs = brute_force([first, second], pictures)
+    low, high = interval(first, pictures, samples=40_000)
+    assert low == pytest.approx(np.quantile(ours, 0.025), abs=0.02)
+    assert high == pytest.approx(np.quantile(ours, 0.975), abs=0.02)
+    found = compare(first, second, pictures, samples=40_000)
+    observed = 2 * 5 / 16 - 2 * 3 / 15
+    assert found.difference == pytest.approx(observed)
+    expected = (np.abs(ours - theirs - observed) >= observed - 1e-12).mean()
+    assert found.p_value == pytest.approx(expected, abs=0.02)
+
+
+def test_sentences_of_one_picture_are_drawn_together():
+    counts = one_type([1, 0], [1, 1], [1, 1])
+    together = resample([counts], [5, 5], 500, 0)[0]
+    apart = resample([counts], [5, 6], 500, 0)[0]
+    assert set(together) == {0.5} and set(apart) == {0.0, 0.5, 1.0}
+
+
+def test_translations_widen_the_interval():
+    generator = np.random.default_rng(0)
+    right = np.repeat(generator.integers(0, 2, 200), 4)  # four translations, all right or all wrong
+    counts = one_type(right.tolist(), [1] * 800, [1] * 800)
+    pictures = np.repeat(np.arange(200), 4)
+    by_picture, by_sentence = interval(counts, pictures), interval(counts, np.arange(800))
+    assert by_picture[1] - by_picture[0] > 1.7 * (by_sentence[1] - by_sentence[0])
+
+
+def test_equal_systems_do_not_differ(small):
+    first, _, pictures = small
+    found = compare(first, first, pictures)
+    assert (found.difference, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
+    assert not found.is_significant
+
+
+def test_a_clear_difference_is_significant():
+    gold = [["B-PER"] * 3] * 100
+    good, bad = count_entities(gold, gold), count_entities(gold, [["B-PER", "O", "O"]] * 100)
+    found = compare(good, bad, range(100))
+    assert found.is_significant and found.difference == pytest.approx(0.5) and found.low > 0
+
+
+def test_the_direction_is_that_of_the_arguments(small):
+    first, second, pictures = small
+    there, back = compare(first, second, pictures), compare(second, first, pictures)
+    assert there.difference == -back.difference and there.p_value == pytest.approx(back.p_value)
+    assert there.low == pytest.approx(-back.high)
+
+
+def test_many_draws_do_not_change_with_their_packing(small, monkeypatch):
+    first, _, pictures = small
+    expected = resample([first], pictures, 3000, 4)[0]
+    monkeypatch.setattr("experiments.bootstrap.MOST_AT_ONCE", 4 * 100)
+    assert np.array_equal(resample([first], pictures, 3000, 4)[0], expected)
+
+
+def test_other_sentences_are_an_error(small):
+    first, _, _ = small
+    with pytest.raises(ValueError, match=r"scored on 6 sentences.*2 pictures"):
+        interval(first, [1, 2])

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dataset_scripts.schema import CONFIGS
+from experiments.plan import MODELS, TABLES, Run, plan, run_file
+from training_2mner.arguments import parse_arguments
+
+
+def test_tables_have_the_papers_rows():
+    assert [len(plan([table])) for table in TABLES] == [9 * 5, 10, 5 * 5, 5 * 2 + 1, 3]
+    assert len(plan(["table5"], seeds=3)) == 9 * 5 * 3
+    assert {run.languages for run in plan(["table6"])} == set(CONFIGS) - {"all"}
+    assert {run.part for run in plan(["table8"])} == {"", "1/5", "2/5", "3/5", "4/5", "5/5"}
+    assert [run.system for run in plan(["table9"])] == ["2m-ner", "2m-ner-no-resnet", "2m-ner-no-vit"]
+
+
+def test_a_run_that_several_tables_need_is_made_once():
+    runs = plan(TABLES, seeds=2)
+    assert len(runs) == len(set(runs)) == len({run.name for run in runs})
+    assert len(runs) < sum(len(plan([table], seeds=2)) for table in TABLES)
+
+
+def test_a_part_of_the_runs():
+    runs = plan(["table5", "table7"], only=["umt", "2m-ner"], languages=["en", "de"])
+    assert {run.system for run in runs} == {"umt", "2m-ner", "umt-text", "2m-ner-text"}
+    assert {run.languages for run in runs} == {"en", "de"} and len(runs) == 8
+    assert [run.changes for run in plan(["table5"], only=["adacan-sum"], languages=["all"])] == [
+        {"attention_combine": "sum"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"tables": ["table4"]}, "`tables` names 'table4'; write any of table5"),
+        ({"tables": ["table5"], "only": ["2mner"]}, "`only` names '2mner'.*2m-ner"),
+        ({"tables": ["table5"], "languages": ["english"]}, "`languages` names 'english'.*en_de"),
+    ],
+)
+def test_an_unknown_name_is_an_error(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plan(**arguments)
+
+
+def test_every_model_has_its_run_files_and_they_parse():
+    for settings in ("paper", "demo"):
+        for run in [*plan(TABLES, languages=["all"]), Run("adacan-sum")]:
+            command = run.command(settings, "somewhere", Path("runs") / run.name)
+            model, data, training = parse_arguments(command)
+            assert model.config_changes == run.changes and data.train_part == (run.part or None)
+            assert (data.dataset, data.dataset_config, training.seed) == ("somewhere", run.languages, run.seed)
+            assert model.model.removesuffix("-demo") == run.model.removesuffix("-sum")
+
+
+def test_a_missing_run_file_is_an_error():
+    with pytest.raises(ValueError, match=r"no english-umt\.yaml.*paper, demo"):
+        run_file("umt", "english")
+    assert run_file("bert-crf", "english").name == "english-bert-crf.yaml"
+
+
+def test_names_tell_runs_apart():
+    assert Run("umt", "text", "en_de", 20).name == "umt-text.en_de.seed-20"
+    assert Run("2m-ner", part="2/5").name == "2m-ner.all.part-2-of-5.seed-19"
+    assert len(MODELS) == 9

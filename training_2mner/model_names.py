@@ -1,0 +1,27 @@
+"""What the models are called in the literature."""
+
+from __future__ import annotations
+
+from modeling_2mner.configuration_tagging import TaggingConfig
+
+OURS = "2M-NER"
+SOURCES = {
+    OURS: "Wang et al., 2024",
+    "BiLSTM-CRF": "Huang et al., 2015",
+    "HBiLSTM-CRF": "Lample et al., 2016",
+    "BERT": "Devlin et al., 2019",
+    "BERT-CRF": "Devlin et al., 2019",
+    "AdaCAN": "Zhang et al., 2018",
+    "UMT": "Yu et al., 2020",
+    "UMGF": "Zhang et al., 2021",
+    "MKGFormer": "Chen et al., 2022",
+}
+
+
+def model_name(config: TaggingConfig) -> str:
+    """The name of the model that `config` describes, one of `SOURCES`."""
+    if config.model_type == "bilstm-crf":
+        return "BiLSTM-CRF" if config.character_embedding_size is None else "HBiLSTM-CRF"
+    if config.model_type == "bert-crf":
+        return "BERT-CRF" if config.use_crf else "BERT"
+    return {"adacan": "AdaCAN", "umt": "UMT", "umgf": "UMGF", "mkgformer": "MKGFormer"}.get(config.model_type, OURS)
