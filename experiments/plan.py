@@ -123,7 +123,7 @@ def _runs_of(table: str, seeds: range, only: list[str]) -> list[Run]:
     if table == "table5":
         return [Run(model, "", data, seed) for data in single for model in only for seed in seeds]
     if table == "table7":
-        models = [model for model in only if model not in TEXT_MODELS]
+        models = [model for model in IMAGE_MODELS if model in only]
         return [Run(model, "text", data, seed) for data in single for model in models for seed in seeds]
     if OURS not in only:
         return []

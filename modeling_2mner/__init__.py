@@ -55,7 +55,8 @@ for _config, _model, _tagger, _processor in _MODELS:
     _model.register_for_auto_class("AutoModel")
     _tagger.register_for_auto_class("AutoModelForTokenClassification")
     _processor.register_for_auto_class()
-AutoTokenizer.register(BiLSTMCRFConfig, WordTokenizer)
+for _config in (AdaCANConfig, BiLSTMCRFConfig):
+    AutoTokenizer.register(_config, WordTokenizer)
 WordTokenizer.register_for_auto_class()
 
 PIPELINE_REGISTRY.register_pipeline(

@@ -22,7 +22,7 @@ from .encoders import (
 )
 from .fusion import MultimodalCollaboration
 from .outputs import TwoMNERModelOutput, TwoMNERTokenClassifierOutput
-from .tagging import TaggingPreTrainedModel, WordTagger
+from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger
 
 
 class TwoMNERPreTrainedModel(TaggingPreTrainedModel):
@@ -32,7 +32,7 @@ class TwoMNERPreTrainedModel(TaggingPreTrainedModel):
     _no_split_modules = ("MultimodalCollaboration",)
 
 
-class TwoMNERModel(TwoMNERPreTrainedModel):
+class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
     """The network below the decoder: encoders, alignment and collaboration modules (sections 4.2-4.4).
 
     Args:
@@ -41,16 +41,13 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
             with new weights where left out.
     """
 
+    encoders = ("text", "vision", "resnet")
     _keys_to_ignore_on_load_unexpected = (r"^(fusion_projection|classifier|crf)\.",)  # the decoder's
 
     def __init__(self, config: TwoMNERConfig, text_model=None, vision_model=None, resnet_model=None):
         config.check()  # again: fields can be set after it was made
         super().__init__(config)
-        if text_model is None:
-            text_model = build_encoder(config.text_config, pooler=self._needs_pooler(config))
-        # Not the other way round: the encoder's layers keep the config that they were built with, and one of another
-        # attention implementation would have its padding mask ignored.
-        self.text_model, config.text_config = text_model, text_model.config
+        self._add_text_model(config, text_model, pooler=self._needs_pooler(config))
         if config.use_vit:
             self._create_vit_branch(config, vision_model)
         if config.use_resnet:
@@ -69,9 +66,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
         self.vit_collaboration = self._build_collaboration(config, size)
 
     def _create_resnet_branch(self, config: TwoMNERConfig, resnet_model: PreTrainedModel | None) -> None:
-        self.resnet_model = build_encoder(config.resnet_config) if resnet_model is None else resnet_model
-        config.resnet_config = self.resnet_model.config
-        channels = config.resnet_config.hidden_sizes[-1]
+        channels = self._add_resnet_model(config, resnet_model)
         self.resnet_head = ProjectionHead(channels, config.projection_dim or config.hidden_size)
         self.resnet_projection = nn.Linear(channels, config.hidden_size)  # W_r, section 4.2.2
         self.resnet_collaboration = self._build_collaboration(config, config.hidden_size)
@@ -82,19 +77,6 @@ class TwoMNERModel(TwoMNERPreTrainedModel):
     @staticmethod
     def _needs_pooler(config: TwoMNERConfig) -> bool:
         return bool(config.num_branches) and config.contrastive_text_pooling == "pooler"
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.text_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.text_model.set_input_embeddings(value)
-
-    def train(self, mode: bool = True):
-        """Switch the training mode; a ResNet with `resnet_batch_norm="fixed"` keeps its running statistics."""
-        super().train(mode)
-        if self.config.use_resnet:
-            self._hold_batch_norm()
-        return self
 
     @can_return_tuple
     def forward(

@@ -22,7 +22,7 @@ from .encoders import (
 )
 from .outputs import TaggerModelOutput
 from .subwords import SubwordTagger
-from .tagging import TaggingPreTrainedModel
+from .tagging import PieceModel, TaggingPreTrainedModel
 
 
 class Layers(NamedTuple):
@@ -155,16 +155,14 @@ class MKGFormerPreTrainedModel(TaggingPreTrainedModel):
     _supports_flash_attn = False  # its masks cannot tell the prefix from what attends to it
 
 
-class MKGFormerModel(MKGFormerPreTrainedModel):
+class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
     """Both encoders and the layers in which they meet.
 
     The encoders are those of transformers, under the names of their own tensors. `attn_implementation` (`"sdpa"` or
     `"eager"`) is what their layers use; the attention with a prefix goes by that of the ViT.
 
     Args:
-        config ([`MKGFormerConfig`]): the architecture.
-        text_model, vision_model (`PreTrainedModel`, *optional*): ready encoders; built from `config` with new weights
-            where left out.
+        config ([`MKGFormerConfig`]), text_model, vision_model: see [`PieceModel`].
     """
 
     encoders = ("text", "vision")
@@ -172,8 +170,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel):
     def __init__(self, config: MKGFormerConfig, text_model=None, vision_model=None):
         config.check()
         super().__init__(config)
-        self.text_model = build_encoder(config.text_config) if text_model is None else text_model
-        config.text_config = self.text_model.config
+        self._add_text_model(config, text_model)
         if config.use_image:
             self.vision_model = build_encoder(config.vision_config) if vision_model is None else vision_model
             config.vision_config = self.vision_model.config
@@ -189,12 +186,6 @@ class MKGFormerModel(MKGFormerPreTrainedModel):
         )
         layers = range(config.fusion_start_layer, config.text_config.num_hidden_layers + 1)
         self.fusion_layers = nn.ModuleList(FusionLayer(config) for _ in layers)
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.text_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.text_model.set_input_embeddings(value)
 
     def forward(
         self,
@@ -213,7 +204,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel):
         """Encode the words `(batch, words)` of sentences with their pictures.
 
         Args:
-            input_ids, attention_mask, word_positions, word_mask, first_window, image_index: the batch's usual tensors.
+            input_ids, attention_mask, word_positions, word_mask, first_window, image_index: see [`PieceModel`].
             pixel_values: `(images, 3, height, width)`; not looked at for `use_whole_image=False`.
             object_pixel_values, object_mask: `(batch, crops, 3, size, size)` and `(batch, crops)` bool, true where
                 there is a crop; all by default.

@@ -14,7 +14,6 @@ from transformers.utils import logging
 
 from .configuration_subwords import UMGFConfig
 from .encoders import (
-    build_encoder,
     default_first_window,
     default_image_index,
     encode_resnet,
@@ -25,7 +24,7 @@ from .encoders import (
 from .fusion import eager_attention_forward
 from .outputs import TaggerModelOutput
 from .subwords import SubwordTagger
-from .tagging import TaggingPreTrainedModel
+from .tagging import PieceModel, TaggingPreTrainedModel
 
 logger = logging.get_logger(__name__)
 
@@ -157,13 +156,11 @@ class UMGFPreTrainedModel(TaggingPreTrainedModel):
             init.uniform_(module.bias, -bound, bound)
 
 
-class UMGFModel(UMGFPreTrainedModel):
+class UMGFModel(UMGFPreTrainedModel, PieceModel):
     """Text encoder, visual nodes and fusion layers; each piece ends with the text encoder's state and its node's.
 
     Args:
-        config ([`UMGFConfig`]): the architecture.
-        text_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders; built from `config` with new weights
-            where left out.
+        config ([`UMGFConfig`]), text_model, resnet_model: see [`PieceModel`].
     """
 
     encoders = ("text", "resnet")
@@ -171,8 +168,7 @@ class UMGFModel(UMGFPreTrainedModel):
     def __init__(self, config: UMGFConfig, text_model=None, resnet_model=None):
         config.check()
         super().__init__(config)
-        self.text_model = build_encoder(config.text_config) if text_model is None else text_model
-        config.text_config = self.text_model.config
+        self._add_text_model(config, text_model)
         if config.text_projection == "mlp":
             self.text_projection = build_mlp(config.hidden_size, config)
         else:
@@ -184,25 +180,10 @@ class UMGFModel(UMGFPreTrainedModel):
         self.train()  # holds fixed batch norms from the start; ready encoders come in eval mode
 
     def _create_visual_nodes(self, config: UMGFConfig, resnet_model) -> None:
-        self.resnet_model = build_encoder(config.resnet_config) if resnet_model is None else resnet_model
-        config.resnet_config = self.resnet_model.config
-        channels = config.resnet_config.hidden_sizes[-1]
+        channels = self._add_resnet_model(config, resnet_model)
         if config.visual_nodes == "objects":
             self.object_head = nn.Linear(channels, channels)  # in the place of the ResNet's classifier
         self.visual_projection = build_mlp(channels, config)
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.text_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.text_model.set_input_embeddings(value)
-
-    def train(self, mode: bool = True):
-        """Switch the training mode; a ResNet with `resnet_batch_norm="fixed"` keeps its running statistics."""
-        super().train(mode)
-        if self.config.use_image:
-            self._hold_batch_norm()
-        return self
 
     def forward(
         self,
@@ -220,13 +201,8 @@ class UMGFModel(UMGFPreTrainedModel):
         """Encode the words `(batch, words)` of sentences and their pictures.
 
         Args:
-            input_ids, attention_mask: `(windows, pieces)`.
-            word_positions: `(batch, words)`, each word's first piece in the flattened `(windows * pieces)` axis.
-            word_mask: `(batch, words)` bool, true where there is a word; all by default.
-            first_window: `(batch,)`, a sentence's first window; by default each sentence has one.
-            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture a sentence in order.
-            pixel_values: `(images, 3, height, width)`; without it all sentences are text only. Models of
-                `visual_nodes="objects"` do not look at whole pictures.
+            input_ids, attention_mask, word_positions, word_mask, first_window, image_index: see [`PieceModel`].
+            pixel_values: `(images, 3, height, width)`; models of `visual_nodes="objects"` do not look at whole pictures.
             object_pixel_values: `(batch, objects, 3, height, width)`, for models of `visual_nodes="objects"` alone;
                 without it all sentences are text only.
             object_mask: `(batch, objects)` bool, true where there is an object; all by default.

@@ -12,7 +12,6 @@ from transformers.masking_utils import create_bidirectional_mask
 from .configuration_subwords import UMTConfig
 from .crf import LinearChainCRF, iob2_transitions
 from .encoders import (
-    build_encoder,
     default_first_window,
     default_image_index,
     encode_resnet,
@@ -23,7 +22,7 @@ from .encoders import (
 from .fusion import MultimodalCollaboration
 from .outputs import TaggerModelOutput, TaggerOutput
 from .subwords import SubwordTagger
-from .tagging import TaggingPreTrainedModel
+from .tagging import PieceModel, TaggingPreTrainedModel
 
 SPAN_LABELS = ("O", "B-span", "I-span")  # the tags without their types
 
@@ -103,13 +102,11 @@ class UMTPreTrainedModel(TaggingPreTrainedModel):
             init.copy_(module.conversion, conversion_matrix(self.config))
 
 
-class UMTModel(UMTPreTrainedModel):
+class UMTModel(UMTPreTrainedModel, PieceModel):
     """The network below the decoders: H for tags and R_a for spans.
 
     Args:
-        config ([`UMTConfig`]): the architecture.
-        text_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders; built from `config` with new weights
-            where left out.
+        config ([`UMTConfig`]), text_model, resnet_model: see [`PieceModel`].
     """
 
     encoders = ("text", "resnet")
@@ -118,8 +115,7 @@ class UMTModel(UMTPreTrainedModel):
     def __init__(self, config: UMTConfig, text_model=None, resnet_model=None):
         config.check()
         super().__init__(config)
-        self.text_model = build_encoder(config.text_config) if text_model is None else text_model
-        config.text_config = self.text_model.config
+        self._add_text_model(config, text_model)
         self.dropout = nn.Dropout(config.dropout)
         self.text_layer = MultimodalCollaboration(config, config.hidden_size)
         self.span_layer = MultimodalCollaboration(config, config.hidden_size)
@@ -129,9 +125,7 @@ class UMTModel(UMTPreTrainedModel):
         self.train()  # holds fixed batch norms from the start; ready encoders come in eval mode
 
     def _create_image_branch(self, config: UMTConfig, resnet_model) -> None:
-        self.resnet_model = build_encoder(config.resnet_config) if resnet_model is None else resnet_model
-        config.resnet_config = self.resnet_model.config
-        channels = config.resnet_config.hidden_sizes[-1]
+        channels = self._add_resnet_model(config, resnet_model)
         self.visual_projection = nn.Linear(channels, config.hidden_size)  # to V1
         self.region_projection = nn.Linear(channels, config.hidden_size)  # to V2
         depths = config.num_cmt_layers
@@ -139,19 +133,6 @@ class UMTModel(UMTPreTrainedModel):
         self.region_transformer = CrossModalTransformer(config, depths[1])  # CMT_2
         self.word_transformer = CrossModalTransformer(config, depths[2])  # CMT_3
         self.gate = nn.Linear(2 * config.hidden_size, config.hidden_size)
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.text_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.text_model.set_input_embeddings(value)
-
-    def train(self, mode: bool = True):
-        """Switch the training mode; a ResNet with `resnet_batch_norm="fixed"` keeps its running statistics."""
-        super().train(mode)
-        if self.config.use_image:
-            self._hold_batch_norm()
-        return self
 
     def forward(
         self,
@@ -163,16 +144,7 @@ class UMTModel(UMTPreTrainedModel):
         pixel_values=None,
         image_index=None,
     ) -> TaggerModelOutput:
-        """Encode the words `(batch, words)` of sentences and their pictures.
-
-        Args:
-            input_ids, attention_mask: `(windows, pieces)`.
-            word_positions: `(batch, words)`, each word's first piece in the flattened `(windows * pieces)` axis.
-            word_mask: what the processor says besides, and nothing here needs.
-            first_window: `(batch,)`, a sentence's first window; by default each sentence has one.
-            pixel_values: `(images, 3, height, width)`; without, no sentence has a picture.
-            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture a sentence in order.
-        """
+        """Encode the words `(batch, words)` of sentences and their pictures; arguments as [`PieceModel`] tells."""
         text = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         text = self.dropout(text)  # C
         mask = create_bidirectional_mask(self.config, text, attention_mask)

@@ -8,7 +8,7 @@ from transformers.utils import can_return_tuple
 
 from .configuration_tagging import TaggingConfig
 from .crf import LinearChainCRF
-from .encoders import ENCODER_LOADERS, hold_batch_norm
+from .encoders import ENCODER_LOADERS, build_encoder, hold_batch_norm
 from .outputs import TaggerOutput
 
 
@@ -49,10 +49,51 @@ class TaggingPreTrainedModel(PreTrainedModel):
             attn_implementation = {name: "eager" if name == "resnet_config" else kind for name, kind in parts.items()}
         super().set_attn_implementation(attn_implementation, allow_all_kernels)
 
-    def _hold_batch_norm(self) -> None:
-        """Let a pretrained ResNet keep its running statistics; what has new weights needs those of the batch."""
-        if self.config.resnet_batch_norm == "fixed":
-            hold_batch_norm(self.resnet_model)
+
+class PieceModel(TaggingPreTrainedModel):
+    """What the networks below the decoders share that read sub-words: a text encoder and, in some, a ResNet.
+
+    Args:
+        config ([`TaggingConfig`]): the architecture.
+        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders; built from `config`
+            with new weights where left out.
+
+    Their `forward` takes
+
+        input_ids, attention_mask: `(windows, pieces)`.
+        word_positions: `(batch, words)`, each word's first piece in the flattened `(windows * pieces)` axis.
+        word_mask: `(batch, words)` bool, true where there is a word; all by default.
+        first_window: `(batch,)`, a sentence's first window; by default each sentence has one.
+        image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture a sentence in order.
+        pixel_values: `(images, 3, height, width)`; without, no sentence has a picture.
+    """
+
+    def _add_text_model(self, config: TaggingConfig, text_model: PreTrainedModel | None, pooler: bool = False) -> None:
+        if text_model is None:
+            text_model = build_encoder(config.text_config, pooler)
+        # Not the other way round: the encoder's layers keep the config that they were built with, and one of another
+        # attention implementation would have its padding mask ignored.
+        self.text_model, config.text_config = text_model, text_model.config
+
+    def _add_resnet_model(self, config: TaggingConfig, resnet_model: PreTrainedModel | None) -> int:
+        """Returns the channels of its grid."""
+        self.resnet_model = build_encoder(config.resnet_config) if resnet_model is None else resnet_model
+        config.resnet_config = self.resnet_model.config
+        return config.resnet_config.hidden_sizes[-1]
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_model.set_input_embeddings(value)
+
+    def train(self, mode: bool = True):
+        """Switch the training mode; a ResNet with `resnet_batch_norm="fixed"` keeps its running statistics."""
+        super().train(mode)
+        resnet_model = self._modules.get("resnet_model")
+        if resnet_model is not None and self.config.resnet_batch_norm == "fixed":
+            hold_batch_norm(resnet_model)
+        return self
 
 
 class WordTagger(TaggingPreTrainedModel):
@@ -110,6 +151,10 @@ class WordTagger(TaggingPreTrainedModel):
             if name not in wanted:
                 known = ", ".join(f"`{known}`" for known in wanted) or "none"
                 raise ValueError(f"{cls.__name__} has no `{name}` encoder; its encoders: {known}.")
+        if "text_config" in cls.config_class.encoder_defaults and "text" not in sources:
+            raise ValueError(
+                "`text` is missing; pass a text encoder, or make the model from its config for new weights."
+            )
         images = [name for name in wanted if name != "text"]
         if images:
             has_image = set(images) <= set(sources)
@@ -165,4 +210,4 @@ class WordTagger(TaggingPreTrainedModel):
         return {"loss": tag_loss}
 
 
-__all__ = ["TaggingPreTrainedModel", "WordTagger"]
+__all__ = ["PieceModel", "TaggingPreTrainedModel", "WordTagger"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForTokenClassification,
     AutoProcessor,
     PreTrainedModel,
@@ -23,7 +24,7 @@ from training_2mner.word_vectors import build_vocabulary, fill_embeddings, read_
 
 logger = logging.getLogger(__name__)
 
-IMAGE_ENCODERS = {"vision", "resnet", "vgg"}
+IMAGE_ENCODERS = ("vision", "resnet", "vgg")
 
 
 def build(
@@ -79,8 +80,14 @@ def _build_on_words(
 
 def _check_encoders(arguments: ModelArguments, config: TaggingConfig) -> None:
     """Refuse what a pretrained encoder brings along and the run would name anew, and what the model cannot use."""
-    for encoder in IMAGE_ENCODERS | {"text"}:
+    known = AutoModel._model_mapping[type(config)].encoders
+    for encoder in (*IMAGE_ENCODERS, "text"):
         field = f"{encoder}_config"
+        if getattr(arguments, f"{encoder}_encoder") is not None and encoder not in known:
+            names = ", ".join(f"`{name}_encoder`" for name in known) or "none"
+            raise ValueError(
+                f"`{encoder}_encoder` is given, but {arguments.model!r} has no such encoder; it takes {names}."
+            )
         if getattr(arguments, f"{encoder}_encoder") is not None and field in arguments.config_changes:
             raise ValueError(
                 f"`config` changes `{field}`, which comes with `{encoder}_encoder`; leave one of them out."
@@ -126,8 +133,7 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[PreT
 
 def _assemble(arguments: ModelArguments, config: TaggingConfig) -> PreTrainedModel:
     """New weights, or pretrained encoders under the preset's scientific choices; then a branch without one is left out."""
-    names = sorted(IMAGE_ENCODERS | {"text"})
-    sources = {name: getattr(arguments, f"{name}_encoder") for name in names}
+    sources = {name: getattr(arguments, f"{name}_encoder") for name in ("text", *IMAGE_ENCODERS)}
     sources = {name: source for name, source in sources.items() if source is not None}
     if not sources:
         return AutoModelForTokenClassification.from_config(config)
@@ -138,6 +144,8 @@ def _assemble(arguments: ModelArguments, config: TaggingConfig) -> PreTrainedMod
     if isinstance(config, TwoMNERConfig):
         settings |= {"use_vit": config.use_vit and "vision" in sources}
         settings |= {"use_resnet": config.use_resnet and "resnet" in sources}
+    elif not set(IMAGE_ENCODERS) & set(sources):
+        settings.pop("use_image", None)  # decided by what is there
     model = model_class.from_encoders(**sources, **settings)
     if config.uses_image and not model.config.uses_image:
         logger.warning("No image encoder is named, so the model is text only; name one, such as `resnet_encoder`.")

@@ -65,3 +65,12 @@ def test_batches_travel_between_processes(collator, rows):
 
     assert copy.image_status == batch.image_status
     assert copy["labels"].equal(batch["labels"])
+
+
+def test_boxes_come_from_their_columns(one_image_processor, rows):
+    rows = [{**row, "objects": [[0, 0, 10, 10]], "faces": None} for row in rows]
+    batch = TwoMNERDataCollator(one_image_processor, "objects", "faces")(rows)
+
+    assert batch["object_mask"].tolist() == [[True], [True], [False]]  # the third has no picture
+    assert batch["object_pixel_values"].shape == (3, 1, 3, 32, 32)
+    assert batch["small_object_mask"].shape == (3, 0)

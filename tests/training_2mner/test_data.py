@@ -7,7 +7,7 @@ from datasets import DatasetDict, List, Value
 
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
-from training_2mner.data import Loss, cut_sentences, label_names, load_splits
+from training_2mner.data import Loss, cut_sentences, label_names, load_splits, part_of_rows
 
 CUT = 3
 SENTENCES = [
@@ -104,6 +104,21 @@ def test_a_limit_that_costs_nothing_is_silent(data_folder, caplog):
         load_splits(DataArguments(dataset=str(data_folder), max_words=50))
 
     assert not caplog.records
+
+
+def test_parts_of_the_training_split_cover_it_without_overlap(data_folder, splits):
+    parts = [part_of_rows(24, f"{number}/5") for number in range(1, 6)]
+    assert sorted(row for part in parts for row in part) == list(range(24))
+    assert {len(part) for part in parts} == {4, 5} and parts[0] != list(range(5))
+    loaded = load_splits(DataArguments(dataset=str(data_folder), train_part="2/5"))
+    assert loaded["train"]["tokens"][:] == [splits["train"]["tokens"][row] for row in parts[1]]
+    assert len(loaded["test"]) == len(splits["test"])
+
+
+@pytest.mark.parametrize("part", ["0/5", "6/5", "2", "a/b", "1/0"])
+def test_a_part_that_is_none_is_an_error(part):
+    with pytest.raises(ValueError, match="`train_part` is"):
+        part_of_rows(24, part)
 
 
 def test_first_sentences_only(data_folder, splits):

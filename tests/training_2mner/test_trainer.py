@@ -206,7 +206,10 @@ class TestOptimizer:
             ("module.crf.transitions", "crf"),
             ("model.text_head.0.weight", "new"),
             ("model.resnet_projection.weight", "new"),
-            ("classifier.bias", "new"),
+            ("classifier.bias", "head"),
+            ("span_head.classifier.weight", "head"),
+            ("span_head.crf.transitions", "crf"),
+            ("model.vgg_model.features.0.weight", "encoder"),
         ],
     )
     def test_part_of(self, name, part):
@@ -214,6 +217,9 @@ class TestOptimizer:
 
 
 class TestFreezing:
+    def test_an_image_encoder_that_a_text_only_variant_lacks_is_no_error(self, make_trainer, make_model, text_only):
+        make_trainer(make_model(**text_only), freeze=["resnet", "vit"])
+
     def test_frozen_encoders_stay_bit_for_bit(self, make_trainer, weights_of):
         trainer = make_trainer(freeze=["text", "resnet"])
         before = weights_of(trainer.model)
@@ -250,9 +256,9 @@ class TestFreezing:
         with pytest.raises(ValueError, match="fixed"):
             make_trainer(make_model(resnet_batch_norm="train"), freeze=["resnet"])
 
-    def test_an_encoder_that_is_not_there_cannot_be_frozen(self, make_trainer, make_model, text_only):
+    def test_an_encoder_that_is_not_there_cannot_be_frozen(self, make_trainer, make_model):
         with pytest.raises(ValueError, match="'vit', but the model has no such encoder"):
-            make_trainer(make_model(**text_only), freeze=["vit"])
+            make_trainer(make_model(use_vit=False), freeze=["vit"])
 
 
 class TestEvaluation:
