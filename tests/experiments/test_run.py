@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from datasets import Dataset
+
+import train_hf
+from dataset_scripts.mini import write_mini
+from experiments import run as runner
+from experiments.counts import scores
+from experiments.plan import Run
+from experiments.records import read_predictions, read_record
+from training_2mner.evaluation import write_predictions
+
+QUICK = ["--settings", "demo", "--seeds", "1", "--only", "bilstm-crf", "--languages", "en"]
+SHORT = ["--", "--num_train_epochs", "2", "--use_cpu", "True", "--dataloader_num_workers", "0"]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "mini"
+    write_mini(folder, seed=3, sizes=(64, 16, 16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder.parent / "cache")
+        yield str(folder)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, dataset):
+    """A finished run by both protocols."""
+    output = tmp_path_factory.mktemp("output")
+    arguments = ["table5", "--dataset", dataset, "--output", str(output), "--protocol", "released", "--keep_models"]
+    runner.main([*arguments, *QUICK, *SHORT])
+    return output, [*arguments, *QUICK, *SHORT]
+
+
+def test_a_run_leaves_its_record(finished):
+    output, _ = finished
+    record = read_record(output / "bilstm-crf.en.seed-19.json")
+    folder = output / "models" / record.run.name
+    results = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
+    assert record.run == Run("bilstm-crf", languages="en")
+    assert scores(record.counts())["f1"] == pytest.approx(results["test_f1"])
+    assert scores(record.counts("lenient"))["f1"] == pytest.approx(results["test_lenient_f1"])
+    assert record.content["dev"]["f1"] == pytest.approx(results["eval_f1"])
+    assert set(record.group("lang")) == {"en"} and len(record.pictures) == len(record.counts().table)
+    assert {"torch", "transformers", "python", "device", "revision"} <= set(record.content["machine"])
+    assert record.content["changed"]["num_train_epochs"] == 2.0
+    assert str(output) not in json.dumps(record.content)  # no folders of this machine
+
+
+def test_the_released_protocol_scores_every_epoch(finished):
+    output, _ = finished
+    record = read_record(output / "bilstm-crf.en.seed-19.json")
+    epochs = record.content["epochs"]
+    assert [epoch["epoch"] for epoch in epochs] == [1.0, 2.0]
+    best = max(epochs, key=lambda epoch: epoch["test_lenient_f1"])
+    assert scores(record.counts("lenient", "released"))["f1"] == pytest.approx(best["test_lenient_f1"])
+    chosen = max(epochs, key=lambda epoch: epoch["dev_f1"])
+    assert scores(record.counts())["f1"] == pytest.approx(chosen["test_f1"])
+    assert not list((output / "models").glob("*/checkpoint-*"))
+
+
+def test_a_finished_run_is_not_repeated(finished, monkeypatch, capsys):
+    output, arguments = finished
+    before = (output / "bilstm-crf.en.seed-19.json").read_bytes()
+    monkeypatch.setattr(train_hf, "main", lambda *_: pytest.fail("trained again"))
+    runner.main(arguments)
+    assert "1 runs, of which 1 are finished." in capsys.readouterr().out
+    assert (output / "bilstm-crf.en.seed-19.json").read_bytes() == before
+
+
+def test_a_failing_run_does_not_stop_the_others(tmp_path, dataset, monkeypatch, capsys):
+    tried = []
+
+    def fail(model_arguments, *_):
+        tried.append(model_arguments.model)
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(train_hf, "main", fail)
+    with pytest.raises(SystemExit, match=r"2 runs failed: bert\.en\.seed-19, bert-crf\.en\.seed-19"):
+        arguments = ["table5", "--dataset", dataset, "--output", str(tmp_path), "--settings", "demo", "--seeds", "1"]
+        runner.main([*arguments, "--only", "bert,bert-crf", "--languages", "en"])
+    assert tried == ["bert-demo", "bert-crf-demo"] and not list(tmp_path.glob("*.json"))
+
+
+def test_machines_share_the_runs():
+    runs = [Run("umt", seed=seed) for seed in range(7)]
+    shares = [runner.shard(runs, f"{number}/3") for number in (1, 2, 3)]
+    assert sorted(run.seed for share in shares for run in share) == list(range(7))
+    for wrong in ("0/3", "4/3", "a/b", "2"):
+        with pytest.raises(ValueError, match="`shard` is"):
+            runner.shard(runs, wrong)
+
+
+@pytest.mark.parametrize("wrong", [["table4"], ["table5", "--only", "nothing"], ["table5", "--settings", "nothing"]])
+def test_a_wrong_argument_is_an_error_before_anything_runs(tmp_path, wrong):
+    with pytest.raises(SystemExit, match="error: "):
+        runner.main([*wrong, "--output", str(tmp_path)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path, make_dataset_of):
+    references, predictions = [["O", "B-PER"], [], ["B-LOC"]], [["O", "O"], [], ["B-LOC"]]
+    dataset = make_dataset_of([["IMGID:", "x"], [], ["a\u2028b"]])
+    write_predictions(tmp_path / "predictions.conll", dataset, references, predictions)
+    assert read_predictions(tmp_path / "predictions.conll") == (references, predictions)
+
+
+@pytest.fixture
+def make_dataset_of():
+
+    return lambda sentences: Dataset.from_dict({"tokens": sentences, "image_id": ["1", "", "IMGID:3"]})

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from experiments import tables
+from experiments.counts import count_entities, scores
+from experiments.plan import Run
+from experiments.records import describe_scores, read_record, read_records, write_record
+
+GOLD = [["B-PER", "O"], ["B-LOC", "I-LOC"], ["B-ORG", "O"], ["O", "B-MISC"]] * 10
+BLIND = [["B-PER", "O"], ["B-PER", "I-PER"], ["B-PER", "O"], ["O", "B-PER"]] * 10
+STRAY = [["I-PER", "O"], ["B-LOC", "I-LOC"], ["B-ORG", "O"], ["O", "B-MISC"]] * 10
+LANGUAGES = ["en", "de"] * 20
+
+
+def write(folder, run: Run, predictions: list[list[str]], **more) -> None:
+    test = {"lang": LANGUAGES, "source": ["cc12m"] * 40, "picture": [row // 2 for row in range(40)]}
+    write_record(folder / f"{run.name}.json", run, test={**test, "dev": describe_scores(GOLD, predictions)}, **more)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """UMT with two seeds, its blind text-only variant, and BERT-CRF."""
+    for seed, predictions in ((19, GOLD), (20, STRAY)):
+        write(tmp_path, Run("umt", seed=seed), predictions)
+        write(tmp_path, Run("umt", "text", seed=seed), BLIND)
+    write(tmp_path, Run("bert-crf"), STRAY)
+    return tmp_path
+
+
+def rows(text: str, title: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith(f"| {title} |")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_every_figure_is_the_records(folder):
+    text = tables.tables(read_records(folder), "strict")
+    expected = scores(count_entities(GOLD, STRAY))
+    (overall, *_) = rows(text, "BERT-CRF")
+    assert overall[1] == "1" and [float(cell) for cell in overall[2:]] == [
+        round(100 * expected[column], 2) for column in tables.COLUMNS
+    ]
+    known = {f"{100 * value:.2f}" for record in read_records(folder) for value in scores(record.counts()).values()}
+    known |= {f"{100 * scores(read_record(folder / 'bert-crf.all.seed-19.json').counts().select(mask))[column]:.2f}"
+              for mask in (slice(0, None, 2), slice(1, None, 2)) for column in tables.COLUMNS}  # fmt: skip
+    for cell in rows(text, "BERT-CRF"):
+        assert all(value in known for value in cell[2:])
+
+
+def test_seeds_are_averaged_with_their_spread(folder):
+    text = tables.tables(read_records(folder), "strict")
+    first, second = (100 * scores(count_entities(GOLD, tags))["f1"] for tags in (GOLD, STRAY))
+    (overall, *_) = rows(text, "UMT")
+    assert overall[1] == "2"
+    mean, spread = re.fullmatch(r"([\d.]+) ± ([\d.]+)", overall[-1]).groups()
+    assert float(mean) == pytest.approx((first + second) / 2, abs=0.01)
+    assert float(spread) == pytest.approx(abs(first - second) / 2**0.5, abs=0.01)
+
+
+def test_lenient_counting_is_another_table(folder):
+    lenient = tables.tables(read_records(folder), "lenient")
+    assert (
+        rows(lenient, "BERT-CRF")[0][-1]
+        == "100.00"
+        != rows(tables.tables(read_records(folder), "strict"), "BERT-CRF")[0][-1]
+    )
+
+
+def test_the_gain_from_pictures_has_an_interval(folder):
+    text = tables.tables(read_records(folder), "strict")
+    gain = rows(text, "UMT")[-1]
+    assert len(gain) == 5 and float(gain[3]) > 20
+    low, high = (float(value) for value in gain[4].split(" to "))
+    assert low < float(gain[3]) < high
+
+
+def test_languages_stand_apart_and_a_single_source_does_not(folder):
+    text = tables.tables(read_records(folder), "strict")
+    assert {row[1] for row in rows(text, "BERT-CRF")[1:]} == {"en", "de"}
+    assert "Source" not in text
+
+
+def test_the_command_writes_what_it_prints(folder, capsys):
+    tables.main([str(folder)])
+    assert (folder / "tables.md").read_text(encoding="utf-8") == capsys.readouterr().out.removesuffix("\n")
+    tables.main([str(folder), "--scheme", "lenient"])
+    assert (folder / "tables-lenient.md").is_file()
+
+
+def test_a_folder_without_runs_is_an_error(tmp_path):
+    with pytest.raises(SystemExit, match="no finished runs"):
+        tables.main([str(tmp_path)])
+
+
+def test_a_protocol_that_was_not_scored_is_an_error(folder):
+    record = read_records(folder)[0]
+    assert record.has("dev") and not record.has("released")
+    with pytest.raises(ValueError, match="`--protocol`"):
+        record.counts(protocol="released")
+
+
+def test_records_hold_no_names_of_pictures(folder):
+    content = json.loads((folder / "bert-crf.all.seed-19.json").read_text(encoding="utf-8"))
+    assert all(isinstance(picture, int) for picture in content["test"]["picture"])
