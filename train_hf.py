@@ -16,9 +16,9 @@ import logging
 import sys
 from pathlib import Path
 
-from transformers import set_seed
-from transformers.trainer import TRAINING_ARGS_NAME
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import TrainerState, set_seed
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, parse_arguments
 from training_2mner.building import build
@@ -62,8 +62,8 @@ def main(
 def train(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[str, float]:
     """Train to the best dev epoch, resuming where an interrupted run of the same folder stopped, and save it."""
     checkpoint = arguments.resume_from_checkpoint
-    if checkpoint in ("True", "true", True) and Path(arguments.output_dir).is_dir():
-        checkpoint = get_last_checkpoint(arguments.output_dir)
+    if checkpoint in ("True", "true", True):
+        checkpoint = last_whole_checkpoint(Path(arguments.output_dir))
     results = trainer.train(resume_from_checkpoint=checkpoint or None).metrics
     results |= evaluate_on_dev(trainer, trainer.eval_dataset)  # of the best epoch, which is loaded by now
     trainer.save_model()
@@ -71,6 +71,18 @@ def train(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[
     if trainer.is_world_process_zero():  # a pickle, which nobody should have to open; the card tells the settings
         (Path(arguments.output_dir) / TRAINING_ARGS_NAME).unlink()
     return results
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The last checkpoint of a run folder that was written to its end; the process may have died in the middle of one."""
+    checkpoints = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for path in reversed(checkpoints):
+        try:
+            TrainerState.load_from_json(str(path / TRAINER_STATE_NAME))  # the Trainer writes it last
+            return str(path)
+        except (OSError, ValueError):
+            logging.getLogger(__name__).warning("%s is not complete and will be made again.", path)
+    return None
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ OURS = "2m-ner"
 TEXT_MODELS = ("bilstm-crf", "hbilstm-crf", "bert", "bert-crf")
 IMAGE_MODELS = ("adacan", "umt", "umgf", "mkgformer", OURS)
 MODELS = (*TEXT_MODELS, *IMAGE_MODELS)
+MODELS_ON_WORDS = ("bilstm-crf", "hbilstm-crf", "adacan", "adacan-sum")
 EXTRA_MODELS = ("adacan-sum",)  # not in the paper; run where `--only` names them
 TABLES = ("table5", "table6", "table7", "table8", "table9")
 FOLDS = 5

@@ -5,6 +5,7 @@ repeated; an interrupted one goes on at its last checkpoint. `python -m experime
 
     python -m experiments.run table5 table7 --dataset mmnerd --seeds 3 --output results
     python -m experiments.run table5 --dataset mmnerd --only 2m-ner,umt --languages en,de --output results
+    python -m experiments.run table5 --dataset mmnerd --word_vectors glove.6B.300d.txt --output results
     python -m experiments.run table5 --dataset mmnerd --output results --shard 2/4      # one of four machines
     torchrun --nproc_per_node 4 -m experiments.run table5 --dataset mmnerd --output results
     python -m experiments.run table5 --dataset mmnerd --output results -- --bf16 True   # arguments of train_hf.py
@@ -27,7 +28,7 @@ from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 import train_hf
-from experiments.plan import EXTRA_MODELS, MODELS, TABLES, Run, plan, run_file
+from experiments.plan import EXTRA_MODELS, MODELS, MODELS_ON_WORDS, TABLES, Run, plan, run_file
 from experiments.records import (
     describe_machine,
     describe_scores,
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
     """Train and score one run, leave its record, and return its F1 on test by the `dev` protocol."""
     folder = options.output / MODELS_FOLDER / run.name
-    command = [*run.command(options.settings, options.dataset, folder), *passed_on]
+    command = [*run.command(options.settings, options.dataset, folder), *_text_source(run, options), *passed_on]
     by_test = options.protocol == "released"
     settings = parse_arguments(
         [*command, "--resume_from_checkpoint", "True"] + ["--save_total_limit", str(ALL_CHECKPOINTS)] * by_test
@@ -134,6 +135,13 @@ def shard(runs: list[Run], which: str) -> list[Run]:
     if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
         raise ValueError(f"`shard` is {which!r}; write the number of this machine, a slash and their count: 2/4.")
     return runs[int(number) - 1 :: int(count)]
+
+
+def _text_source(run: Run, options: argparse.Namespace) -> list[str]:
+    """Word vectors or text encoder, whichever the model reads."""
+    name = "word_vectors" if run.model in MODELS_ON_WORDS else "text_encoder"
+    value = getattr(options, name)
+    return [] if value is None else [f"--{name}", value]
 
 
 def _describe_data(arguments) -> dict:
@@ -190,6 +198,8 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
         help="run files of configuration_2mner/runs: `paper`, or `demo` and `english`, which their names begin with "
         "(default: %(default)s)",
     )
+    parser.add_argument("--word_vectors", metavar="FILE", help="for the models on words: a file of GloVe or fastText")
+    parser.add_argument("--text_encoder", metavar="NAME", help="for the other models, in the place of the run files'")
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,

@@ -191,10 +191,13 @@ def test_the_folder_works_where_the_project_is_not(run, tmp_path):
 
 
 def test_an_interrupted_run_continues_to_the_same_end(run, run_file, tmp_path):
-    """The vocabulary is learned anew, too."""
+    """It died while it wrote the second checkpoint; the vocabulary is learned anew, too."""
     folder, results = run
     shutil.copytree(folder, tmp_path / "tiny", ignore=shutil.ignore_patterns("checkpoint-6", "*.json"))
     shutil.copytree(folder / "checkpoint-3", tmp_path / "tiny" / "checkpoint-3", dirs_exist_ok=True)
+    shutil.copytree(folder / "checkpoint-6", tmp_path / "tiny" / "checkpoint-6")
+    state = tmp_path / "tiny" / "checkpoint-6" / "trainer_state.json"
+    state.write_text(state.read_text(encoding="utf-8")[:100], encoding="utf-8")
     first_epoch = tmp_path / "tiny" / "checkpoint-3" / "model.safetensors"
     written = first_epoch.stat().st_mtime_ns
     flags = ["--output_dir", str(tmp_path / "tiny"), "--resume_from_checkpoint", "True"]

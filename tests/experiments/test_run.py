@@ -112,3 +112,22 @@ def test_predictions_are_read_as_they_were_written(tmp_path, make_dataset_of):
 def make_dataset_of():
 
     return lambda sentences: Dataset.from_dict({"tokens": sentences, "image_id": ["1", "", "IMGID:3"]})
+
+
+def test_each_model_gets_the_text_source_that_it_reads(tmp_path, dataset, monkeypatch):
+    seen = {}
+
+    def remember(model_arguments, *_):
+        seen[model_arguments.model] = (model_arguments.word_vectors, model_arguments.text_encoder)
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr(train_hf, "main", remember)
+    arguments = ["table5", "--dataset", dataset, "--output", str(tmp_path), "--settings", "demo", "--seeds", "1"]
+    arguments += ["--languages", "en", "--only", "bilstm-crf,adacan,bert", "--word_vectors", "v.txt"]
+    with pytest.raises(SystemExit):
+        runner.main([*arguments, "--text_encoder", "encoder"])
+    assert seen == {
+        "bilstm-crf-demo": ("v.txt", None),
+        "adacan-demo": ("v.txt", None),
+        "bert-demo": (None, "encoder"),
+    }
