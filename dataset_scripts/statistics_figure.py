@@ -53,7 +53,7 @@ def draw_entity_shares(counts: Counts, path: Path | str) -> None:
         _draw_bars(axes, mentions)
         _draw_legend(axes)
         canvas.draw()
-        _save(np.asarray(canvas.buffer_rgba())[..., :3], Path(path))
+        save_png(np.asarray(canvas.buffer_rgba())[..., :3], Path(path))
 
 
 def _mentions_by_language(counts: Counts) -> dict[str, Counter[str]]:
@@ -115,7 +115,7 @@ def _draw_legend(axes: Axes) -> None:
     )
 
 
-def _save(pixels: np.ndarray, path: Path) -> None:
+def save_png(pixels: np.ndarray, path: Path) -> None:
     """Save (height, width, 3) as a PNG with a palette, a third of the size, and without date or name of a program."""
     image = Image.fromarray(pixels).quantize(PALETTE_SIZE, dither=Image.Dither.NONE)
     path.parent.mkdir(parents=True, exist_ok=True)

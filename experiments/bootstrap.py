@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.counts import Counts, precision_recall_f1
+from experiments.counts import COLUMNS, Counts, precision_recall_f1
 
 SAMPLES = 2000
 LEVEL = 0.95
+SCORES = ("precision", "recall", "f1")
 MOST_AT_ONCE = 5_000_000  # numbers drawn at once, which bounds the memory
 
 
@@ -19,7 +20,7 @@ class Comparison:
     """How two systems differ on the same sentences.
 
     Args:
-        difference: F1 of the first minus F1 of the second.
+        difference: F1 of the first minus F1 of the second, or the same with another score.
         low, high: the 95 % interval of the difference.
         p_value: how often, two-sided, a difference this large comes from chance, by the shifted bootstrap.
     """
@@ -35,34 +36,77 @@ class Comparison:
         return self.p_value < 1 - LEVEL
 
 
-def interval(counts: Counts, pictures: Sequence[int], samples: int = SAMPLES, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the micro F1.
+@dataclass(frozen=True)
+class Drawn:
+    """A system's counts in the samples.
+
+    Args:
+        observed: `(types, 3)` the sums over all sentences.
+        samples: `(samples, types, 3)` those over the sentences of each sample.
+        types: the names of the types.
+    """
+
+    observed: np.ndarray
+    samples: np.ndarray
+    types: tuple[str, ...]
+
+    def score(self, column: str) -> float:
+        """`precision`, `recall`, `f1`, or F1 of a type such as `f1_PER`, on all sentences."""
+        return float(_score(self.observed, self.types, column))
+
+    def scores(self, column: str) -> np.ndarray:
+        """The same in each sample."""
+        return _score(self.samples, self.types, column)
+
+    def interval(self, column: str = "f1") -> tuple[float, float]:
+        """The 95 % interval of a score."""
+        return _quantiles(self.scores(column))
+
+
+def interval(
+    counts: Counts, pictures: Sequence[int], samples: int = SAMPLES, seed: int = 0, column: str = "f1"
+) -> tuple[float, float]:
+    """The 95 % interval of the micro F1, or of another score.
 
     Args:
         counts: those of one system, or the sum of those of several seeds.
         pictures: `(sentences,)` the picture of each sentence; sentences that share one are drawn together.
+        column: `precision`, `recall`, `f1`, or F1 of a type such as `f1_PER`.
     """
-    values = resample([counts], pictures, samples, seed)[0]
-    return _quantiles(values)
+    return draw([counts], pictures, samples, seed)[0].interval(column)
 
 
 def compare(
-    first: Counts, second: Counts, pictures: Sequence[int], samples: int = SAMPLES, seed: int = 0
+    first: Counts,
+    second: Counts,
+    pictures: Sequence[int],
+    samples: int = SAMPLES,
+    seed: int = 0,
+    column: str = "f1",
 ) -> Comparison:
-    """Compare two systems on the same resampled pictures.
+    """Compare two systems on the same resampled pictures, by F1 or by another score (see `interval`)."""
+    return compare_drawn(*draw([first, second], pictures, samples, seed), column)
+
+
+def compare_drawn(first: Drawn, second: Drawn, column: str = "f1") -> Comparison:
+    """Compare two systems that `draw` has put on the same samples.
 
     The p value counts the samples whose difference lies at least as far from the observed one as that lies from zero.
     """
-    ours, theirs = resample([first, second], pictures, samples, seed)
-    observed = float(_f1(first.table.sum((0, 1))) - _f1(second.table.sum((0, 1))))
-    differences = ours - theirs
+    observed = first.score(column) - second.score(column)
+    differences = first.scores(column) - second.scores(column)
     extreme = np.abs(differences - observed) >= abs(observed) - 1e-12
     low, high = _quantiles(differences)
-    return Comparison(observed, low, high, float((extreme.sum() + 1) / (samples + 1)))
+    return Comparison(observed, low, high, float((extreme.sum() + 1) / (len(differences) + 1)))
 
 
 def resample(systems: Sequence[Counts], pictures: Sequence[int], samples: int, seed: int) -> list[np.ndarray]:
-    """F1 of each system, `(samples,)`, on the same samples of pictures, drawn with replacement.
+    """F1 of each system, `(samples,)`, on the same samples of pictures, drawn with replacement."""
+    return [system.scores("f1") for system in draw(systems, pictures, samples, seed)]
+
+
+def draw(systems: Sequence[Counts], pictures: Sequence[int], samples: int = SAMPLES, seed: int = 0) -> list[Drawn]:
+    """Put all systems on the same samples of pictures, drawn with replacement.
 
     Raises:
         ValueError: if the systems were not scored on the same number of sentences.
@@ -71,27 +115,47 @@ def resample(systems: Sequence[Counts], pictures: Sequence[int], samples: int, s
         sizes = ", ".join(str(len(system.table)) for system in systems)
         raise ValueError(f"the systems were scored on {sizes} sentences, but there are {len(pictures)} pictures.")
     groups = np.unique(np.asarray(pictures), return_inverse=True)[1]
-    num_groups = groups.max(initial=-1) + 1
-    sums = [_sum_groups(system.table.sum(axis=1), groups, num_groups) for system in systems]  # (groups, 3) each
+    num_groups = int(groups.max(initial=-1)) + 1
+    tables = [_sum_groups(system.table, groups, num_groups) for system in systems]  # (groups, types * 3) each
+    sums: list[list[np.ndarray]] = [[] for _ in systems]
+    for times in _times_drawn(num_groups, samples, seed):  # (some samples, groups)
+        for result, table in zip(sums, tables, strict=True):
+            result.append(times @ table)
+    return [
+        Drawn(system.table.sum(0), np.concatenate(parts).reshape(samples, -1, len(COLUMNS)), system.types)
+        for system, parts in zip(systems, sums, strict=True)
+    ]
+
+
+def _times_drawn(num_groups: int, samples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each picture is drawn: the same as drawing them one by one, and much less work."""
     generator = np.random.default_rng(seed)
-    results = [[] for _ in systems]
     step = max(1, MOST_AT_ONCE // max(num_groups, 1))
     for start in range(0, samples, step):
-        # How often each picture is drawn: the same as drawing them one by one, and much less work.
-        drawn = generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), min(step, samples - start))
-        for result, table in zip(results, sums, strict=True):
-            result.append(_f1((drawn @ table).T))
-    return [np.concatenate(result) for result in results]
+        times = generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), min(step, samples - start))
+        yield times.astype(float)  # sums stay exact, and the product of floats is the fast one
 
 
 def _sum_groups(table: np.ndarray, groups: np.ndarray, num_groups: int) -> np.ndarray:
-    sums = np.zeros((num_groups, table.shape[1]), dtype=np.int64)
-    np.add.at(sums, groups, table)
+    flat = table.reshape(len(table), -1)
+    sums = np.zeros((num_groups, flat.shape[1]))
+    np.add.at(sums, groups, flat)
     return sums
 
 
-def _f1(sums: np.ndarray) -> np.ndarray:
-    return precision_recall_f1(*sums)[2]
+def _score(sums: np.ndarray, types: tuple[str, ...], column: str) -> np.ndarray:
+    """A score of sums `(..., types, 3)`.
+
+    Raises:
+        ValueError: for a score that there is not.
+    """
+    kind = column.removeprefix("f1_")
+    if kind in types:
+        return precision_recall_f1(*np.moveaxis(sums[..., types.index(kind), :], -1, 0))[2]
+    if column not in SCORES:
+        known = ", ".join((*SCORES, *(f"f1_{kind}" for kind in types)))
+        raise ValueError(f"`column` is {column!r}; write any of {known}.")
+    return precision_recall_f1(*np.moveaxis(sums.sum(axis=-2), -1, 0))[SCORES.index(column)]
 
 
 def _quantiles(values: np.ndarray) -> tuple[float, float]:

@@ -125,21 +125,22 @@ def read_predictions(path: Path) -> tuple[list[list[str]], list[list[str]]]:
     """The gold and predicted tags of a `predictions_test.conll`."""
     references: list[list[str]] = []
     predictions: list[list[str]] = []
-    for rows in _sentences(path):
+    for _, rows in read_sentences(path):
         references.append([row[1] for row in rows])
         predictions.append([row[2] for row in rows])
     return references, predictions
 
 
-def _sentences(path: Path) -> Iterator[list[list[str]]]:
-    rows: list[list[str]] = []
+def read_sentences(path: Path) -> Iterator[tuple[str, list[list[str]]]]:
+    """The sentences of a `predictions_test.conll`: the picture's name, and word, gold and predicted tag of each line."""
+    image_id, rows = "", []
     for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
         if line.startswith("IMGID:") and "\t" not in line:
-            rows = []
+            image_id, rows = line.removeprefix("IMGID:"), []
         elif line:
             rows.append(line.rsplit("\t", 2))
         else:
-            yield rows
+            yield image_id, rows
             rows = []
 
 

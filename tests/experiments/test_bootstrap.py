@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from experiments.bootstrap import compare, interval, resample
-from experiments.counts import Counts, count_entities
+from experiments.bootstrap import compare, compare_drawn, draw, interval, resample
+from experiments.counts import Counts, count_entities, scores
 
 
 def one_type(right: list[int], predicted: list[int], gold: list[int]) -> Counts:
@@ -25,8 +25,8 @@ def brute_force(systems: list[Counts], pictures: list[int]) -> list[np.ndarray]:
     """F1 over every ordered draw of pictures, computed sentence by sentence."""
     names = sorted(set(pictures))
     values: list[list[float]] = [[] for _ in systems]
-    for draw in itertools.product(names, repeat=len(names)):
-        rows = [row for name in draw for row, picture in enumerate(pictures) if picture == name]
+    for drawn in itertools.product(names, repeat=len(names)):
+        rows = [row for name in drawn for row, picture in enumerate(pictures) if picture == name]
         for result, system in zip(values, systems, strict=True):
             right, predicted, gold = (sum(int(system.table[row, 0, column]) for row in rows) for column in range(3))
             result.append(2 * right / (predicted + gold))
@@ -105,3 +105,57 @@ def test_other_sentences_are_an_error(small):
     first, _, _ = small
     with pytest.raises(ValueError, match=r"scored on 6 sentences.*2 pictures"):
         interval(first, [1, 2])
+
+
+@pytest.fixture(scope="module")
+def two_types() -> tuple[Counts, Counts, list[int]]:
+    """Five sentences with three pictures and two types, and two systems."""
+    generator = np.random.default_rng(3)
+    gold = generator.integers(1, 4, (5, 2))
+    tables = [np.stack([(gold - missed).clip(0), gold + wrong, gold], axis=2) for missed, wrong in ((1, 0), (2, 1))]
+    first, second = (Counts(table, ("PER", "LOC")) for table in tables)
+    return first, second, [4, 4, 0, 8, 8]
+
+
+def every_draw(system: Counts, pictures: list[int], column: str) -> np.ndarray:
+    """A score over every ordered draw of pictures, by the function that scores whole test sets."""
+    names = sorted(set(pictures))
+    draws = itertools.product(names, repeat=len(names))
+    rows = [[row for name in names for row, picture in enumerate(pictures) if picture == name] for names in draws]
+    return np.array([score(system.select(np.array(chosen)), column) for chosen in rows])
+
+
+def score(counts: Counts, column: str) -> float:
+    return scores(counts)[column]
+
+
+@pytest.mark.parametrize("column", ["precision", "recall", "f1", "f1_PER", "f1_LOC"])
+def test_every_score_is_compared_as_over_all_draws(two_types, column):
+    first, second, pictures = two_types
+    ours, theirs = (every_draw(system, pictures, column) for system in (first, second))  # 3^3 equally likely draws
+    found = compare(first, second, pictures, samples=20_000, column=column)
+    observed = score(first, column) - score(second, column)
+    assert found.difference == pytest.approx(observed)
+    expected = (np.abs(ours - theirs - observed) >= abs(observed) - 1e-12).mean()
+    assert found.p_value == pytest.approx(expected, abs=0.02)
+    drawn = draw([first], pictures, 20_000)[0].scores(column)
+    assert drawn.mean() == pytest.approx(ours.mean(), abs=5e-3)
+    assert set(np.round(drawn, 9)) <= set(np.round(ours, 9))
+
+
+def test_types_are_compared_apart():
+    gold = [["B-PER", "B-LOC"]] * 60
+    found = draw([count_entities(gold, gold), count_entities(gold, [["B-PER", "O"]] * 60)], range(60))
+    assert not compare_drawn(*found, "f1_PER").is_significant and not compare_drawn(*found, "precision").is_significant
+    assert all(compare_drawn(*found, column).is_significant for column in ("f1_LOC", "recall", "f1"))
+
+
+def test_several_seeds_of_one_system_do_not_change_its_interval(two_types):
+    first, _, pictures = two_types
+    assert interval(Counts(3 * first.table, first.types), pictures) == pytest.approx(interval(first, pictures))
+
+
+def test_an_unknown_score_is_an_error(small):
+    first, _, pictures = small
+    with pytest.raises(ValueError, match="f1_LOC"):
+        interval(first, pictures, column="f1_LOC")

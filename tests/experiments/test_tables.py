@@ -9,6 +9,8 @@ from experiments import tables
 from experiments.counts import count_entities, scores
 from experiments.plan import Run
 from experiments.records import describe_scores, read_record, read_records, write_record
+from experiments.tables_layout import COLUMNS
+from experiments.tables_overview import overview
 
 GOLD = [["B-PER", "O"], ["B-LOC", "I-LOC"], ["B-ORG", "O"], ["O", "B-MISC"]] * 10
 BLIND = [["B-PER", "O"], ["B-PER", "I-PER"], ["B-PER", "O"], ["O", "B-PER"]] * 10
@@ -18,7 +20,9 @@ LANGUAGES = ["en", "de"] * 20
 
 def write(folder, run: Run, predictions: list[list[str]], **more) -> None:
     test = {"lang": LANGUAGES, "source": ["cc12m"] * 40, "picture": [row // 2 for row in range(40)]}
-    write_record(folder / f"{run.name}.json", run, test={**test, "dev": describe_scores(GOLD, predictions)}, **more)
+    data = {"name": "mmnerd-mini", "config": "all", "revision": None, "fingerprint": "1", "split": None}
+    test |= {"dev": describe_scores(GOLD, predictions)}
+    write_record(folder / f"{run.name}.json", run, data=data | more.pop("data", {}), test=test, **more)
 
 
 @pytest.fixture
@@ -37,21 +41,21 @@ def rows(text: str, title: str) -> list[list[str]]:
 
 
 def test_every_figure_is_the_records(folder):
-    text = tables.tables(read_records(folder), "strict")
+    text = overview(read_records(folder), "strict")
     expected = scores(count_entities(GOLD, STRAY))
     (overall, *_) = rows(text, "BERT-CRF")
     assert overall[1] == "1" and [float(cell) for cell in overall[2:]] == [
-        round(100 * expected[column], 2) for column in tables.COLUMNS
+        round(100 * expected[column], 2) for column in COLUMNS
     ]
     known = {f"{100 * value:.2f}" for record in read_records(folder) for value in scores(record.counts()).values()}
     known |= {f"{100 * scores(read_record(folder / 'bert-crf.all.seed-19.json').counts().select(mask))[column]:.2f}"
-              for mask in (slice(0, None, 2), slice(1, None, 2)) for column in tables.COLUMNS}  # fmt: skip
+              for mask in (slice(0, None, 2), slice(1, None, 2)) for column in COLUMNS}  # fmt: skip
     for cell in rows(text, "BERT-CRF"):
         assert all(value in known for value in cell[2:])
 
 
 def test_seeds_are_averaged_with_their_spread(folder):
-    text = tables.tables(read_records(folder), "strict")
+    text = overview(read_records(folder), "strict")
     first, second = (100 * scores(count_entities(GOLD, tags))["f1"] for tags in (GOLD, STRAY))
     (overall, *_) = rows(text, "UMT")
     assert overall[1] == "2"
@@ -61,16 +65,16 @@ def test_seeds_are_averaged_with_their_spread(folder):
 
 
 def test_lenient_counting_is_another_table(folder):
-    lenient = tables.tables(read_records(folder), "lenient")
+    lenient = overview(read_records(folder), "lenient")
     assert (
         rows(lenient, "BERT-CRF")[0][-1]
         == "100.00"
-        != rows(tables.tables(read_records(folder), "strict"), "BERT-CRF")[0][-1]
+        != rows(overview(read_records(folder), "strict"), "BERT-CRF")[0][-1]
     )
 
 
 def test_the_gain_from_pictures_has_an_interval(folder):
-    text = tables.tables(read_records(folder), "strict")
+    text = overview(read_records(folder), "strict")
     gain = rows(text, "UMT")[-1]
     assert len(gain) == 5 and float(gain[3]) > 20
     low, high = (float(value) for value in gain[4].split(" to "))
@@ -78,7 +82,7 @@ def test_the_gain_from_pictures_has_an_interval(folder):
 
 
 def test_languages_stand_apart_and_a_single_source_does_not(folder):
-    text = tables.tables(read_records(folder), "strict")
+    text = overview(read_records(folder), "strict")
     assert {row[1] for row in rows(text, "BERT-CRF")[1:]} == {"en", "de"}
     assert "Source" not in text
 
@@ -88,6 +92,23 @@ def test_the_command_writes_what_it_prints(folder, capsys):
     assert (folder / "tables.md").read_text(encoding="utf-8") == capsys.readouterr().out.removesuffix("\n")
     tables.main([str(folder), "--scheme", "lenient"])
     assert (folder / "tables-lenient.md").is_file()
+    text = (folder / "tables.md").read_text(encoding="utf-8")
+    assert sorted(path.name for path in folder.glob("*.png")) == ["table5.png", "table7.png"]
+    assert all(f"]({name}.png)" in text for name in ("table5", "table7"))
+    assert (folder / "tables.tex").read_text(encoding="utf-8").count("\\begin{longtable}") == 4
+
+
+def test_all_parts_are_in_one_document(folder):
+    records = read_records(folder)
+    text = tables.tables(records, "strict")
+    assert text.endswith(overview(records, "strict")) and "\n## Table 5. " in text and ".png" not in text
+
+
+@pytest.mark.parametrize("other", [{"fingerprint": "2"}, {"name": "mmnerd"}])
+def test_records_of_other_data_are_an_error(folder, other):
+    write(folder, Run("bert"), GOLD, data=other)
+    with pytest.raises(SystemExit, match=r"umt\S* was scored on .*folder of their own|bert\S* was scored on"):
+        tables.main([str(folder)])
 
 
 def test_a_folder_without_runs_is_an_error(tmp_path):

@@ -1,0 +1,268 @@
+"""What a trained model gets wrong, as a page: `python -m experiments.errors RUN --dataset mmnerd`.
+
+Reads the predictions of a run folder of `train_hf.py` and the test split that they belong to, pairs gold and predicted entities
+one to one, and writes one HTML file that needs no network, with the counts beside it as JSON: scores, kinds of errors by
+type, language and source, which types are confused, strings that the annotators gave several types, and the sentences with
+small copies of their pictures, with filters.
+
+    python -m experiments.errors results/models/2m-ner.all.seed-19 --dataset mmnerd
+    python -m experiments.errors runs/english --dataset mmnerd --config en --limit 2000 --output english-errors.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from experiments.bootstrap import interval
+from experiments.counts import Counts, count_entities, scores, spans
+from experiments.errors_cards import Card, make_thumbnail
+from experiments.errors_counts import (
+    Sentence,
+    Suspect,
+    confusion,
+    count_kinds,
+    describe_suspects,
+    find_suspects,
+    pair_entities,
+    sentence_ids,
+    tag_names,
+)
+from experiments.errors_page import to_html
+from experiments.records import describe_sentences, read_sentences
+from training_2mner.arguments import DataArguments
+from training_2mner.data import label_names, load_splits, text_values
+
+PREDICTIONS = "predictions_test.conll"
+SCHEMES = ("strict", "lenient")
+SHOWN_WORDS = 12
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the page and the counts of one run."""
+    options = read_command_line(arguments)
+    data = DataArguments(dataset=options.dataset, dataset_config=options.config, dataset_revision=options.revision)
+    try:
+        if options.output.suffix not in (".html", ".htm"):
+            raise ValueError(f"`output` is {options.output}; give it a name that ends in .html.")
+        splits = load_splits(data)
+        tags = read_answers(options.run, splits["test"])
+        sentences = pair_sentences(splits["test"], *tags, strict=options.scheme == "strict")
+        suspects = find_suspects(splits["train"], splits["test"], sentences, options.scheme == "strict")
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from error
+    content = {
+        "run": options.run.resolve().name,
+        "dataset": _describe_data(data),
+        "scheme": options.scheme,
+        **describe_errors(splits["test"], sentences, *tags, scheme=options.scheme),
+        "label_noise": describe_suspects(suspects, sentences),
+    }
+    size = write(options, content, splits["test"], sentences, suspects)
+    shown = content["page"]["sentences_shown"]
+    print(
+        f"{options.output}: {size / 1e6:.1f} MB, {shown} of {content['sentences_with_errors']} sentences with errors; "
+        f"counts in {options.output.with_suffix('.json').name}."
+    )
+
+
+def read_answers(run: Path, test: Dataset) -> tuple[list[list[str]], list[list[str]]]:
+    """The gold and predicted tags of a run, once they have proved to be those of this test split.
+
+    Raises:
+        ValueError: if the run has no predictions, or if they are of other sentences.
+    """
+    path = run / PREDICTIONS
+    if not path.is_file():
+        raise ValueError(
+            f"`run` {run} has no {PREDICTIONS}; pass a run folder of train_hf.py. `python -m experiments.run` keeps "
+            "them below models/ with `--keep_models`."
+        )
+    answers = list(read_sentences(path))
+    if any(len(line) != 3 for _, lines in answers for line in lines):
+        raise ValueError(f"{path} has lines other than word, gold and predicted tag; let the run write it again.")
+    if len(answers) != len(test):
+        raise ValueError(f"`run` has predictions for {len(answers)} sentences, but test has {len(test)}. {_remedy()}")
+    image_ids = test["image_id"] if "image_id" in test.column_names else [""] * len(test)
+    rows = zip(answers, image_ids, test["tokens"], tag_names(test), strict=True)
+    for number, ((name, lines), image_id, words, gold) in enumerate(rows, start=1):
+        found = (name, [line[0] for line in lines], [line[1] for line in lines])
+        for what, theirs, ours in zip(
+            ("picture", "words", "gold tags"), found, (str(image_id), words, gold), strict=True
+        ):
+            if theirs != ours:
+                raise ValueError(
+                    f"`run` and `dataset` differ in the {what} of test sentence {number}: {_short(theirs)} was "
+                    f"predicted for, {_short(ours)} is there. {_remedy()}"
+                )
+    predicted = [[line[2] for line in lines] for _, lines in answers]
+    return [[line[1] for line in lines] for _, lines in answers], predicted
+
+
+def pair_sentences(
+    test: Dataset, references: list[list[str]], predictions: list[list[str]], strict: bool = True
+) -> list[Sentence]:
+    """All sentences of the test split, with their entities paired."""
+    groups = _groups(test)
+    rows = zip(sentence_ids(test), test["tokens"], references, predictions, strict=True)
+    sentences = []
+    for row, (name, words, gold, predicted) in enumerate(rows):
+        found = spans(predicted, strict)
+        pairs = pair_entities(spans(gold, strict), found)
+        strays = tuple(span for span in spans(predicted, strict=False) if span not in found)
+        group = {column: values[row] for column, values in groups.items()}
+        sentences.append(Sentence(row, name, words, pairs, group, strays))
+    return sentences
+
+
+def describe_errors(
+    test: Dataset, sentences: list[Sentence], references: list[list[str]], predictions: list[list[str]], scheme: str
+) -> dict[str, Any]:
+    """Scores by both schemes, and the errors by this one: overall, by type and by group, and between the types."""
+    types = list(dict.fromkeys(label[2:] for label in label_names(test) if label != "O"))
+    counts = {name: count_entities(references, predictions, name == "strict", types) for name in SCHEMES}
+    pictures = describe_sentences(test)["picture"]
+    return {
+        "sentences": len(sentences),
+        "sentences_with_errors": sum(bool(sentence.errors) for sentence in sentences),
+        "scores": {
+            name: scores(table) | {"f1_interval": list(interval(table, pictures))} for name, table in counts.items()
+        },
+        "entities_that_begin_with_I": {
+            "gold": _count_strays(references),
+            "predicted": _count_strays(predictions),
+        },
+        "kinds": _count_groups(sentences, counts[scheme]),
+        "confusion": confusion(sentences, types),
+    }
+
+
+def write(
+    options: argparse.Namespace,
+    content: dict[str, Any],
+    test: Dataset,
+    sentences: list[Sentence],
+    suspects: list[Suspect],
+) -> int:
+    """Write both files, each under a temporary name first, and return the size of the page in bytes."""
+    wrong = [sentence for sentence in sentences if sentence.errors]
+    cards = [_card(sentence, test, options.thumbnails) for sentence in spread(wrong, options.limit)]
+    content["page"] = {
+        "sentences_shown": len(cards),
+        "sentences_left_out": len(wrong) - len(cards),
+        "suspects_shown": min(len(suspects), options.suspects),
+        "suspects_left_out": max(0, len(suspects) - options.suspects),
+    }
+    page = to_html(content, cards, suspects).encode(errors="backslashreplace")
+    content["page"]["bytes"] = len(page)
+    _replace(options.output, page)
+    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    _replace(options.output.with_suffix(".json"), text.encode(errors="backslashreplace"))
+    return len(page)
+
+
+def spread(sentences: list[Sentence], limit: int) -> list[Sentence]:
+    """At most so many, at equal distances, so that every part of the split is there."""
+    if len(sentences) <= limit:
+        return sentences
+    return [sentences[place * len(sentences) // limit] for place in range(limit)]
+
+
+def read_command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.errors",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help=f"run folder of train_hf.py, with its {PREDICTIONS}")
+    add("--dataset", default="mmnerd", help="folder or Hub id of the run's data set (default: %(default)s)")
+    add("--config", default="all", help="the run's configuration of the data set (default: %(default)s)")
+    add("--revision", help="the run's revision of a data set on the Hub")
+    add("--output", type=Path, default=Path("errors.html"), help="the page (default: %(default)s)")
+    add("--scheme", choices=SCHEMES, default="strict", help="what is an entity (default: %(default)s)")
+    add("--limit", type=_count, default=500, help="sentences to show at most (default: %(default)s)")
+    add("--suspects", type=_count, default=50, help="label-noise suspects to show at most (default: %(default)s)")
+    add(
+        "--thumbnails", type=_count, default=160, help="their longer side in pixels, 0 for none (default: %(default)s)"
+    )
+    return parser.parse_args(arguments)
+
+
+def _card(sentence: Sentence, test: Dataset, side: int) -> Card:
+    row = test[sentence.row]
+    if not side or "image" not in row:
+        return Card(sentence, None)
+    return Card(sentence, make_thumbnail(row["image"], row.get("image_status"), side))
+
+
+def _groups(test: Dataset) -> dict[str, list[str]]:
+    """Language, source and state of the picture, as far as the data set tells them."""
+    columns = [column for column in ("lang", "source", "image_status") if column in test.column_names]
+    return {column: [str(value) for value in text_values(test, column)] for column in columns}
+
+
+def _count_groups(sentences: list[Sentence], counts: Counts) -> dict[str, dict[str, dict[str, float]]]:
+    """The kinds of errors, with F1, of each type and of each group of sentences."""
+    f1 = scores(counts)
+    pairs = [pair for sentence in sentences for pair in sentence.pairs]
+    tables = {"overall": {"all": {**count_kinds(pairs), "f1": f1["f1"]}}}
+    tables["type"] = {
+        kind: {**count_kinds(pair for pair in pairs if pair.type == kind), "f1": f1[f"f1_{kind}"]}
+        for kind in counts.types
+    }
+    for column in sentences[0].groups if sentences else ():
+        members: dict[str, list[int]] = {}
+        for place, sentence in enumerate(sentences):
+            members.setdefault(sentence.groups[column], []).append(place)
+        tables[column] = {
+            name: {
+                **count_kinds(pair for place in places for pair in sentences[place].pairs),
+                "f1": scores(counts.select(places))["f1"],
+            }
+            for name, places in sorted(members.items())
+        }
+    return tables
+
+
+def _count_strays(tags: list[list[str]]) -> int:
+    return sum(len(spans(sentence, strict=False)) - len(spans(sentence, strict=True)) for sentence in tags)
+
+
+def _describe_data(data: DataArguments) -> dict[str, str | None]:
+    name = Path(data.dataset).resolve().name if Path(data.dataset).exists() else data.dataset
+    return {"name": name, "config": data.dataset_config, "revision": data.dataset_revision}
+
+
+def _remedy() -> str:
+    return "Pass the data set, `--config` and `--revision` that the run was trained with."
+
+
+def _short(value: str | list[str]) -> str:
+    shown = value if isinstance(value, str) else " ".join(value[:SHOWN_WORDS]) + " ..." * (len(value) > SHOWN_WORDS)
+    return repr(shown)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is below 0")
+    return value
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""What does the picture do? `python -m experiments.image_audit RUN --dataset FOLDER_OR_ID`.
+
+    python -m experiments.image_audit runs/demo --dataset mmnerd-mini
+    python -m experiments.image_audit results/models/umt.all.seed-19 --dataset mmnerd --output audits/umt
+
+Predicts the test split four times with one model: with the right picture, with none, with a blank one (grey, of the same
+size) and with a shuffled one, that of another sentence. Sentences whose picture cannot be used, or is the stand-in for a
+missing one, are predicted once and told apart. Writes `audit.json`, which holds no sentence and no picture, and
+`image_audit.html`, which shows some of both: mind the data set's licence before passing it on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import AutoModelForTokenClassification, AutoProcessor
+
+import modeling_2mner  # noqa: F401  registers the models
+from experiments.counts import count_entities, scores
+from experiments.image_audit_counts import SCHEMES, SHOWN, Tags, count_errors, describe, verdict
+from experiments.image_audit_page import Example, to_html
+from experiments.image_audit_predictions import BATCH_SIZE, SEED, Reader, Result, predict_all
+from experiments.records import GROUPS, describe_machine
+from training_2mner.arguments import DataArguments
+from training_2mner.data import load_splits, text_values
+from training_2mner.data_record import read_data_record
+from training_2mner.model_names import model_name
+
+EXAMPLES = 20
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Audit one model and write both files."""
+    options = read_command_line(arguments)
+    try:
+        described, page = audit(options)
+    except (OSError, ValueError) as error:  # OSError: a data set that is not there
+        raise SystemExit(f"error: {error}") from error
+    name = described["run"]
+    output = options.output or Path("runs") / "image_audit" / name
+    _write(output / "audit.json", json.dumps(described, ensure_ascii=False, indent=1) + "\n")
+    _write(output / "image_audit.html", page)
+    print(f"{described['verdict']['text']}\n{_summary(described)}\nSee image_audit.html and audit.json in {output}.")
+
+
+def audit(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Predict and compare; what `audit.json` holds, and the page.
+
+    Raises:
+        ValueError: for a model that does not look at pictures, for a data set without any, and for what does not load.
+    """
+    for name, least in (("batch_size", 1), ("examples", 0)):
+        if getattr(options, name) < least:
+            raise ValueError(f"`{name}` must be at least {least}, got {getattr(options, name)}.")
+    reader = load_reader(options)
+    arguments = DataArguments(options.dataset, options.config, options.dataset_revision)
+    test = load_test(arguments, reader)
+    result = predict_all(reader, test, options.seed)
+    described = {
+        "run": _name(options.run),
+        "model": model_name(reader.model.config),
+        "data": {
+            "name": _name(options.dataset),
+            "config": options.config,
+            "revision": options.dataset_revision,
+            "fingerprint": read_data_record(options.dataset, options.config).fingerprint,
+        },
+        "seed": options.seed,
+        "machine": describe_machine(reader.model.device),
+        **describe_result(result, test),
+    }
+    return described, to_html(described, choose_examples(described, result, test, options.examples, options.seed))
+
+
+def load_reader(options: argparse.Namespace) -> Reader:
+    """Load model and processor onto the device.
+
+    Raises:
+        ValueError: if there is none, or one that does not look at pictures.
+    """
+    try:
+        model = AutoModelForTokenClassification.from_pretrained(options.run)
+        processor = AutoProcessor.from_pretrained(options.run)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"`run` {options.run} is no model of this project that loads: {error}") from error
+    if not model.config.uses_image:
+        raise ValueError(
+            f"`run` {options.run} is a text-only model ({model_name(model.config)}): it has no part that could look at a "
+            "picture, so there is nothing to audit. Name a model with pictures."
+        )
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    columns = {"boxes": options.boxes_column, "small_boxes": options.small_boxes_column}
+    boxes = tuple((argument, column) for argument, column in columns.items() if column is not None)
+    return Reader(model.eval().to(device), processor, options.batch_size, boxes)
+
+
+def load_test(arguments: DataArguments, reader: Reader) -> Dataset:
+    """The test split.
+
+    Raises:
+        ValueError: if it lacks a column that is needed.
+    """
+    test = load_splits(arguments)["test"]
+    for column in ("image", *(column for _, column in reader.boxes)):
+        if column not in test.column_names:
+            names = ", ".join(test.column_names)
+            raise ValueError(f"`dataset` {arguments.dataset!r} has no column {column!r}, only {names}.")
+    return test
+
+
+def describe_result(result: Result, test: Dataset) -> dict[str, Any]:
+    """All figures: over the sentences that have a usable picture, and plain scores of all and of the others."""
+    rows = np.flatnonzero(result.usable)
+    groups = {name: text_values(test.select(rows), name) for name in GROUPS if name in test.column_names}
+    tags = {shown: _take(found, rows) for shown, found in result.tags.items()}
+    described = describe(_take(result.gold, rows), tags, result.pictures[rows], groups, result.types)
+    errors = {shown: count_errors(result.gold, result.tags[shown]) for shown in ("right", "none")}
+    uses_picture, text = verdict(described)
+    return {
+        "verdict": {"uses_picture": uses_picture, "text": text},
+        "sentences": {"with_picture": len(rows), "pictures": len(set(result.pictures[rows])), "all": len(test)},
+        "all_sentences": _plain_scores(result, np.arange(len(test))),
+        "without_picture": _plain_scores(result, np.flatnonzero(~result.usable)),
+        **described,
+        "saved_rows": np.flatnonzero(errors["right"] < errors["none"]).tolist(),
+        "spoiled_rows": np.flatnonzero(errors["right"] > errors["none"]).tolist(),
+    }
+
+
+def choose_examples(
+    described: dict[str, Any], result: Result, test: Dataset, limit: int, seed: int
+) -> dict[str, list[Example]]:
+    """Some of the sentences that the picture saves, and of those that it spoils, drawn at random and in their order."""
+    generator = np.random.default_rng(seed)
+    chosen = {}
+    for fate in ("saved", "spoiled"):
+        rows = described[f"{fate}_rows"]
+        drawn = sorted(generator.permutation(len(rows))[:limit].tolist())
+        chosen[fate] = [_example(result, test, rows[place]) for place in drawn]
+    return chosen
+
+
+def _example(result: Result, test: Dataset, row: int) -> Example:
+    cells = test[row]
+    lang = text_values(test.select([row]), "lang")[0] if "lang" in test.column_names else ""
+    found = (result.gold[row], result.tags["right"][row], result.tags["none"][row])
+    return Example(row, lang, cells["tokens"], cells["image"], *found)
+
+
+def _plain_scores(result: Result, rows: np.ndarray) -> dict[str, Any]:
+    """F1 of the model as it is, with the pictures that there are."""
+    pair = _take(result.gold, rows), _take(result.tags["right"], rows)
+    return {"sentences": len(rows)} | {
+        f"{scheme}_f1": float(scores(count_entities(*pair, scheme == "strict", result.types))["f1"])
+        for scheme in SCHEMES
+    }
+
+
+def _take(values: Tags, rows: np.ndarray) -> Tags:
+    return [values[row] for row in rows]
+
+
+def _summary(described: dict[str, Any]) -> str:
+    found = [f"{shown} {100 * described['strict'][shown]['f1']:.2f}" for shown in SHOWN]
+    return f"F1 (strict) by picture: {', '.join(found)}."
+
+
+def _name(source: str) -> str:
+    """The name of a folder, without where it lies on this machine, or the id on the Hub."""
+    return Path(source).resolve().name if Path(source).exists() else source
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.writing")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.image_audit",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("run", help="run folder of train_hf.py, any checkpoint of this project, or the id of one on the Hub")
+    add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
+    add("--config", default="all", help="languages: all, en, fr, es, de, or a pair (default: %(default)s)")
+    add("--dataset_revision", help="branch, tag or commit of a Hub data set")
+    add("--boxes_column", help="column with the objects of each picture, for a model that was trained with it")
+    add("--small_boxes_column", help="the same for the smaller crops of MKGFormer")
+    add("--output", type=Path, help="folder for both files (default: runs/image_audit/NAME)")
+    add("--seed", type=int, default=SEED, help="of the shuffled pictures and the examples (default: %(default)s)")
+    add("--examples", type=int, default=EXAMPLES, help="sentences shown of each kind (default: %(default)s)")
+    add("--batch_size", type=int, default=BATCH_SIZE, help="sentences at once (default: %(default)s)")
+    add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

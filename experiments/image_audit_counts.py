@@ -1,0 +1,143 @@
+"""What changes when a model is shown another picture: scores, tests and single entities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.bootstrap import Comparison, compare, interval
+from experiments.counts import Counts, count_entities, scores, spans
+
+Tags = Sequence[Sequence[str]]
+
+SHOWN = ("right", "none", "blank", "shuffled")
+OTHERS = SHOWN[1:]
+FLIPS = ("saved", "spoiled", "changed")
+SCHEMES = ("strict", "lenient")
+
+
+def describe(
+    gold: Tags,
+    tags: Mapping[str, Tags],
+    pictures: Sequence[int],
+    groups: Mapping[str, Sequence[str]],
+    types: list[str],
+) -> dict[str, Any]:
+    """Score one model on the same sentences with each kind of picture.
+
+    Args:
+        gold: tags, one sequence a sentence.
+        tags: for each of `SHOWN` the predicted tags.
+        pictures: `(sentences,)` the picture that belongs to each sentence, as a number.
+        groups: the language of each sentence, and whatever else they are to be told apart by.
+        types: the names of the types.
+
+    Returns:
+        `strict` and `lenient` over all sentences; `groups`, by type and by each of `groups`, strict; `same`, whether no
+        prediction differs anywhere.
+    """
+    counts = {
+        scheme: {shown: count_entities(gold, tags[shown], scheme == "strict", types) for shown in SHOWN}
+        for scheme in SCHEMES
+    }
+    flips = {other: count_flips(gold, tags["right"], tags[other], types) for other in OTHERS}
+    parts = {"type": {kind: (slice(None), [place]) for place, kind in enumerate(types)}}
+    for column, values in groups.items():
+        names = np.array(values)
+        parts[column] = {name: (names == name, slice(None)) for name in dict.fromkeys(values)}
+    return {
+        **{scheme: _describe_all(counts[scheme], flips, np.array(pictures)) for scheme in SCHEMES},
+        "groups": {
+            column: {name: _describe_part(counts["strict"], flips, np.array(pictures), *part) for name, part in found.items()}
+            for column, found in parts.items()
+        },
+        "same": all(list(map(list, tags[other])) == list(map(list, tags["right"])) for other in OTHERS),
+    }  # fmt: skip
+
+
+def count_flips(gold: Tags, right: Tags, other: Tags, types: Sequence[str]) -> np.ndarray:
+    """Count `(sentences, types, 3)` how entities differ between two predictions; the last axis is that of `FLIPS`.
+
+    A gold entity is saved if it is found with the right picture alone, spoiled if it is found with the other one alone,
+    and changed if both miss it in different ways. A predicted entity that meets no gold one, and that one of the two
+    makes alone, is changed, too. Entities are counted strictly.
+    """
+    table = np.zeros((len(gold), len(types), len(FLIPS)), dtype=np.int64)
+    for row, sentence in enumerate(zip(gold, right, other, strict=True)):
+        for kind, flip in _flips(*(set(spans(tags, strict=True)) for tags in sentence)):
+            table[row, types.index(kind), FLIPS.index(flip)] += 1
+    return table
+
+
+def count_errors(gold: Tags, predictions: Tags) -> np.ndarray:
+    """Count `(sentences,)` the entities that are missed or invented, strictly."""
+    pairs = zip(gold, predictions, strict=True)
+    return np.array([len(set(spans(there, True)) ^ set(spans(found, True))) for there, found in pairs], dtype=np.int64)
+
+
+def verdict(described: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether the model uses the picture, and the same in words; strict F1 with right against shuffled pictures."""
+    found = Comparison(**described["strict"]["shuffled"]["comparison"])
+    if described["same"]:
+        return False, "The model does not look at the picture: whatever it is shown, it predicts the same."
+    if not found.is_significant:
+        return False, (
+            "The model does not measurably use the picture: some predictions change with it, but those with the right "
+            "pictures are not better than those with the pictures of other sentences by more than chance makes them."
+        )
+    if found.difference < 0:
+        return False, "The picture misleads the model: it does better with the pictures of other sentences."
+    return (
+        True,
+        "The model uses the picture: it does better with the right pictures than with those of other sentences.",
+    )
+
+
+def _flips(gold: set, right: set, other: set) -> Iterator[tuple[str, str]]:
+    """Type and kind of each flip in one sentence."""
+    for entity in gold:
+        if entity in right or entity in other:
+            if (entity in right) != (entity in other):
+                yield entity[0], "saved" if entity in right else "spoiled"
+        elif _meeting(entity, right) != _meeting(entity, other):
+            yield entity[0], "changed"
+    for entity in right ^ other:
+        if not _meeting(entity, gold):
+            yield entity[0], "changed"
+
+
+def _meeting(entity: tuple[str, int, int], others: set) -> set:
+    """Those that share a word with the entity."""
+    _, start, end = entity
+    return {other for other in others if other[1] < end and start < other[2]}
+
+
+def _describe_all(counts: dict[str, Counts], flips: dict[str, np.ndarray], pictures: np.ndarray) -> dict[str, Any]:
+    described = _describe_part(counts, flips, pictures, slice(None), slice(None))
+    for shown in SHOWN:
+        described[shown]["interval"] = interval(counts[shown], pictures)
+    return described
+
+
+def _describe_part(
+    counts: dict[str, Counts], flips: dict[str, np.ndarray], pictures: np.ndarray, rows, columns
+) -> dict[str, Any]:
+    """Scores, comparison and flips of some sentences and types."""
+    chosen = {shown: _choose(count, rows, columns) for shown, count in counts.items()}
+    gold = int(chosen["right"].table[:, :, 2].sum())
+    described: dict[str, Any] = {"sentences": len(chosen["right"].table), "entities": gold}
+    for shown, count in chosen.items():
+        found = scores(count)
+        described[shown] = {name: float(found[name]) for name in ("precision", "recall", "f1")}
+        if shown in OTHERS:
+            described[shown]["comparison"] = vars(compare(chosen["right"], count, pictures[rows]))
+            sums = flips[shown][rows][:, columns].sum(axis=(0, 1))
+            described[shown]["flips"] = dict(zip(FLIPS, sums.tolist(), strict=True))
+    return described
+
+
+def _choose(counts: Counts, rows, columns) -> Counts:
+    types = np.array(counts.types)[columns]
+    return Counts(counts.table[rows][:, columns], tuple(types.tolist()))

@@ -1,0 +1,304 @@
+"""The page of an image audit: one file, nothing is loaded, no script runs, every word of the data set is escaped."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from io import BytesIO
+from typing import Any
+
+from dataset_scripts.audit_page import POLICY, STYLE
+from dataset_scripts.audit_report import visible
+from experiments.bootstrap import Comparison
+from experiments.counts import spans
+from experiments.image_audit_counts import FLIPS, OTHERS, SHOWN
+from modeling_2mner.images import load_image
+
+THUMBNAIL, QUALITY = 160, 75  # longer side in pixels, and of JPEG
+SHOWN_WORDS = 80  # of a sentence
+TITLES = {
+    "right": "the right picture",
+    "none": "no picture",
+    "blank": "a grey picture",
+    "shuffled": "another sentence's picture",
+}
+FATES = {
+    "saved": "Sentences that the picture saves",
+    "spoiled": "Sentences that the picture spoils",
+}
+GROUP_TITLES = {"type": "Type", "lang": "Language", "source": "Source"}
+PAGE_STYLE = """
+.verdict { border-left: 5px solid var(--tone); background: var(--card); padding: .8rem 1rem; border-radius: 6px; }
+.verdict strong { font-size: 1.15rem; } .yes { --tone: #2f7d4f; } .no { --tone: var(--warning); }
+.bar { display: inline-block; height: .7rem; background: var(--info); border-radius: 2px; vertical-align: baseline; }
+.track { display: inline-block; width: 9rem; text-align: left; } tr.part th { color: var(--soft); padding-top: .6rem; }
+.sentences { list-style: none; padding: 0; } .sentences li { display: grid; gap: 1rem;
+  grid-template-columns: 160px 1fr; background: var(--card);
+  border: 1px solid var(--line); border-radius: 6px; padding: .7rem .9rem; margin: .6rem 0; }
+.sentences img { max-width: 160px; max-height: 160px; border-radius: 4px; }
+.sentences dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .9rem; margin: 0;
+  grid-column: 2; align-content: start; }
+.sentences dt { color: var(--soft); font-size: .9rem; } .sentences dd { margin: 0; overflow-wrap: anywhere; }
+mark { color: inherit; background: none; border-bottom: 3px solid var(--tone, var(--soft)); }
+mark small { color: var(--soft); font-size: .7rem; padding-left: .2rem; } mark.hit { --tone: #2f7d4f; }
+mark.miss { --tone: var(--error); border-bottom-style: dashed; }
+@media (max-width: 40rem) { .sentences dl { grid-column: 1 / -1; } }
+"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A sentence of the page.
+
+    Args:
+        row: its place in the test split.
+        lang: its language.
+        words, picture: of the data set; the picture as `modeling_2mner.images` takes it.
+        gold, right, none: its tags, those predicted with the right picture, and those without.
+    """
+
+    row: int
+    lang: str
+    words: Sequence[str]
+    picture: Any
+    gold: Sequence[str]
+    right: Sequence[str]
+    none: Sequence[str]
+
+
+def to_html(described: Mapping[str, Any], examples: Mapping[str, Sequence[Example]]) -> str:
+    """Return the page.
+
+    Args:
+        described: what `audit.json` holds.
+        examples: sentences by `FATES`.
+    """
+    languages = list(dict.fromkeys(example.lang for fate in FATES for example in examples[fate]))
+    title = f"What does the picture do? {_text(described['run'])}"
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}; img-src data:">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{STYLE}{PAGE_STYLE}{_filter_style(languages)}</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p class="soft">{_about(described)}</p>
+{_verdict(described)}
+<h2>Scores with each kind of picture</h2>
+{_all_scores(described)}
+<h2>Types, languages and sources</h2>
+{_explain_flips()}
+{"".join(_group_table(described, other) for other in reversed(OTHERS))}
+<main>
+{_filter(languages)}
+{"".join(_sentences(fate, described[f"{fate}_rows"], examples[fate], languages) for fate in FATES)}
+</main>
+</body>
+</html>
+"""
+
+
+def thumbnail(picture: Any) -> str:
+    """A small copy of a picture as a data URI; empty if it does not open."""
+    image = load_image(picture).image
+    if image is None:
+        return ""
+    image = image.copy()
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    out = BytesIO()
+    image.save(out, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
+
+
+def mark_entities(words: Sequence[str], tags: Sequence[str], gold: Sequence[str] | None = None) -> str:
+    """The words with the entities of their tags marked; against `gold`, right and wrong ones differently."""
+    known = None if gold is None else set(spans(gold, strict=True))
+    starts = {span[1]: span for span in spans(tags, strict=True)}
+    parts, place = [], 0
+    while place < min(len(words), SHOWN_WORDS):
+        kind, start, end = starts.get(place, ("", place, place + 1))
+        text = _text(" ".join(words[start:end]))
+        if kind:
+            look = "" if known is None else f' class="{"hit" if (kind, start, end) in known else "miss"}"'
+            text = f"<mark{look}>{text}<small>{_text(kind)}</small></mark>"
+        parts.append(text)
+        place = end
+    more = len(words) - place
+    return f"<bdi>{' '.join(parts)}</bdi>" + (f' <span class="soft">and {more} more words</span>' if more > 0 else "")
+
+
+def _about(described: Mapping[str, Any]) -> str:
+    data, count = described["data"], described["sentences"]
+    return (
+        f"{_text(described['model'])} on the test split of {_text(data['name'])} ({_text(data['config'])}): "
+        f"{count['all']:,} sentences. {count['with_picture']:,} of them have a usable picture, {count['pictures']:,} "
+        "pictures in all. Intervals and tests resample pictures, since the sentences of one picture belong together."
+    )
+
+
+def _verdict(described: Mapping[str, Any]) -> str:
+    found = described["verdict"]
+    strict = described["strict"]
+    against = strict["shuffled"]["comparison"]
+    return (
+        f'<div class="verdict {"yes" if found["uses_picture"] else "no"}"><p><strong>{_text(found["text"])}</strong></p>'
+        f"<p>F1 is {_percent(strict['right']['f1'])} with the right pictures and {_percent(strict['shuffled']['f1'])} when "
+        f"each sentence gets another one's: a difference of {_signed(against['difference'])} points (95 % interval "
+        f"{_signed(against['low'])} to {_signed(against['high'])}, p = {against['p_value']:.4f}). "
+        f"Without any picture it is {_percent(strict['none']['f1'])}.</p></div>"
+    )
+
+
+def _all_scores(described: Mapping[str, Any]) -> str:
+    parts = [_score_table(described, "strict")]
+    if described["lenient"] == described["strict"]:
+        parts.append("<p>Lenient counting gives the same figures: no predicted entity begins with an I- tag.</p>")
+    else:
+        parts.append(_score_table(described, "lenient"))
+    parts.append(
+        '<p class="soft">The sharpest question is the last line: the model gets a real picture, only the wrong one. No picture '
+        "and a grey one may be unlike anything that it has learned from, so that a loss there can come from that alone.</p>"
+    )
+    apart = [("all sentences", described["all_sentences"])]
+    if described["without_picture"]["sentences"]:
+        apart.append(("those without a usable picture", described["without_picture"]))
+    facts = "; ".join(
+        f"{name} ({found['sentences']:,}) {_percent(found['strict_f1'])} strict, {_percent(found['lenient_f1'])} lenient"
+        for name, found in apart
+    )
+    return "".join([*parts, f'<p class="soft">F1 of the model as it is, for comparison: {facts}.</p>'])
+
+
+def _score_table(described: Mapping[str, Any], scheme: str) -> str:
+    header = ("shown", "P", "R", "F1", "95 % interval", "", "right − this", "95 % interval", "p")
+    rows = []
+    for shown in SHOWN:
+        found = described[scheme][shown]
+        low, high = found["interval"]
+        cells = [_percent(found[name]) for name in ("precision", "recall", "f1")]
+        cells += [f"{_percent(low)} to {_percent(high)}", _bar(found["f1"])]
+        rows.append(
+            _row(TITLES[shown], [*cells, *(_comparison(found["comparison"]) if shown in OTHERS else ["", "", ""])])
+        )
+    caption = f"{scheme.capitalize()} counting, {described[scheme]['entities']:,} gold entities"
+    return _table(caption, header, rows)
+
+
+def _explain_flips() -> str:
+    return (
+        '<p class="soft">Saved: found with the right picture alone. Spoiled: found without it alone. Changed: wrong '
+        "both times, in different ways, or an entity that is none comes or goes. Strict counting; a star marks a difference "
+        "that chance alone makes in fewer than 5 % of cases, so that among many lines some get one by chance.</p>"
+    )
+
+
+def _group_table(described: Mapping[str, Any], other: str) -> str:
+    header = ("", "gold", "F1 right", "F1 then", "right − then", "95 % interval", *FLIPS)
+    rows = [_group_row("All", described["strict"], other)]
+    for column, groups in described["groups"].items():
+        lines = [_group_row(name, found, other) for name, found in groups.items() if _has_entities(found)]
+        if len(lines) > 1:  # a single source is all there is
+            title = _text(GROUP_TITLES.get(column, column))
+            rows += [f'<tr class="part"><th scope="rowgroup" colspan="{len(header)}">{title}</th></tr>', *lines]
+    shown = " open" if other == "shuffled" else ""
+    return f"<details{shown}><summary>With {TITLES[other]} instead of the right one</summary>{_table('', header, rows)}</details>"
+
+
+def _group_row(name: str, found: Mapping[str, Any], other: str) -> str:
+    comparison = found[other]["comparison"]
+    gain, interval, _ = _comparison(comparison)
+    star = "*" if Comparison(**comparison).is_significant else ""
+    flips = [f"{found[other]['flips'][flip]:,}" for flip in FLIPS]
+    cells = [f"{found['entities']:,}", _percent(found["right"]["f1"]), _percent(found[other]["f1"]), f"{gain}{star}"]
+    return _row(name, [*cells, interval, *flips])
+
+
+def _has_entities(found: Mapping[str, Any]) -> bool:
+    return bool(found["entities"] or any(sum(found[other]["flips"].values()) for other in OTHERS))
+
+
+def _comparison(found: Mapping[str, float]) -> list[str]:
+    return [
+        _signed(found["difference"]),
+        f"{_signed(found['low'])} to {_signed(found['high'])}",
+        f"{found['p_value']:.4f}",
+    ]
+
+
+def _sentences(fate: str, rows: Sequence[int], examples: Sequence[Example], languages: list[str]) -> str:
+    if not rows:
+        return f"<h2>{FATES[fate]}</h2><p>There are none.</p>"
+    total = f"{len(examples):,} of {len(rows):,}" + (", drawn at random" if len(examples) < len(rows) else "")
+    items = "".join(_sentence(example, languages.index(example.lang)) for example in examples)
+    return (
+        f"<h2>{FATES[fate]} ({total})</h2>"
+        f'<p class="soft">Fewer entities are missed or invented {"with" if fate == "saved" else "without"} the picture. '
+        'Underlined: <mark class="hit">right</mark>, <mark class="miss">wrong</mark>.</p>'
+        f'<ul class="sentences">{items}</ul>'
+    )
+
+
+def _sentence(example: Example, language: int) -> str:
+    source = thumbnail(example.picture)
+    picture = f'<img src="{source}" alt="the sentence\'s picture">' if source else ""
+    lines = (
+        ("gold", mark_entities(example.words, example.gold)),
+        ("with the picture", mark_entities(example.words, example.right, example.gold)),
+        ("without", mark_entities(example.words, example.none, example.gold)),
+        ("row", f'<span class="soft">{example.row} {_text(example.lang)}</span>'),
+    )
+    items = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in lines)
+    return f'<li class="lang-{language}">{picture}<dl>{items}</dl></li>'
+
+
+def _filter(languages: list[str]) -> str:
+    if len(languages) < 2:
+        return ""
+    switches = "".join(
+        f'<label><input type="checkbox" id="show-{place}" checked> {_text(name)}</label>'
+        for place, name in enumerate(languages)
+    )
+    return f'<fieldset class="filter"><legend>Show the sentences in</legend>{switches}</fieldset>'
+
+
+def _filter_style(languages: list[str]) -> str:
+    return "".join(
+        f"body:has(#show-{place}:not(:checked)) .lang-{place} {{ display: none; }}\n"
+        for place in range(len(languages))
+    )
+
+
+def _table(title: str, header: Iterable[str], rows: Iterable[str]) -> str:
+    caption = f"<caption>{title}</caption>" if title else ""
+    titles = "".join(f'<th class="number" scope="col">{title}</th>' for title in header)
+    return (
+        f'<div class="scroll"><table>{caption}<thead><tr>{titles}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _row(name: str, cells: Iterable[str]) -> str:
+    """A line of a table; the cells are HTML, the name is text."""
+    return f'<tr><th scope="row">{_text(name)}</th>{"".join(f"<td class=number>{cell}</td>" for cell in cells)}</tr>'
+
+
+def _bar(share: float) -> str:
+    return f'<span class="track"><span class="bar" style="width: {100 * share:.1f}%"></span></span>'
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.2f}".replace("-", "−")
+
+
+def _text(text: str) -> str:
+    return escape(visible(text))

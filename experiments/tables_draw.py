@@ -1,0 +1,145 @@
+"""Draw panels of dots and heat maps with matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dataset_scripts.schema import LANGUAGE_NAMES, LANGUAGES
+from dataset_scripts.statistics_figure import DOTS_PER_INCH, INK, SOFT_INK, WIDTH, save_png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from experiments.tables_figures import Heat, Panel
+
+# From the palette of Okabe and Ito, as in the figure of the data set card.
+OURS, PAPER, RELEASED, RUN = "#0072B2", "#D55E00", "#009E73", "#56B4E9"
+LINE, TITLE, FOOT = 0.23, 0.62, 0.42  # inches
+ORDER = ("en", "de", "fr", "es")  # Germanic and Romance languages side by side
+HEAT_SIZE = 3.6
+GREY = "#EEEEEE"
+
+
+def draw_panels(panels: list[Panel], path: Path, is_gain: bool = False) -> None:
+    """Draw one panel a setting, two side by side, and save them as a PNG of 1,400 pixels in width."""
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    lines = max(len(panel.dots) for panel in panels)
+    with _figure(FOOT + rows * (lines * LINE + TITLE)) as figure:
+        grid = list(figure.subplots(rows, columns, squeeze=False, sharex=True).flat)
+        for axes, panel in zip(grid, panels, strict=False):
+            _draw_panel(axes, panel, is_gain)
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        _legend(figure, panels)
+        figure.supxlabel(
+            "what the picture adds to F1, percentage points" if is_gain else "F1 in percent, lenient counting",
+            fontsize=8.5,
+            color=SOFT_INK,
+        )
+        _write(figure, path)
+
+
+def _draw_panel(axes: Axes, panel: Panel, is_gain: bool) -> None:
+    axes.set_title(panel.title, fontsize=9.5, color=INK, loc="left")
+    axes.set_yticks(range(len(panel.dots)), [dot.label for dot in panel.dots], fontsize=8.5, color=INK)
+    axes.set_ylim(len(panel.dots) - 0.4, -0.6)
+    axes.tick_params(axis="x", labelsize=8, labelcolor=SOFT_INK, labelbottom=True, length=2)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=GREY, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    if is_gain:
+        axes.axvline(0, color=SOFT_INK, linewidth=0.8)
+    for place, dot in enumerate(panel.dots):
+        axes.plot([dot.low, dot.high], [place, place], color=OURS, linewidth=1.6, solid_capstyle="butt", zorder=2)
+        axes.plot(dot.runs, [place] * len(dot.runs), "|", color=RUN, markersize=7, zorder=3)
+        if dot.released is not None:
+            axes.plot(dot.released, place, "^", mec=RELEASED, mfc="none", markersize=5, zorder=6)
+        if dot.paper is not None:
+            axes.plot(dot.paper, place, "D", mec=PAPER, mfc="none", markersize=4.5, zorder=6)
+        axes.plot(dot.value, place, "o", color=OURS, markersize=5, zorder=5)
+
+
+def _legend(figure: Figure, panels: list[Panel]) -> None:
+    from matplotlib.lines import Line2D
+
+    dots = [dot for panel in panels for dot in panel.dots]
+    kinds = [(True, "o", OURS, OURS, "-", "ours, epoch chosen on dev, with 95 % interval")]
+    kinds += [(any(len(dot.runs) > 1 for dot in dots), "|", RUN, RUN, "", "each run")]
+    kinds += [(any(dot.released is not None for dot in dots), "^", RELEASED, "none", "", "ours, best test epoch")]
+    kinds += [(any(dot.paper is not None for dot in dots), "D", PAPER, "none", "", "paper")]
+    handles = [
+        Line2D([], [], marker=marker, color=edge, mec=edge, mfc=face, linestyle=line, markersize=5, label=label)
+        for is_there, marker, edge, face, line, label in kinds
+        if is_there
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=8, labelcolor=INK)
+
+
+def draw_heat(heats: list[Heat], path: Path) -> None:
+    """Draw heat maps side by side, in one scale, and save them as a PNG of 1,400 pixels in width."""
+    order = [LANGUAGES.index(language) for language in ORDER]
+    off = ~np.eye(len(order), dtype=bool)
+    found = np.concatenate([heat.values[off] for heat in heats])
+    limit = max(1.0, float(np.nanmax(np.abs(found)))) if np.isfinite(found).any() else 1.0
+    with _figure(HEAT_SIZE) as figure:
+        grid = figure.subplots(1, 2)
+        for axes, heat in zip(grid, heats, strict=False):
+            _draw_heat(axes, heat.values[np.ix_(order, order)], heat.is_certain[np.ix_(order, order)], limit)
+            axes.set_title(heat.title, fontsize=9.5, color=INK, loc="left", pad=20)
+        for axes in grid[len(heats) :]:
+            axes.set_axis_off()
+        note = (
+            "on the diagonal F1 after training on the tested language alone, elsewhere what the other one adds to it;"
+        )
+        figure.supxlabel(
+            f"{note}\nbold (ours alone): beyond chance by the paired bootstrap over pictures",
+            fontsize=8,
+            color=SOFT_INK,
+        )
+        _write(figure, path)
+
+
+def _draw_heat(axes: Axes, values: np.ndarray, is_certain: np.ndarray, limit: float) -> None:
+    differences = np.where(np.eye(len(values), dtype=bool), np.nan, values)
+    axes.set_facecolor(GREY)
+    axes.imshow(differences, cmap="PuOr", vmin=-2 * limit, vmax=2 * limit)  # no shade too dark for its number
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            text = f"{value:.1f}" if row == column or abs(value) < 0.05 else f"{value:+.1f}"
+            text = text.replace("-0.0", "0.0")
+            weight = "bold" if is_certain[row, column] else "normal"
+            axes.text(column, row, text, ha="center", va="center", fontsize=9, color=INK, weight=weight)
+    names = [LANGUAGE_NAMES[language] for language in ORDER]
+    axes.set_xticks(range(len(names)), names, fontsize=8.5, color=INK)
+    axes.set_yticks(range(len(names)), [f"+ {name}" for name in names], fontsize=8.5, color=INK)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    for border in (axes.axhline, axes.axvline):
+        border(1.5, color="white", linewidth=3)  # between the families
+
+
+@contextmanager
+def _figure(height: float) -> Iterator[Figure]:
+    """A figure of a height in inches, with the defaults of matplotlib whatever the user's own settings are."""
+    from matplotlib import style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with style.context("default"):
+        figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, facecolor="white", layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def _write(figure: Figure, path: Path) -> None:
+    figure.canvas.draw()
+    save_png(np.asarray(figure.canvas.buffer_rgba())[..., :3], path)

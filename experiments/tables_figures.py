@@ -1,0 +1,154 @@
+"""One figure a table: scores with their intervals, Table 6 as a heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataset_scripts.schema import CONFIGS, LANGUAGES
+from experiments.bootstrap import compare_drawn
+from experiments.tables_draw import draw_heat, draw_panels
+from experiments.tables_layout import Group, PaperTable, System
+from experiments.tables_values import drawn, measure
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A line of a plot, in percent.
+
+    Args:
+        label: what stands beside it.
+        value, low, high: the mean over runs and the 95 % interval.
+        runs: each run.
+        paper: the paper's figure; `None` without one.
+        released: the mean by the released protocol; `None` where the runs were not scored by it.
+    """
+
+    label: str
+    value: float
+    low: float
+    high: float
+    runs: tuple[float, ...] = ()
+    paper: float | None = None
+    released: float | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A plot of a figure."""
+
+    title: str
+    dots: tuple[Dot, ...]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """F1 alone (on the diagonal) and what a second language adds to it, `(added, tested)`, NaN where nothing is.
+
+    Args:
+        values: percentages.
+        is_certain: where the paired test tells the difference from none.
+    """
+
+    title: str
+    values: np.ndarray
+    is_certain: np.ndarray
+
+
+def draw_figures(tables: list[PaperTable], folder: Path) -> list[str]:
+    """Draw what there are records for; returns the names of the files."""
+    by_name = {table.name: table for table in tables if table.filled()}
+    names = []
+    for name, table in by_name.items():
+        path = folder / f"{name}.png"
+        if name == "table6":
+            draw_heat(heats(table), path)
+        elif name == "table7":
+            panels = gains(by_name["table5"], table) if "table5" in by_name else []
+            draw_panels(panels or [scores_panel(group) for group in table.filled()], path, is_gain=bool(panels))
+        else:
+            draw_panels([scores_panel(group) for group in table.filled()], path)
+        names.append(path.name)
+    return names
+
+
+def scores_panel(group: Group) -> Panel:
+    """Lenient F1 of each system of a group."""
+    return Panel(group.title, tuple(_score(system, group) for system in group.systems))
+
+
+def _score(system: System, group: Group) -> Dot:
+    f1 = measure(system, "lenient")["f1"]
+    low, high = drawn(group)[system.key].interval()
+    released = measure(system, "lenient", "released")["f1"].mean() if system.scored("released") else None
+    paper = system.paper["f1"] if system.paper else None
+    return Dot(system.title, float(f1.mean()), 100 * low, 100 * high, tuple(f1.tolist()), paper, released)
+
+
+def gains(seeing: PaperTable, blind: PaperTable) -> list[Panel]:
+    """What the picture adds to lenient F1, for each setting with models that were run with and without it."""
+    panels = []
+    with_picture = {group.title: group for group in seeing.groups}
+    for alone in blind.filled():
+        both = _merge(with_picture[alone.title], alone)
+        dots = tuple(_gain(both, *pair) for pair in zip(both.systems[::2], both.systems[1::2], strict=True))
+        panels += [Panel(alone.title, dots)] if dots else []
+    return panels
+
+
+def _merge(seeing: Group, blind: Group) -> Group:
+    """Models with and without picture in turn, as one group, so that they share the samples."""
+    words = {system.key: system for system in blind.systems}
+    pairs = [(system, words[system.key]) for system in seeing.systems if system.key in words]
+    systems = [
+        System(system.title, f"{system.key}{suffix}", system.records, system.paper)
+        for pair in pairs
+        for suffix, system in zip(("", "-text"), pair, strict=True)
+    ]
+    return Group(seeing.title, tuple(systems), {}, {})
+
+
+def _gain(group: Group, seeing: System, blind: System) -> Dot:
+    found = compare_drawn(*(drawn(group)[system.key] for system in (seeing, blind)))
+    value = measure(seeing, "lenient")["f1"].mean() - measure(blind, "lenient")["f1"].mean()
+    paper = seeing.paper["f1"] - blind.paper["f1"] if seeing.paper and blind.paper else None
+    return Dot(seeing.title, float(value), 100 * found.low, 100 * found.high, (), paper)
+
+
+def heats(table: PaperTable) -> list[Heat]:
+    """The paper's heat map, if the data are the paper's, and ours."""
+    ours = _empty("ours")
+    paper = _empty("paper")
+    for tested, group in zip(LANGUAGES, table.groups, strict=True):
+        _fill(paper, tested, {key: row["f1"] for key, row in group.paper.items()} if group.systems else {})
+        _fill(ours, tested, {system.key: measure(system, "lenient")["f1"].mean() for system in group.systems})
+        for key in _certain(group, tested):
+            ours.is_certain[_place(key, tested)] = True
+    return [heat for heat in (paper, ours) if np.isfinite(heat.values).any()]
+
+
+def _empty(title: str) -> Heat:
+    shape = (len(LANGUAGES), len(LANGUAGES))
+    return Heat(title, np.full(shape, np.nan), np.zeros(shape, dtype=bool))
+
+
+def _fill(heat: Heat, tested: str, f1: dict[str, float]) -> None:
+    alone = f1.get(tested, np.nan)
+    for key, value in f1.items():
+        heat.values[_place(key, tested)] = value if key == tested else value - alone
+
+
+def _place(key: str, tested: str) -> tuple[int, int]:
+    added: Sequence[str] = [language for language in CONFIGS[key] if language != tested] or [tested]
+    return LANGUAGES.index(added[0]), LANGUAGES.index(tested)
+
+
+def _certain(group: Group, tested: str) -> list[str]:
+    """The language pairs whose difference to the single language is beyond chance."""
+    if not group.is_comparable() or tested not in (system.key for system in group.systems):
+        return []
+    samples = drawn(group)
+    return [key for key in samples if key != tested and compare_drawn(samples[key], samples[tested]).is_significant]

@@ -1,0 +1,90 @@
+"""All runs in short, by what they learned from: overall, by source and language, and the gain from pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from dataset_scripts.card import markdown_table
+from experiments.bootstrap import compare
+from experiments.counts import Counts, scores
+from experiments.plan import EXTRA_MODELS, IMAGE_MODELS
+from experiments.records import Record
+from experiments.tables_layout import COLUMNS, HEADER, by_system, run_title
+from experiments.tables_values import cell
+
+
+def overview(records: list[Record], scheme: str) -> str:
+    """Markdown tables of one row a model or variant."""
+    parts = [f"F1 in percent, {scheme} counting; the epoch is chosen on dev.\n"]
+    whole = [record for record in records if not record.run.part]
+    for languages in dict.fromkeys(record.run.languages for record in whole):
+        group = [record for record in whole if record.run.languages == languages]
+        parts += [f"### Trained on `{languages}`\n", systems_table(group, scheme)]
+        for column in ("source", "lang"):
+            parts += [group_table(group, scheme, column)] if _has_several(group, column) else []
+        parts += [pictures_table(group, scheme)] if any(record.run.variant == "text" for record in group) else []
+    return "\n".join(part for part in parts if part)
+
+
+def systems_table(records: list[Record], scheme: str) -> str:
+    """One row a model or variant, with the columns of the paper's Tables 5 and 7."""
+    rows = [
+        [run_title(group[0].run), str(len(group)), *_cells([scores(record.counts(scheme)) for record in group])]
+        for group in by_system(records).values()
+    ]
+    return _table(["Model", "Seeds", *HEADER], rows)
+
+
+def group_table(records: list[Record], scheme: str, column: str) -> str:
+    """The same for the sentences of each language or source apart."""
+    rows = []
+    for group in by_system(records).values():
+        for name in sorted(set(group[0].group(column).tolist())):
+            found = [scores(record.counts(scheme).select(record.group(column) == name)) for record in group]
+            rows.append([run_title(group[0].run), name, *_cells(found)])
+    return _table(["Model", "Language" if column == "lang" else "Source", *HEADER], rows)
+
+
+def pictures_table(records: list[Record], scheme: str) -> str:
+    """What a model gains from pictures over its own text-only variant, with a 95 % interval and a test."""
+    systems = by_system(records)
+    rows = []
+    for model in (*IMAGE_MODELS, *EXTRA_MODELS):
+        alone = systems.get(f"{model.removesuffix('-sum')}-text")
+        if model in systems and alone:
+            seen, unseen = pool(systems[model], scheme), pool(alone, scheme)
+            found = compare(seen, unseen, systems[model][0].pictures)
+            interval = f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
+            gain = f"{100 * found.difference:+.2f}"
+            rows.append(
+                [run_title(systems[model][0].run), _f1(systems[model], scheme), _f1(alone, scheme), gain, interval]
+            )
+    return _table(["Model", "words and picture", "words alone", "difference", "95 % interval"], rows) if rows else ""
+
+
+def pool(records: Iterable[Record], scheme: str) -> Counts:
+    """The counts of several seeds added up, sentence by sentence."""
+    counts = [record.counts(scheme) for record in records]
+    return Counts(np.sum([count.table for count in counts], axis=0), counts[0].types)
+
+
+def _cells(found: list[dict[str, float]]) -> list[str]:
+    return [_mean([values[column] for values in found]) for column in COLUMNS]
+
+
+def _mean(values: list[float]) -> str:
+    return cell(100 * np.array(values)).text()
+
+
+def _f1(records: list[Record], scheme: str) -> str:
+    return _mean([scores(record.counts(scheme))["f1"] for record in records])
+
+
+def _has_several(records: list[Record], column: str) -> bool:
+    return any(column in record.content["test"] and len(set(record.group(column))) > 1 for record in records)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    return markdown_table(header, rows) + "\n"

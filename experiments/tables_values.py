@@ -1,0 +1,97 @@
+"""What stands in the cells of a table: the paper's figure, the mean over seeds, and what is set in bold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from experiments.bootstrap import Drawn, compare_drawn, draw
+from experiments.counts import scores
+from experiments.tables_layout import COLUMNS, Group, System
+
+KEPT = 256  # results, as Markdown, LaTeX and figures ask for the same
+PROTOCOLS = {"dev": "ours", "released": "ours, best test epoch"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure in percent, with its standard deviation over seeds where there are several."""
+
+    mean: float
+    spread: float | None = None
+    is_bold: bool = False
+
+    def text(self, plus_minus: str = " ± ") -> str:
+        """Two decimals, as in the paper."""
+        spread = "" if self.spread is None else f"{plus_minus}{self.spread:.2f}"
+        return f"{self.mean:.2f}{spread}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: the title of its system, whose figures they are, and one cell each of `COLUMNS`."""
+
+    title: str
+    figures: str
+    cells: tuple[Cell, ...]
+
+
+@lru_cache(KEPT)
+def rows(group: Group, scheme: str) -> list[Row]:
+    """The lines of a group: of each system the paper's (beside lenient counting alone), ours, and ours as released."""
+    bold = {protocol: best_cells(group, scheme, protocol) for protocol in PROTOCOLS}
+    lines = []
+    for system in group.systems:
+        if system.paper and scheme == "lenient":
+            lines.append(Row(system.title, "paper", tuple(Cell(system.paper[column]) for column in COLUMNS)))
+        for protocol, figures in PROTOCOLS.items():
+            runs = len(system.scored(protocol))
+            if runs:
+                cells = _cells(system, scheme, protocol, bold[protocol])
+                lines.append(Row(system.title, f"{figures} ({runs} run{'s' * (runs > 1)})", cells))
+    return lines
+
+
+@lru_cache(KEPT)
+def measure(system: System, scheme: str, protocol: str = "dev") -> dict[str, np.ndarray]:
+    """The percentages of each run, by column."""
+    found = [scores(system.counts(record, scheme, protocol)) for record in system.scored(protocol)]
+    return {column: 100 * np.array([values[column] for values in found]) for column in COLUMNS}
+
+
+def cell(values: np.ndarray, is_bold: bool = False) -> Cell:
+    """Mean and standard deviation of some runs' percentages."""
+    return Cell(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, is_bold)
+
+
+def best_cells(group: Group, scheme: str, protocol: str) -> set[tuple[str, str]]:
+    """Which systems are best in which column, `(key, column)`, as far as a paired test tells them from the second."""
+    systems = [system for system in group.systems if system.scored(protocol)]
+    if len(systems) < 2 or not group.is_comparable():
+        return set()
+    means = {system.key: measure(system, scheme, protocol) for system in systems}
+    samples = drawn(group, scheme, protocol)
+    best = set()
+    for column in COLUMNS:
+        first, second = sorted(means, key=lambda key: -means[key][column].mean())[:2]
+        found = compare_drawn(samples[first], samples[second], column)
+        if found.is_significant and found.difference > 0:
+            best.add((first, column))
+    return best
+
+
+@lru_cache(KEPT)
+def drawn(group: Group, scheme: str = "lenient", protocol: str = "dev") -> dict[str, Drawn]:
+    """The systems of a group, seeds pooled, on resampled pictures: the same ones where the sentences are the same."""
+    systems = [system for system in group.systems if system.scored(protocol)]
+    counts = {system.key: system.pool(scheme, protocol) for system in systems}
+    if group.is_comparable():
+        return dict(zip(counts, draw(list(counts.values()), systems[0].pictures), strict=True))
+    return {system.key: draw([counts[system.key]], system.pictures)[0] for system in systems}
+
+
+def _cells(system: System, scheme: str, protocol: str, bold: set[tuple[str, str]]) -> tuple[Cell, ...]:
+    found = measure(system, scheme, protocol)
+    return tuple(cell(found[column], (system.key, column) in bold) for column in COLUMNS)

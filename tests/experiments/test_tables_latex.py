@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from experiments.records import read_records
+from experiments.tables_latex import escape, latex
+from experiments.tables_layout import lay_out
+from experiments.tables_markdown import paper_tables
+
+NUMBER = re.compile(r"[+-]?\d+\.\d\d\b")
+
+
+@pytest.fixture(scope="module")
+def both(paper_folder) -> tuple[str, str]:
+    """LaTeX and Markdown of the same records."""
+    records = read_records(paper_folder)
+    return latex(lay_out(records), records), paper_tables(lay_out(records), records, ())
+
+
+def numbers(lines: list[str]) -> list[str]:
+    return [number for line in lines for number in NUMBER.findall(line)]
+
+
+def test_all_figures_are_those_of_the_markdown(both):
+    tex, markdown = both
+    rows = [line for line in markdown.splitlines() if line.startswith("| ")]
+    lines = [line for line in tex.splitlines() if line.endswith(r"\\")]
+    assert numbers(rows) == numbers(lines) and len(numbers(lines)) > 5000
+
+
+def test_bold_is_that_of_the_markdown(both):
+    tex, markdown = both
+    bold = re.findall(r"\*\*(\d[\d.]*) ± ([\d.]*)\*\*", markdown)
+    assert bold and re.findall(r"\\textbf\{([\d.]+)\\,\$\\pm\$\\,([\d.]+)\}", tex) == bold
+
+
+def test_every_row_has_all_columns(both):
+    for table in both[0].split(r"\begin{longtable}")[1:]:
+        lines = [line for line in table.splitlines() if " & " in line]
+        assert len({line.count(" & ") for line in lines}) == 1
+        assert table.count(r"\end{longtable}") == 1
+    assert both[0].count("{") == both[0].count("}")
+
+
+def test_special_characters_are_escaped():
+    assert escape("a_b & 5 % ± √2 · {x} \\") == (r"a\_b \& 5 \% $\pm$ $\sqrt{2}$ $\cdot$ \{x\} \textbackslash{}")
