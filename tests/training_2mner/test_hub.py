@@ -35,6 +35,7 @@ CODE = {
 }
 CODE |= {f"{name}.py" for name in ("alignment", "crf", "encoders", "fusion", "image_sources", "images", "outputs")}
 CODE |= {f"{name}.py" for name in ("posteriors", "torchvision_resnet", "words")}
+CODE |= {"configuration_tagging.py", "tagging.py"}
 FILES = CODE | {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
 FILES |= {"README.md", "requirements.txt", "all_results.json"}
 LEFT_OUT = {"checkpoint-3/", "example-1.jpg", "predictions_test.conll", "trainer_state.json", "training_args.bin"}
