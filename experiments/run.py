@@ -1,13 +1,13 @@
 """Train and score what the paper's tables are made of: `python -m experiments.run table5 --dataset mmnerd --seeds 3 --output DIR`.
 
 Each run leaves one JSON file in the output folder and, below `models/`, its run folder. Runs that have their file are not
-repeated; an interrupted one goes on at its last checkpoint. `python -m experiments.tables DIR` makes the tables.
+repeated; an interrupted one goes on at its last checkpoint. Several GPUs or machines share the runs with `--shard`; each run uses
+one process. `python -m experiments.tables DIR` makes the tables.
 
     python -m experiments.run table5 table7 --dataset mmnerd --seeds 3 --output results
     python -m experiments.run table5 --dataset mmnerd --only 2m-ner,umt --languages en,de --output results
     python -m experiments.run table5 --dataset mmnerd --word_vectors glove.6B.300d.txt --output results
-    python -m experiments.run table5 --dataset mmnerd --output results --shard 2/4      # one of four machines
-    torchrun --nproc_per_node 4 -m experiments.run table5 --dataset mmnerd --output results
+    CUDA_VISIBLE_DEVICES=1 python -m experiments.run table5 --dataset mmnerd --output results --shard 2/4
     python -m experiments.run table5 --dataset mmnerd --output results -- --bf16 True   # arguments of train_hf.py
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+import os
 import shlex
 import shutil
 import sys
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, passed_on = read_command_line(sys.argv[1:] if arguments is None else list(arguments))
     logging.basicConfig(level=logging.WARNING)
     try:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ValueError("each run uses one process; start one runner a GPU, with `--shard`, instead of torchrun.")
         runs = plan(options.tables, options.seeds, options.only, options.languages)
         for run in runs:
             run_file(run.model, options.settings)
@@ -93,27 +96,27 @@ def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
     settings = parse_arguments(
         [*command, "--resume_from_checkpoint", "True"] + ["--save_total_limit", str(ALL_CHECKPOINTS)] * by_test
     )
-    if not (folder / "all_results.json").is_file():
+    # A run that was made by the `dev` protocol alone has no checkpoints left for the other one.
+    if not (folder / "all_results.json").is_file() or (by_test and not list(folder.glob("checkpoint-*"))):
         train_hf.main(*settings)
     test = load_splits(settings[1])["test"]
+    epochs, best = score_epochs(folder, *settings[1:], test) if by_test else ([], None)
     tags = read_predictions(folder / "predictions_test.conll")
-    scored, epochs = {**describe_sentences(test), "dev": describe_scores(*tags)}, []
-    if by_test:
-        epochs, best = score_epochs(folder, *settings[1:], test)
+    scored = {**describe_sentences(test), "dev": describe_scores(*tags)}
+    if best is not None:
         scored["released"] = describe_scores(*best)
-    if settings[2].process_index == 0:
-        write_record(
-            options.output / f"{run.name}.json",
-            run,
-            command=_public(command),
-            changed=changed_settings(*settings) | {"config": run.changes},
-            data=_describe_data(settings[1]),
-            machine=describe_machine(settings[2].device),
-            **_describe_training(folder),
-            epochs=epochs,
-            test=scored,
-        )
-        _tidy(folder, options.keep_models)
+    write_record(
+        options.output / f"{run.name}.json",
+        run,
+        command=_public(command),
+        changed=changed_settings(*settings) | {"config": run.changes},
+        data=_describe_data(settings[1]),
+        machine=describe_machine(settings[2].device),
+        **_describe_training(folder),
+        epochs=epochs,
+        test=scored,
+    )
+    _tidy(folder, options.keep_models)
     gc.collect()
     torch.cuda.empty_cache()
     return entity_scores(tags[1], tags[0])["f1"]

@@ -8,7 +8,6 @@ from math import inf
 from tokenizers import BertWordPieceTokenizer
 from torch import nn
 from transformers import AutoTokenizer, BertTokenizer, CLIPImageProcessorPil, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from modeling_2mner import (
     AdaCANConfig,
@@ -20,6 +19,7 @@ from modeling_2mner import (
     WordProcessor,
 )
 from modeling_2mner.configuration_tagging import TaggingConfig
+from modeling_2mner.processing_2mner import imagenet_processor
 from training_2mner.arguments import ModelArguments
 
 _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -66,13 +66,13 @@ def build_processor(
     if isinstance(config, TwoMNERConfig):
         return TwoMNERProcessor(
             _squares(config.vision_config.image_size),
-            _imagenet_squares(arguments.resnet_image_size),
+            imagenet_processor(arguments.resnet_image_size),
             tokenizer,
             max_length=min(arguments.max_length, _count_positions(model)),
             labels=config.labels,
         )
     if config.reads_words:
-        images = _imagenet_squares(config.image_size if config.uses_image else arguments.resnet_image_size)
+        images = imagenet_processor(config.image_size if config.uses_image else arguments.resnet_image_size)
         return WordProcessor(images, tokenizer, labels=config.labels, use_image=config.uses_image)
     return OneImageProcessor(
         _pictures(arguments, config),
@@ -87,7 +87,7 @@ def build_processor(
 def _pictures(arguments: ModelArguments, config: TaggingConfig) -> CLIPImageProcessorPil:
     if isinstance(config, MKGFormerConfig):
         return _squares(config.vision_config.image_size)
-    return _imagenet_squares(config.image_size if isinstance(config, AdaCANConfig) else arguments.resnet_image_size)
+    return imagenet_processor(config.image_size if isinstance(config, AdaCANConfig) else arguments.resnet_image_size)
 
 
 def _objects(arguments: ModelArguments, config: TaggingConfig) -> dict[str, int]:
@@ -106,12 +106,6 @@ def _objects(arguments: ModelArguments, config: TaggingConfig) -> dict[str, int]
 
 def _squares(side: int) -> CLIPImageProcessorPil:
     return CLIPImageProcessorPil(size={"height": side, "width": side})
-
-
-def _imagenet_squares(side: int) -> CLIPImageProcessorPil:
-    return CLIPImageProcessorPil(
-        size={"height": side, "width": side}, image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD
-    )
 
 
 def _count_positions(model: PreTrainedModel) -> int | float:

@@ -71,6 +71,20 @@ def test_a_finished_run_is_not_repeated(finished, monkeypatch, capsys):
     assert (output / "bilstm-crf.en.seed-19.json").read_bytes() == before
 
 
+def test_the_other_protocol_can_be_asked_for_later(tmp_path, dataset, capsys):
+    arguments = ["table5", "--dataset", dataset, "--output", str(tmp_path), "--keep_models", *QUICK]
+    for protocol in ("dev", "released"):
+        runner.main([*arguments, "--protocol", protocol, *SHORT])
+        record = read_record(tmp_path / "bilstm-crf.en.seed-19.json")
+        assert record.has("released") == (protocol == "released")
+
+
+def test_several_processes_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit, match="one runner a GPU"):
+        runner.main(["table5", "--output", str(tmp_path)])
+
+
 def test_a_failing_run_does_not_stop_the_others(tmp_path, dataset, monkeypatch, capsys):
     tried = []
 
