@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from io import BytesIO
 from typing import Any
 
 from dataset_scripts.audit_page import POLICY, STYLE
 from dataset_scripts.audit_report import visible
 from experiments.bootstrap import Comparison
 from experiments.counts import spans
+from experiments.errors_cards import make_thumbnail
 from experiments.image_audit_counts import FLIPS, OTHERS, SHOWN
-from modeling_2mner.images import load_image
 
-THUMBNAIL, QUALITY = 160, 75  # longer side in pixels, and of JPEG
+THUMBNAIL = 160  # longer side in pixels
 SHOWN_WORDS = 80  # of a sentence
 TITLES = {
     "right": "the right picture",
@@ -102,18 +100,6 @@ def to_html(described: Mapping[str, Any], examples: Mapping[str, Sequence[Exampl
 </body>
 </html>
 """
-
-
-def thumbnail(picture: Any) -> str:
-    """A small copy of a picture as a data URI; empty if it does not open."""
-    image = load_image(picture).image
-    if image is None:
-        return ""
-    image = image.copy()
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    out = BytesIO()
-    image.save(out, "JPEG", quality=QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
 
 
 def mark_entities(words: Sequence[str], tags: Sequence[str], gold: Sequence[str] | None = None) -> str:
@@ -245,7 +231,7 @@ def _sentences(fate: str, rows: Sequence[int], examples: Sequence[Example], lang
 
 
 def _sentence(example: Example, language: int) -> str:
-    source = thumbnail(example.picture)
+    source = make_thumbnail(example.picture, None, THUMBNAIL).uri
     picture = f'<img src="{source}" alt="the sentence\'s picture">' if source else ""
     lines = (
         ("gold", mark_entities(example.words, example.gold)),

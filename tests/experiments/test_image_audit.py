@@ -20,7 +20,7 @@ from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 from experiments import image_audit
 from experiments.image_audit_counts import FLIPS, OTHERS, SHOWN, count_errors, count_flips, describe, verdict
-from experiments.image_audit_page import Example, mark_entities, thumbnail, to_html
+from experiments.image_audit_page import Example, mark_entities, to_html
 from experiments.image_audit_predictions import GREY, Reader, Result, blank, predict_all, shuffle
 from modeling_2mner import OneImageProcessor
 from training_2mner.arguments import DataArguments
@@ -338,8 +338,3 @@ def test_entities_are_marked_right_or_wrong():
     assert "<mark>Anna<small>PER</small></mark>" in mark_entities(WORDS, GOLD)
     long = mark_entities(["a"] * 100, ["O"] * 79 + ["B-PER", "I-PER"] + ["O"] * 19)
     assert "<mark>a a<small>PER" in long and "and 19 more words" in long
-
-
-def test_a_picture_that_does_not_open_has_no_thumbnail():
-    assert thumbnail({"bytes": b"nothing", "path": None}) == ""
-    assert thumbnail(flat_picture("LOC")).startswith("data:image/jpeg;base64,")
