@@ -8,4 +8,5 @@ What a user runs, each with `--help`: `build`, `mini`, `audit`, `statistics`, `e
   `shards`, `build`, `build_card`
 - the generated data set: `mini` and `mini_*`; checks: `audit` and `audit_*`; counts: `statistics` and `statistics_*`,
   `paper_tables`; before it goes out: `check_folder`
+- what all HTML pages share: `page`
 """

@@ -47,7 +47,12 @@ SHOWN_WORDS = 12
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page and the counts of one run."""
     options = read_command_line(arguments)
-    data = DataArguments(dataset=options.dataset, dataset_config=options.config, dataset_revision=options.revision)
+    data = DataArguments(
+        dataset=options.dataset,
+        dataset_config=options.config,
+        dataset_revision=options.revision,
+        max_eval_samples=options.max_eval_samples,
+    )
     try:
         if options.output.suffix not in (".html", ".htm"):
             raise ValueError(f"`output` is {options.output}; give it a name that ends in .html.")
@@ -186,6 +191,7 @@ def read_command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--dataset", default="mmnerd", help="folder or Hub id of the run's data set (default: %(default)s)")
     add("--config", default="all", help="the run's configuration of the data set (default: %(default)s)")
     add("--revision", help="the run's revision of a data set on the Hub")
+    add("--max_eval_samples", type=_above_zero, help="the run's setting of that name, if it had one")
     add("--output", type=Path, default=Path("errors.html"), help="the page (default: %(default)s)")
     add("--scheme", choices=SCHEMES, default="strict", help="what is an entity (default: %(default)s)")
     add("--limit", type=_count, default=500, help="sentences to show at most (default: %(default)s)")
@@ -238,11 +244,16 @@ def _count_strays(tags: list[list[str]]) -> int:
 
 def _describe_data(data: DataArguments) -> dict[str, str | None]:
     name = Path(data.dataset).resolve().name if Path(data.dataset).exists() else data.dataset
-    return {"name": name, "config": data.dataset_config, "revision": data.dataset_revision}
+    return {
+        "name": name,
+        "config": data.dataset_config,
+        "revision": data.dataset_revision,
+        "max_eval_samples": data.max_eval_samples,
+    }
 
 
 def _remedy() -> str:
-    return "Pass the data set, `--config` and `--revision` that the run was trained with."
+    return "Pass the data set, `--config`, `--revision` and `--max_eval_samples` of the run."
 
 
 def _short(value: str | list[str]) -> str:
@@ -254,6 +265,13 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value} is below 0")
+    return value
+
+
+def _above_zero(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
     return value
 
 

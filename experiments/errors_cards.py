@@ -13,12 +13,14 @@ from typing import Any
 from PIL import Image
 
 from dataset_scripts.audit_report import visible
+from dataset_scripts.page import label_of, text_of
 from dataset_scripts.schema import STATUSES_WITH_IMAGE
 from experiments.errors_counts import KINDS, OUTSIDE, RIGHT, Pair, Sentence, Span, Suspect
 from modeling_2mner.images import load_image
 
-JPEG_QUALITY = 60
+QUALITY = 60
 ADDRESS = re.compile(r" <\S+ object at 0x[0-9a-f]+>")  # in Pillow's messages; another one in each run
+LICENCES = "The pictures are small copies of those of the data set, and their licences hold for them."
 GROUP_NAMES = {"lang": "language", "source": "source", "image_status": "picture"}
 SCRIPT = """
 const form = document.getElementById("filters");
@@ -49,6 +51,14 @@ form.addEventListener("submit", (event) => event.preventDefault());
 form.hidden = false;
 update();
 """
+MARK_STYLE = r"""
+mark { color: inherit; background: none; border-radius: 4px; padding: .1rem .3rem; border: 1px solid var(--soft);
+  box-decoration-break: clone; -webkit-box-decoration-break: clone; }
+mark::after { content: "\a0" attr(data-type); font-size: .7em; font-weight: 700; color: var(--soft); }
+mark.right { border-color: var(--good); } mark.right::after { color: var(--good); }
+mark.wrong { border: 2px dashed var(--error); } mark.wrong::after { color: var(--error); }
+mark.stray { border: 2px dotted var(--soft); }
+"""
 CARD_STYLE = """
 #filters { position: sticky; top: 0; z-index: 1; background: var(--paper); padding: .6rem 0; border-bottom: 1px solid var(--line);
   align-items: center; }
@@ -64,11 +74,6 @@ CARD_STYLE = """
 .sentence p { margin: 0 0 .3rem; overflow-wrap: anywhere; }
 .lines { display: grid; grid-template-columns: 5.5rem minmax(0, 1fr); margin: 0; line-height: 1.9; }
 .lines dt { color: var(--soft); font-size: .9rem; } .lines dd { margin: 0; overflow-wrap: anywhere; }
-mark { color: inherit; background: none; border-radius: 4px; padding: .1rem .3rem; border: 1px solid var(--good);
-  box-decoration-break: clone; -webkit-box-decoration-break: clone; }
-mark.wrong { border: 2px dashed var(--error); } mark.stray { border: 2px dotted var(--soft); }
-mark::after { content: " " attr(data-type); font-size: .7em; font-weight: 700; color: var(--good); }
-mark.wrong::after { color: var(--error); } mark.stray::after { color: var(--soft); }
 .errors { list-style: none; margin: .4rem 0 0; padding: 0; font-size: .9rem; }
 .errors li { padding: .1rem 0; overflow-wrap: anywhere; } .errors b { color: var(--error); font-weight: 600; }
 @media (max-width: 40rem) { .sentence { grid-template-columns: minmax(0, 1fr); } .lines { grid-template-columns: 1fr; }
@@ -78,7 +83,7 @@ mark.wrong::after { color: var(--error); } mark.stray::after { color: var(--soft
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small JPEG as data URI with its size, or no `uri`; `note` says what is wrong with the picture, or nothing."""
+    """A small WebP as data URI with its size, or no `uri`; `note` says what is wrong with the picture, or nothing."""
 
     uri: str
     width: int
@@ -111,8 +116,8 @@ def make_thumbnail(cell: Any, status: str | None, side: int) -> Thumbnail:
     image = loaded.image
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     content = BytesIO()
-    image.save(content, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    uri = f"data:image/jpeg;base64,{b64encode(content.getvalue()).decode()}"
+    image.save(content, "WEBP", quality=QUALITY)
+    uri = f"data:image/webp;base64,{b64encode(content.getvalue()).decode()}"
     return Thumbnail(uri, *image.size, "stand-in for a picture that was not found" if status == "default" else "")
 
 
@@ -128,20 +133,36 @@ def sentences_section(content: Mapping[str, Any], cards: Sequence[Card], suspect
             f"the test split; {page['sentences_left_out']:,} are left out (<code>--limit</code>)."
         )
     without = sum(card.picture is not None and not card.picture.uri for card in cards)
-    note += f" {without:,} of them have no picture that can be shown; each says why." if without else ""
+    if without:
+        have, say = ("has", "says") if without == 1 else ("have", "say")
+        note += f" {without:,} of them {have} no picture that can be shown, and {say} why."
     if any(card.picture and card.picture.uri for card in cards):
-        note += " The pictures are small copies of those of the data set, and their licences hold for them."
-    note += ' <mark class="right" data-type="TYPE">Solid</mark>: right. <mark class="wrong" data-type="TYPE">Dashed</mark>: in error.'
+        note += f" {LICENCES}"
+    note += f" {mark_entity('Solid', 'TYPE', 'right')}: right. {mark_entity('Dashed', 'TYPE', 'wrong')}: in error."
     if any(card.sentence.strays for card in cards):
-        note += ' <mark class="stray" data-type="TYPE">Dotted</mark>: predicted to begin with I-, which strict counting ignores.'
+        note += (
+            f" {mark_entity('Dotted', 'TYPE', 'stray')}: predicted to begin with I-, which strict counting ignores."
+        )
     known = {suspect.text: suspect for suspect in suspects}
     body = "".join(_card(card, known) for card in cards)
     hint = '<noscript><p class="soft">The filters need JavaScript; everything is shown.</p></noscript>'
     return f'<p class="soft">{note}</p>{hint}{_filters(cards, content)}<main>{body}</main>'
 
 
+def mark_entity(text: str, kind: str, style: str = "") -> str:
+    """A marked entity as HTML; its type is shown by `MARK_STYLE`, so that a search finds the words.
+
+    Args:
+        text, kind: its words and its type.
+        style: `"right"`, `"wrong"`, `"stray"`, or none of them.
+    """
+    named = f' class="{style}"' if style else ""
+    return f'<mark{named} data-type="{text_of(kind)}">{text_of(text)}</mark>'
+
+
 def _filters(cards: Sequence[Card], content: Mapping[str, Any]) -> str:
-    kinds = [(kind, kind.replace("_", " ")) for kind in KINDS]
+    found = {pair.kind for card in cards for pair in card.sentence.errors}
+    kinds = [(kind, kind.replace("_", " ")) for kind in KINDS if kind in found]
     types = [(kind, kind) for kind in content["confusion"] if kind != OUTSIDE]
     fields = [_select("kind", "kind of error", kinds), _select("type", "type", types)]
     for column in cards[0].sentence.groups if cards else ():
@@ -196,12 +217,11 @@ def _style(pair: Pair) -> str:
 
 
 def _marked(sentence: Sentence, styles: Mapping[Span, str]) -> str:
-    """The sentence with these entities marked; their types are shown by the style, so that a search finds the words."""
+    """The sentence with these entities marked."""
     parts, end = [], 0
     for kind, start, stop in sorted(styles, key=lambda span: span[1]):
         parts += map(text_of, sentence.words[end:start])
-        text = text_of(" ".join(sentence.words[start:stop]))
-        parts.append(f'<mark class="{styles[kind, start, stop]}" data-type="{escape(kind)}">{text}</mark>')
+        parts.append(mark_entity(" ".join(sentence.words[start:stop]), kind, styles[kind, start, stop]))
         end = stop
     return " ".join([*parts, *map(text_of, sentence.words[end:])])
 
@@ -221,13 +241,3 @@ def _error(sentence: Sentence, pair: Pair, known: Mapping[str, Suspect]) -> str:
         f'data-kind="{pair.kind}" data-gold="{escape(pair.gold_type)}" data-predicted="{escape(pair.predicted_type)}"'
     )
     return f'<li {data} data-suspect="{"yes" if suspect else "no"}"><b>{label_of(pair.kind)}</b> {what}{note}</li>'
-
-
-def label_of(name: str) -> str:
-    """A name in words, safe as HTML."""
-    return text_of(name.replace("_", " "))
-
-
-def text_of(text: str) -> str:
-    """Text of the data, safe as HTML, with characters that cannot be seen spelled out."""
-    return escape(visible(text))

@@ -5,34 +5,31 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
-from dataset_scripts.audit_page import STYLE
-from experiments.errors_cards import CARD_STYLE, GROUP_NAMES, SCRIPT, Card, label_of, sentences_section, text_of
+from dataset_scripts.page import html_page, html_row, html_table, label_of, percent, text_of
+from experiments.errors_cards import CARD_STYLE, GROUP_NAMES, MARK_STYLE, SCRIPT, Card, sentences_section
 from experiments.errors_counts import KINDS, OUTSIDE, RIGHT, SPLITS, Suspect
 
 SHOWN_IDS = 3  # of the sentences with a suspect, for each type and split
+STRONGEST = 0.45  # colour of a cell; figures can be read on it, in light and dark
 SIZE = "<!-- size -->"  # the page tells its own size; no text of the data can hold this, for it is escaped
 SCRIPT_HASH = b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-POLICY = (
-    f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{SCRIPT_HASH}'; "
-    "base-uri 'none'; form-action 'none'"
-)
-MORE_STYLE = """
-:root { --good: #1a6b3c; --heat: 34, 96, 158; --wrong-heat: 179, 38, 30; }
-@media (prefers-color-scheme: dark) { :root { --good: #7fd1a0; --heat: 134, 186, 240; --wrong-heat: 255, 138, 128; } }
+ALLOWED = f"img-src data:; script-src 'sha256-{SCRIPT_HASH}'"
+STYLE = """
+:root { --heat: 34, 96, 158; --wrong-heat: 179, 38, 30; }
+@media (prefers-color-scheme: dark) { :root { --heat: 134, 186, 240; --wrong-heat: 255, 138, 128; } }
 [hidden] { display: none !important; }
 nav a { margin-right: 1rem; } a { color: var(--info); }
 h2 { font-size: 1.2rem; margin-top: 2.4rem; }
 dl.kinds { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; font-size: .9rem; margin: .4rem 0 1rem; }
 dl.kinds dd { margin: 0; color: var(--soft); }
 td small { display: block; color: var(--soft); }
-tbody + tbody th[colspan] { padding-top: .9rem; }
 .matrix td, .matrix th { padding: .3rem .8rem; } .matrix .number { min-width: 5rem; } .matrix small { white-space: normal;
-  max-width: 6rem; margin-left: auto; }
+  max-width: 6rem; margin-left: auto; color: inherit; }
 .suspects details { margin: 0; } .suspects details p { white-space: normal; overflow-wrap: anywhere; min-width: 18rem; }
 .suspects tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 7rem; }
+.suspects thead th:last-child { text-align: left; }
 @media (max-width: 40rem) { dl.kinds { grid-template-columns: minmax(0, 1fr); }
   .matrix td, .matrix th { padding: .3rem .4rem; } .matrix .number { min-width: 3.2rem; } }
 """
@@ -46,19 +43,7 @@ def to_html(content: Mapping[str, Any], cards: Sequence[Card], suspects: Sequenc
         cards: the sentences to be shown.
         suspects: all label-noise suspects; as many are shown as `content["page"]` says.
     """
-    title = text_of(f"Errors of {content['run']}")
-    page = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{STYLE}{MORE_STYLE}{CARD_STYLE}</style>
-</head>
-<body>
-<h1>{title}</h1>
-{_summary(content)}
+    body = f"""{_summary(content)}
 <nav><a href="#scores">Scores</a><a href="#kinds">Kinds of errors</a><a href="#types">Types</a><a href="#noise">Label noise</a><a href="#sentences">Sentences</a></nav>
 <h2 id="scores">Scores</h2>
 {_scores(content)}
@@ -70,10 +55,8 @@ def to_html(content: Mapping[str, Any], cards: Sequence[Card], suspects: Sequenc
 {_noise(content, suspects)}
 <h2 id="sentences">Sentences with errors</h2>
 {sentences_section(content, cards, suspects)}
-{f"<script>{SCRIPT}</script>" if cards else ""}
-</body>
-</html>
-"""
+{f"<script>{SCRIPT}</script>" if cards else ""}"""
+    page = html_page(f"Errors of {content['run']}", body, STYLE + MARK_STYLE + CARD_STYLE, ALLOWED)
     return page.replace(SIZE, f"{len(page.encode(errors='backslashreplace')) / 1e6:.1f} MB")
 
 
@@ -83,9 +66,17 @@ def _summary(content: Mapping[str, Any]) -> str:
     overall = content["kinds"]["overall"]["all"]
     return (
         f"<p>{content['sentences_with_errors']:,} of {content['sentences']:,} test sentences have errors; "
-        f"{overall[RIGHT]:,} of {overall['gold']:,} gold entities are right.</p>"
+        f"{overall[RIGHT]:,} of {overall['gold']:,} gold entities are right.{_limit(data['max_eval_samples'])}</p>"
         f'<p class="soft">Data set {text_of(data["name"])}, configuration {text_of(data["config"])}{text_of(revision)}. Entities '
         f"and errors are counted by the {content['scheme']} scheme. This page has {SIZE}.</p>"
+    )
+
+
+def _limit(samples: int | None) -> str:
+    return (
+        f" The run was tested on the first {samples:,} sentences alone (<code>max_eval_samples</code>)."
+        if samples
+        else ""
     )
 
 
@@ -94,16 +85,16 @@ def _scores(content: Mapping[str, Any]) -> str:
     header = ["", "precision", "recall", "F1", "95 % interval", *(f"F1 {kind}" for kind in types)]
     rows = []
     for scheme, values in content["scores"].items():
-        cells = [_percent(values[name]) for name in ("precision", "recall", "f1")]
-        cells.append(" to ".join(map(_percent, values["f1_interval"])))
-        rows.append([scheme, *cells, *(_percent(values[f"f1_{kind}"]) for kind in types)])
+        cells = [percent(values[name]) for name in ("precision", "recall", "f1")]
+        cells.append(" to ".join(map(percent, values["f1_interval"])))
+        rows.append(html_row(scheme, [*cells, *(percent(values[f"f1_{kind}"]) for kind in types)]))
     strays = content["entities_that_begin_with_I"]
     note = (
         "In percent; the interval resamples pictures. Strict counting takes valid IOB2 entities alone; lenient counting "
         "lets a stray I- tag begin one, as the released code of the paper does. Entities that begin so: "
         f"{strays['gold']:,} in gold, {strays['predicted']:,} predicted."
     )
-    return f'{_table(header, {"": rows})}<p class="soft">{note}</p>'
+    return f'{html_table(header, {"": rows})}<p class="soft">{note}</p>'
 
 
 def _kinds(tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
@@ -116,36 +107,33 @@ def _kinds(tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     header = ["", "gold", RIGHT, *(kind.replace("_", " ") for kind in KINDS), "F1"]
     groups = {
         f"by {GROUP_NAMES.get(table, table)}" if table != "overall" else "": [
-            [name, *(f"{values[column]:,}" for column in ("gold", RIGHT, *KINDS)), _percent(values["f1"])]
+            html_row(name, [*(f"{values[column]:,}" for column in ("gold", RIGHT, *KINDS)), percent(values["f1"])])
             for name, values in names.items()
         ]
         for table, names in tables.items()
         if len(names) > 1 or table == "overall"
     }
-    return f'<dl class="kinds">{meanings}</dl>{_table(header, groups)}<p class="soft">{note}</p>'
+    return f'<dl class="kinds">{meanings}</dl>{html_table(header, groups)}<p class="soft">{note}</p>'
 
 
 def _confusion(content: Mapping[str, Any]) -> str:
     """Rows are gold types, columns predicted ones; the larger a cell's share of the row, the stronger its colour."""
     matrix, of_type = content["confusion"], content["kinds"]["type"]
-    head = "".join(f'<th class="number" scope="col">{text_of(name)}</th>' for name in matrix)
-    body = ""
+    rows = []
     for gold, row in matrix.items():
         cells = "".join(
             _cell(count, _share(matrix, gold, name), of_type[gold]["wrong_boundary"] if gold == name else None)
             for name, count in row.items()
         )
         cells += "<td></td>" if gold == OUTSIDE else ""
-        body += f'<tr><th scope="row">{text_of(gold)}</th>{cells}</tr>'
+        rows.append(f'<tr><th scope="row">{text_of(gold)}</th>{cells}</tr>')
     note = (
         "Rows are gold, columns predicted types. Column O holds the missed entities, row O the invented ones. Paired "
         "entities may have different boundaries; on the diagonal it is said how many do. The stronger a colour, the larger "
         "its share of the row, in row O of the column."
     )
-    table = (
-        f'<table class="matrix"><thead><tr><td>gold \\ predicted</td>{head}</tr></thead><tbody>{body}</tbody></table>'
-    )
-    return f'<div class="scroll">{table}</div><p class="soft">{note}</p>'
+    table = html_table(["gold \\ predicted", *matrix], {"": rows}, style="matrix")
+    return f'{table}<p class="soft">{note}</p>'
 
 
 def _share(matrix: Mapping[str, Mapping[str, int]], gold: str, predicted: str) -> float:
@@ -155,9 +143,10 @@ def _share(matrix: Mapping[str, Mapping[str, int]], gold: str, predicted: str) -
 
 def _cell(count: int, share: float, other_words: int | None) -> str:
     """A cell; on the diagonal with how many of its pairs differ in their boundaries."""
-    heat, most = ("--wrong-heat", 0.9) if other_words is None else ("--heat", 0.45)
+    heat = "--wrong-heat" if other_words is None else "--heat"
     small = f"<small>{other_words:,} with another boundary</small>" if other_words else ""
-    return f'<td class="number" style="background: rgba(var({heat}), {most * share:.2f})">{count:,}{small}</td>'
+    colour = f"rgba(var({heat}), {STRONGEST * share**0.5:.2f})"  # the root, so that rare confusions are seen
+    return f'<td class="number" style="background: {colour}">{count:,}{small}</td>'
 
 
 def _noise(content: Mapping[str, Any], suspects: Sequence[Suspect]) -> str:
@@ -180,10 +169,8 @@ def _noise(content: Mapping[str, Any], suspects: Sequence[Suspect]) -> str:
         f"those in test.{left_out}"
     )
     types = [kind for kind in content["confusion"] if kind != OUTSIDE]
-    head = "".join(f'<th class="number" scope="col">{text_of(name)}</th>' for name in ("errors", *types))
-    head = f'<thead><tr><th scope="col">string</th>{head}<th scope="col">where</th></tr></thead>'
-    rows = "".join(_suspect(suspect, types) for suspect in shown)
-    table = f'<div class="scroll"><table class="suspects">{head}<tbody>{rows}</tbody></table></div>'
+    rows = [_suspect(suspect, types) for suspect in shown]
+    table = html_table(["string", "errors", *types, "where"], {"": rows}, style="suspects")
     return f'<p>{text}</p><p class="soft">{note}</p>{table}'
 
 
@@ -196,35 +183,13 @@ def _suspect(suspect: Suspect, types: Sequence[str]) -> str:
         for split in SPLITS
         if counts[kind][split]
     )
+    figures = "".join(f'<td class="number">{cell}</td>' for cell in (f"{suspect.errors:,}", *cells))
     text = f'<th scope="row"><bdi>{text_of(suspect.text)}</bdi></th>'
     where = f"<details><summary>sentences</summary>{places}</details>"
-    return f"<tr>{text}{_numbers([f'{suspect.errors:,}', *cells])}<td>{where}</td></tr>"
+    return f"<tr>{text}{figures}<td>{where}</td></tr>"
 
 
 def _ids(ids: Iterable[str]) -> str:
     ids = list(dict.fromkeys(ids))
     more = f" and {len(ids) - SHOWN_IDS:,} more" if len(ids) > SHOWN_IDS else ""
     return f"{', '.join(map(text_of, ids[:SHOWN_IDS]))}{more}"
-
-
-def _table(header: Sequence[str], groups: Mapping[str, Iterable[Sequence[str]]]) -> str:
-    """A table whose rows stand in groups with titles."""
-    head = "".join(f'<th class="number" scope="col">{text_of(name)}</th>' for name in header[1:])
-    body = ""
-    for title, rows in groups.items():
-        lines = "".join(f'<tr><th scope="row">{text_of(row[0])}</th>{_numbers(row[1:])}</tr>' for row in rows)
-        span = (
-            f'<tr><th scope="rowgroup" class="soft" colspan="{len(header)}">{text_of(title)}</th></tr>'
-            if title
-            else ""
-        )
-        body += f"<tbody>{span}{lines}</tbody>"
-    return f'<div class="scroll"><table><thead><tr><td></td>{head}</tr></thead>{body}</table></div>'
-
-
-def _numbers(cells: Iterable[str]) -> str:
-    return "".join(f'<td class="number">{text_of(cell)}</td>' for cell in cells)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
-from dataset_scripts.audit_page import POLICY, STYLE
-from dataset_scripts.audit_report import visible
+from dataset_scripts.page import html_page, html_row, html_table, percent, text_of
 from experiments.bootstrap import Comparison
 from experiments.counts import spans
-from experiments.errors_cards import make_thumbnail
+from experiments.errors_cards import LICENCES, MARK_STYLE, make_thumbnail, mark_entity
 from experiments.image_audit_counts import FLIPS, OTHERS, SHOWN
 
 THUMBNAIL = 160  # longer side in pixels
@@ -27,22 +25,20 @@ FATES = {
     "spoiled": "Sentences that the picture spoils",
 }
 GROUP_TITLES = {"type": "Type", "lang": "Language", "source": "Source"}
-PAGE_STYLE = """
+STYLE = """
 .verdict { border-left: 5px solid var(--tone); background: var(--card); padding: .8rem 1rem; border-radius: 6px; }
-.verdict strong { font-size: 1.15rem; } .yes { --tone: #2f7d4f; } .no { --tone: var(--warning); }
+.verdict strong { font-size: 1.15rem; } .yes { --tone: var(--good); } .no { --tone: var(--warning); }
 .bar { display: inline-block; height: .7rem; background: var(--info); border-radius: 2px; vertical-align: baseline; }
-.track { display: inline-block; width: 9rem; text-align: left; } tr.part th { color: var(--soft); padding-top: .6rem; }
-.sentences { list-style: none; padding: 0; } .sentences li { display: grid; gap: 1rem;
-  grid-template-columns: 160px 1fr; background: var(--card);
+.track { display: inline-block; width: 9rem; text-align: left; }
+.sentences { list-style: none; padding: 0; } .sentences li { display: grid; gap: .5rem 1rem;
+  grid-template-columns: 10rem minmax(0, 1fr); background: var(--card);
   border: 1px solid var(--line); border-radius: 6px; padding: .7rem .9rem; margin: .6rem 0; }
-.sentences img { max-width: 160px; max-height: 160px; border-radius: 4px; }
-.sentences dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem .9rem; margin: 0;
-  grid-column: 2; align-content: start; }
+.sentences img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
+.sentences dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0 .9rem; margin: 0;
+  grid-column: 2; align-content: start; line-height: 1.9; }
 .sentences dt { color: var(--soft); font-size: .9rem; } .sentences dd { margin: 0; overflow-wrap: anywhere; }
-mark { color: inherit; background: none; border-bottom: 3px solid var(--tone, var(--soft)); }
-mark small { color: var(--soft); font-size: .7rem; padding-left: .2rem; } mark.hit { --tone: #2f7d4f; }
-mark.miss { --tone: var(--error); border-bottom-style: dashed; }
-@media (max-width: 40rem) { .sentences dl { grid-column: 1 / -1; } }
+@media (max-width: 40rem) { .sentences li, .sentences dl { grid-template-columns: minmax(0, 1fr); }
+  .sentences dl { grid-column: 1; } }
 """
 
 
@@ -74,19 +70,7 @@ def to_html(described: Mapping[str, Any], examples: Mapping[str, Sequence[Exampl
         examples: sentences by `FATES`.
     """
     languages = list(dict.fromkeys(example.lang for fate in FATES for example in examples[fate]))
-    title = f"What does the picture do? {_text(described['run'])}"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}; img-src data:">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{STYLE}{PAGE_STYLE}{_filter_style(languages)}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p class="soft">{_about(described)}</p>
+    body = f"""<p class="soft">{_about(described)}</p>
 {_verdict(described)}
 <h2>Scores with each kind of picture</h2>
 {_all_scores(described)}
@@ -94,12 +78,12 @@ def to_html(described: Mapping[str, Any], examples: Mapping[str, Sequence[Exampl
 {_explain_flips()}
 {"".join(_group_table(described, other) for other in reversed(OTHERS))}
 <main>
+{f'<p class="soft">{LICENCES}</p>' if languages else ""}
 {_filter(languages)}
 {"".join(_sentences(fate, described[f"{fate}_rows"], examples[fate], languages) for fate in FATES)}
-</main>
-</body>
-</html>
-"""
+</main>"""
+    title = f"What does the picture do? {described['run']}"
+    return html_page(title, body, STYLE + MARK_STYLE + _filter_style(languages), "img-src data:")
 
 
 def mark_entities(words: Sequence[str], tags: Sequence[str], gold: Sequence[str] | None = None) -> str:
@@ -109,11 +93,9 @@ def mark_entities(words: Sequence[str], tags: Sequence[str], gold: Sequence[str]
     parts, place = [], 0
     while place < min(len(words), SHOWN_WORDS):
         kind, start, end = starts.get(place, ("", place, place + 1))
-        text = _text(" ".join(words[start:end]))
-        if kind:
-            look = "" if known is None else f' class="{"hit" if (kind, start, end) in known else "miss"}"'
-            text = f"<mark{look}>{text}<small>{_text(kind)}</small></mark>"
-        parts.append(text)
+        text = " ".join(words[start:end])
+        style = "" if known is None else "right" if (kind, start, end) in known else "wrong"
+        parts.append(mark_entity(text, kind, style) if kind else text_of(text))
         place = end
     more = len(words) - place
     return f"<bdi>{' '.join(parts)}</bdi>" + (f' <span class="soft">and {more} more words</span>' if more > 0 else "")
@@ -122,7 +104,7 @@ def mark_entities(words: Sequence[str], tags: Sequence[str], gold: Sequence[str]
 def _about(described: Mapping[str, Any]) -> str:
     data, count = described["data"], described["sentences"]
     return (
-        f"{_text(described['model'])} on the test split of {_text(data['name'])} ({_text(data['config'])}): "
+        f"{text_of(described['model'])} on the test split of {text_of(data['name'])} ({text_of(data['config'])}): "
         f"{count['all']:,} sentences. {count['with_picture']:,} of them have a usable picture, {count['pictures']:,} "
         "pictures in all. Intervals and tests resample pictures, since the sentences of one picture belong together."
     )
@@ -133,11 +115,11 @@ def _verdict(described: Mapping[str, Any]) -> str:
     strict = described["strict"]
     against = strict["shuffled"]["comparison"]
     return (
-        f'<div class="verdict {"yes" if found["uses_picture"] else "no"}"><p><strong>{_text(found["text"])}</strong></p>'
-        f"<p>F1 is {_percent(strict['right']['f1'])} with the right pictures and {_percent(strict['shuffled']['f1'])} when "
+        f'<div class="verdict {"yes" if found["uses_picture"] else "no"}"><p><strong>{text_of(found["text"])}</strong></p>'
+        f"<p>F1 is {percent(strict['right']['f1'])} with the right pictures and {percent(strict['shuffled']['f1'])} when "
         f"each sentence gets another one's: a difference of {_signed(against['difference'])} points (95 % interval "
         f"{_signed(against['low'])} to {_signed(against['high'])}, p = {against['p_value']:.4f}). "
-        f"Without any picture it is {_percent(strict['none']['f1'])}.</p></div>"
+        f"Without any picture it is {percent(strict['none']['f1'])}.</p></div>"
     )
 
 
@@ -155,7 +137,7 @@ def _all_scores(described: Mapping[str, Any]) -> str:
     if described["without_picture"]["sentences"]:
         apart.append(("those without a usable picture", described["without_picture"]))
     facts = "; ".join(
-        f"{name} ({found['sentences']:,}) {_percent(found['strict_f1'])} strict, {_percent(found['lenient_f1'])} lenient"
+        f"{name} ({found['sentences']:,}) {percent(found['strict_f1'])} strict, {percent(found['lenient_f1'])} lenient"
         for name, found in apart
     )
     return "".join([*parts, f'<p class="soft">F1 of the model as it is, for comparison: {facts}.</p>'])
@@ -167,13 +149,12 @@ def _score_table(described: Mapping[str, Any], scheme: str) -> str:
     for shown in SHOWN:
         found = described[scheme][shown]
         low, high = found["interval"]
-        cells = [_percent(found[name]) for name in ("precision", "recall", "f1")]
-        cells += [f"{_percent(low)} to {_percent(high)}", _bar(found["f1"])]
-        rows.append(
-            _row(TITLES[shown], [*cells, *(_comparison(found["comparison"]) if shown in OTHERS else ["", "", ""])])
-        )
+        cells = [percent(found[name]) for name in ("precision", "recall", "f1")]
+        cells += [f"{percent(low)} to {percent(high)}", _bar(found["f1"])]
+        cells += _comparison(found["comparison"]) if shown in OTHERS else ["", "", ""]
+        rows.append(html_row(TITLES[shown], cells))
     caption = f"{scheme.capitalize()} counting, {described[scheme]['entities']:,} gold entities"
-    return _table(caption, header, rows)
+    return html_table(header, {"": rows}, caption)
 
 
 def _explain_flips() -> str:
@@ -186,14 +167,14 @@ def _explain_flips() -> str:
 
 def _group_table(described: Mapping[str, Any], other: str) -> str:
     header = ("", "gold", "F1 right", "F1 then", "right − then", "95 % interval", *FLIPS)
-    rows = [_group_row("All", described["strict"], other)]
-    for column, groups in described["groups"].items():
-        lines = [_group_row(name, found, other) for name, found in groups.items() if _has_entities(found)]
+    groups = {"": [_group_row("All", described["strict"], other)]}
+    for column, parts in described["groups"].items():
+        lines = [_group_row(name, found, other) for name, found in parts.items() if _has_entities(found)]
         if len(lines) > 1:  # a single source is all there is
-            title = _text(GROUP_TITLES.get(column, column))
-            rows += [f'<tr class="part"><th scope="rowgroup" colspan="{len(header)}">{title}</th></tr>', *lines]
+            groups[GROUP_TITLES.get(column, column)] = lines
     shown = " open" if other == "shuffled" else ""
-    return f"<details{shown}><summary>With {TITLES[other]} instead of the right one</summary>{_table('', header, rows)}</details>"
+    table = html_table(header, groups)
+    return f"<details{shown}><summary>With {TITLES[other]} instead of the right one</summary>{table}</details>"
 
 
 def _group_row(name: str, found: Mapping[str, Any], other: str) -> str:
@@ -201,8 +182,8 @@ def _group_row(name: str, found: Mapping[str, Any], other: str) -> str:
     gain, interval, _ = _comparison(comparison)
     star = "*" if Comparison(**comparison).is_significant else ""
     flips = [f"{found[other]['flips'][flip]:,}" for flip in FLIPS]
-    cells = [f"{found['entities']:,}", _percent(found["right"]["f1"]), _percent(found[other]["f1"]), f"{gain}{star}"]
-    return _row(name, [*cells, interval, *flips])
+    cells = [f"{found['entities']:,}", percent(found["right"]["f1"]), percent(found[other]["f1"]), f"{gain}{star}"]
+    return html_row(name, [*cells, interval, *flips])
 
 
 def _has_entities(found: Mapping[str, Any]) -> bool:
@@ -225,19 +206,20 @@ def _sentences(fate: str, rows: Sequence[int], examples: Sequence[Example], lang
     return (
         f"<h2>{FATES[fate]} ({total})</h2>"
         f'<p class="soft">Fewer entities are missed or invented {"with" if fate == "saved" else "without"} the picture. '
-        'Underlined: <mark class="hit">right</mark>, <mark class="miss">wrong</mark>.</p>'
+        f"{mark_entity('Solid', 'TYPE', 'right')}: right. {mark_entity('Dashed', 'TYPE', 'wrong')}: in error.</p>"
         f'<ul class="sentences">{items}</ul>'
     )
 
 
 def _sentence(example: Example, language: int) -> str:
-    source = make_thumbnail(example.picture, None, THUMBNAIL).uri
-    picture = f'<img src="{source}" alt="the sentence\'s picture">' if source else ""
+    small = make_thumbnail(example.picture, None, THUMBNAIL)
+    size = f'width="{small.width}" height="{small.height}"'
+    picture = f'<img src="{small.uri}" {size} alt="Picture of row {example.row}">' if small.uri else ""
     lines = (
         ("gold", mark_entities(example.words, example.gold)),
         ("with the picture", mark_entities(example.words, example.right, example.gold)),
         ("without", mark_entities(example.words, example.none, example.gold)),
-        ("row", f'<span class="soft">{example.row} {_text(example.lang)}</span>'),
+        ("row", f'<span class="soft">{example.row} {text_of(example.lang)}</span>'),
     )
     items = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in lines)
     return f'<li class="lang-{language}">{picture}<dl>{items}</dl></li>'
@@ -247,7 +229,7 @@ def _filter(languages: list[str]) -> str:
     if len(languages) < 2:
         return ""
     switches = "".join(
-        f'<label><input type="checkbox" id="show-{place}" checked> {_text(name)}</label>'
+        f'<label><input type="checkbox" id="show-{place}" checked> {text_of(name)}</label>'
         for place, name in enumerate(languages)
     )
     return f'<fieldset class="filter"><legend>Show the sentences in</legend>{switches}</fieldset>'
@@ -260,31 +242,9 @@ def _filter_style(languages: list[str]) -> str:
     )
 
 
-def _table(title: str, header: Iterable[str], rows: Iterable[str]) -> str:
-    caption = f"<caption>{title}</caption>" if title else ""
-    titles = "".join(f'<th class="number" scope="col">{title}</th>' for title in header)
-    return (
-        f'<div class="scroll"><table>{caption}<thead><tr>{titles}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _row(name: str, cells: Iterable[str]) -> str:
-    """A line of a table; the cells are HTML, the name is text."""
-    return f'<tr><th scope="row">{_text(name)}</th>{"".join(f"<td class=number>{cell}</td>" for cell in cells)}</tr>'
-
-
 def _bar(share: float) -> str:
     return f'<span class="track"><span class="bar" style="width: {100 * share:.1f}%"></span></span>'
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
-
-
 def _signed(share: float) -> str:
     return f"{100 * share:+.2f}".replace("-", "−")
-
-
-def _text(text: str) -> str:
-    return escape(visible(text))

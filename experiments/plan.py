@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
+
+import yaml
 
 from dataset_scripts.schema import CONFIGS, LANGUAGES
+from training_2mner.data import read_part
+
+T = TypeVar("T")
 
 RUN_FILES = Path(__file__).resolve().parents[1] / "configuration_2mner" / "runs"
 FIRST_SEED = 19
@@ -19,6 +26,10 @@ MODELS = (*TEXT_MODELS, *IMAGE_MODELS)
 MODELS_ON_WORDS = ("bilstm-crf", "hbilstm-crf", "adacan", "adacan-sum")
 EXTRA_MODELS = ("adacan-sum",)  # not in the paper; run where `--only` names them
 TABLES = ("table5", "table6", "table7", "table8", "table9")
+GRID = "grid"  # see `grid.py`
+BEYOND = "improvements"  # 2M-NER with one change each that the paper does not have
+IMPROVEMENTS = ("infonce", "mask-duplicates", "crf-rate", "xlm-r")  # each has its run file, 2m-ner-NAME.yaml
+AVERAGED = "averaged"  # see `average.py`
 FOLDS = 5
 SEEDS_A_FOLD = 2
 
@@ -37,7 +48,8 @@ class Run:
 
     Args:
         model: one of `MODELS` or `EXTRA_MODELS`.
-        variant: `""`, `"text"` (Table 7), `"no-resnet"` or `"no-vit"` (Table 9).
+        variant: `""`, `"text"` (Table 7), `"no-resnet"` or `"no-vit"` (Table 9), one of `IMPROVEMENTS`, or `AVERAGED`
+            (of several runs).
         languages: a configuration of the data set.
         part: the part of the training split, such as `"2/5"` (Table 8); all of it by default.
     """
@@ -62,8 +74,16 @@ class Run:
     @property
     def changes(self) -> dict:
         """The fields of the model's configuration that differ from its run file's."""
-        changes = dict(CHANGES.get((self.model, self.variant), {}))
+        changes = CHANGES.get((self.model, self.variant), {}) | self.improvement.get("config", {})
         return changes | ({"attention_combine": "sum"} if self.model == "adacan-sum" else {})
+
+    @property
+    def improvement(self) -> dict:
+        """The fields in which the run file of an improvement differs from that of the paper's model."""
+        if self.variant not in IMPROVEMENTS:
+            return {}
+        plain, improved = (_read_run_file(name) for name in (self.model, self.system))
+        return {name: value for name, value in improved.items() if plain.get(name) != value and name != "output_dir"}
 
     def command(self, settings: str, dataset: str, folder: Path) -> list[str]:
         """What `train_hf.py` is called with.
@@ -76,6 +96,8 @@ class Run:
         command = [str(run_file(self.model, settings)), "--dataset", dataset, "--dataset_config", self.languages]
         command += ["--seed", str(self.seed), "--output_dir", str(folder)]
         command += ["--train_part", self.part] if self.part else []
+        for name, value in self.improvement.items():
+            command += [] if name == "config" else [f"--{name}", str(value)]
         return command + (["--config", json.dumps(self.changes)] if self.changes else [])
 
 
@@ -97,26 +119,42 @@ def run_file(model: str, settings: str) -> Path:
 
 
 def plan(
-    tables: Iterable[str], seeds: int = 1, only: Iterable[str] | None = None, languages: Iterable[str] | None = None
+    tables: Iterable[str],
+    seeds: int = 1,
+    only: Iterable[str] | None = None,
+    languages: Iterable[str] | None = None,
+    settings: str = "paper",
 ) -> list[Run]:
     """The runs of some tables, each once, in the order in which they are wanted.
 
     Args:
-        tables: of `TABLES`.
+        tables: of `TABLES`, or `BEYOND`.
         seeds: how many seeds, from 19 on; Table 8 has two for each part, as in the paper.
         only: models to run; all nine by default.
         languages: configurations to learn from; all of the table by default.
+        settings: which run files; other than `"paper"` they have new encoders, so that no improvement can name another one.
 
     Raises:
         ValueError: for a name that does not exist, with those that do.
     """
     only = list(MODELS if only is None else only)
-    _check("tables", tables, TABLES)
+    _check("tables", tables, (*TABLES, BEYOND))
     _check("only", only, (*MODELS, *EXTRA_MODELS))
     _check("languages", languages or (), CONFIGS)
     range_of_seeds = range(FIRST_SEED, FIRST_SEED + seeds)
     runs = [run for table in tables for run in _runs_of(table, range_of_seeds, only)]
-    return [run for run in dict.fromkeys(runs) if languages is None or run.languages in languages]
+    runs = [run for run in dict.fromkeys(runs) if languages is None or run.languages in languages]
+    return [run for run in runs if settings == "paper" or "text_encoder" not in run.improvement]
+
+
+def shard(runs: list[T], which: str) -> list[T]:
+    """The runs of one of several machines, "i/n".
+
+    Raises:
+        ValueError: if `which` is something else.
+    """
+    number, count = read_part(which, "shard")
+    return runs[number - 1 :: count]
 
 
 def _runs_of(table: str, seeds: range, only: list[str]) -> list[Run]:
@@ -135,7 +173,13 @@ def _runs_of(table: str, seeds: range, only: list[str]) -> list[Run]:
         parts = [f"{part}/{FOLDS}" for part in range(1, FOLDS + 1)]
         folds = [Run(OURS, "", "all", FIRST_SEED + seed, part) for part in parts for seed in range(SEEDS_A_FOLD)]
         return [*folds, *(Run(OURS, "", "all", seed) for seed in seeds)]
-    return [Run(OURS, variant, "all", seed) for variant in ("", "no-resnet", "no-vit") for seed in seeds]
+    variants = IMPROVEMENTS if table == BEYOND else ("no-resnet", "no-vit")
+    return [Run(OURS, variant, "all", seed) for variant in ("", *variants) for seed in seeds]
+
+
+@cache
+def _read_run_file(name: str) -> dict:
+    return yaml.safe_load((RUN_FILES / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def _check(argument: str, names: Iterable[str], known: Iterable[str]) -> None:

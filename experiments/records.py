@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -17,10 +18,14 @@ import numpy as np
 import torch
 import transformers
 from datasets import Dataset
+from transformers import TrainerState
 
+from dataset_scripts.parquet import file_sha256, fingerprint
 from experiments.counts import Counts, count_entities
 from experiments.plan import Run
+from training_2mner.arguments import DataArguments
 from training_2mner.data import text_values
+from training_2mner.data_record import read_data_record
 
 GROUPS = ("lang", "source")
 
@@ -82,10 +87,15 @@ def read_record(path: Path) -> Record:
 
 
 def write_record(path: Path, run: Run, **content: Any) -> None:
-    """Write a run's file under a temporary name and move it."""
+    """Write a run's file."""
+    write_json(path, run=asdict(run), **content)
+
+
+def write_json(path: Path, **content: Any) -> None:
+    """Write a file of one line under a temporary name and move it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.writing")
-    text = json.dumps({"run": asdict(run), **content}, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     temporary.write_text(text + "\n", encoding="utf-8")
     os.replace(temporary, path)
 
@@ -107,6 +117,35 @@ def describe_scores(references: Sequence[Sequence[str]], predictions: Sequence[S
     lenient = count_entities(references, predictions, strict=False)
     same = np.array_equal(strict.table, lenient.table)
     return {"strict": strict.to_json(), "lenient": None if same else lenient.to_json()}
+
+
+def describe_data(arguments: DataArguments) -> dict[str, str | None]:
+    """Name, configuration and state of a data set: the fingerprint of its files for a folder, the revision for the Hub."""
+    record, folder = read_data_record(arguments.dataset, arguments.dataset_config), Path(arguments.dataset)
+    return {
+        "name": folder.resolve().name if folder.exists() else arguments.dataset,
+        "config": arguments.dataset_config,
+        "revision": arguments.dataset_revision,
+        "fingerprint": record.fingerprint or _fingerprint(folder),
+        "split": record.split,
+    }
+
+
+def describe_training(state: TrainerState) -> dict[str, Any]:
+    """Seconds of training, and the scores on dev of the epoch that was best there."""
+    evaluations = [entry for entry in state.log_history if "eval_f1" in entry]
+    best = next((entry for entry in evaluations if entry["step"] == state.best_global_step), None)
+    best = best or max(evaluations, key=lambda entry: entry["eval_f1"])
+    return {
+        "seconds": round(sum(entry.get("train_runtime", 0) for entry in state.log_history), 1),
+        "dev": {"epoch": best["epoch"], "f1": best["eval_f1"], "lenient_f1": best["eval_lenient_f1"]},
+    }
+
+
+def public_command(command: Sequence[str]) -> str:
+    """The arguments of `train_hf.py` as another machine could give them: no folders of this one."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in command]
+    return shlex.join(["python", "train_hf.py", *words])
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
@@ -142,6 +181,12 @@ def read_sentences(path: Path) -> Iterator[tuple[str, list[list[str]]]]:
         else:
             yield image_id, rows
             rows = []
+
+
+def _fingerprint(folder: Path) -> str | None:
+    """That of the parquet files of a folder whose card tells none."""
+    hashes = {path.relative_to(folder).as_posix(): file_sha256(path) for path in folder.rglob("*.parquet")}
+    return fingerprint(hashes) if hashes else None
 
 
 def _revision() -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.grid import read_points
 from experiments.records import Record, read_records
 from experiments.tables_figures import draw_figures
+from experiments.tables_grid import Grid, draw_grids, grid_tables, read_grids
 from experiments.tables_latex import latex
 from experiments.tables_layout import lay_out
 from experiments.tables_markdown import SCHEMES, paper_tables
@@ -32,30 +34,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     try:
-        records = read_records(options.folder)
+        grids = read_grids(read_points(options.folder))
+        records = read_records(options.folder) if not grids or any(options.folder.glob("*.json")) else []
         layout = lay_out(records)
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
-    text = tables(records, options.scheme, draw_figures(layout, options.folder))
+    figures = draw_figures(layout, options.folder) + draw_grids(grids, options.folder)
+    text = tables(records, options.scheme, figures, grids)
     _write(options.folder / ("tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"), text)
-    _write(options.folder / "tables.tex", latex(layout, records))
+    _write(options.folder / "tables.tex", latex(layout, records, grids))
     print(text)
 
 
-def tables(records: list[Record], scheme: str, figures: Iterable[str] = ()) -> str:
+def tables(records: list[Record], scheme: str, figures: Sequence[str] = (), grids: Sequence[Grid] = ()) -> str:
     """All tables that the records suffice for, as Markdown.
 
     Args:
+        records: the runs; with `grids` there may be none.
         scheme: how to count in the last part.
         figures: file names of the figures to show.
+        grids: the grid searches.
 
     Raises:
         ValueError: if the records are of more than one data set.
     """
-    last = "## All runs by language and source\n"
-    return "\n".join(
-        ["# Results\n", paper_tables(lay_out(records), records, figures), last, overview(records, scheme)]
-    )
+    parts = ["# Results\n"]
+    parts += [paper_tables(lay_out(records), records, figures)] if records else []
+    parts += [grid_tables(grids, figures)] if grids else []
+    parts += ["## All runs by language and source\n", overview(records, scheme)] if records else []
+    return "\n".join(parts)
 
 
 def _write(path: Path, text: str) -> None:

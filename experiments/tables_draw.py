@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from experiments.tables_figures import Heat, Panel
+    from experiments.tables_grid import Grid
 
 # From the palette of Okabe and Ito, as in the figure of the data set card.
 OURS, PAPER, RELEASED, RUN = "#0072B2", "#D55E00", "#009E73", "#56B4E9"
@@ -125,6 +126,32 @@ def _draw_heat(axes: Axes, values: np.ndarray, is_certain: np.ndarray, limit: fl
     axes.spines[:].set_visible(False)
     for border in (axes.axhline, axes.axvline):
         border(1.5, color="white", linewidth=3)  # between the families
+
+
+def draw_grid(grid: Grid, path: Path) -> None:
+    """Draw F1 by loss weight and learning rate as a heat map, the best point framed, and save it as a PNG."""
+    from matplotlib.patches import Rectangle
+
+    means, best = grid.means, grid.best
+    with _figure(FOOT + TITLE + 2 * LINE * len(grid.rates)) as figure:
+        axes = figure.subplots()
+        axes.set_facecolor(GREY)
+        spread = max(1.0, float(np.nanmax(means) - np.nanmin(means)))
+        # Twice the range, so that no shade is too dark for its number.
+        axes.imshow(means, cmap="Blues", vmin=np.nanmin(means), vmax=np.nanmin(means) + 2 * spread, aspect="auto")
+        for (row, column), value in np.ndenumerate(means):
+            if np.isfinite(value):
+                axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=9, color=INK)
+        place = (grid.alphas.index(best[1]) - 0.5, grid.rates.index(best[0]) - 0.5)
+        axes.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor=PAPER, linewidth=2))
+        axes.set_xticks(range(len(grid.alphas)), [f"{alpha:g}" for alpha in grid.alphas], fontsize=8.5, color=INK)
+        axes.set_yticks(range(len(grid.rates)), [f"{rate:g}" for rate in grid.rates], fontsize=8.5, color=INK)
+        axes.set_ylabel("learning rate", fontsize=8.5, color=SOFT_INK)
+        axes.set_xlabel("alpha, the weight of the CRF loss", fontsize=8.5, color=SOFT_INK)
+        axes.set_title("F1 on dev in percent; the best point is framed", fontsize=9.5, color=INK, loc="left")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        _write(figure, path)
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from experiments.records import Record
+from experiments.tables_grid import Grid
 from experiments.tables_layout import HEADER, Group, PaperTable
-from experiments.tables_markdown import is_same
+from experiments.tables_markdown import OTHER_SENTENCES, is_same
 from experiments.tables_noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin_rows
 from experiments.tables_values import Cell, rows
 
@@ -22,12 +24,14 @@ KINDS = {
 }
 
 
-def latex(tables: list[PaperTable], records: list[Record]) -> str:
-    """All tables that have a row, lenient and, where it differs, strict; and those on noise."""
+def latex(tables: list[PaperTable], records: list[Record], grids: Sequence[Grid] = ()) -> str:
+    """All tables that have a row, lenient and, where it differs, strict; those on noise; and the grid searches."""
     parts = [PREAMBLE]
     for table in (table for table in tables if table.filled()):
         for scheme in ("lenient",) if is_same(table) else ("lenient", "strict"):
             parts.append(_paper_table(table, scheme))
+    for grid in grids:
+        parts.append(_plain(f"Grid search on {grid.languages}: F1 on dev", *grid.table(), f"grid-{grid.languages}"))
     margins, gaps = margin_rows(tables), gap_rows(records)
     parts += [_plain("Margins beside the noise", MARGINS_HEADER, margins, "margins")] if margins else []
     parts += [_plain("The epoch chosen on dev and on test", GAP_HEADER, gaps, "gap")] if gaps else []
@@ -46,13 +50,18 @@ def _paper_table(table: PaperTable, scheme: str) -> str:
 
 
 def _group(group: Group, scheme: str) -> list[str]:
-    lines = [rf"\midrule \multicolumn{{{len(HEADER) + 2}}}{{l}}{{\textit{{{escape(group.title)}}}}}{BREAK}"]
+    lines = [rf"\midrule {_across(group.title)}"]
     former = ""
     for row in rows(group, scheme):
         cells = [escape(row.title) if row.title != former else "", escape(row.figures), *map(_text, row.cells)]
         lines.append(" & ".join(cells) + BREAK)
         former = row.title
-    return lines
+    return lines if group.is_comparable() else [*lines, _across(OTHER_SENTENCES)]
+
+
+def _across(text: str) -> str:
+    """A line without columns."""
+    return rf"\multicolumn{{{len(HEADER) + 2}}}{{l}}{{\textit{{{escape(text)}}}}}{BREAK}"
 
 
 def _text(cell: Cell) -> str:

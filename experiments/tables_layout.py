@@ -32,7 +32,13 @@ CAPTIONS = {
 SHARED = {"table6": LANGUAGES, "table8": ("all",), "table9": (OURS,)}  # rows that Table 5 has too
 PARTS = tuple(f"{part}/{FOLDS}" for part in range(1, FOLDS + 1))
 VARIANTS = {"": "2M-NER", "no-resnet": "-ResNet", "no-vit": "-ViT"}
-SUFFIXES = {"": "", "text": ", words alone", "no-resnet": " without ResNet", "no-vit": " without ViT"}
+SUFFIXES = {"": "", "text": ", words alone", "no-resnet": " without ResNet", "no-vit": " without ViT"} | {
+    "infonce": " with InfoNCE",
+    "mask-duplicates": ", shared pictures no negatives",
+    "crf-rate": ", a learning rate for the CRF",
+    "xlm-r": " with XLM-RoBERTa",
+    "averaged": ", posteriors of several runs averaged",
+}
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, so that what is computed of it can be kept

@@ -24,9 +24,11 @@ sentences.
 
 **Bold** is the best of ours in a column among the lines of the same kind and setting, where a paired bootstrap \
 over the pictures of the test set tells it from the second best (p < 0.05, each column for itself). Where \
-nothing is bold, the test does not tell them apart. The paper's lines are not tested: its predictions are not \
-public. The test knows the chance of the test set, not that of the seeds, for which see the section on margins.
+nothing is bold, the test does not tell them apart, or a line below says that there was none. The paper's lines \
+are not tested: its predictions are not public. The test knows the chance of the test set, not that of the \
+seeds, for which see the section on margins.
 """
+OTHER_SENTENCES = "Nothing is bold: the rows were scored on different test sentences, so no paired test was made."
 OTHER_DATA = "The paper's figures are left out: they are of MMNERD, and these runs are of other data.\n"
 
 
@@ -93,7 +95,8 @@ def _group(group: Group, scheme: str) -> str:
     for row in rows(group, scheme):
         lines.append([row.title if row.title != former else "", row.figures, *_cells(row)])
         former = row.title
-    return markdown_table(["Training" if _is_by_data(group) else "Model", "Figures", *HEADER], lines) + "\n"
+    table = markdown_table(["Training" if _is_by_data(group) else "Model", "Figures", *HEADER], lines)
+    return f"{table}\n" if group.is_comparable() else f"{table}\n\n{OTHER_SENTENCES}\n"
 
 
 def _is_by_data(group: Group) -> bool:

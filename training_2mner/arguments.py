@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
 from training_2mner.release import check_id
+
+logger = logging.getLogger(__name__)
 
 ENCODERS = ("text", "vit", "resnet", "vgg")
 
@@ -173,6 +176,7 @@ class TwoMNERTrainingArguments(TrainingArguments):
 
     def __post_init__(self):
         super().__post_init__()
+        self._use_one_gpu()
         if self.push_to_hub:
             self._check_push()
         self.freeze = [self.freeze] if isinstance(self.freeze, str) else self.freeze  # one name in a run file
@@ -183,6 +187,17 @@ class TwoMNERTrainingArguments(TrainingArguments):
         unknown = sorted(set(self.freeze) - set(ENCODERS))
         if unknown:
             raise ValueError(f"`freeze` names {unknown[0]!r}; write any of {', '.join(ENCODERS)}.")
+
+    def _use_one_gpu(self) -> None:
+        """Keep the Trainer from `DataParallel`, which would cut sentences, windows and pictures at the same places."""
+        if self.n_gpu > 1:
+            logger.warning(
+                "%d GPUs are visible, and this process uses the first; for all of them start with "
+                "`torchrun --nproc_per_node %d`.",
+                self.n_gpu,
+                self.n_gpu,
+            )
+            self._n_gpu = 1
 
     def _check_push(self) -> None:
         check_id("hub_model_id", self.hub_model_id or "")

@@ -98,14 +98,24 @@ def part_of_rows(num_rows: int, part: str) -> list[int]:
     Raises:
         ValueError: if `part` is not "k/n" with k from 1 to n.
     """
-    match = re.fullmatch(r"(\d+)/(\d+)", part)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise ValueError(
-            f"`train_part` is {part!r}; write the number of a part, a slash and their count, such as 2/5."
-        )
+    number, count = read_part(part, "train_part")
     rows = list(range(num_rows))
     Random(PARTS_SEED).shuffle(rows)
-    return sorted(rows[int(match[1]) - 1 :: int(match[2])])
+    return sorted(rows[number - 1 :: count])
+
+
+def read_part(text: str, argument: str) -> tuple[int, int]:
+    """The numbers k and n of "k/n", which an argument of this name was given as.
+
+    Raises:
+        ValueError: if it is something else, or k is not from 1 to n.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise ValueError(
+            f"`{argument}` is {text!r}; write the number of a part, a slash and their count, such as 2/5."
+        )
+    return int(match[1]), int(match[2])
 
 
 def _limit(splits: DatasetDict, arguments: DataArguments) -> DatasetDict:

@@ -51,10 +51,15 @@ class TwoMNERTrainer(Trainer):
         self.add_callback(self._epochs)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(ReadableProgressCallback)
-        for name in self.args.freeze:
-            self._freeze(name)
+        self._freeze(self.model)
         if self.args.patience is not None:
             self.add_callback(EarlyStoppingCallback(self.args.patience))
+
+    def call_model_init(self, trial=None):
+        """Build the model of a hyper-parameter search, with what the run freezes frozen."""
+        model = super().call_model_init(trial)
+        self._freeze(model)
+        return model
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """L = alpha L_CRF + (1 - alpha)(L'_CL + L''_CL) (Eq. 18), the mean over the sentences of the batch.
@@ -159,15 +164,18 @@ class TwoMNERTrainer(Trainer):
                 self._part_sums[name] = self._part_sums.get(name, 0) + value.detach()
         self._part_count += 1
 
-    def _freeze(self, name: str) -> None:
-        if name != "text" and not self.model.config.uses_image:
-            return  # a run file's settings for the image encoder, in a text-only variant
-        encoder = getattr(self.model.base_model, ENCODER_MODULES[name], None)
-        if encoder is None:
-            raise ValueError(f"`freeze` names {name!r}, but the model has no such encoder; leave it out.")
-        if name == "resnet" and self.model.config.resnet_batch_norm != "fixed":
-            raise ValueError('a frozen ResNet needs fixed batch norm statistics; write `resnet_batch_norm="fixed"`.')
-        encoder.requires_grad_(False)
+    def _freeze(self, model: nn.Module) -> None:
+        for name in self.args.freeze:
+            if name != "text" and not model.config.uses_image:
+                continue  # a run file's settings for the image encoder, in a text-only variant
+            encoder = getattr(model.base_model, ENCODER_MODULES[name], None)
+            if encoder is None:
+                raise ValueError(f"`freeze` names {name!r}, but the model has no such encoder; leave it out.")
+            if name == "resnet" and model.config.resnet_batch_norm != "fixed":
+                raise ValueError(
+                    'a frozen ResNet needs fixed batch norm statistics; write `resnet_batch_norm="fixed"`.'
+                )
+            encoder.requires_grad_(False)
 
 
 def part_of(name: str) -> str:

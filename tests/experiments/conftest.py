@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from dataset_scripts.mini import write_mini
 from dataset_scripts.schema import CONFIGS, ENTITY_TYPES
 from experiments.plan import MODELS, TABLES, Run, plan
 from experiments.records import describe_scores, write_record
@@ -55,6 +56,16 @@ def write_synthetic(folder: Path, runs: Iterable[Run], pictures: int, name: str,
         }
         data = {"name": name, "config": run.languages, "revision": None, "fingerprint": run.languages, "split": None}
         write_record(folder / f"{run.name}.json", run, data=data, test=test | scored)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Iterator[str]:
+    """The folder of a small generated data set, cached beside it."""
+    folder = tmp_path_factory.mktemp("data") / "mini"
+    write_mini(folder, seed=3, sizes=(64, 16, 16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder.parent / "cache")
+        yield str(folder)
 
 
 @pytest.fixture(scope="session")

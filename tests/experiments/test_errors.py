@@ -100,11 +100,11 @@ def run(tmp_path, rows_of_test):
     return write_run(tmp_path / "umt.all.seed-19", rows_of_test)
 
 
-def write_run(folder, test, predictions=None):
+def write_run(folder, test, predictions=None, rows=TEST):
     folder.mkdir()
-    gold = [row[3].split() for row in TEST]
-    predictions = [row[4].split() for row in TEST] if predictions is None else predictions
-    write_predictions(folder / "predictions_test.conll", test, gold, predictions)
+    gold = [row[3].split() for row in rows]
+    predictions = [row[4].split() for row in rows] if predictions is None else predictions
+    write_predictions(folder / "predictions_test.conll", test.select(range(len(rows))), gold, predictions)
     return folder
 
 
@@ -168,7 +168,7 @@ def test_pictures_are_small_and_bad_ones_are_named(made):
     (image,) = Elements(page).all("img")
     head, data = image["src"].split(",")
     with Image.open(BytesIO(b64decode(data))) as picture:
-        assert head == "data:image/jpeg;base64" and picture.size == (160, 80) and picture.format == "JPEG"
+        assert head == "data:image/webp;base64" and picture.size == (160, 80) and picture.format == "WEBP"
     assert "no picture: unreadable (UnidentifiedImageError" in page and "no picture: missing" in page
     assert "0x" not in page and "4 of them have no picture" in page
 
@@ -214,6 +214,8 @@ def test_what_is_left_out_is_stated(run, dataset, tmp_path, capsys):
     assert content["page"]["suspects_left_out"] == 1 and "1 more are in the JSON file" in page
     assert "2 of 5 sentences with errors are here" in page and "3 are left out" in page
     assert len(Elements(page).all("article")) == 2 and not Elements(page).all("img")
+    offered = [kind for kind in KINDS if Elements(page).all("option", value=kind)]
+    assert sorted(offered) == sorted(item["data-kind"] for item in Elements(page).all("li") if "data-kind" in item)
     assert content["kinds"]["overall"]["all"]["missed"] == 1  # the counts are of all
     assert content["page"]["bytes"] == (tmp_path / "page.html").stat().st_size
     assert "2 of 5 sentences" in capsys.readouterr().out and "This page has 0.0 MB" in page
@@ -228,6 +230,20 @@ def test_a_run_without_errors_has_a_page(dataset, rows_of_test, tmp_path):
     run = write_run(tmp_path / "perfect", rows_of_test, [row[3].split() for row in TEST])
     page, content = make_page(run, dataset, tmp_path / "page.html")
     assert content["sentences_with_errors"] == 0 and "There are none." in page and "<script" not in page
+
+
+def test_a_run_that_was_tested_on_the_first_sentences_has_a_page(dataset, rows_of_test, tmp_path):
+    run = write_run(tmp_path / "short", rows_of_test, rows=TEST[:3])
+    page, content = make_page(run, dataset, tmp_path / "page.html", "--max_eval_samples", "3")
+    assert content["sentences"] == 3 and content["dataset"]["max_eval_samples"] == 3
+    assert content["kinds"]["overall"]["all"]["gold"] == 4 and len(Elements(page).all("article")) == 3
+    assert "tested on the first 3 sentences alone" in page
+    with pytest.raises(SystemExit, match=r"predictions for 3 sentences, but test has 7.*`--max_eval_samples`"):
+        make_page(run, dataset, tmp_path / "other.html")
+
+
+def test_a_whole_run_does_not_speak_of_a_limit(made):
+    assert made[1]["dataset"]["max_eval_samples"] is None and "max_eval_samples" not in made[0]
 
 
 @pytest.mark.parametrize(
@@ -255,3 +271,5 @@ def test_what_cannot_be_done_is_an_error(run, dataset, tmp_path):
         make_page(run, dataset, tmp_path / "page.json")
     with pytest.raises(SystemExit):
         make_page(run, dataset, tmp_path / "page.html", "--limit", "-1")
+    with pytest.raises(SystemExit):
+        make_page(run, dataset, tmp_path / "page.html", "--max_eval_samples", "0")

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dataset_scripts.schema import CONFIGS
-from experiments.plan import MODELS, TABLES, Run, plan, run_file
+from experiments.plan import BEYOND, IMPROVEMENTS, MODELS, RUN_FILES, TABLES, Run, plan, run_file
+from modeling_2mner import TwoMNERConfig
 from training_2mner.arguments import parse_arguments
 
 
@@ -53,6 +56,36 @@ def test_every_model_has_its_run_files_and_they_parse():
             assert model.config_changes == run.changes and data.train_part == (run.part or None)
             assert (data.dataset, data.dataset_config, training.seed) == ("somewhere", run.languages, run.seed)
             assert model.model.removesuffix("-demo") == run.model.removesuffix("-sum")
+
+
+@pytest.mark.parametrize("settings", ["paper", "demo"])
+def test_an_improvement_differs_in_what_its_run_file_says(settings):
+    runs = plan([BEYOND], settings=settings)
+    assert [run.variant for run in runs] == ["", *IMPROVEMENTS][: len(runs)]
+    assert len(runs) == len(IMPROVEMENTS) + (settings == "paper")
+    plain = flat(parse_arguments(runs[0].command(settings, "somewhere", Path("runs"))))
+    for run in runs[1:]:
+        found = flat(parse_arguments(run.command(settings, "somewhere", Path("runs"))))
+        own = flat(parse_arguments([str(RUN_FILES / f"{run.system}.yaml")]))
+        differing = {name for name in plain if plain[name] != found[name]} - {"config"}
+        assert differing and all(found[name] == own[name] for name in differing)
+        assert len(differing - {"config_changes"}) <= 1
+        TwoMNERConfig(**found["config_changes"])
+
+
+def flat(settings: tuple) -> dict:
+    """All fields of a run, and what `config` changes."""
+    given = {entry.name: getattr(part, entry.name) for part in settings for entry in fields(part)}
+    return given | {"config_changes": settings[0].config_changes}
+
+
+def test_the_run_files_of_improvements_are_the_papers_but_for_one_field():
+    plain = yaml.safe_load((RUN_FILES / "2m-ner.yaml").read_text(encoding="utf-8"))
+    for name in (*IMPROVEMENTS, "grouped"):
+        improved = yaml.safe_load((RUN_FILES / f"2m-ner-{name}.yaml").read_text(encoding="utf-8"))
+        changed = {field for field in plain.keys() | improved.keys() if plain.get(field) != improved.get(field)}
+        assert changed > {"output_dir"} and len(changed) == 2
+        assert improved["output_dir"] == f"runs/2m-ner-{name}"
 
 
 def test_a_missing_run_file_is_an_error():

@@ -1,29 +1,24 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 from datasets import Dataset
 
 import train_hf
-from dataset_scripts.mini import write_mini
 from experiments import run as runner
 from experiments.counts import scores
-from experiments.plan import Run
-from experiments.records import read_predictions, read_record
+from experiments.plan import Run, shard
+from experiments.records import describe_data, read_predictions, read_record
+from training_2mner.arguments import DataArguments
+from training_2mner.data_record import read_data_record
 from training_2mner.evaluation import write_predictions
 
 QUICK = ["--settings", "demo", "--seeds", "1", "--only", "bilstm-crf", "--languages", "en"]
 SHORT = ["--", "--num_train_epochs", "2", "--use_cpu", "True", "--dataloader_num_workers", "0"]
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "mini"
-    write_mini(folder, seed=3, sizes=(64, 16, 16))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder.parent / "cache")
-        yield str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +76,7 @@ def test_the_other_protocol_can_be_asked_for_later(tmp_path, dataset, capsys):
 
 def test_several_processes_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SystemExit, match="one runner a GPU"):
+    with pytest.raises(SystemExit, match="`--launcher`"):
         runner.main(["table5", "--output", str(tmp_path)])
 
 
@@ -101,11 +96,11 @@ def test_a_failing_run_does_not_stop_the_others(tmp_path, dataset, monkeypatch, 
 
 def test_machines_share_the_runs():
     runs = [Run("umt", seed=seed) for seed in range(7)]
-    shares = [runner.shard(runs, f"{number}/3") for number in (1, 2, 3)]
+    shares = [shard(runs, f"{number}/3") for number in (1, 2, 3)]
     assert sorted(run.seed for share in shares for run in share) == list(range(7))
     for wrong in ("0/3", "4/3", "a/b", "2"):
         with pytest.raises(ValueError, match="`shard` is"):
-            runner.shard(runs, wrong)
+            shard(runs, wrong)
 
 
 @pytest.mark.parametrize("wrong", [["table4"], ["table5", "--only", "nothing"], ["table5", "--settings", "nothing"]])
@@ -145,3 +140,34 @@ def test_each_model_gets_the_text_source_that_it_reads(tmp_path, dataset, monkey
         "adacan-demo": ("v.txt", None),
         "bert-demo": (None, "encoder"),
     }
+
+
+def test_a_launcher_trains_in_processes_of_its_own(tmp_path, dataset, finished, monkeypatch):
+    """Two processes of torchrun's kind, without pictures; here the parent's own training must not be called."""
+    monkeypatch.setattr(train_hf, "main", lambda *_: pytest.fail("trained in the runner"))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(Path(dataset).parent / "cache"))
+    launcher = f"{sys.executable} -m torch.distributed.run --standalone --nproc_per_node 2"
+    arguments = ["table5", "--dataset", dataset, "--output", str(tmp_path), "--launcher", launcher, *QUICK]
+    runner.main([*arguments, "--protocol", "released", *SHORT])
+    record = read_record(tmp_path / "bilstm-crf.en.seed-19.json")
+    alone = read_record(finished[0] / "bilstm-crf.en.seed-19.json")
+    assert record.content["launcher"] == launcher and alone.content["launcher"] is None
+    assert [epoch["epoch"] for epoch in record.content["epochs"]] == [1.0, 2.0]
+    assert record.content["test"]["picture"] == alone.content["test"]["picture"]
+
+
+def test_a_failing_launcher_is_told(tmp_path, dataset):
+    arguments = ["table5", "--dataset", dataset, "--output", str(tmp_path), "--launcher", f"{sys.executable} -c 1/0"]
+    with pytest.raises(SystemExit, match="1 runs failed"):
+        runner.main([*arguments, *QUICK, *SHORT])
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_the_state_of_the_data_is_kept(finished, dataset, tmp_path):
+    told = read_record(finished[0] / "bilstm-crf.en.seed-19.json").content["data"]["fingerprint"]
+    assert told == read_data_record(dataset, "en").fingerprint is not None
+    without_card = tmp_path / "mini"
+    shutil.copytree(Path(dataset) / "data", without_card / "data")
+    assert describe_data(DataArguments(dataset=str(without_card)))["fingerprint"] == told
+    next(without_card.rglob("train-*.parquet")).unlink()
+    assert describe_data(DataArguments(dataset=str(without_card)))["fingerprint"] != told

@@ -81,6 +81,16 @@ def test_the_gain_from_pictures_has_an_interval(folder):
     assert low < float(gain[3]) < high
 
 
+def test_an_improvement_stands_beside_its_model(folder):
+    write(folder, Run("umt", "averaged"), GOLD)
+    (line,) = rows(overview(read_records(folder), "strict"), "UMT, posteriors of several runs averaged")[-1:]
+    first, second = (100 * scores(count_entities(GOLD, tags))["f1"] for tags in (GOLD, STRAY))
+    assert float(line[1]) == pytest.approx(first, abs=0.01)
+    assert float(line[2].split(" ± ")[0]) == pytest.approx((first + second) / 2, abs=0.01)
+    low, high = (float(value) for value in line[4].split(" to "))
+    assert 0 < low < float(line[3]) < high
+
+
 def test_languages_stand_apart_and_a_single_source_does_not(folder):
     text = overview(read_records(folder), "strict")
     assert {row[1] for row in rows(text, "BERT-CRF")[1:]} == {"en", "de"}

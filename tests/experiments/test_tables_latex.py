@@ -4,10 +4,11 @@ import re
 
 import pytest
 
+from experiments.plan import Run
 from experiments.records import read_records
 from experiments.tables_latex import escape, latex
 from experiments.tables_layout import lay_out
-from experiments.tables_markdown import paper_tables
+from experiments.tables_markdown import OTHER_SENTENCES, paper_tables
 
 NUMBER = re.compile(r"[+-]?\d+\.\d\d\b")
 
@@ -34,6 +35,14 @@ def test_bold_is_that_of_the_markdown(both):
     tex, markdown = both
     bold = re.findall(r"\*\*(\d[\d.]*) ± ([\d.]*)\*\*", markdown)
     assert bold and re.findall(r"\\textbf\{([\d.]+)\\,\$\\pm\$\\,([\d.]+)\}", tex) == bold
+
+
+def test_rows_without_a_test_are_said_to_be_so(both, make_records, tmp_path):
+    make_records(tmp_path, [Run("bilstm-crf")], pictures=30)
+    records = read_records(make_records(tmp_path, [Run("2m-ner")], pictures=40))
+    tex = latex(lay_out(records), records)
+    assert OTHER_SENTENCES not in both[0]
+    assert all(OTHER_SENTENCES in part.split(r"\bottomrule")[0] for part in tex.split(r"\label{tab:table5")[1:])
 
 
 def test_every_row_has_all_columns(both):

@@ -13,7 +13,7 @@ from experiments.bootstrap import compare
 from experiments.plan import Run
 from experiments.records import read_records
 from experiments.tables_layout import COLUMNS, PAPER, lay_out
-from experiments.tables_markdown import paper_tables
+from experiments.tables_markdown import OTHER_SENTENCES, paper_tables
 from experiments.tables_values import best_cells, measure, rows
 
 KEYS = (*ENTITY_TYPES, "precision", "recall", "f1")
@@ -201,7 +201,15 @@ def test_other_sentences_are_not_compared(make_records, tmp_path):
     make_records(tmp_path, [Run("2m-ner")], pictures=40)
     (group,) = lay_out(read_records(tmp_path))[0].filled()
     assert not group.is_comparable() and best_cells(group, "lenient", "dev") == set()
-    assert "**" not in tables.tables(read_records(tmp_path), "strict").split("| 2M-NER |")[1].split("\n")[0]
+    text = tables.tables(read_records(tmp_path), "strict")
+    assert "**" not in text.split("| 2M-NER |")[1].split("\n")[0]
+    assert text.split("| 2M-NER |")[1].split("\n\n")[1] == OTHER_SENTENCES
+
+
+def test_only_rows_that_cannot_be_compared_are_said_to_be_so(text, make_records, tmp_path):
+    assert OTHER_SENTENCES not in text
+    records = read_records(make_records(tmp_path, [Run("2m-ner")]))
+    assert OTHER_SENTENCES not in paper_tables(lay_out(records), records, ())
 
 
 def test_a_pair_is_compared_with_its_language_on_the_same_sentences(paper_folder):

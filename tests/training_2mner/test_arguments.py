@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import TrainingArguments
 
 from training_2mner.arguments import TwoMNERTrainingArguments, parse_arguments
 
@@ -155,3 +157,16 @@ def test_pushes_that_are_not_made(parse, flags, message):
     with pytest.raises(ValueError, match=message):
         parse("push_to_hub: true\n", *flags)
     assert not parse("", *flags)[2].push_to_hub  # nothing is said where nothing is pushed
+
+
+def test_one_process_uses_one_gpu(monkeypatch, caplog, tmp_path):
+    """The Trainer would wrap the model in `DataParallel`, which cuts all tensors of a batch at the same places."""
+
+    def two_gpus(self):
+        self._n_gpu = 2
+        return torch.device("cpu")
+
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", property(two_gpus))
+    arguments = TwoMNERTrainingArguments(output_dir=str(tmp_path))
+    assert arguments.n_gpu == 1 and arguments.train_batch_size == 16
+    assert "torchrun --nproc_per_node 2" in caplog.text

@@ -1,0 +1,233 @@
+"""Average what several seeds believe: `python -m experiments.average RUN RUN [...] --dataset mmnerd --output DIR`.
+
+    python -m experiments.average results/models/2m-ner.all.seed-* --dataset mmnerd --output results
+    python -m experiments.average runs/first runs/second --dataset mmnerd --languages en --output results
+
+Each run predicts the test split. The posteriors of a word's tags (the CRF's marginals, or the softmax of a model without)
+are averaged over the runs, and the answer is the valid IOB2 sequence with the highest product of averages. Leaves a record
+for `python -m experiments.tables DIR` and `models/NAME/predictions_test.conll` for `python -m experiments.errors`.
+
+The folders that `python -m experiments.run` keeps with `--keep_models` tell model, languages and seed by their names. Of any
+other folder the model is that of its config, the languages are those of `--languages`, and the seed counts as 19.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import shlex
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import AutoModelForTokenClassification, AutoProcessor, PreTrainedModel
+
+from experiments.average_runs import (
+    MODELS_FOLDER,
+    check_labels,
+    check_output,
+    check_types,
+    describe_run,
+    name_of,
+    names_of,
+    read_configs,
+)
+from experiments.plan import Run
+from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
+from modeling_2mner.crf import LinearChainCRF
+from training_2mner.arguments import DataArguments
+from training_2mner.collator import TwoMNERDataCollator
+from training_2mner.data import label_names, load_splits
+from training_2mner.evaluation import write_predictions
+from training_2mner.metrics import entity_scores
+
+PREDICTIONS = "predictions_test.conll"
+BATCH_SIZE = 32
+LEAST = 1e-300  # instead of 0: where no valid sequence is possible to the runs, the words that are must still count
+
+Tags = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one run makes of the test split.
+
+    Args:
+        tags: the run's own predictions, one sequence a sentence.
+        posteriors: of each sentence `(words, labels)`, float64.
+    """
+
+    tags: Tags
+    posteriors: list[Tensor]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Average some runs, and print the F1 of each and of the average."""
+    options = read_command_line(arguments)
+    try:
+        scored = average(options)
+    except (OSError, ValueError) as error:  # OSError: a data set that is not there, a model without weights
+        raise SystemExit(f"error: {error}") from error
+    print("\n".join(f"{name}: test F1 (strict) {100 * f1:.2f}" for name, f1 in scored))
+
+
+def average(options: argparse.Namespace) -> list[tuple[str, float]]:
+    """Predict, average and write; returns the strict F1 by name, of each run in its order and of the average.
+
+    Raises:
+        ValueError: for runs that cannot be averaged, and for what does not load.
+    """
+    if options.batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1, got {options.batch_size}.")
+    configs = read_configs(options.runs)
+    labels = check_labels(options.runs, configs)
+    run = describe_run(options.runs, configs, options.languages)
+    name = options.name or run.name
+    check_output(options.output, name, options.runs)
+    boxes = (options.boxes_column, options.small_boxes_column)
+    data = DataArguments(options.dataset, run.languages, options.dataset_revision, *boxes)
+    test, gold = load_test(data)
+    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    started, scored, posteriors = time.monotonic(), [], []
+    for folder in options.runs:
+        answers = predict(folder, test, data, options.batch_size, device)
+        scored.append((name_of(folder), entity_scores(answers.tags, gold)["f1"]))
+        posteriors.append(answers.posteriors)
+        gc.collect()  # one model at a time
+    tags = decode(average_posteriors(posteriors), labels)
+    seconds = round(time.monotonic() - started, 1)
+    _write(options, name, run, data, test, gold, tags, machine=describe_machine(device), seconds=seconds)
+    return [*scored, (name, entity_scores(tags, gold)["f1"])]
+
+
+def load_test(arguments: DataArguments) -> tuple[Dataset, Tags]:
+    """The test split with its gold tags.
+
+    Raises:
+        ValueError: if it lacks a column, or has types that a record does not count.
+    """
+    test = load_splits(arguments)["test"]
+    for column in filter(None, (arguments.boxes_column, arguments.small_boxes_column)):
+        if column not in test.column_names:
+            names = ", ".join(test.column_names)
+            raise ValueError(f"`dataset` {arguments.dataset!r} has no column {column!r}, only {names}.")
+    names = label_names(test)
+    check_types(f"`dataset` is {arguments.dataset!r}, whose", names)
+    return test, [[names[tag] for tag in sentence] for sentence in test["ner_tags"]]
+
+
+@torch.no_grad()
+def predict(
+    folder: Path, test: Dataset, arguments: DataArguments, batch_size: int, device: torch.device | str = "cpu"
+) -> Answers:
+    """Let one run tag the test split."""
+    model = AutoModelForTokenClassification.from_pretrained(folder).eval().to(device)
+    processor = AutoProcessor.from_pretrained(folder)
+    collator = TwoMNERDataCollator(processor, arguments.boxes_column, arguments.small_boxes_column)
+    unread = {"ner_tags"} if model.config.uses_image else {"ner_tags", "image"}
+    rows = test.remove_columns(sorted(unread & set(test.column_names)))
+    labels = model.config.labels
+    answers = Answers([], [])
+    batches = DataLoader(rows, batch_size, collate_fn=collator)
+    for batch in tqdm(batches, desc=name_of(folder), unit=" batches", disable=None):
+        output = model(**batch.to(device))
+        found = posteriors_of(model, output.logits, batch["word_mask"])
+        tags = zip(output.predictions.tolist(), found, strict=True)
+        answers.tags.extend([labels[tag] for tag in row[: len(words)]] for row, words in tags)
+        answers.posteriors.extend(found)
+    return answers
+
+
+def posteriors_of(model: PreTrainedModel, logits: Tensor, word_mask: Tensor) -> list[Tensor]:
+    """The posteriors of each sentence of a batch, `(words, labels)`, float64.
+
+    Args:
+        model: whose `logits` these are, with or without CRF.
+        logits: `(batch, words, labels)`.
+        word_mask: `(batch, words)` bool.
+    """
+    logits, word_mask, config = logits.cpu().double(), word_mask.cpu(), model.config
+    if config.use_crf:
+        found = model.crf.marginals(logits, word_mask, constrained=config.crf_constrained_decoding)
+    else:
+        found = logits.softmax(-1)  # (batch, words, labels)
+    return [row[:length] for row, length in zip(found, word_mask.sum(1).tolist(), strict=True)]
+
+
+def average_posteriors(runs: Iterable[Sequence[Tensor]]) -> list[Tensor]:
+    """The mean over runs of the posteriors of each sentence, `(words, labels)`."""
+    return [torch.stack(found).mean(0) for found in zip(*runs, strict=True)]
+
+
+def decode(posteriors: Sequence[Tensor], labels: list[str], batch_size: int = BATCH_SIZE) -> Tags:
+    """The valid IOB2 sequence with the highest product of posteriors, of each sentence; see `average_posteriors`."""
+    crf = LinearChainCRF(len(labels), labels)
+    for parameter in crf.parameters():
+        torch.nn.init.zeros_(parameter)
+    tags: Tags = []
+    for start in range(0, len(posteriors), batch_size):
+        part = posteriors[start : start + batch_size]
+        scores = pad_sequence([found.double().clamp(min=LEAST).log() for found in part], batch_first=True)
+        mask = pad_sequence([torch.ones(len(found), dtype=torch.bool) for found in part], batch_first=True)
+        paths = crf.viterbi(scores, mask, constrained=True).tolist()
+        tags += [[labels[tag] for tag in row[: len(found)]] for row, found in zip(paths, part, strict=True)]
+    return tags
+
+
+def _write(
+    options: argparse.Namespace,
+    name: str,
+    run: Run,
+    arguments: DataArguments,
+    test: Dataset,
+    gold: Tags,
+    tags: Tags,
+    **facts: object,
+) -> None:
+    """Write the predictions, and last the record, which says that all is there."""
+    folder = options.output / MODELS_FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_predictions(folder / PREDICTIONS, test, gold, tags)
+    names, data = names_of(options.runs), describe_data(arguments)
+    command = [*names, "--dataset", data["name"], "--languages", run.languages]
+    write_record(
+        options.output / f"{name}.json",
+        run,
+        command=shlex.join(["python", "-m", "experiments.average", *command]),
+        data=data,
+        **facts,
+        averaged=names,
+        test={**describe_sentences(test), "dev": describe_scores(gold, tags)},
+    )
+
+
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.average",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("runs", nargs="+", type=Path, metavar="RUN", help="run folders of models of one kind, at least two")
+    add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
+    add("--languages", help="all, en, fr, es, de, or a pair, if the folders' names do not tell (default: all)")
+    add("--dataset_revision", help="branch, tag or commit of a Hub data set")
+    add("--boxes_column", help="column with the objects of each picture, for models that were trained with it")
+    add("--small_boxes_column", help="the same for the smaller crops of MKGFormer")
+    add("--output", type=Path, required=True, help="folder for the record and, below models/, the predictions")
+    add("--name", help="what both are called (default: such as 2m-ner-averaged.all.seed-19)")
+    add("--batch_size", type=int, default=BATCH_SIZE, help="sentences at once (default: %(default)s)")
+    add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

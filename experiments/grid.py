@@ -1,0 +1,214 @@
+"""The grid search of the paper's section 5.1: 2M-NER for each pair of loss weight and learning rate, compared on dev.
+
+    python -m experiments.run grid --dataset mmnerd --seeds 1 --output results
+    python -m experiments.run grid --dataset mmnerd --alphas 0.5,0.8 --learning_rates 1e-5,5e-5 --output results
+
+The paper gives the ranges, [0.1, 0.9] and [1e-5, 5e-4], but not the steps, and reports that 0.8 and 5e-5 are best. The search is
+the Trainer's own, with optuna; test is never looked at. Each point leaves one JSON file in `OUTPUT/grid`, by which an interrupted
+search goes on and several machines share it (`--shard`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from transformers import PreTrainedModel, TrainerCallback
+
+from experiments.plan import FIRST_SEED, OURS, Run, run_file, shard
+from experiments.progress import Progress
+from experiments.records import (
+    describe_data,
+    describe_machine,
+    describe_training,
+    public_command,
+    write_json,
+)
+from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, parse_arguments
+from training_2mner.building import build
+from training_2mner.collator import TwoMNERDataCollator
+from training_2mner.data import label_names, load_splits
+from training_2mner.trainer import TwoMNERTrainer
+
+if TYPE_CHECKING:
+    import optuna
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "grid"
+ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+LEARNING_RATES = (1e-5, 5e-5, 1e-4, 5e-4)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A training of the grid.
+
+    Args:
+        alpha: weight of the CRF loss in Eq. 18.
+        learning_rate: peak learning rate.
+        languages: a configuration of the data set.
+        seed: of weights, order and dropout.
+    """
+
+    alpha: float
+    learning_rate: float
+    languages: str = "all"
+    seed: int = FIRST_SEED
+
+    @property
+    def name(self) -> str:
+        """What its file is called."""
+        return f"alpha-{self.alpha:g}.rate-{self.learning_rate:g}.{self.languages}.seed-{self.seed}"
+
+
+def plan_grid(options: argparse.Namespace) -> list[Point]:
+    """The points of this machine's share.
+
+    Raises:
+        ValueError: for a launcher, a missing run file or package, and values that nothing can be trained with.
+    """
+    if options.launcher is not None:
+        raise ValueError(
+            "`launcher` is given, but each point of the grid uses one process; share them with `--shard`."
+        )
+    if not all(0 <= alpha <= 1 for alpha in options.alphas):
+        raise ValueError(f"`alphas` are {options.alphas}; write weights from 0 to 1.")
+    if not all(rate > 0 for rate in options.learning_rates):
+        raise ValueError(f"`learning_rates` are {options.learning_rates}; write numbers above 0, such as 5e-5.")
+    run_file(OURS, options.settings)
+    _import_optuna()
+    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
+    ways = product(options.languages or ("all",), seeds, options.learning_rates, options.alphas)
+    return shard([Point(alpha, rate, languages, seed) for languages, seed, rate, alpha in ways], options.shard)
+
+
+def search(points: list[Point], options: argparse.Namespace, passed_on: list[str]) -> list[str]:
+    """Train at all points that have no file, and leave one for each; returns the names of those that failed."""
+    folder = options.output / FOLDER
+    left = [point for point in points if not (folder / f"{point.name}.json").is_file()]
+    print(f"{len(points)} points of the grid, of which {len(points) - len(left)} are finished.", flush=True)
+    progress = Progress(len(left))
+    # One search for each seed, as the Trainer sets the seed before it asks for the point.
+    for languages, seed in dict.fromkeys((point.languages, point.seed) for point in left):
+        some = [point for point in left if (point.languages, point.seed) == (languages, seed)]
+        try:
+            _search(some, folder, _command(some[0], options, passed_on), progress)
+        except Exception:  # one search must not cost those after it
+            logger.exception("the search on %s with seed %d failed", languages, seed)
+    return [point.name for point in left if not (folder / f"{point.name}.json").is_file()]
+
+
+def read_points(folder: Path) -> list[tuple[Point, dict[str, Any]]]:
+    """The finished points of an output folder with their files, by name."""
+    paths = sorted((folder / FOLDER).glob("*.json"))
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [(Point(**content["point"]), content) for content in contents]
+
+
+def _command(point: Point, options: argparse.Namespace, passed_on: list[str]) -> list[str]:
+    run = Run(OURS, languages=point.languages, seed=point.seed)
+    command = run.command(options.settings, options.dataset, Path(FOLDER))
+    command += [] if options.text_encoder is None else ["--text_encoder", options.text_encoder]
+    return [*command, *passed_on]
+
+
+def _search(points: list[Point], folder: Path, command: list[str], progress: Progress) -> None:
+    optuna = _import_optuna()
+    with TemporaryDirectory() as workplace:
+        # No point is gone on with in its middle, and of none the model is kept.
+        unsaved = ["--save_strategy", "no", "--load_best_model_at_end", "False", "--output_dir", workplace]
+        settings = parse_arguments([*command, *unsaved])
+        trainer = _build_trainer(*settings)
+        facts = {"command": public_command(command), "data": describe_data(settings[1])}
+        trainer.add_callback(_Recorder(folder, points, facts, progress))
+        # The Trainer opens the study by name, and takes the points that wait in it.
+        storage = optuna.storages.InMemoryStorage()
+        study = optuna.create_study(storage=storage, study_name=FOLDER, direction="maximize")
+        for point in points:
+            study.enqueue_trial({"alpha": point.alpha, "learning_rate": point.learning_rate})
+        with suppress(ValueError):  # that no point ended well, which `search` tells
+            trainer.hyperparameter_search(
+                hp_space=lambda trial: {"learning_rate": _suggest(trial, "learning_rate")},
+                compute_objective=lambda metrics: max(
+                    metrics["eval_f1"], *_dev_scores(trainer.state.log_history), 0.0
+                ),
+                n_trials=len(points),
+                direction="maximize",
+                backend="optuna",
+                storage=storage,
+                study_name=FOLDER,
+                load_if_exists=True,
+                catch=(Exception,),  # one point must not cost those after it
+            )
+
+
+def _build_trainer(
+    model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TwoMNERTrainingArguments
+) -> TwoMNERTrainer:
+    splits = load_splits(data_arguments)
+    sentences, labels = splits["train"]["tokens"], label_names(splits["train"])
+    processor = build(model_arguments, sentences, labels)[1]
+    changes = dict(model_arguments.config_changes)
+
+    def build_model(trial: optuna.Trial | None) -> PreTrainedModel:
+        alpha = {} if trial is None else {"alpha": _suggest(trial, "alpha")}
+        model_arguments.config_changes = changes | alpha
+        return build(model_arguments, sentences, labels)[0]
+
+    return TwoMNERTrainer(
+        model_init=build_model,
+        args=training_arguments,
+        train_dataset=splits["train"],
+        eval_dataset=splits["validation"],
+        data_collator=TwoMNERDataCollator(processor),
+        processing_class=processor,
+    )
+
+
+class _Recorder(TrainerCallback):
+    """Write the file of a point as soon as it is trained."""
+
+    def __init__(self, folder: Path, points: list[Point], facts: dict[str, Any], progress: Progress) -> None:
+        self._folder, self._points, self._facts, self._progress = folder, points, facts, progress
+
+    def on_train_end(self, args, state, control, model=None, **kwargs):
+        """Called by the Trainer."""
+        place = (model.config.alpha, args.learning_rate)
+        point = next(point for point in self._points if (point.alpha, point.learning_rate) == place)
+        found = describe_training(state)
+        write_json(
+            self._folder / f"{point.name}.json",
+            point=asdict(point),
+            **self._facts,
+            machine=describe_machine(args.device),
+            **found,
+            epochs=_dev_scores(state.log_history),
+        )
+        self._progress.tell(point.name, f"dev F1 {100 * found['dev']['f1']:.2f}")
+
+
+def _dev_scores(history: list[dict[str, float]]) -> list[float]:
+    """The strict F1 on dev after each epoch."""
+    return [entry["eval_f1"] for entry in history if "eval_f1" in entry]
+
+
+def _suggest(trial: optuna.Trial, name: str) -> float:
+    """The value that waits in the trial; the Trainer builds the model before it asks for the space, so both ask here."""
+    return trial.suggest_float(name, 0.0, 1.0)
+
+
+def _import_optuna():
+    try:
+        import optuna
+    except ImportError as error:
+        raise ValueError("the grid search needs optuna; install it, as `pip install -c constraints.txt -e '.[search]'` does.") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
