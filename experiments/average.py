@@ -1,14 +1,14 @@
 """Average what several seeds believe: `python -m experiments.average RUN RUN [...] --dataset mmnerd --output DIR`.
 
     python -m experiments.average results/models/2m-ner.all.seed-* --dataset mmnerd --output results
-    python -m experiments.average runs/first runs/second --dataset mmnerd --languages en --output results
+    python -m experiments.average runs/first runs/second --dataset mmnerd --dataset_config en --output results
 
 Each run predicts the test split. The posteriors of a word's tags (the CRF's marginals, or the softmax of a model without)
 are averaged over the runs, and the answer is the valid IOB2 sequence with the highest product of averages. Leaves a record
 for `python -m experiments.tables DIR` and `models/NAME/predictions_test.conll` for `python -m experiments.errors`.
 
 The folders that `python -m experiments.run` keeps with `--keep_models` tell model, languages and seed by their names. Of any
-other folder the model is that of its config, the languages are those of `--languages`, and the seed counts as 19.
+other folder the model is that of its config, the languages are those of `--dataset_config`, and the seed counts as 19.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def average(options: argparse.Namespace) -> list[tuple[str, float]]:
         raise ValueError(f"`batch_size` must be at least 1, got {options.batch_size}.")
     configs = read_configs(options.runs)
     labels = check_labels(options.runs, configs)
-    run = describe_run(options.runs, configs, options.languages)
+    run = describe_run(options.runs, configs, options.dataset_config)
     name = options.name or run.name
     check_output(options.output, name, options.runs)
     boxes = (options.boxes_column, options.small_boxes_column)
@@ -196,7 +196,7 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / PREDICTIONS, test, gold, tags)
     names, data = names_of(options.runs), describe_data(arguments)
-    command = [*names, "--dataset", data["name"], "--languages", run.languages]
+    command = [*names, "--dataset", data["name"], "--dataset_config", run.languages]
     write_record(
         options.output / f"{name}.json",
         run,
@@ -218,7 +218,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add = parser.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN", help="run folders of models of one kind, at least two")
     add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
-    add("--languages", help="all, en, fr, es, de, or a pair, if the folders' names do not tell (default: all)")
+    add("--dataset_config", help="all, en, fr, es, de, or a pair, if the folders' names do not tell (default: all)")
     add("--dataset_revision", help="branch, tag or commit of a Hub data set")
     add("--boxes_column", help="column with the objects of each picture, for models that were trained with it")
     add("--small_boxes_column", help="the same for the smaller crops of MKGFormer")

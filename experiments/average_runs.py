@@ -88,7 +88,7 @@ def describe_run(folders: Sequence[Path], configs: Sequence[TaggingConfig], lang
         )
     if languages not in (None, run.languages):
         raise ValueError(
-            f"`languages` is {languages!r}, but the runs learned from {run.languages!r}, as their names tell; leave it out."
+            f"`dataset_config` is {languages!r}, but the runs learned from {run.languages!r}, as their names tell; leave it out."
         )
     return replace(run, variant=AVERAGED)
 

@@ -6,7 +6,7 @@ type, language and source, which types are confused, strings that the annotators
 small copies of their pictures, with filters.
 
     python -m experiments.errors results/models/2m-ner.all.seed-19 --dataset mmnerd
-    python -m experiments.errors runs/english --dataset mmnerd --config en --limit 2000 --output english-errors.html
+    python -m experiments.errors runs/english --dataset mmnerd --dataset_config en --limit 2000 --output english-errors.html
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from experiments.errors_counts import (
     tag_names,
 )
 from experiments.errors_page import to_html
-from experiments.records import describe_sentences, read_sentences
+from experiments.records import describe_data, describe_sentences, read_sentences
 from training_2mner.arguments import DataArguments
 from training_2mner.data import label_names, load_splits, text_values
 
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = read_command_line(arguments)
     data = DataArguments(
         dataset=options.dataset,
-        dataset_config=options.config,
-        dataset_revision=options.revision,
+        dataset_config=options.dataset_config,
+        dataset_revision=options.dataset_revision,
         max_eval_samples=options.max_eval_samples,
     )
     try:
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: {error}") from error
     content = {
         "run": options.run.resolve().name,
-        "dataset": _describe_data(data),
+        "dataset": describe_data(data) | {"max_eval_samples": data.max_eval_samples},
         "scheme": options.scheme,
         **describe_errors(splits["test"], sentences, *tags, scheme=options.scheme),
         "label_noise": describe_suspects(suspects, sentences),
@@ -189,8 +189,8 @@ def read_command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help=f"run folder of train_hf.py, with its {PREDICTIONS}")
     add("--dataset", default="mmnerd", help="folder or Hub id of the run's data set (default: %(default)s)")
-    add("--config", default="all", help="the run's configuration of the data set (default: %(default)s)")
-    add("--revision", help="the run's revision of a data set on the Hub")
+    add("--dataset_config", default="all", help="the run's configuration of the data set (default: %(default)s)")
+    add("--dataset_revision", help="the run's revision of a data set on the Hub")
     add("--max_eval_samples", type=_above_zero, help="the run's setting of that name, if it had one")
     add("--output", type=Path, default=Path("errors.html"), help="the page (default: %(default)s)")
     add("--scheme", choices=SCHEMES, default="strict", help="what is an entity (default: %(default)s)")
@@ -242,18 +242,8 @@ def _count_strays(tags: list[list[str]]) -> int:
     return sum(len(spans(sentence, strict=False)) - len(spans(sentence, strict=True)) for sentence in tags)
 
 
-def _describe_data(data: DataArguments) -> dict[str, str | None]:
-    name = Path(data.dataset).resolve().name if Path(data.dataset).exists() else data.dataset
-    return {
-        "name": name,
-        "config": data.dataset_config,
-        "revision": data.dataset_revision,
-        "max_eval_samples": data.max_eval_samples,
-    }
-
-
 def _remedy() -> str:
-    return "Pass the data set, `--config`, `--revision` and `--max_eval_samples` of the run."
+    return "Pass the data set, `--dataset_config`, `--dataset_revision` and `--max_eval_samples` of the run."
 
 
 def _short(value: str | list[str]) -> str:

@@ -92,18 +92,22 @@ def plan_grid(options: argparse.Namespace) -> list[Point]:
 
 def search(points: list[Point], options: argparse.Namespace, passed_on: list[str]) -> list[str]:
     """Train at all points that have no file, and leave one for each; returns the names of those that failed."""
-    folder = options.output / FOLDER
-    left = [point for point in points if not (folder / f"{point.name}.json").is_file()]
+    left = [point for point in points if not is_done(point, options.output)]
     print(f"{len(points)} points of the grid, of which {len(points) - len(left)} are finished.", flush=True)
     progress = Progress(len(left))
     # One search for each seed, as the Trainer sets the seed before it asks for the point.
     for languages, seed in dict.fromkeys((point.languages, point.seed) for point in left):
         some = [point for point in left if (point.languages, point.seed) == (languages, seed)]
         try:
-            _search(some, folder, _command(some[0], options, passed_on), progress)
+            _search(some, options.output / FOLDER, _command(some[0], options, passed_on), progress)
         except Exception:  # one search must not cost those after it
             logger.exception("the search on %s with seed %d failed", languages, seed)
-    return [point.name for point in left if not (folder / f"{point.name}.json").is_file()]
+    return [point.name for point in left if not is_done(point, options.output)]
+
+
+def is_done(point: Point, output: Path) -> bool:
+    """Whether the point has its file."""
+    return (output / FOLDER / f"{point.name}.json").is_file()
 
 
 def read_points(folder: Path) -> list[tuple[Point, dict[str, Any]]]:
@@ -209,6 +213,8 @@ def _import_optuna():
     try:
         import optuna
     except ImportError as error:
-        raise ValueError("the grid search needs optuna; install it, as `pip install -c constraints.txt -e '.[search]'` does.") from error
+        raise ValueError(
+            "the grid search needs optuna; install it, as `pip install -c constraints.txt -e '.[search]'` does."
+        ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

@@ -28,10 +28,9 @@ from experiments.counts import count_entities, scores
 from experiments.image_audit_counts import SCHEMES, SHOWN, Tags, count_errors, describe, verdict
 from experiments.image_audit_page import Example, to_html
 from experiments.image_audit_predictions import BATCH_SIZE, SEED, Reader, Result, predict_all
-from experiments.records import GROUPS, describe_machine
+from experiments.records import GROUPS, describe_data, describe_machine
 from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits, text_values
-from training_2mner.data_record import read_data_record
 from training_2mner.model_names import model_name
 
 EXAMPLES = 20
@@ -61,18 +60,13 @@ def audit(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
         if getattr(options, name) < least:
             raise ValueError(f"`{name}` must be at least {least}, got {getattr(options, name)}.")
     reader = load_reader(options)
-    arguments = DataArguments(options.dataset, options.config, options.dataset_revision)
+    arguments = DataArguments(options.dataset, options.dataset_config, options.dataset_revision)
     test = load_test(arguments, reader)
     result = predict_all(reader, test, options.seed)
     described = {
         "run": _name(options.run),
         "model": model_name(reader.model.config),
-        "data": {
-            "name": _name(options.dataset),
-            "config": options.config,
-            "revision": options.dataset_revision,
-            "fingerprint": read_data_record(options.dataset, options.config).fingerprint,
-        },
+        "data": describe_data(arguments),
         "seed": options.seed,
         "machine": describe_machine(reader.model.device),
         **describe_result(result, test),
@@ -195,7 +189,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add = parser.add_argument
     add("run", help="run folder of train_hf.py, any checkpoint of this project, or the id of one on the Hub")
     add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
-    add("--config", default="all", help="languages: all, en, fr, es, de, or a pair (default: %(default)s)")
+    add("--dataset_config", default="all", help="languages: all, en, fr, es, de, or a pair (default: %(default)s)")
     add("--dataset_revision", help="branch, tag or commit of a Hub data set")
     add("--boxes_column", help="column with the objects of each picture, for a model that was trained with it")
     add("--small_boxes_column", help="the same for the smaller crops of MKGFormer")

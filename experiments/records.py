@@ -69,12 +69,13 @@ class Record:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """All records of a folder, by name.
+    """All records of a folder, by name; other JSON files may lie beside them.
 
     Raises:
         ValueError: if there is none.
     """
-    records = [read_record(path) for path in sorted(folder.glob("*.json"))]
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    records = [_to_record(content) for content in contents if {"run", "test"} <= set(content)]
     if not records:
         raise ValueError(f"there are no finished runs in {folder}; make some with `python -m experiments.run`.")
     return records
@@ -82,7 +83,10 @@ def read_records(folder: Path) -> list[Record]:
 
 def read_record(path: Path) -> Record:
     """Read one file."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    return _to_record(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _to_record(content: dict[str, Any]) -> Record:
     return Record(Run(**content["run"]), content)
 
 

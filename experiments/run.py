@@ -85,10 +85,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         points = grid.plan_grid(options) if GRID in options.tables else []
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
+    if options.dry_run:
+        tell_plan(runs, points, options)
+        return
     failed = make_all(runs, options, passed_on) if runs else []
     failed += grid.search(points, options, passed_on) if points else []
     if failed:
         raise SystemExit(f"error: {len(failed)} runs failed: {', '.join(failed)}. The same command tries them again.")
+
+
+def tell_plan(runs: list[Run], points: list[grid.Point], options: argparse.Namespace) -> None:
+    """Print the names of all runs and points, and which are finished."""
+    done = {run.name: is_done(run, options.output, options.protocol) for run in runs}
+    done |= {point.name: grid.is_done(point, options.output) for point in points}
+    for name, is_finished in done.items():
+        print(f"{'finished' if is_finished else 'missing'}  {name}")
+    print(f"{len(done)} runs, of which {sum(done.values())} are finished.")
 
 
 def make_all(runs: list[Run], options: argparse.Namespace, passed_on: list[str]) -> list[str]:
@@ -201,6 +213,7 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     parser.add_argument("--alphas", type=_numbers, default=grid.ALPHAS, help="grid: weights of the CRF loss")
     parser.add_argument("--learning_rates", type=_numbers, default=grid.LEARNING_RATES, help="grid: learning rates")
     parser.add_argument("--shard", default="1/1", help="this machine's share of the runs, such as 2/4")
+    parser.add_argument("--dry_run", action="store_true", help="only tell what would be run, and what is finished")
     parser.add_argument(
         "--keep_models",
         action="store_true",

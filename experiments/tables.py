@@ -34,8 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     try:
-        grids = read_grids(read_points(options.folder))
-        records = read_records(options.folder) if not grids or any(options.folder.glob("*.json")) else []
+        records, grids = _read(options.folder)
         layout = lay_out(records)
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
@@ -63,6 +62,16 @@ def tables(records: list[Record], scheme: str, figures: Sequence[str] = (), grid
     parts += [grid_tables(grids, figures)] if grids else []
     parts += ["## All runs by language and source\n", overview(records, scheme)] if records else []
     return "\n".join(parts)
+
+
+def _read(folder: Path) -> tuple[list[Record], list[Grid]]:
+    grids = read_grids(read_points(folder))
+    try:
+        return read_records(folder), grids
+    except ValueError:  # no runs
+        if not grids:
+            raise
+        return [], grids
 
 
 def _write(path: Path, text: str) -> None:

@@ -62,7 +62,7 @@ def write_synthetic(folder: Path, runs: Iterable[Run], pictures: int, name: str,
 def dataset(tmp_path_factory) -> Iterator[str]:
     """The folder of a small generated data set, cached beside it."""
     folder = tmp_path_factory.mktemp("data") / "mini"
-    write_mini(folder, seed=3, sizes=(64, 16, 16))
+    write_mini(folder, seed=3, sizes=(64, 16, 48))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", folder.parent / "cache")
         yield str(folder)

@@ -10,7 +10,6 @@ from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 from torch import Tensor
 
-from dataset_scripts.mini import write_mini
 from dataset_scripts.schema import LANGUAGES
 from experiments import average, average_runs
 from experiments.counts import scores
@@ -21,15 +20,6 @@ from training_2mner.data import load_splits
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 SEEDS = (20, 19, 21)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "mini"
-    write_mini(folder, seed=3, sizes=(16, 16, 48))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder.parent / "cache")
-        yield str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +228,7 @@ def test_the_record_tells_what_was_averaged_and_no_folders(finished, dataset):
     assert content["data"]["name"] == "mini" and content["data"]["config"] == "all" and content["data"]["fingerprint"]
     assert set(record.group("lang")) == set(LANGUAGES) and len(record.pictures) == len(record.counts().table) == 48
     assert {"torch", "device", "revision"} <= set(content["machine"]) and content["seconds"] >= 0
-    assert content["command"].endswith("umt.all.seed-21 --dataset mini --languages all")
+    assert content["command"].endswith("umt.all.seed-21 --dataset mini --dataset_config all")
     text = json.dumps(content)
     assert str(finished.parent) not in text and dataset not in text
 
@@ -327,8 +317,8 @@ def test_variants_are_refused(save, names):
 
 
 def test_wrong_arguments_are_errors(runs, dataset, tmp_path):
-    with pytest.raises(SystemExit, match="`languages` is 'de', but the runs learned from 'all'"):
-        fail(runs, "--languages", "de")
+    with pytest.raises(SystemExit, match="`dataset_config` is 'de', but the runs learned from 'all'"):
+        fail(runs, "--dataset_config", "de")
     with pytest.raises(SystemExit, match="`batch_size` must be at least 1"):
         fail(runs, "--batch_size", "0")
     with pytest.raises(SystemExit, match="no column 'objects'"):

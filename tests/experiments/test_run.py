@@ -66,6 +66,16 @@ def test_a_finished_run_is_not_repeated(finished, monkeypatch, capsys):
     assert (output / "bilstm-crf.en.seed-19.json").read_bytes() == before
 
 
+def test_a_dry_run_tells_what_is_missing(finished, monkeypatch, capsys):
+    output, arguments = finished
+    monkeypatch.setattr(train_hf, "main", lambda *_: pytest.fail("trained"))
+    before = sorted(output.iterdir())
+    runner.main([arguments[0], "grid", *arguments[1 : arguments.index("--")], "--alphas", "0.8", "--dry_run"])
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "finished  bilstm-crf.en.seed-19" and "missing  alpha-0.8.rate-5e-05.en.seed-19" in told
+    assert told[-1] == "5 runs, of which 1 are finished." and sorted(output.iterdir()) == before
+
+
 def test_the_other_protocol_can_be_asked_for_later(tmp_path, dataset, capsys):
     arguments = ["table5", "--dataset", dataset, "--output", str(tmp_path), "--keep_models", *QUICK]
     for protocol in ("dev", "released"):

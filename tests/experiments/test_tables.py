@@ -121,6 +121,12 @@ def test_records_of_other_data_are_an_error(folder, other):
         tables.main([str(folder)])
 
 
+def test_other_files_may_lie_beside_the_records(folder):
+    before = [record.run for record in read_records(folder)]
+    (folder / "errors.json").write_text('{"run": "umt", "overall": {}}', encoding="utf-8")
+    assert [record.run for record in read_records(folder)] == before
+
+
 def test_a_folder_without_runs_is_an_error(tmp_path):
     with pytest.raises(SystemExit, match="no finished runs"):
         tables.main([str(tmp_path)])

@@ -1,0 +1,57 @@
+"""What is published under `experiments/results`, and what the documentation says of it, is what the records hold."""
+
+from __future__ import annotations
+
+import re
+from itertools import takewhile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import tables
+from experiments.counts import scores
+from experiments.grid import read_points
+from experiments.records import read_records
+from experiments.tables_grid import read_grids
+from experiments.tables_layout import COLUMNS, by_system, run_title
+from experiments.tables_values import cell
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "experiments" / "results"
+FOLDERS = sorted(path.parent for path in RESULTS.glob("*/tables.md"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_tables_are_made_from_the_records(folder):
+    figures = [path.name for path in folder.glob("*.png")]
+    grids = read_grids(read_points(folder))
+    text = (folder / "tables.md").read_text(encoding="utf-8")
+    assert text == tables.tables(read_records(folder), "strict", figures, grids)
+    assert all(f"]({figure})" in text for figure in figures)
+
+
+def test_the_documentation_has_the_records_figures():
+    """The first table on the English sentences: every cell is the mean and deviation of the three records."""
+    lines = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
+    start = next(row for row, line in enumerate(lines) if line.startswith("| Model | PER |"))
+    told = {}
+    for line in takewhile(lambda line: line.startswith("|"), lines[start + 2 :]):
+        title, *cells = (entry.strip() for entry in line.strip("|").split("|"))
+        told[title] = cells
+    for group in by_system(read_records(RESULTS / "mmnerd_en")).values():
+        found = [scores(record.counts()) for record in group]
+        lenient = [scores(record.counts("lenient"))["f1"] for record in group]
+        values = [[one[column] for one in found] for column in COLUMNS] + [lenient]
+        expected = [cell(100 * np.array(column)).text() for column in values]
+        assert told[run_title(group[0].run)][:-1] == expected
+
+
+def test_the_published_folders_are_small_and_name_no_machine():
+    assert FOLDERS
+    for folder in FOLDERS:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert sum(path.stat().st_size for path in files) < 3_000_000
+        for path in files:
+            if path.suffix in (".json", ".md", ".tex", ".html"):
+                assert not re.search(r"/(home|root|tmp|work|Users)/", path.read_text(encoding="utf-8")), path
