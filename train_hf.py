@@ -23,10 +23,12 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, parse_arguments
 from training_2mner.building import build
 from training_2mner.collator import TwoMNERDataCollator
-from training_2mner.data import label_names, load_splits
+from training_2mner.data import has_pictures, label_names, load_splits
 from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
 from training_2mner.model_card import write_model_card
 from training_2mner.trainer import TwoMNERTrainer
+
+logger = logging.getLogger(__name__)
 
 
 def main(
@@ -40,6 +42,12 @@ def main(
     model, processor = build(model_arguments, splits["train"]["tokens"], label_names(splits["train"]))
     if not model.config.uses_image and "image" in splits["train"].column_names:
         splits = splits.remove_columns("image")  # a text-only model need not read them
+    if model.config.uses_image and not has_pictures(splits["train"]):
+        logger.warning(
+            "the model looks at pictures, but `dataset` %r has none for training, so that it learns from words alone; build it "
+            "with `--images`, or train a text-only model, such as bert-crf.",
+            data_arguments.dataset,
+        )
     trainer = TwoMNERTrainer(
         model=model,
         args=training_arguments,
@@ -81,7 +89,7 @@ def last_whole_checkpoint(folder: Path) -> str | None:
             TrainerState.load_from_json(str(path / TRAINER_STATE_NAME))  # the Trainer writes it last
             return str(path)
         except (OSError, ValueError):
-            logging.getLogger(__name__).warning("%s is not complete and will be made again.", path)
+            logger.warning("%s is not complete and will be made again.", path)
     return None
 
 

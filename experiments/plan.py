@@ -72,6 +72,11 @@ class Run:
         return ".".join(filter(None, (self.system, self.languages, part, f"seed-{self.seed}")))
 
     @property
+    def reads_words(self) -> bool:
+        """Whether the model reads word vectors, and not sub-words."""
+        return self.model in MODELS_ON_WORDS
+
+    @property
     def changes(self) -> dict:
         """The fields of the model's configuration that differ from its run file's."""
         changes = CHANGES.get((self.model, self.variant), {}) | self.improvement.get("config", {})

@@ -38,7 +38,6 @@ from experiments.plan import (
     EXTRA_MODELS,
     GRID,
     MODELS,
-    MODELS_ON_WORDS,
     TABLES,
     Run,
     plan,
@@ -85,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         points = grid.plan_grid(options) if GRID in options.tables else []
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
+    if options.settings == "paper" and options.word_vectors is None and any(run.reads_words for run in runs):
+        logger.warning("no `--word_vectors`: the models on words begin with random ones, unlike the paper's.")
     if options.dry_run:
         tell_plan(runs, points, options)
         return
@@ -168,7 +169,7 @@ def is_done(run: Run, output: Path, protocol: str) -> bool:
 
 def _text_source(run: Run, options: argparse.Namespace) -> list[str]:
     """Word vectors or text encoder, whichever the model reads."""
-    name = "word_vectors" if run.model in MODELS_ON_WORDS else "text_encoder"
+    name = "word_vectors" if run.reads_words else "text_encoder"
     value = getattr(options, name)
     return [] if value is None or name in run.improvement else [f"--{name}", value]
 

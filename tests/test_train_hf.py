@@ -279,3 +279,11 @@ def test_a_text_only_run_needs_no_pictures(run, run_file, tmp_path):
     assert "test_f1" in results
     assert not any("vision" in name for name in load_file(tmp_path / "text" / "model.safetensors"))
     assert torch.isfinite(torch.tensor(results["train_loss"]))
+
+
+def test_learning_from_words_alone_by_mistake_is_told(run_file, tmp_path, monkeypatch, caplog):
+    load = train_hf.load_splits
+    monkeypatch.setattr(train_hf, "load_splits", lambda arguments: load(arguments).remove_columns("image"))
+    settings = ["--output_dir", str(tmp_path / "run"), "--num_train_epochs", "1", "--save_strategy", "no"]
+    train_hf.main(*parse_arguments([str(run_file), *settings, "--load_best_model_at_end", "False"]))
+    assert "has none for training, so that it learns from words alone" in caplog.text

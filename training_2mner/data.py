@@ -70,6 +70,11 @@ def text_values(dataset: Dataset, column: str) -> list[str]:
     return feature.int2str(dataset[column][:]) if isinstance(feature, ClassLabel) else list(dataset[column])
 
 
+def has_pictures(dataset: Dataset) -> bool:
+    """Whether any row has a picture, usable or not."""
+    return "image" in dataset.column_names and dataset.data.column("image").null_count < len(dataset.data)
+
+
 def cut_sentences(dataset: Dataset, max_words: int) -> tuple[Dataset, Loss]:
     """Cut sentences to `max_words` words, and count what is lost.
 

@@ -14,7 +14,8 @@ from benchmarks.hours_networks import Length, make_model, make_processor, make_r
 from benchmarks.hours_tables import Cost, Machine, compute_cost, hours_table, run_hours, sentences, systems
 from configuration_2mner import load
 from dataset_scripts.paper_tables import TABLE_3
-from experiments.plan import TABLES, Run, plan
+from experiments.grid import ALPHAS, LEARNING_RATES
+from experiments.plan import BEYOND, TABLES, Run, plan
 from modeling_2mner.encoders import build_encoder
 
 SHORT = Length(words=4, pieces=8)
@@ -125,10 +126,15 @@ def test_a_table_sums_its_runs_and_the_whole_makes_none_twice(monkeypatch):
     monkeypatch.setattr(hours_tables, "run_hours", lambda run, cost, workers: cost)
     costs = {system: 2.0 if system == "umt-text" else 1.0 for system in systems()}
     rows = re.findall(
-        r"^\| (Table \d|all).*?\| (\d+) \| ([\d.]+) \| (\d+) \| ([\d.]+) \|$", hours_table(costs, 4, 2), re.M
+        r"^\| (Tables? \d|improvements|grid).*?\| (\d+) \| ([\d.]+) \| (\d+) \| ([\d.]+) \|$",
+        hours_table(costs, 4, 2),
+        re.M,
     )
-    assert [row[0] for row in rows] == ["Table 5", "Table 6", "Table 7", "Table 8", "Table 9", "all"]
-    for (name, *cells), tables in zip(rows, [*([table] for table in TABLES), TABLES], strict=True):
+    names = ["Table 5", "Table 6", "Table 7", "Table 8", "Table 9", "Tables 5", "improvements", "grid"]
+    assert [row[0] for row in rows] == names
+    points = len(ALPHAS) * len(LEARNING_RATES)
+    assert [float(cell) for cell in rows.pop()[1:]] == [points, points, 2 * points, 2 * points]
+    for (name, *cells), tables in zip(rows, [*([table] for table in TABLES), TABLES, [BEYOND]], strict=True):
         for seeds, runs, total in ((1, *cells[:2]), (2, *cells[2:])):
             planned = plan(tables, seeds)
             assert int(runs) == len(planned), name

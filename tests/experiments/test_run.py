@@ -76,6 +76,17 @@ def test_a_dry_run_tells_what_is_missing(finished, monkeypatch, capsys):
     assert told[-1] == "5 runs, of which 1 are finished." and sorted(output.iterdir()) == before
 
 
+def test_random_word_vectors_where_the_paper_has_others_are_told(tmp_path, caplog):
+    for model, vectors, told in (
+        ("hbilstm-crf", [], 1),
+        ("hbilstm-crf", ["--word_vectors", "v.txt"], 0),
+        ("umt", [], 0),
+    ):
+        caplog.clear()
+        runner.main(["table5", "--output", str(tmp_path), "--only", model, *vectors, "--dry_run"])
+        assert caplog.text.count("no `--word_vectors`") == told
+
+
 def test_the_other_protocol_can_be_asked_for_later(tmp_path, dataset, capsys):
     arguments = ["table5", "--dataset", dataset, "--output", str(tmp_path), "--keep_models", *QUICK]
     for protocol in ("dev", "released"):

@@ -7,7 +7,7 @@ from datasets import DatasetDict, List, Value
 
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
-from training_2mner.data import Loss, cut_sentences, label_names, load_splits, part_of_rows
+from training_2mner.data import Loss, cut_sentences, has_pictures, label_names, load_splits, part_of_rows
 
 CUT = 3
 SENTENCES = [
@@ -126,3 +126,9 @@ def test_first_sentences_only(data_folder, splits):
 
     assert loaded["train"]["tokens"][:] == splits["train"]["tokens"][:3]
     assert (len(loaded["validation"]), len(loaded["test"])) == (7, 8)
+
+
+def test_a_data_set_without_any_picture_is_told_from_one_with_some(data_folder, make_dataset, make_row):
+    train = load_splits(DataArguments(dataset=str(data_folder)))["train"]
+    blind = make_dataset([make_row(["Paris"], ["B-LOC"], None) for _ in range(3)])
+    assert has_pictures(train) and not has_pictures(train.remove_columns("image")) and not has_pictures(blind)
