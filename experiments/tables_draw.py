@@ -91,12 +91,10 @@ def draw_heat(heats: list[Heat], path: Path) -> None:
     found = np.concatenate([heat.values[off] for heat in heats])
     limit = max(1.0, float(np.nanmax(np.abs(found)))) if np.isfinite(found).any() else 1.0
     with _figure(HEAT_SIZE) as figure:
-        grid = figure.subplots(1, 2)
-        for axes, heat in zip(grid, heats, strict=False):
+        grid = figure.subplots(1, len(heats), squeeze=False)[0]
+        for axes, heat in zip(grid, heats, strict=True):
             _draw_heat(axes, heat.values[np.ix_(order, order)], heat.is_certain[np.ix_(order, order)], limit)
             axes.set_title(heat.title, fontsize=9.5, color=INK, loc="left", pad=20)
-        for axes in grid[len(heats) :]:
-            axes.set_axis_off()
         note = (
             "on the diagonal F1 after training on the tested language alone, elsewhere what the other one adds to it;"
         )
@@ -143,7 +141,7 @@ def draw_grid(grid: Grid, path: Path) -> None:
             if np.isfinite(value):
                 axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=9, color=INK)
         place = (grid.alphas.index(best[1]) - 0.5, grid.rates.index(best[0]) - 0.5)
-        axes.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor=PAPER, linewidth=2))
+        axes.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor=PAPER, linewidth=2, clip_on=False))
         axes.set_xticks(range(len(grid.alphas)), [f"{alpha:g}" for alpha in grid.alphas], fontsize=8.5, color=INK)
         axes.set_yticks(range(len(grid.rates)), [f"{rate:g}" for rate in grid.rates], fontsize=8.5, color=INK)
         axes.set_ylabel("learning rate", fontsize=8.5, color=SOFT_INK)
