@@ -132,7 +132,7 @@ def print_hours(costs: dict[str, Cost], machine: Machine, options: argparse.Name
     print(f"Measured: {'; '.join(measured) or 'nothing'}.")
     if len(measured) < len(costs):
         print(
-            f"Assumed for the others: {machine.tflops:.3g} TFLOP/s reached, {machine.bandwidth:g} GB/s of memory for Adam, "
+            f"Assumed{' for the others' * bool(measured)}: {machine.tflops:.3g} TFLOP/s reached, {machine.bandwidth:g} GB/s of memory for Adam, "
             f"{machine.launch_us:g} us to launch an operation, {options.picture_ms:g} ms of a core for a picture."
         )
     print(
@@ -156,7 +156,7 @@ def read_command_line(arguments: list[str] | None) -> argparse.Namespace:
     add("--tflops", type=float, help="teraFLOP/s that the machine reaches, not its peak; for what is not measured")
     add("--bandwidth", type=float, default=900, help="GB/s of the GPU's memory (default: %(default)s)")
     add("--launch_us", type=float, default=10, help="microseconds to launch an operation (default: %(default)s)")
-    add("--picture_ms", type=float, default=25, help="milliseconds of a core to load a picture (default: %(default)s)")
+    add("--picture_ms", type=float, default=10, help="milliseconds of a core to load a picture (default: %(default)s)")
     add("--workers", type=int, default=4, help="dataloader_num_workers; 0: loading waits (default: %(default)s)")
     add("--seeds", type=int, default=3, help="hours for one seed and for so many (default: %(default)s)")
     add("--words", type=int, default=Length.words, help="words of a sentence (default: %(default)s)")
