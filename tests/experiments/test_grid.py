@@ -52,6 +52,17 @@ def test_the_points_differ_as_planned(tmp_path, arguments, monkeypatch):
     assert {(point.alpha, point.learning_rate) for point, _ in read_points(tmp_path)} == set(seen)
 
 
+def test_each_seed_has_its_points(tmp_path, dataset, monkeypatch):
+    seen = []
+    train = TwoMNERTrainer.train
+    monkeypatch.setattr(
+        TwoMNERTrainer, "train", lambda self, **kwargs: seen.append(self.args.seed) or train(self, **kwargs)
+    )
+    arguments = ["grid", "--settings", "demo", "--seeds", "2", "--dataset", dataset, "--languages", "de"]
+    runner.main([*arguments, "--alphas", "0.8", "--learning_rates", "1e-3", "--output", str(tmp_path), *SHORT])
+    assert seen == [19, 20] and [point.seed for point, _ in read_points(tmp_path)] == seen
+
+
 def test_finished_points_are_not_repeated(finished, arguments, monkeypatch, capsys):
     (finished / "grid" / f"{NAMES[1]}.json").unlink()
     before = {path.name: path.read_bytes() for path in finished.glob("grid/*.json")}

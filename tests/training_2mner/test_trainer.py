@@ -220,6 +220,16 @@ class TestFreezing:
     def test_an_image_encoder_that_a_text_only_variant_lacks_is_no_error(self, make_trainer, make_model, text_only):
         make_trainer(make_model(**text_only), freeze=["resnet", "vit"])
 
+    def test_the_models_of_a_search_are_frozen_too(self, make_model, tmp_path, splits, processor):
+        arguments = TwoMNERTrainingArguments(output_dir=str(tmp_path), use_cpu=True, freeze=["text"])
+        parts = {"train_dataset": splits["train"], "eval_dataset": splits["validation"]}
+        trainer = TwoMNERTrainer(
+            model_init=lambda: make_model(), args=arguments, data_collator=TwoMNERDataCollator(processor), **parts
+        )
+        for model in (trainer.model, trainer.call_model_init()):
+            trained = {name.split(".")[1] for name, weight in model.named_parameters() if weight.requires_grad}
+            assert "vision_model" in trained and "text_model" not in trained
+
     def test_frozen_encoders_stay_bit_for_bit(self, make_trainer, weights_of):
         trainer = make_trainer(freeze=["text", "resnet"])
         before = weights_of(trainer.model)
