@@ -6,7 +6,7 @@ type, language and source, which types are confused, strings that the annotators
 small copies of their pictures, with filters.
 
     python -m experiments.errors results/models/2m-ner.all.seed-19 --dataset mmnerd
-    python -m experiments.errors runs/english --dataset mmnerd --dataset_config en --limit 2000 --output english-errors.html
+    python -m experiments.errors runs/english --dataset mmnerd --dataset_config en --limit 2000 --output errors/english
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from training_2mner.arguments import DataArguments
 from training_2mner.data import label_names, load_splits, text_values
 
 PREDICTIONS = "predictions_test.conll"
+PAGE, COUNTS = "errors.html", "errors.json"
 SCHEMES = ("strict", "lenient")
 SHOWN_WORDS = 12
 
@@ -54,8 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         max_eval_samples=options.max_eval_samples,
     )
     try:
-        if options.output.suffix not in (".html", ".htm"):
-            raise ValueError(f"`output` is {options.output}; give it a name that ends in .html.")
         splits = load_splits(data)
         tags = read_answers(options.run, splits["test"])
         sentences = pair_sentences(splits["test"], *tags, strict=options.scheme == "strict")
@@ -69,11 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **describe_errors(splits["test"], sentences, *tags, scheme=options.scheme),
         "label_noise": describe_suspects(suspects, sentences),
     }
-    size = write(options, content, splits["test"], sentences, suspects)
+    output = options.output or Path("runs") / "errors" / content["run"]
+    size = write(output, options, content, splits["test"], sentences, suspects)
     shown = content["page"]["sentences_shown"]
     print(
-        f"{options.output}: {size / 1e6:.1f} MB, {shown} of {content['sentences_with_errors']} sentences with errors; "
-        f"counts in {options.output.with_suffix('.json').name}."
+        f"{shown} of {content['sentences_with_errors']} sentences with errors are on the page ({size / 1e6:.1f} MB).\n"
+        f"See {PAGE} and {COUNTS} in {output}."
     )
 
 
@@ -149,6 +149,7 @@ def describe_errors(
 
 
 def write(
+    output: Path,
     options: argparse.Namespace,
     content: dict[str, Any],
     test: Dataset,
@@ -166,9 +167,9 @@ def write(
     }
     page = to_html(content, cards, suspects).encode(errors="backslashreplace")
     content["page"]["bytes"] = len(page)
-    _replace(options.output, page)
+    _replace(output / PAGE, page)
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-    _replace(options.output.with_suffix(".json"), text.encode(errors="backslashreplace"))
+    _replace(output / COUNTS, text.encode(errors="backslashreplace"))
     return len(page)
 
 
@@ -192,7 +193,7 @@ def read_command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--dataset_config", default="all", help="the run's configuration of the data set (default: %(default)s)")
     add("--dataset_revision", help="the run's revision of a data set on the Hub")
     add("--max_eval_samples", type=_above_zero, help="the run's setting of that name, if it had one")
-    add("--output", type=Path, default=Path("errors.html"), help="the page (default: %(default)s)")
+    add("--output", type=Path, help="folder for both files (default: runs/errors/NAME)")
     add("--scheme", choices=SCHEMES, default="strict", help="what is an entity (default: %(default)s)")
     add("--limit", type=_count, default=500, help="sentences to show at most (default: %(default)s)")
     add("--suspects", type=_count, default=50, help="label-noise suspects to show at most (default: %(default)s)")

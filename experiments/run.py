@@ -8,7 +8,7 @@ repeated; an interrupted one goes on at its last checkpoint. Several GPUs or mac
     python -m experiments.run table5 --dataset mmnerd --only 2m-ner,umt --languages en,de --output results
     python -m experiments.run table5 --dataset mmnerd --word_vectors glove.6B.300d.txt --output results
     CUDA_VISIBLE_DEVICES=1 python -m experiments.run table5 --dataset mmnerd --output results --shard 2/4
-    python -m experiments.run table5 --dataset mmnerd --output results --launcher "torchrun --nproc_per_node 2"
+    python -m experiments.run table5 --dataset mmnerd --output results --launcher "torchrun --standalone --nproc_per_node 2"
     python -m experiments.run grid --dataset mmnerd --seeds 1 --output results   # loss weight and learning rate, scored on dev
     python -m experiments.run improvements --dataset mmnerd --output results     # 2M-NER with changes that the paper lacks
     python -m experiments.run table5 --dataset mmnerd --output results -- --bf16 True   # arguments of train_hf.py
@@ -209,7 +209,7 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
         help="`released` also scores every epoch on test, as the authors' code does (default: %(default)s)",
     )
     parser.add_argument(
-        "--launcher", metavar="COMMAND", help='start each run with this: "torchrun --nproc_per_node 2" (not for grid)'
+        "--launcher", metavar="COMMAND", help='start each run with this: "torchrun --standalone --nproc_per_node 2" (not for grid)'
     )
     parser.add_argument("--alphas", type=_numbers, default=grid.ALPHAS, help="grid: weights of the CRF loss")
     parser.add_argument("--learning_rates", type=_numbers, default=grid.LEARNING_RATES, help="grid: learning rates")

@@ -110,13 +110,13 @@ def write_run(folder, test, predictions=None, rows=TEST):
 
 def make_page(run, dataset, output, *options):
     errors.main([str(run), "--dataset", dataset, "--output", str(output), *options])
-    content = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
-    return output.read_text(encoding="utf-8"), content
+    content = json.loads((output / "errors.json").read_text(encoding="utf-8"))
+    return (output / "errors.html").read_text(encoding="utf-8"), content
 
 
 @pytest.fixture
 def made(run, dataset, tmp_path):
-    return make_page(run, dataset, tmp_path / "page.html")
+    return make_page(run, dataset, tmp_path / "page")
 
 
 def test_the_counts_are_those_of_the_predictions(made):
@@ -139,7 +139,7 @@ def test_the_counts_are_those_of_the_predictions(made):
 
 
 def test_lenient_counting_finds_the_stray_entity(run, dataset, tmp_path):
-    page, content = make_page(run, dataset, tmp_path / "page.html", "--scheme", "lenient")
+    page, content = make_page(run, dataset, tmp_path / "page", "--scheme", "lenient")
     assert content["kinds"]["overall"]["all"]["invented"] == 2 and content["sentences_with_errors"] == 6
     assert not Elements(page).all("mark", **{"class": "stray"})
 
@@ -207,9 +207,7 @@ def test_a_string_with_two_types_is_a_suspect(made):
 
 
 def test_what_is_left_out_is_stated(run, dataset, tmp_path, capsys):
-    page, content = make_page(
-        run, dataset, tmp_path / "page.html", "--limit", "2", "--suspects", "0", "--thumbnails", "0"
-    )
+    page, content = make_page(run, dataset, tmp_path / "page", "--limit", "2", "--suspects", "0", "--thumbnails", "0")
     assert content["page"]["sentences_shown"] == 2 and content["page"]["sentences_left_out"] == 3
     assert content["page"]["suspects_left_out"] == 1 and "1 more are in the JSON file" in page
     assert "2 of 5 sentences with errors are here" in page and "3 are left out" in page
@@ -217,7 +215,7 @@ def test_what_is_left_out_is_stated(run, dataset, tmp_path, capsys):
     offered = [kind for kind in KINDS if Elements(page).all("option", value=kind)]
     assert sorted(offered) == sorted(item["data-kind"] for item in Elements(page).all("li") if "data-kind" in item)
     assert content["kinds"]["overall"]["all"]["missed"] == 1  # the counts are of all
-    assert content["page"]["bytes"] == (tmp_path / "page.html").stat().st_size
+    assert content["page"]["bytes"] == (tmp_path / "page" / "errors.html").stat().st_size
     assert "2 of 5 sentences" in capsys.readouterr().out and "This page has 0.0 MB" in page
 
 
@@ -228,18 +226,18 @@ def test_sentences_are_taken_from_all_of_the_split():
 
 def test_a_run_without_errors_has_a_page(dataset, rows_of_test, tmp_path):
     run = write_run(tmp_path / "perfect", rows_of_test, [row[3].split() for row in TEST])
-    page, content = make_page(run, dataset, tmp_path / "page.html")
+    page, content = make_page(run, dataset, tmp_path / "page")
     assert content["sentences_with_errors"] == 0 and "There are none." in page and "<script" not in page
 
 
 def test_a_run_that_was_tested_on_the_first_sentences_has_a_page(dataset, rows_of_test, tmp_path):
     run = write_run(tmp_path / "short", rows_of_test, rows=TEST[:3])
-    page, content = make_page(run, dataset, tmp_path / "page.html", "--max_eval_samples", "3")
+    page, content = make_page(run, dataset, tmp_path / "page", "--max_eval_samples", "3")
     assert content["sentences"] == 3 and content["dataset"]["max_eval_samples"] == 3
     assert content["kinds"]["overall"]["all"]["gold"] == 4 and len(Elements(page).all("article")) == 3
     assert "tested on the first 3 sentences alone" in page
     with pytest.raises(SystemExit, match=r"predictions for 3 sentences, but test has 7.*`--max_eval_samples`"):
-        make_page(run, dataset, tmp_path / "other.html")
+        make_page(run, dataset, tmp_path / "other")
 
 
 def test_a_whole_run_does_not_speak_of_a_limit(made):
@@ -260,16 +258,14 @@ def test_predictions_of_other_sentences_are_an_error(run, dataset, tmp_path, old
     path = run / "predictions_test.conll"
     path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     with pytest.raises(SystemExit, match=message):
-        make_page(run, dataset, tmp_path / "page.html")
-    assert not (tmp_path / "page.html").exists()
+        make_page(run, dataset, tmp_path / "page")
+    assert not (tmp_path / "page").exists()
 
 
 def test_what_cannot_be_done_is_an_error(run, dataset, tmp_path):
     with pytest.raises(SystemExit, match=r"no predictions_test\.conll"):
-        make_page(tmp_path, dataset, tmp_path / "page.html")
-    with pytest.raises(SystemExit, match=r"ends in \.html"):
-        make_page(run, dataset, tmp_path / "page.json")
+        make_page(tmp_path, dataset, tmp_path / "page")
     with pytest.raises(SystemExit):
-        make_page(run, dataset, tmp_path / "page.html", "--limit", "-1")
+        make_page(run, dataset, tmp_path / "page", "--limit", "-1")
     with pytest.raises(SystemExit):
-        make_page(run, dataset, tmp_path / "page.html", "--max_eval_samples", "0")
+        make_page(run, dataset, tmp_path / "page", "--max_eval_samples", "0")
