@@ -209,7 +209,9 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
         help="`released` also scores every epoch on test, as the authors' code does (default: %(default)s)",
     )
     parser.add_argument(
-        "--launcher", metavar="COMMAND", help='start each run with this: "torchrun --standalone --nproc_per_node 2" (not for grid)'
+        "--launcher",
+        metavar="COMMAND",
+        help='start each run with this: "torchrun --standalone --nproc_per_node 2" (not for grid)',
     )
     parser.add_argument("--alphas", type=_numbers, default=grid.ALPHAS, help="grid: weights of the CRF loss")
     parser.add_argument("--learning_rates", type=_numbers, default=grid.LEARNING_RATES, help="grid: learning rates")
