@@ -31,7 +31,7 @@ MARGINS_HEADER = (
 MARGINS_NOTE = (
     "F1 in percent, lenient counting, the epoch chosen on dev. The margin is the F1 of 2M-NER less that of the "
     "best other row of the setting. The interval resamples the pictures of the test set: half the width of the "
-    "widest of all systems, and that of our margin. The standard deviation over seeds is the root mean square of "
+    "widest of all systems, and that of our margin, which rows on different sentences have none of. The standard deviation over seeds is the root mean square of "
     "those of all systems with several seeds. As the paper reports single runs, its margins have to be compared "
     f"with what two runs of one system differ by: in {LEVEL:.0%} of cases up to {NORMAL} · √2 standard deviations. "
     "With few seeds this is itself an estimate."
