@@ -22,11 +22,10 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, parse_arguments
 from training_2mner.building import build
-from training_2mner.collator import TwoMNERDataCollator
-from training_2mner.data import has_pictures, label_names, load_splits
+from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
 from training_2mner.model_card import write_model_card
-from training_2mner.trainer import TwoMNERTrainer
+from training_2mner.trainer import TwoMNERTrainer, make_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -42,20 +41,8 @@ def main(
     model, processor = build(model_arguments, splits["train"]["tokens"], label_names(splits["train"]))
     if not model.config.uses_image and "image" in splits["train"].column_names:
         splits = splits.remove_columns("image")  # a text-only model need not read them
-    if model.config.uses_image and not has_pictures(splits["train"]):
-        logger.warning(
-            "the model looks at pictures, but `dataset` %r has none for training, so that it learns from words alone; build it "
-            "with `--images`, or train a text-only model, such as bert-crf.",
-            data_arguments.dataset,
-        )
-    trainer = TwoMNERTrainer(
-        model=model,
-        args=training_arguments,
-        train_dataset=splits["train"],
-        eval_dataset=splits["validation"],
-        data_collator=TwoMNERDataCollator(processor, data_arguments.boxes_column, data_arguments.small_boxes_column),
-        processing_class=processor,
-    )
+    parts = (model, processor, data_arguments, training_arguments)
+    trainer = make_trainer(*parts, splits["train"], splits["validation"])
     results = train(trainer, training_arguments)
     results |= evaluate_on_test(trainer, splits["test"])
     trainer.save_metrics("all", results)

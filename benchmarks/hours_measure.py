@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import statistics
 import time
@@ -17,6 +16,7 @@ from torch import nn
 from benchmarks.hours_networks import Length, make_model, make_processor, make_rows, objective, run_arguments
 from experiments.plan import Run
 from modeling_2mner import TwoMNERProcessor
+from training_2mner.files import write_file
 
 WARM_UP = 2
 LOADING_ROWS = 8
@@ -150,6 +150,4 @@ def read_measures(path: Path | None) -> dict[str, Measure]:
 def write_measures(path: Path | None, measures: dict[str, Measure]) -> None:
     """Write all that is measured so far."""
     if path is not None:
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({name: asdict(measured) for name, measured in measures.items()}, indent=2))
-        os.replace(temporary, path)
+        write_file(path, json.dumps({name: asdict(measured) for name, measured in measures.items()}, indent=2) + "\n")

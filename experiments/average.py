@@ -30,7 +30,6 @@ from tqdm import tqdm
 from transformers import AutoModelForTokenClassification, AutoProcessor, PreTrainedModel
 
 from experiments.average_runs import (
-    MODELS_FOLDER,
     check_labels,
     check_output,
     check_types,
@@ -39,16 +38,15 @@ from experiments.average_runs import (
     names_of,
     read_configs,
 )
-from experiments.plan import Run
+from experiments.plan import MODELS_FOLDER, Run
 from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
 from modeling_2mner.crf import LinearChainCRF
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
-from training_2mner.data import label_names, load_splits
-from training_2mner.evaluation import write_predictions
+from training_2mner.data import check_columns, label_names, load_splits, tag_names
+from training_2mner.evaluation import PREDICTIONS, write_predictions
 from training_2mner.metrics import entity_scores
 
-PREDICTIONS = "predictions_test.conll"
 BATCH_SIZE = 32
 LEAST = 1e-300  # instead of 0: where no valid sequence is possible to the runs, the words that are must still count
 
@@ -114,13 +112,9 @@ def load_test(arguments: DataArguments) -> tuple[Dataset, Tags]:
         ValueError: if it lacks a column, or has types that a record does not count.
     """
     test = load_splits(arguments)["test"]
-    for column in filter(None, (arguments.boxes_column, arguments.small_boxes_column)):
-        if column not in test.column_names:
-            names = ", ".join(test.column_names)
-            raise ValueError(f"`dataset` {arguments.dataset!r} has no column {column!r}, only {names}.")
-    names = label_names(test)
-    check_types(f"`dataset` is {arguments.dataset!r}, whose", names)
-    return test, [[names[tag] for tag in sentence] for sentence in test["ner_tags"]]
+    check_columns(test, arguments.dataset, filter(None, (arguments.boxes_column, arguments.small_boxes_column)))
+    check_types(f"`dataset` is {arguments.dataset!r}, whose", label_names(test))
+    return test, tag_names(test)
 
 
 @torch.no_grad()

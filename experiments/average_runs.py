@@ -13,11 +13,9 @@ from transformers import AutoConfig
 
 import modeling_2mner  # noqa: F401  registers the models
 from dataset_scripts.schema import ENTITY_TYPES
-from experiments.plan import AVERAGED, EXTRA_MODELS, FIRST_SEED, IMAGE_MODELS, MODELS, Run
+from experiments.plan import AVERAGED, EXTRA_MODELS, FIRST_SEED, IMAGE_MODELS, MODELS, MODELS_FOLDER, Run
 from modeling_2mner.configuration_tagging import TaggingConfig
 from training_2mner.model_names import model_name
-
-MODELS_FOLDER = "models"
 
 
 def read_configs(folders: Sequence[Path]) -> list[TaggingConfig]:

@@ -100,11 +100,6 @@ def compare_drawn(first: Drawn, second: Drawn, column: str = "f1") -> Comparison
     return Comparison(observed, low, high, float((extreme.sum() + 1) / (len(differences) + 1)))
 
 
-def resample(systems: Sequence[Counts], pictures: Sequence[int], samples: int, seed: int) -> list[np.ndarray]:
-    """F1 of each system, `(samples,)`, on the same samples of pictures, drawn with replacement."""
-    return [system.scores("f1") for system in draw(systems, pictures, samples, seed)]
-
-
 def draw(systems: Sequence[Counts], pictures: Sequence[int], samples: int = SAMPLES, seed: int = 0) -> list[Drawn]:
     """Put all systems on the same samples of pictures, drawn with replacement.
 

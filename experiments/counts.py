@@ -11,6 +11,7 @@ from dataset_scripts.schema import ENTITY_TYPES
 from modeling_2mner.words import entity_spans
 
 COLUMNS = ("right", "predicted", "gold")
+SCHEMES = ("strict", "lenient")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ def count_entities(
             for kind, _, _ in entities:
                 table[row, types.index(kind), column] += 1
     return Counts(table, tuple(types))
+
+
+def add_up(counts: Sequence[Counts]) -> Counts:
+    """The sum of several systems' or seeds' counts of the same sentences, sentence by sentence."""
+    return Counts(np.sum([count.table for count in counts], axis=0), counts[0].types)
 
 
 def spans(tags: Sequence[str], strict: bool) -> list[tuple[str, int, int]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ import train_hf
 from dataset_scripts import mini
 from training_2mner.arguments import DataArguments, parse_arguments
 from training_2mner.data import load_splits
+from training_2mner.files import write_file
 
 RUN = Path("configuration_2mner") / "runs" / "demo-2m-ner.yaml"
 TEXT_ONLY = {"use_vit": False, "use_resnet": False}
@@ -109,10 +109,8 @@ def predict(model, processor, row: dict) -> list[dict]:
 
 
 def save_json(figures: dict[str, float], path: Path) -> None:
-    """Write the figures under a temporary name and move them."""
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    """Write the figures."""
+    write_file(path, json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 from datasets import Dataset
 
 from experiments.bootstrap import interval
-from experiments.counts import Counts, count_entities, scores, spans
+from experiments.counts import SCHEMES, Counts, count_entities, scores, spans
 from experiments.errors_cards import Card, make_thumbnail
 from experiments.errors_counts import (
     Sentence,
@@ -32,16 +31,15 @@ from experiments.errors_counts import (
     find_suspects,
     pair_entities,
     sentence_ids,
-    tag_names,
 )
 from experiments.errors_page import to_html
 from experiments.records import describe_data, describe_sentences, read_sentences
 from training_2mner.arguments import DataArguments
-from training_2mner.data import label_names, load_splits, text_values
+from training_2mner.data import label_names, load_splits, tag_names, text_values
+from training_2mner.evaluation import PREDICTIONS
+from training_2mner.files import write_file
 
-PREDICTIONS = "predictions_test.conll"
 PAGE, COUNTS = "errors.html", "errors.json"
-SCHEMES = ("strict", "lenient")
 SHOWN_WORDS = 12
 
 
@@ -167,9 +165,9 @@ def write(
     }
     page = to_html(content, cards, suspects).encode(errors="backslashreplace")
     content["page"]["bytes"] = len(page)
-    _replace(output / PAGE, page)
+    write_file(output / PAGE, page)
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-    _replace(output / COUNTS, text.encode(errors="backslashreplace"))
+    write_file(output / COUNTS, text.encode(errors="backslashreplace"))
     return len(page)
 
 
@@ -264,13 +262,6 @@ def _above_zero(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is below 1")
     return value
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 from datasets import Dataset
 
 from experiments.counts import spans
-from training_2mner.data import label_names
+from training_2mner.data import tag_names
 
 Span = tuple[str, int, int]
 Places = dict[str, dict[str, list[str]]]  # type -> split -> ids of the sentences, one for each mention
@@ -192,12 +192,6 @@ def sentence_ids(dataset: Dataset) -> list[str]:
     if "id" in dataset.column_names:
         return [str(name) for name in dataset["id"]]
     return [f"row {row}" for row in range(len(dataset))]
-
-
-def tag_names(dataset: Dataset) -> list[list[str]]:
-    """The gold tags of each sentence."""
-    names = label_names(dataset)
-    return [[names[tag] for tag in tags] for tags in dataset["ner_tags"]]
 
 
 def _overlap(one: Span, other: Span) -> int:

@@ -33,9 +33,8 @@ from experiments.records import (
 )
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, parse_arguments
 from training_2mner.building import build
-from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import label_names, load_splits
-from training_2mner.trainer import TwoMNERTrainer
+from training_2mner.trainer import TwoMNERTrainer, make_trainer
 
 if TYPE_CHECKING:
     import optuna
@@ -167,14 +166,8 @@ def _build_trainer(
         model_arguments.config_changes = changes | alpha
         return build(model_arguments, sentences, labels)[0]
 
-    return TwoMNERTrainer(
-        model_init=build_model,
-        args=training_arguments,
-        train_dataset=splits["train"],
-        eval_dataset=splits["validation"],
-        data_collator=TwoMNERDataCollator(processor),
-        processing_class=processor,
-    )
+    parts = (build_model, processor, data_arguments, training_arguments)
+    return make_trainer(*parts, splits["train"], splits["validation"])
 
 
 class _Recorder(TrainerCallback):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,14 @@ from datasets import Dataset
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 import modeling_2mner  # noqa: F401  registers the models
-from experiments.counts import count_entities, scores
-from experiments.image_audit_counts import SCHEMES, SHOWN, Tags, count_errors, describe, verdict
+from experiments.counts import SCHEMES, count_entities, scores
+from experiments.image_audit_counts import SHOWN, Tags, count_errors, describe, verdict
 from experiments.image_audit_page import Example, to_html
 from experiments.image_audit_predictions import BATCH_SIZE, SEED, Reader, Result, predict_all
-from experiments.records import GROUPS, describe_data, describe_machine
+from experiments.records import GROUPS, describe_data, describe_machine, public_name
 from training_2mner.arguments import DataArguments
-from training_2mner.data import load_splits, text_values
+from training_2mner.data import check_columns, load_splits, text_values
+from training_2mner.files import write_file
 from training_2mner.model_names import model_name
 
 EXAMPLES = 20
@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: {error}") from error
     name = described["run"]
     output = options.output or Path("runs") / "image_audit" / name
-    _write(output / "audit.json", json.dumps(described, ensure_ascii=False, indent=1) + "\n")
-    _write(output / "image_audit.html", page)
+    write_file(output / "audit.json", json.dumps(described, ensure_ascii=False, indent=1) + "\n")
+    write_file(output / "image_audit.html", page)
     print(f"{described['verdict']['text']}\n{_summary(described)}\nSee image_audit.html and audit.json in {output}.")
 
 
@@ -64,7 +64,7 @@ def audit(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     test = load_test(arguments, reader)
     result = predict_all(reader, test, options.seed)
     described = {
-        "run": _name(options.run),
+        "run": public_name(options.run),
         "model": model_name(reader.model.config),
         "data": describe_data(arguments),
         "seed": options.seed,
@@ -103,10 +103,7 @@ def load_test(arguments: DataArguments, reader: Reader) -> Dataset:
         ValueError: if it lacks a column that is needed.
     """
     test = load_splits(arguments)["test"]
-    for column in ("image", *(column for _, column in reader.boxes)):
-        if column not in test.column_names:
-            names = ", ".join(test.column_names)
-            raise ValueError(f"`dataset` {arguments.dataset!r} has no column {column!r}, only {names}.")
+    check_columns(test, arguments.dataset, ("image", *(column for _, column in reader.boxes)))
     return test
 
 
@@ -165,18 +162,6 @@ def _take(values: Tags, rows: np.ndarray) -> Tags:
 def _summary(described: dict[str, Any]) -> str:
     found = [f"{shown} {100 * described['strict'][shown]['f1']:.2f}" for shown in SHOWN]
     return f"F1 (strict) by picture: {', '.join(found)}."
-
-
-def _name(source: str) -> str:
-    """The name of a folder, without where it lies on this machine, or the id on the Hub."""
-    return Path(source).resolve().name if Path(source).exists() else source
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:

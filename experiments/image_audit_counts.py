@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from experiments.bootstrap import Comparison, compare, interval
-from experiments.counts import Counts, count_entities, scores, spans
+from experiments.counts import SCHEMES, Counts, count_entities, scores, spans
 
 Tags = Sequence[Sequence[str]]
 
 SHOWN = ("right", "none", "blank", "shuffled")
 OTHERS = SHOWN[1:]
 FLIPS = ("saved", "spoiled", "changed")
-SCHEMES = ("strict", "lenient")
 
 
 def describe(

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from experiments.image_audit_counts import OTHERS, Tags
 from experiments.records import describe_sentences
 from modeling_2mner.images import load_image
-from training_2mner.data import label_names, text_values
+from training_2mner.data import label_names, tag_names, text_values
 
 GREY = (128, 128, 128)
 SEED = 19
@@ -118,9 +118,8 @@ def predict_all(reader: Reader, test: Dataset, seed: int = SEED) -> Result:
         for row, sentence in zip(rows, found, strict=True):
             tags[other][row] = sentence
     names = label_names(test)
-    gold = [[names[tag] for tag in sentence] for sentence in test["ner_tags"]]
     types = dict.fromkeys(name[2:] for name in (*names, *reader.model.config.labels) if name != "O")
-    return Result(gold, tags, pictures, usable, list(types))
+    return Result(tag_names(test), tags, pictures, usable, list(types))
 
 
 def shuffle(pictures: np.ndarray, seed: int = SEED) -> np.ndarray:

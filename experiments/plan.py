@@ -18,6 +18,7 @@ from training_2mner.data import read_part
 T = TypeVar("T")
 
 RUN_FILES = Path(__file__).resolve().parents[1] / "configuration_2mner" / "runs"
+MODELS_FOLDER = "models"  # in an output folder, those that are kept
 FIRST_SEED = 19
 OURS = "2m-ner"
 TEXT_MODELS = ("bilstm-crf", "hbilstm-crf", "bert", "bert-crf")

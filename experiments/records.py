@@ -26,6 +26,7 @@ from experiments.plan import Run
 from training_2mner.arguments import DataArguments
 from training_2mner.data import text_values
 from training_2mner.data_record import read_data_record
+from training_2mner.files import write_file
 
 GROUPS = ("lang", "source")
 
@@ -96,12 +97,8 @@ def write_record(path: Path, run: Run, **content: Any) -> None:
 
 
 def write_json(path: Path, **content: Any) -> None:
-    """Write a file of one line under a temporary name and move it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    """Write a file of one line."""
+    write_file(path, json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 def describe_sentences(dataset: Dataset) -> dict[str, list]:
@@ -127,7 +124,7 @@ def describe_data(arguments: DataArguments) -> dict[str, str | None]:
     """Name, configuration and state of a data set: the fingerprint of its files for a folder, the revision for the Hub."""
     record, folder = read_data_record(arguments.dataset, arguments.dataset_config), Path(arguments.dataset)
     return {
-        "name": folder.resolve().name if folder.exists() else arguments.dataset,
+        "name": public_name(arguments.dataset),
         "config": arguments.dataset_config,
         "revision": arguments.dataset_revision,
         "fingerprint": record.fingerprint or _fingerprint(folder),
@@ -144,6 +141,11 @@ def describe_training(state: TrainerState) -> dict[str, Any]:
         "seconds": round(sum(entry.get("train_runtime", 0) for entry in state.log_history), 1),
         "dev": {"epoch": best["epoch"], "f1": best["eval_f1"], "lenient_f1": best["eval_lenient_f1"]},
     }
+
+
+def public_name(source: str) -> str:
+    """The name of a folder, without where it lies on this machine, or the id on the Hub."""
+    return Path(source).resolve().name if Path(source).exists() else source
 
 
 def public_command(command: Sequence[str]) -> str:

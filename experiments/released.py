@@ -14,10 +14,9 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 from transformers.trainer import TRAINER_STATE_NAME
 
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
-from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.evaluation import predict_tags
 from training_2mner.metrics import entity_scores
-from training_2mner.trainer import TwoMNERTrainer
+from training_2mner.trainer import make_trainer
 
 Tags = tuple[list[list[str]], list[list[str]]]
 
@@ -50,15 +49,10 @@ def score_epochs(
 def _predict(
     checkpoint: Path, data_arguments: DataArguments, arguments: TwoMNERTrainingArguments, test: Dataset
 ) -> Tags:
+    model = AutoModelForTokenClassification.from_pretrained(checkpoint)
     processor = AutoProcessor.from_pretrained(checkpoint)
-    trainer = TwoMNERTrainer(
-        model=AutoModelForTokenClassification.from_pretrained(checkpoint),
-        args=arguments,
-        train_dataset=test,  # never trained on: the Trainer of transformers asks for one
-        eval_dataset=test,
-        data_collator=TwoMNERDataCollator(processor, data_arguments.boxes_column, data_arguments.small_boxes_column),
-        processing_class=processor,
-    )
+    # Never trained on: the Trainer of transformers asks for a split to train on.
+    trainer = make_trainer(model, processor, data_arguments, arguments, test, test)
     return predict_tags(trainer, test)[1:]
 
 

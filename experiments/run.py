@@ -38,6 +38,7 @@ from experiments.plan import (
     EXTRA_MODELS,
     GRID,
     MODELS,
+    MODELS_FOLDER,
     TABLES,
     Run,
     plan,
@@ -59,12 +60,12 @@ from experiments.records import (
 from experiments.released import score_epochs
 from training_2mner.arguments import parse_arguments
 from training_2mner.data import load_splits
+from training_2mner.evaluation import PREDICTIONS
 from training_2mner.metrics import entity_scores
 from training_2mner.model_card import changed_settings
 
 logger = logging.getLogger(__name__)
 
-MODELS_FOLDER = "models"
 PROTOCOLS = ("dev", "released")
 ALL_CHECKPOINTS = 1_000_000
 
@@ -131,7 +132,7 @@ def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
         _train(settings, [*command, *resuming], options.launcher)
     test = load_splits(settings[1])["test"]
     epochs, best = score_epochs(folder, *settings[1:], test) if by_test else ([], None)
-    tags = read_predictions(folder / "predictions_test.conll")
+    tags = read_predictions(folder / PREDICTIONS)
     scored = {**describe_sentences(test), "dev": describe_scores(*tags)}
     if best is not None:
         scored["released"] = describe_scores(*best)

@@ -8,18 +8,19 @@ there, with their standard deviation behind it; intervals and tests resample pic
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.counts import SCHEMES
 from experiments.grid import read_points
 from experiments.records import Record, read_records
 from experiments.tables_figures import draw_figures
 from experiments.tables_grid import Grid, draw_grids, grid_tables, read_grids
 from experiments.tables_latex import latex
 from experiments.tables_layout import lay_out
-from experiments.tables_markdown import SCHEMES, paper_tables
+from experiments.tables_markdown import paper_tables
 from experiments.tables_overview import overview
+from training_2mner.files import write_file
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: {error}") from error
     figures = draw_figures(layout, options.folder) + draw_grids(grids, options.folder)
     text = tables(records, options.scheme, figures, grids)
-    _write(options.folder / ("tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"), text)
-    _write(options.folder / "tables.tex", latex(layout, records, grids))
+    write_file(options.folder / ("tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"), text)
+    write_file(options.folder / "tables.tex", latex(layout, records, grids))
     print(text)
 
 
@@ -72,12 +73,6 @@ def _read(folder: Path) -> tuple[list[Record], list[Grid]]:
         if not grids:
             raise
         return [], grids
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset_scripts.schema import CONFIGS, ENTITY_TYPES, LANGUAGE_NAMES, LANGUAGES
-from experiments.counts import Counts
+from experiments.counts import Counts, add_up
 from experiments.plan import EXTRA_MODELS, FOLDS, IMAGE_MODELS, MODELS, OURS, TABLES, Run
 from experiments.records import Record
 from training_2mner.model_names import SOURCES
@@ -70,8 +70,7 @@ class System:
 
     def pool(self, scheme: str, protocol: str = "dev") -> Counts:
         """The counts of all seeds added up, sentence by sentence."""
-        counts = [self.counts(record, scheme, protocol) for record in self.scored(protocol)]
-        return Counts(np.sum([count.table for count in counts], axis=0), counts[0].types)
+        return add_up([self.counts(record, scheme, protocol) for record in self.scored(protocol)])
 
     @property
     def pictures(self) -> np.ndarray:

@@ -10,7 +10,6 @@ from experiments.tables_layout import HEADER, Group, PaperTable
 from experiments.tables_noise import GAP_HEADER, GAP_NOTE, MARGINS_HEADER, MARGINS_NOTE, gap_rows, margin_rows
 from experiments.tables_values import Cell, Row, rows
 
-SCHEMES = ("lenient", "strict")
 READING = """\
 How to read the tables. All figures are percentages on test, PER to MISC are F1. Each row of the paper has up to \
 three lines:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from dataset_scripts.card import markdown_table
 from experiments.bootstrap import compare
-from experiments.counts import Counts, scores
+from experiments.counts import add_up, scores
 from experiments.plan import AVERAGED, EXTRA_MODELS, IMAGE_MODELS, IMPROVEMENTS
 from experiments.records import Record
 from experiments.tables_layout import COLUMNS, HEADER, by_system, run_title
@@ -71,15 +69,10 @@ def improvements_table(records: list[Record], scheme: str) -> str:
 
 def _compare(first: list[Record], second: list[Record], scheme: str) -> list[str]:
     """Both scores, their difference and its interval."""
-    found = compare(pool(first, scheme), pool(second, scheme), first[0].pictures)
+    pooled = [add_up([record.counts(scheme) for record in group]) for group in (first, second)]
+    found = compare(*pooled, first[0].pictures)
     interval = f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
     return [_f1(first, scheme), _f1(second, scheme), f"{100 * found.difference:+.2f}", interval]
-
-
-def pool(records: Iterable[Record], scheme: str) -> Counts:
-    """The counts of several seeds added up, sentence by sentence."""
-    counts = [record.counts(scheme) for record in records]
-    return Counts(np.sum([count.table for count in counts], axis=0), counts[0].types)
 
 
 def _cells(found: list[dict[str, float]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
@@ -43,11 +44,8 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
     for name in ("train", "validation", "test"):
         if name not in splits:
             raise ValueError(f"`dataset` {arguments.dataset!r} has no split {name!r}, only {', '.join(splits)}.")
-    columns = splits["train"].column_names
-    for column in ("tokens", "ner_tags"):
-        if column not in columns:
-            raise ValueError(f"`dataset` {arguments.dataset!r} has no column {column!r}, only {', '.join(columns)}.")
-    if "image" in columns:
+    check_columns(splits["train"], arguments.dataset, ("tokens", "ner_tags"))
+    if "image" in splits["train"].column_names:
         splits = splits.cast_column("image", Image(decode=False))
     return _limit(splits, arguments)
 
@@ -62,6 +60,23 @@ def label_names(dataset: Dataset) -> list[str]:
     if not isinstance(column, List) or not isinstance(column.feature, ClassLabel):
         raise ValueError(f"`ner_tags` holds {column}; make it a list of `ClassLabel`, which names the tags.")
     return column.feature.names
+
+
+def tag_names(dataset: Dataset) -> list[list[str]]:
+    """The gold tags of each sentence, as names."""
+    names = label_names(dataset)
+    return [[names[tag] for tag in tags] for tags in dataset["ner_tags"]]
+
+
+def check_columns(dataset: Dataset, name: str, columns: Iterable[str]) -> None:
+    """Find out whether all columns are there.
+
+    Raises:
+        ValueError: if one is missing, with those that there are; `name` is the data set's.
+    """
+    for column in columns:
+        if column not in dataset.column_names:
+            raise ValueError(f"`dataset` {name!r} has no column {column!r}, only {', '.join(dataset.column_names)}.")
 
 
 def text_values(dataset: Dataset, column: str) -> list[str]:

@@ -13,6 +13,7 @@ from training_2mner.metrics import entity_scores, grouped_entity_scores, to_tag_
 from training_2mner.trainer import TwoMNERTrainer
 
 GROUP_COLUMNS = ("lang", "source")
+PREDICTIONS = "predictions_test.conll"
 
 
 def evaluate_on_dev(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, float]:
@@ -30,7 +31,7 @@ def evaluate_on_test(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, flo
     """
     scores, references, predictions = _score(trainer, dataset, "test")
     if trainer.is_world_process_zero():
-        path = Path(trainer.args.output_dir) / "predictions_test.conll"
+        path = Path(trainer.args.output_dir) / PREDICTIONS
         write_predictions(path, dataset, references, predictions)
     return scores
 

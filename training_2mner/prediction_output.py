@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from modeling_2mner.pipeline_2mner import Entities
+from training_2mner.files import write_file
 from training_2mner.prediction_text import ID_PREFIX, SHOWN, STATUS_FIELD, Record
 
 logger = logging.getLogger(__name__)
@@ -137,9 +138,7 @@ class PartialFile:
         with open(self._path, "ab") as file:
             file.truncate(end)
         if not kept:
-            temporary = self._settings_path.with_name(f".{self._settings_path.name}.writing")
-            temporary.write_text(json.dumps(self._settings), encoding="utf-8")
-            os.replace(temporary, self._settings_path)
+            write_file(self._settings_path, json.dumps(self._settings))
         return kept
 
     def open(self) -> BinaryIO:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+
 import torch
+from datasets import Dataset
 from huggingface_hub import CommitInfo
 from torch import nn
-from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback
+from transformers import EarlyStoppingCallback, EvalPrediction, PreTrainedModel, Trainer, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 
+from modeling_2mner import TwoMNERProcessor
+from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
+from training_2mner.collator import TwoMNERDataCollator
+from training_2mner.data import has_pictures
 from training_2mner.gather import gather_with_gradient
 from training_2mner.metrics import entity_scores, to_tag_names
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.release import MESSAGE, connect, open_repository, release
 from training_2mner.sampler import LengthGroupedSampler
+
+logger = logging.getLogger(__name__)
 
 ENCODER_MODULES = {"text": "text_model", "vit": "vision_model", "resnet": "resnet_model", "vgg": "vgg_model"}
 
@@ -176,6 +186,41 @@ class TwoMNERTrainer(Trainer):
                     'a frozen ResNet needs fixed batch norm statistics; write `resnet_batch_norm="fixed"`.'
                 )
             encoder.requires_grad_(False)
+
+
+def make_trainer(
+    model: PreTrainedModel | Callable[..., PreTrainedModel],
+    processor: TwoMNERProcessor,
+    data_arguments: DataArguments,
+    arguments: TwoMNERTrainingArguments,
+    train_dataset: Dataset,
+    eval_dataset: Dataset,
+) -> TwoMNERTrainer:
+    """Put together what a run trains and evaluates with, and tell if it would learn from words alone by mistake.
+
+    Args:
+        model: the network, or for a hyper-parameter search a function that builds it (the Trainer's `model_init`).
+        processor: of the network.
+        data_arguments: which columns hold objects.
+        arguments: all else.
+        train_dataset, eval_dataset: splits with undecoded pictures, see `load_splits`.
+    """
+    trainer = TwoMNERTrainer(
+        model=model if isinstance(model, nn.Module) else None,
+        model_init=None if isinstance(model, nn.Module) else model,
+        args=arguments,
+        train_dataset=train_dataset,
+        eval_dataset=eval_dataset,
+        data_collator=TwoMNERDataCollator(processor, data_arguments.boxes_column, data_arguments.small_boxes_column),
+        processing_class=processor,
+    )
+    if trainer.model.config.uses_image and not has_pictures(train_dataset):
+        logger.warning(
+            "the model looks at pictures, but `dataset` %r has none for training, so that it learns from words alone; build it "
+            "with `--images`, or train a text-only model, such as bert-crf.",
+            data_arguments.dataset,
+        )
+    return trainer
 
 
 def part_of(name: str) -> str:

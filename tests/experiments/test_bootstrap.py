@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from experiments.bootstrap import compare, compare_drawn, draw, interval, resample
+from experiments.bootstrap import compare, compare_drawn, draw, interval
 from experiments.counts import Counts, count_entities, scores
 
 
@@ -36,7 +36,7 @@ def brute_force(systems: list[Counts], pictures: list[int]) -> list[np.ndarray]:
 def test_the_distribution_is_that_of_all_draws(small):
     first, second, pictures = small
     exact = brute_force([first, second], pictures)  # 4^4 equally likely draws
-    drawn = resample([first, second], pictures, samples=40_000, seed=1)
+    drawn = [system.scores("f1") for system in draw([first, second], pictures, samples=40_000, seed=1)]
     for expected, found in zip(exact, drawn, strict=True):
         assert found.mean() == pytest.approx(expected.mean(), abs=5e-3)
         assert found.std() == pytest.approx(expected.std(), abs=5e-3)
@@ -59,8 +59,8 @@ def test_interval_and_p_value_are_those_of_all_draws(small):
 
 def test_sentences_of_one_picture_are_drawn_together():
     counts = one_type([1, 0], [1, 1], [1, 1])
-    together = resample([counts], [5, 5], 500, 0)[0]
-    apart = resample([counts], [5, 6], 500, 0)[0]
+    together = draw([counts], [5, 5], 500, 0)[0].scores("f1")
+    apart = draw([counts], [5, 6], 500, 0)[0].scores("f1")
     assert set(together) == {0.5} and set(apart) == {0.0, 0.5, 1.0}
 
 
@@ -96,9 +96,9 @@ def test_the_direction_is_that_of_the_arguments(small):
 
 def test_many_draws_do_not_change_with_their_packing(small, monkeypatch):
     first, _, pictures = small
-    expected = resample([first], pictures, 3000, 4)[0]
+    expected = draw([first], pictures, 3000, 4)[0].scores("f1")
     monkeypatch.setattr("experiments.bootstrap.MOST_AT_ONCE", 4 * 100)
-    assert np.array_equal(resample([first], pictures, 3000, 4)[0], expected)
+    assert np.array_equal(draw([first], pictures, 3000, 4)[0].scores("f1"), expected)
 
 
 def test_other_sentences_are_an_error(small):
