@@ -189,7 +189,7 @@ def _write(
     folder = options.output / MODELS_FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / PREDICTIONS, test, gold, tags)
-    names, data = names_of(options.runs), describe_data(arguments)
+    names, data = names_of(options.runs), describe_data(arguments, test)
     command = [*names, "--dataset", data["name"], "--dataset_config", run.languages]
     write_record(
         options.output / f"{name}.json",

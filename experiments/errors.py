@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: {error}") from error
     content = {
         "run": options.run.resolve().name,
-        "dataset": describe_data(data) | {"max_eval_samples": data.max_eval_samples},
+        "dataset": describe_data(data, splits["test"]) | {"max_eval_samples": data.max_eval_samples},
         "scheme": options.scheme,
         **describe_errors(splits["test"], sentences, *tags, scheme=options.scheme),
         "label_noise": describe_suspects(suspects, sentences),

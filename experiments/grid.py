@@ -130,7 +130,7 @@ def _search(points: list[Point], folder: Path, command: list[str], progress: Pro
         unsaved = ["--save_strategy", "no", "--load_best_model_at_end", "False", "--output_dir", workplace]
         settings = parse_arguments([*command, *unsaved])
         trainer = _build_trainer(*settings)
-        facts = {"command": public_command(command), "data": describe_data(settings[1])}
+        facts = {"command": public_command(command), "data": describe_data(settings[1], trainer.eval_dataset)}
         trainer.add_callback(_Recorder(folder, points, facts, progress))
         # The Trainer opens the study by name, and takes the points that wait in it.
         storage = optuna.storages.InMemoryStorage()

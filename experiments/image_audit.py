@@ -66,7 +66,7 @@ def audit(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     described = {
         "run": public_name(options.run),
         "model": model_name(reader.model.config),
-        "data": describe_data(arguments),
+        "data": describe_data(arguments, test),
         "seed": options.seed,
         "machine": describe_machine(reader.model.device),
         **describe_result(result, test),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -120,13 +121,18 @@ def describe_scores(references: Sequence[Sequence[str]], predictions: Sequence[S
     return {"strict": strict.to_json(), "lenient": None if same else lenient.to_json()}
 
 
-def describe_data(arguments: DataArguments) -> dict[str, str | None]:
-    """Name, configuration and state of a data set: the fingerprint of its files for a folder, the revision for the Hub."""
+def describe_data(arguments: DataArguments, loaded: Dataset) -> dict[str, str | None]:
+    """Name, configuration and state of a data set: the fingerprint of its files for a folder, the commit for the Hub.
+
+    Args:
+        arguments: what it was loaded by.
+        loaded: one of its splits.
+    """
     record, folder = read_data_record(arguments.dataset, arguments.dataset_config), Path(arguments.dataset)
     return {
         "name": public_name(arguments.dataset),
         "config": arguments.dataset_config,
-        "revision": arguments.dataset_revision,
+        "revision": arguments.dataset_revision if folder.exists() else _commit(loaded) or arguments.dataset_revision,
         "fingerprint": record.fingerprint or _fingerprint(folder),
         "split": record.split,
     }
@@ -187,6 +193,12 @@ def read_sentences(path: Path) -> Iterator[tuple[str, list[list[str]]]]:
         else:
             yield image_id, rows
             rows = []
+
+
+def _commit(loaded: Dataset) -> str | None:
+    """The commit of a data set of the Hub: `load_dataset` names the folder of its copy by it, and tells it nowhere else."""
+    names = {Path(file["filename"]).parent.name for file in loaded.cache_files}
+    return next((name for name in names if re.fullmatch("[0-9a-f]{40}", name)), None)
 
 
 def _fingerprint(folder: Path) -> str | None:

@@ -141,7 +141,7 @@ def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
         run,
         command=public_command(command),
         changed=changed_settings(*settings) | {"config": run.changes},
-        data=describe_data(settings[1]),
+        data=describe_data(settings[1], test),
         machine=describe_machine(settings[2].device),
         launcher=options.launcher,
         **describe_training(TrainerState.load_from_json(str(folder / TRAINER_STATE_NAME))),

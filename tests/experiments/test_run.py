@@ -189,6 +189,30 @@ def test_the_state_of_the_data_is_kept(finished, dataset, tmp_path):
     assert told == read_data_record(dataset, "en").fingerprint is not None
     without_card = tmp_path / "mini"
     shutil.copytree(Path(dataset) / "data", without_card / "data")
-    assert describe_data(DataArguments(dataset=str(without_card)))["fingerprint"] == told
+    anything = Dataset.from_dict({})
+    assert describe_data(DataArguments(dataset=str(without_card)), anything)["fingerprint"] == told
     next(without_card.rglob("train-*.parquet")).unlink()
-    assert describe_data(DataArguments(dataset=str(without_card)))["fingerprint"] != told
+    assert describe_data(DataArguments(dataset=str(without_card)), anything)["fingerprint"] != told
+
+
+DESCRIBE = """
+import sys
+from huggingface_hub import HfApi
+from experiments.records import describe_data
+from training_2mner.arguments import DataArguments
+from training_2mner.data import load_splits
+
+api = HfApi()
+api.create_repo("user/mini", repo_type="dataset")
+first = api.upload_folder(repo_id="user/mini", repo_type="dataset", folder_path=sys.argv[1]).oid
+second = api.upload_file(path_or_fileobj=b"", path_in_repo="note", repo_id="user/mini", repo_type="dataset").oid
+for revision, commit in ((None, second), ("main", second), (first, first)):
+    arguments = DataArguments("user/mini", "en", revision)
+    told = describe_data(arguments, load_splits(arguments)["test"])
+    assert (told["name"], told["revision"], told["fingerprint"]) == ("user/mini", commit, None), told
+"""
+
+
+def test_the_commit_of_a_data_set_on_the_hub_is_kept(dataset, hub, tmp_path):
+    done = hub.run("-c", DESCRIBE, dataset, home=tmp_path)
+    assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_what_was_there_stays_until_the_new_is_whole(tmp_path, monkeypatch):
     write_file(path, "old")
 
     def stop(source, target):
-        assert path.read_text() == "old" and open(source).read() == "new"
+        assert path.read_text() == "old" and Path(source).read_text() == "new"
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", stop)
