@@ -1,9 +1,14 @@
-"""The scores of 2M-NER as an `evaluate` module: `evaluate.load("training_2mner/entity_scores")`."""
+"""The scores of 2M-NER as an `evaluate` module that needs nothing else of the project.
+
+    scores = evaluate.load("training_2mner/entity_scores").compute(predictions=predicted, references=gold)
+
+`evaluate` copies this file and the siblings that it imports to a place of its own and runs them there.
+"""
 
 import datasets
 import evaluate
 
-from training_2mner.metrics import entity_scores
+from .scores import entity_scores
 
 _DESCRIPTION = """
 Entity-level precision, recall and F1 of IOB2 tags, micro-averaged: strict under plain names, and lenient (a stray I- tag
@@ -14,6 +19,12 @@ _INPUTS = """
 Args:
     predictions (list of lists of str): predicted tags, one list a sentence.
     references (list of lists of str): gold tags, of the same lengths.
+Returns:
+    dict of fractions from 0 to 1: `precision`, `recall`, `f1`, `f1_TYPE` for each type, and each again as `lenient_...`.
+Example:
+    >>> metric = evaluate.load("training_2mner/entity_scores")
+    >>> metric.compute(predictions=[["B-PER", "O"]], references=[["B-PER", "O"]])["f1"]
+    1.0
 """
 
 _CITATION = """

@@ -1,0 +1,66 @@
+"""Entity-level precision, recall and F1; the one place where the scores of 2M-NER are computed.
+
+It needs seqeval alone and imports nothing of the project, because `evaluate` copies it beside `entity_scores.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seqeval.metrics import classification_report
+from seqeval.scheme import IOB2
+
+Tags = Sequence[Sequence[str]]
+
+
+def entity_scores(predictions: Tags, references: Tags) -> dict[str, float]:
+    """Score predicted tags against gold tags, micro-averaged over entities.
+
+    Strict scoring counts an entity only if its tags are valid IOB2 (a stray `I-PER` is no entity); it has plain names:
+    `precision`, `recall`, `f1` and `f1_PER` for each type. Lenient scoring, the one of the field's published tables
+    (conlleval), lets a stray `I-PER` open an entity; its names begin with `lenient_`.
+
+    Args:
+        predictions, references: tag names, one sequence a sentence, of equal lengths.
+
+    Returns:
+        Fractions from 0 to 1; 0 where nothing was predicted or nothing is there.
+
+    Raises:
+        ValueError: if the numbers of sentences or words differ.
+    """
+    _check_lengths(predictions, references)
+    return {
+        **_report(predictions, references, "", mode="strict", scheme=IOB2),
+        **_report(predictions, references, "lenient_", mode=None, scheme=None),
+    }
+
+
+def _check_lengths(predictions: Tags, references: Tags) -> None:
+    if len(predictions) != len(references):
+        raise ValueError(f"`predictions` holds {len(predictions)} sentences, `references` {len(references)}.")
+    for row, (predicted, gold) in enumerate(zip(predictions, references, strict=True)):
+        if len(predicted) != len(gold):
+            raise ValueError(f"`predictions[{row}]` has {len(predicted)} tags for {len(gold)} words; give one a word.")
+
+
+def _report(predictions: Tags, references: Tags, prefix: str, mode, scheme) -> dict[str, float]:
+    opening = "B-" if mode == "strict" else ("B-", "I-")
+    if not any(tag.startswith(opening) for row in (*predictions, *references) for tag in row):
+        return {f"{prefix}{name}": 0.0 for name in ("precision", "recall", "f1")}  # seqeval divides by zero here
+    report = classification_report(
+        [list(row) for row in references],
+        [list(row) for row in predictions],
+        mode=mode,
+        scheme=scheme,
+        output_dict=True,
+        zero_division=0,
+    )
+    overall = report.pop("micro avg")
+    scores = {
+        f"{prefix}precision": float(overall["precision"]),
+        f"{prefix}recall": float(overall["recall"]),
+        f"{prefix}f1": float(overall["f1-score"]),
+    }
+    types = {kind: row for kind, row in report.items() if not kind.endswith(" avg")}
+    return scores | {f"{prefix}f1_{kind}": float(row["f1-score"]) for kind, row in types.items()}
