@@ -26,6 +26,7 @@ from tqdm import tqdm
 from dataset_scripts.build_card import LICENCE, card_of_build
 from dataset_scripts.build_options import parse_arguments, settings_of
 from dataset_scripts.card import image_table, text_table
+from dataset_scripts.example import write_example
 from dataset_scripts.parquet import check_output, file_sha256, fingerprint, move_folder, parquet_path
 from dataset_scripts.plan import Plan, make_plan
 from dataset_scripts.rows import Counts, SplitCounts
@@ -118,13 +119,13 @@ def _tasks(
         ]
         for key, paths in plan.rows.items()
     }
-    _remove_others(data, {task.output for group in tasks.values() for task in group})
+    _remove_others(data.parent, {task.output for group in tasks.values() for task in group})
     return tasks
 
 
-def _remove_others(data: Path, outputs: set[Path]) -> None:
+def _remove_others(fresh: Path, outputs: set[Path]) -> None:
     """Remove what a stopped build left unfinished, or made with other settings."""
-    for path in data.rglob("*"):
+    for path in fresh.rglob("*"):
         if path.is_file() and path not in outputs:
             path.unlink()
 
@@ -148,7 +149,7 @@ def _finish(
     name: str,
     settings: BuildSettings,
 ) -> BuildReport:
-    """Write all but the shards: the card, the licence text, the record of the build and the figure."""
+    """Write all but the shards: the card, the licence text, the record of the build and the figures."""
     counts = {key: sum((result.counts for _, result in group), SplitCounts()) for key, group in results.items()}
     problems = [problem for group in results.values() for _, result in group for problem in result.problems]
     report = BuildReport(counts, plan.leaks, plan.changes, problems)
@@ -157,7 +158,7 @@ def _finish(
     record = _record(plan, results, folder, settings)
     (folder / "build.json").write_text(f"{json.dumps(record, indent=1)}\n", encoding="utf-8", newline="\n")
     files = fingerprint({path: told["sha256"] for path, told in record["files"].items()})
-    card = card_of_build(report.counts, files, name, settings, plan.leaks, plan.changes, figure)
+    card = card_of_build(report.counts, files, name, settings, plan.leaks, plan.changes, figure, write_example(folder))
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
     return report
 

@@ -28,8 +28,12 @@ def card_of_build(
     leaks: Sequence[Leak],
     changes: Mapping[str, int],
     figure: str | None,
+    example: str = "",
 ) -> str:
-    """Return README.md; `name` is the folder's, `figure` the place of the picture of entity shares in it, if there is one."""
+    """Return README.md; `name` is the folder's, `figure` the place of the picture of entity shares in it, if there is one.
+
+    `example` is what `example.py` writes.
+    """
     from jinja2 import Template
 
     body = Template(BODY.read_text(encoding="utf-8"), keep_trailing_newline=True).render(
@@ -45,6 +49,7 @@ def card_of_build(
         title=TITLES[settings.collection],
         summary=_summary(counts, settings.collection),
         body=body,
+        example=example,
         license_name="mixed-see-license",
         license_link="LICENSE.md",
         annotations_creators=ANNOTATORS.get(settings.collection, ("expert-generated",)),

@@ -32,6 +32,7 @@ def dataset_card(
     title: str,
     summary: str,
     body: str = "",
+    example: str = "",
     license: str = "other",
     license_name: str | None = None,
     license_link: str | None = None,
@@ -39,7 +40,8 @@ def dataset_card(
 ) -> str:
     """Return the text of README.md for a data set with these counts.
 
-    `fingerprint` stands for the contents of its files, see `config_metadata`; `name` is the folder's name, as `load_dataset` is shown with it; `body` is Markdown that follows the counts;
+    `fingerprint` stands for the contents of its files, see `config_metadata`; `name` is the folder's name, as `load_dataset` is shown with it; `body` is Markdown that follows the counts,
+    `example` Markdown that follows the summary, see `example.py`;
     `license` and `annotations_creators` are the Hub's terms, `license_name` and `license_link` tell of one that is "other".
     """
     from datasets import DatasetInfo
@@ -71,6 +73,7 @@ def dataset_card(
         title=title,
         summary=summary,
         body=body,
+        example=example,
         configs=list(configs),
         columns=COLUMNS,
         labels=LABELS,

@@ -21,7 +21,7 @@ SHARD = re.compile(
     rf"data/(?P<lang>{'|'.join(LANGUAGES)})/(?P<split>{'|'.join(SPLITS)})"
     r"-(?P<index>\d{5})-of-(?P<total>\d{5})\.parquet"
 )
-OTHER_FILES = re.compile(r"README\.md|LICENSE\.md|build\.json|figures/\w+\.png")
+OTHER_FILES = re.compile(r"README\.md|LICENSE\.md|build\.json|figures/\w+\.(png|jpg)")
 FOLDERS = re.compile(rf"figures|data|data/({'|'.join(LANGUAGES)})")
 
 

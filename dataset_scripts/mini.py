@@ -18,6 +18,7 @@ from random import Random
 from typing import Any
 
 from dataset_scripts.card import dataset_card, image_table, markdown_table, text_table
+from dataset_scripts.example import write_example
 from dataset_scripts.mini_pictures import draw_picture
 from dataset_scripts.mini_text import (
     AMBIGUOUS_NAMES,
@@ -259,7 +260,7 @@ def write_mini(
         license="apache-2.0",
         annotations_creators=("machine-generated",),
     )
-    return write_dataset(output, rows, card, overwrite)
+    return write_dataset(output, rows, card, overwrite, write_example)
 
 
 def _card_body(splits: dict[str, list[dict[str, Any]]], name: str, seed: int) -> str:

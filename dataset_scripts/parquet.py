@@ -6,6 +6,7 @@
     rows:   {(lang, split): iterable of row dicts}, e.g. {("en", "train"): ...}; `rows.py` says what a row is
     card:   the text of README.md, or a function from the counts and the files' fingerprint to that text, such as
             functools.partial(dataset_card, name=..., title=..., summary=..., body=...) from `card.py`
+    example: a function that may add files to the folder and returns Markdown, which `card` gets as `example`
     counts: {(lang, split): SplitCounts}
 
 It makes one file of each language and split, `data/<lang>/<split>-00000-of-00001.parquet`; `build.py` writes larger data
@@ -45,8 +46,9 @@ BUILT_NAMES = {"README.md", "LICENSE.md", "build.json", "figures", "data"}
 def write_dataset(
     output: Path | str,
     rows: Mapping[tuple[str, str], Iterable[Row]],
-    card: str | Callable[[Counts, str], str],
+    card: str | Callable[..., str],
     overwrite: bool = False,
+    example: Callable[[Path], str] | None = None,
 ) -> Counts:
     """Check the rows, write them with their card, move the folder to `output` when all is done and count.
 
@@ -62,7 +64,8 @@ def write_dataset(
         hashes = {
             path.relative_to(fresh).as_posix(): file_sha256(path) for path in (fresh / "data").rglob("*.parquet")
         }
-        text = card if isinstance(card, str) else card(counts, fingerprint(hashes))
+        extra = {"example": example(fresh)} if example else {}
+        text = card if isinstance(card, str) else card(counts, fingerprint(hashes), **extra)
         (fresh / "README.md").write_text(text, encoding="utf-8", newline="\n")
         move_folder(fresh, output)
     return counts

@@ -9,6 +9,7 @@ from datasets import Image, get_dataset_config_names, load_dataset
 from huggingface_hub import DatasetCard
 
 from dataset_scripts.build import build, main, process_engine
+from dataset_scripts.check_folder import check_folder
 from dataset_scripts.schema import features
 from dataset_scripts.settings import BuildSettings
 from dataset_scripts.shards import Problem
@@ -172,11 +173,30 @@ def test_folder_tells_how_it_was_built(source, pictures, tmp_path):
     card = DatasetCard.load(tmp_path / "mmnerd" / "README.md")
     assert card.data.license_link == "LICENSE.md" and (tmp_path / "mmnerd" / "LICENSE.md").is_file()
     assert "(figures/entity_shares.png)" in card.text and (tmp_path / "mmnerd" / "figures/entity_shares.png").is_file()
+    assert "One sentence in all languages" in card.text
     assert "All sentences of a picture" in card.text and "(seed 3)" in card.text
 
 
 def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_card_shows_a_sentence_in_all_languages_with_its_picture(source, pictures, tmp_path):
+    build(source, pictures, tmp_path / "mmnerd")
+    card = (tmp_path / "mmnerd" / "README.md").read_text(encoding="utf-8")
+    assert "(figures/example.jpg)\n\n| language | sentence |\n| --- | --- |\n" in card
+    assert "| en | **Paris** (LOC) en |\n| de | **Paris** (LOC) de |\n\n## Load it\n" in card
+    example = tmp_path / "mmnerd" / "figures" / "example.jpg"
+    assert example.read_bytes() == (pictures / f"{GOOD}.jpg").read_bytes()
+    assert {"README.md", "figures/example.jpg"} <= set(check_folder(tmp_path / "mmnerd"))
+
+
+@pytest.mark.parametrize("settings", [{}, {"embed_images": False}])
+def test_card_of_a_text_only_build_shows_the_sentence_without_a_picture(source, pictures, tmp_path, settings):
+    build(source, pictures if settings else None, tmp_path / "mmnerd", settings=BuildSettings(**settings))
+    card = (tmp_path / "mmnerd" / "README.md").read_text(encoding="utf-8")
+    assert "| en | **Paris** (LOC) en |\n| de | **Paris** (LOC) de |" in card and "figures/example" not in card
+    assert not list((tmp_path / "mmnerd").rglob("example.*"))
 
 
 class Stopped(Exception):
@@ -221,6 +241,19 @@ def test_stopped_build_may_go_on_with_other_settings(source, pictures, tmp_path)
         build(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(rows_per_shard=1), engine=stop)
     build(source, pictures, tmp_path / "mmnerd")
     build(source, pictures, tmp_path / "whole" / "mmnerd")
+    assert contents(tmp_path / "mmnerd") == contents(tmp_path / "whole" / "mmnerd")
+
+
+def test_build_stopped_at_its_very_end_leaves_nothing_of_its_card_behind(source, pictures, tmp_path, monkeypatch):
+    def stop(fresh, output):
+        raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr("dataset_scripts.build.move_folder", stop)
+        build(source, pictures, tmp_path / "mmnerd")
+    assert list(tmp_path.rglob("example.jpg"))
+    for folder in ("mmnerd", "whole/mmnerd"):
+        build(source, None, tmp_path / folder)
     assert contents(tmp_path / "mmnerd") == contents(tmp_path / "whole" / "mmnerd")
 
 

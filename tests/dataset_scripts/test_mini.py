@@ -171,7 +171,7 @@ def test_equal_seeds_write_equal_files(tmp_path):
         }
         for part in "abc"
     )
-    assert len(first) == 13
+    assert len(first) == 14
     assert first == second
     assert not any(first[path] == other[path] for path in first)
 
@@ -202,6 +202,8 @@ def test_command_line_writes_the_full_set_with_its_ceiling_in_the_card(tmp_path,
     assert f"| all | {' | '.join(ceilings)} |" in card
     assert "license: apache-2.0" in card
     assert "--output mini --seed 19" in card
+    assert "(figures/example.jpg)\n\n| language | sentence |\n| --- | --- |\n| en | " in card
+    assert (tmp_path / "mini" / "figures" / "example.jpg").read_bytes() == jpeg
     assert not re.search(r"\{\w+", card)
     with pytest.raises(SystemExit, match="not empty"):
         mini.main(["--output", output])

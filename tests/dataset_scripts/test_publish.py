@@ -65,7 +65,8 @@ def built(tmp_path_factory):
         write_parquet(map(encode_row, half), parquet_path(folder / "data", "en", "train", index, 2))
     (folder / "LICENSE.md").write_text("Four layers.")
     (folder / "figures").mkdir()
-    (folder / "figures" / "entity_shares.png").write_bytes(make_row("en", 0)["image"]["bytes"])
+    for name in ("entity_shares.png", "example.jpg"):
+        (folder / "figures" / name).write_bytes(make_row("en", 0)["image"]["bytes"])
     record(folder)
     return folder
 
@@ -215,7 +216,7 @@ def test_round_trip_over_http(built, hub, tmp_path):
     assert [commit.message for commit in repo.commits] == ["initial commit", "First edition"]
     assert f"{hub.url}/datasets/{REPO}/commit/{repo.commits[-1].id}" in done.stdout
     assert data_of(repo) == contents(built)
-    assert repo.commit().lfs == {name for name in contents(built) if name.endswith((".parquet", ".png"))}
+    assert repo.commit().lfs == {name for name in contents(built) if name.endswith((".parquet", ".png", ".jpg"))}
     done = hub.run("-m", CHILD, REPO, str(built), home=tmp_path / "reader")
     assert done.returncode == 0, done.stderr
 
@@ -231,7 +232,7 @@ def test_a_later_edition_replaces_the_earlier_in_one_commit(folder, online):
     assert publish(folder, REPO, message="Fewer").oid == repo.commits[-1].id
     assert [commit.message for commit in repo.commits] == ["initial commit", "Upload the data set", "Fewer"]
     assert data_of(repo) == contents(folder)
-    assert repo.commit().lfs == {name for name in repo.files() if name.endswith((".parquet", ".png"))}
+    assert repo.commit().lfs == {name for name in repo.files() if name.endswith((".parquet", ".png", ".jpg"))}
     assert ".gitattributes" in repo.files() and SHARDS[0] in repo.files(first.oid)
 
 

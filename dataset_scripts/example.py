@@ -1,0 +1,103 @@
+"""The example in the card of a data set: one sentence in all its languages, with its picture, as in the paper's Table 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from dataset_scripts.card import markdown_table
+from dataset_scripts.images import prepare_picture
+from dataset_scripts.reading import find_parquet_files, read_rows
+from dataset_scripts.rows import Row, entity_spans
+from dataset_scripts.statistics_tables import escape_markdown
+
+SPLIT = "train"
+# Without the pictures, which would fill the memory.
+COLUMNS = ("id", "tokens", "ner_tags", "image_id", "image_status", "lang", "quality")
+MAX_SIDE = 512
+
+
+def write_example(folder: Path) -> str:
+    """Return Markdown that shows the sentence, and put its picture, if there is one, beside the card in `figures`.
+
+    The text is empty where no picture has a sound sentence in every language of the data set's train split.
+    """
+    rows = find_parallel_rows(folder)
+    if not rows:
+        return ""
+    lines = ["## One sentence in all languages", "A picture of the train split and its sentences, entities in bold."]
+    if place := _write_picture(folder, rows[0]):
+        lines.append(f"![The picture of the sentences below]({place})")
+    lines.append(markdown_table(["language", "sentence"], [[row["lang"], mark_entities(row)] for row in rows]))
+    return "\n\n".join(lines)
+
+
+def find_parallel_rows(folder: Path) -> list[dict[str, Any]]:
+    """Return one row for each language, all with the same picture id; none if there is no such id or one language only.
+
+    Of all such ids that is taken whose sentence in the first language has the most types of entities, then the fewest
+    words, then the first name: equal files give equal rows.
+    """
+    languages = list(dict.fromkeys(lang for lang, _ in find_parquet_files(folder)))
+    if len(languages) < 2:
+        return []
+    statuses = read_rows(folder, ["image_status"], splits=[SPLIT])
+    illustrated = any(row["image_status"] == "ok" for row in statuses)
+    shared = {row["image_id"] for row in _sound_rows(folder, languages[0], illustrated)}
+    for lang in languages[1:]:
+        shared = shared.intersection(row["image_id"] for row in _sound_rows(folder, lang, illustrated))
+    if not shared:
+        return []
+    first = min((r for r in _sound_rows(folder, languages[0], illustrated) if r["image_id"] in shared), key=_rank)
+    others = (_sound_rows(folder, lang, illustrated) for lang in languages[1:])
+    return [first, *(next(row for row in rows if row["image_id"] == first["image_id"]) for rows in others)]
+
+
+def mark_entities(row: Row) -> str:
+    """Return the sentence as Markdown, each entity in bold and followed by its type."""
+    words = [escape_markdown(word) for word in row["tokens"]]
+    for start, end, kind in entity_spans(row["ner_tags"]):
+        words[start] = f"**{words[start]}"
+        words[end - 1] += f"** ({escape_markdown(kind)})"
+    return " ".join(words)
+
+
+def _sound_rows(folder: Path, lang: str, illustrated: bool) -> Iterator[dict[str, Any]]:
+    """Yield rows with an entity, without flags and, if there are pictures in the data set, with one."""
+    for row in read_rows(folder, COLUMNS, [lang], [SPLIT]):
+        is_sound = not row["quality"] and all(word.isprintable() for word in row["tokens"])
+        if is_sound and set(row["ner_tags"]) != {"O"} and (row["image_status"] == "ok" or not illustrated):
+            yield row
+
+
+def _rank(row: Row) -> tuple[int, int, str]:
+    types = {kind for _, _, kind in entity_spans(row["ner_tags"])}
+    return -len(types), len(row["tokens"]), row["image_id"]
+
+
+def _write_picture(folder: Path, row: Row) -> str | None:
+    """Write the picture of a row, made small and upright, and return its place in the folder; None if it has none."""
+    data = _picture_bytes(folder, row)
+    image = prepare_picture(data, MAX_SIDE).image if data else None
+    if image is None:
+        return None
+    place = f"figures/example{Path(image['path']).suffix}"
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / place).write_bytes(image["bytes"])
+    return place
+
+
+def _picture_bytes(folder: Path, row: Row) -> bytes | None:
+    """Find the picture of a row without reading those of other row groups."""
+    for path in find_parquet_files(folder)[row["lang"], SPLIT]:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                ids = file.read_row_group(group, columns=["id"])["id"].to_pylist()
+                if row["id"] in ids:
+                    images = file.read_row_group(group, columns=["image"])["image"]
+                    image = images[ids.index(row["id"])].as_py()
+                    return image["bytes"] if image else None
+    return None
