@@ -35,9 +35,10 @@ test-slow: .venv/.installed .venv-demo/.installed  ## Run the tests that need mi
 	$(BIN)/python -m pip install --quiet playwright
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 DEMO_PYTHON=$(CURDIR)/.venv-demo/bin/python $(BIN)/python -m pytest -m slow --quiet
 
-check: .venv/.installed  ## Check style
+check: .venv/.installed  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: .venv/.installed  ## Mend style
 	$(BIN)/ruff check --fix .
