@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test test-slow check format clean
+.PHONY: help demo app test test-slow check docs format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,13 +35,17 @@ test-slow: .venv/.installed .venv-demo/.installed  ## Run the tests that need mi
 	$(BIN)/python -m pip install --quiet playwright
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 DEMO_PYTHON=$(CURDIR)/.venv-demo/bin/python $(BIN)/python -m pytest -m slow --quiet
 
-check: .venv/.installed  ## Check style
+check: .venv/.installed  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: .venv/.installed  ## Build the documentation's site in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: .venv/.installed  ## Mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## Remove what the goals above made
-	rm -rf .venv .venv-demo mmnerd-mini runs/demo runs/demo-text-only
+	rm -rf .venv .venv-demo site mmnerd-mini runs/demo runs/demo-text-only

@@ -1,4 +1,4 @@
-"""The rules of the layout, read off the source text; nothing is imported."""
+"""The rules of the layout, read from the source text; nothing is imported."""
 
 from __future__ import annotations
 
@@ -11,8 +11,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAVELLING = sorted((ROOT / "modeling_2mner").glob("*.py"))
-HOME = {"configuration_2mner", "dataset_scripts", "experiments", "model_cards", "modeling_2mner", "tests", "train_hf"}
-HOME |= {"benchmarks", "demo", "training_2mner"}
+# The floors of the house, lowest first. A file imports from its own package and from lower floors; the two packages that
+# share a floor, data and training, know nothing of each other.
+FLOORS = (
+    {"reports_2mner"},
+    {"modeling_2mner"},
+    {"configuration_2mner"},
+    {"dataset_scripts", "training_2mner"},
+    {"train_hf"},
+    {"experiments"},
+    {"benchmarks", "demo"},
+    {"tests"},
+)
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+HOME = {*FLOOR, "model_cards"}
 # The pattern by which transformers finds what to copy beside a model's file. It reads docstrings and comments, too.
 LOADERS_PATTERN = re.compile(r"^\s*from\s+(\.\S+)\s+import", re.MULTILINE)
 
@@ -47,6 +59,54 @@ def faulty_imports(source: str, siblings: set[str]) -> list[str]:
     return faults
 
 
+def package_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_modules(source: str) -> list[str]:
+    """Every absolute import, also those inside functions, with `from a import b` as both `a` and `a.b`."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return [name for name in found if name.split(".")[0] in HOME and not name.split(".")[-1][0].isupper()]
+
+
+def may_import(package: str, imported: str) -> bool:
+    return imported not in FLOOR or imported == package or FLOOR[imported] < FLOOR[package]
+
+
+def import_graph() -> dict[str, set[str]]:
+    """For each file of the house, by its dotted name, the files that it imports."""
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources()}
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    graph = {}
+    for name, path in modules.items():
+        source = path.read_text(encoding="utf-8")
+        siblings = [f"{name.rpartition('.')[0]}{match}" for match in LOADERS_PATTERN.findall(source)]
+        siblings = siblings if name.startswith("modeling_2mner.") else []
+        graph[name] = {other for other in (*imported_modules(source), *siblings) if other in modules} - {name}
+    return graph
+
+
+def find_circle(graph: dict[str, set[str]]) -> list[str]:
+    """The names along one circle, the first of them again at the end; an empty list if there is none."""
+    done: set[str] = set()
+
+    def walk(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        circle = next((found for other in sorted(graph[name]) if (found := walk(other, [*way, name]))), [])
+        done.add(name)
+        return circle
+
+    return next((circle for name in sorted(graph) if (circle := walk(name, []))), [])
+
+
 @pytest.mark.parametrize("path", TRAVELLING, ids=name_of)
 def test_files_that_travel_import_only_their_siblings(path):
     assert faulty_imports(path.read_text(encoding="utf-8"), {sibling.stem for sibling in TRAVELLING}) == []
@@ -74,6 +134,47 @@ def test_a_faulty_import_is_found(source):
 
 def test_a_sound_import_is_none():
     assert not faulty_imports("import torch\nfrom .crf import (\n    A,\n    B,\n)\n", {"crf"})
+
+
+def test_imports_point_only_down():
+    wrong = [
+        f"{name_of(path)} imports {module}"
+        for path in sources()
+        for module in imported_modules(path.read_text(encoding="utf-8"))
+        if not may_import(package_of(path), module.split(".")[0])
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("package", "imported", "allowed"),
+    [
+        ("experiments", "training_2mner", True),
+        ("training_2mner", "training_2mner", True),
+        ("training_2mner", "experiments", False),
+        ("training_2mner", "dataset_scripts", False),
+        ("dataset_scripts", "training_2mner", False),
+        ("reports_2mner", "modeling_2mner", False),
+        ("dataset_scripts", "torch", True),
+    ],
+)
+def test_who_may_import_whom(package, imported, allowed):
+    assert may_import(package, imported) is allowed
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert find_circle(import_graph()) == []
+
+
+def test_a_circle_is_found():
+    assert find_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["b", "c", "b"]
+
+
+def test_imports_inside_functions_and_of_modules_count():
+    source = (
+        "def f():\n    from dataset_scripts import schema\nimport training_2mner.trainer as t\nfrom .crf import A\n"
+    )
+    assert set(imported_modules(source)) == {"dataset_scripts.schema", "dataset_scripts", "training_2mner.trainer"}
 
 
 def test_the_folder_that_travels_is_flat():

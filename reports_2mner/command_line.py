@@ -1,0 +1,135 @@
+"""Command lines: every program of the project describes itself, reads its options and reports errors in this way.
+
+    parser = make_parser("python -m package.module", __doc__)
+    parser.add_argument("--num_proc", type=at_least(1), default=1, help="worker processes (default: %(default)s)")
+
+The module's docstring is the program's help: one sentence, an example, and then whatever else a user must know.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Number = TypeVar("Number", int, float)
+Settings = TypeVar("Settings")
+
+
+def make_parser(prog: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
+    """Return a parser that shows `description`, usually the module's docstring, as it is written."""
+    return argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **options
+    )
+
+
+@contextmanager
+def exit_on_error(*kinds: type[Exception]) -> Iterator[None]:
+    """End the program with `error: ...` instead of a traceback when the input is at fault; also works as a decorator.
+
+    Args:
+        kinds: exceptions that are the user's to mend, besides `ValueError`.
+    """
+    try:
+        yield
+    except (ValueError, *kinds) as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def at_least(least: Number) -> Callable[[str], Number]:
+    """Return an argument type: a finite number of the kind of `least`, not below it."""
+
+    def number(text: str) -> Number:
+        value = _read_number(text, type(least))
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
+        return value
+
+    return number
+
+
+def between(least: float, most: float) -> Callable[[str], float]:
+    """Return an argument type: a number from `least` to `most`, both included."""
+
+    def number(text: str) -> float:
+        value = _read_number(text, float)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be from {least:g} to {most:g}, got {text}")
+        return value
+
+    return number
+
+
+def comma_separated(read: Callable[[str], Any] = str) -> Callable[[str], tuple[Any, ...]]:
+    """Return an argument type: one or more values with commas between them, each read by `read`."""
+
+    def values(text: str) -> tuple[Any, ...]:
+        return tuple(read(part.strip()) for part in text.split(",") if part.strip())
+
+    return values
+
+
+def add_settings(parser: Any, settings: type, *names: str, **changes: dict[str, Any]) -> None:
+    """Add an option for fields of a settings dataclass: same name, default and type, with the field's `help`.
+
+    A field's `metadata` holds `help` and, as needed, any other keyword of `add_argument`, such as `choices` or a checked
+    `type`. A `bool` becomes a switch that turns the field on.
+
+    Args:
+        parser: an `ArgumentParser`, or a group of one.
+        settings: the dataclass.
+        names: its fields, in the order of the help; all that have a `help` by default.
+        changes: keywords of `add_argument` for single fields.
+    """
+    hints = get_type_hints(settings)
+    known = {field.name: field for field in fields(settings) if "help" in field.metadata}
+    for name in names or known:
+        options = {**_option(known[name], hints[name]), **changes.get(name, {})}
+        parser.add_argument(f"--{name}", **options)
+
+
+def read_settings(options: argparse.Namespace, settings: type[Settings], **values: Any) -> Settings:
+    """Build the settings from the options of the same names; `values` go before them.
+
+    Raises:
+        ValueError: from the dataclass's own checks.
+    """
+    names = {field.name for field in fields(settings)}  # type: ignore[arg-type]
+    return settings(**{name: value for name, value in vars(options).items() if name in names} | values)
+
+
+def _option(field: Field, hint: Any) -> dict[str, Any]:
+    default = field.default_factory() if field.default_factory is not MISSING else field.default
+    options = dict(field.metadata)
+    if hint is bool:
+        return {"action": "store_true", "default": default, **options}
+    kind, is_many = _kind(hint)
+    if is_many:
+        options = {"nargs": "+", **options}
+    if default not in (None, (), []) and "default" not in options["help"]:
+        options["help"] += " (default: %(default)s)"
+    return {"type": kind, "default": default, **options}
+
+
+def _kind(hint: Any) -> tuple[Callable[[str], Any], bool]:
+    """The type of one value, and whether the option takes several."""
+    if get_origin(hint) in (Union, UnionType):
+        hint = next(kind for kind in get_args(hint) if kind is not type(None))
+    if get_origin(hint) in (tuple, list):
+        return get_args(hint)[0], True
+    return (hint if hint in (int, float, Path) else str), False
+
+
+def _read_number(text: str, kind: type[Number]) -> Number:
+    try:
+        value = kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be {'a whole' if kind is int else 'a'} number, got {text!r}") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be finite, got {text}")
+    return value
