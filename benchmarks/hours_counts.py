@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.hours_networks import Length, make_model, make_processor, make_rows
 from experiments.plan import Run
-from modeling_2mner.word_features import PackedBiLSTM
+from modeling_2mner.word_layers import PackedBiLSTM
 
 BATCH = 2  # counted; costs are per sentence, and the launched operations do not depend on it
 

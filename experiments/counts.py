@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataset_scripts.schema import ENTITY_TYPES
-from modeling_2mner.words import entity_spans
+from modeling_2mner.windows import entity_spans
 
 COLUMNS = ("right", "predicted", "gold")
 SCHEMES = ("strict", "lenient")

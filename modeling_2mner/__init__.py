@@ -26,7 +26,7 @@ from .modeling_umgf import UMGFForTokenClassification, UMGFModel
 from .modeling_umt import UMTForTokenClassification, UMTModel
 from .pipeline_2mner import TwoMNERPipeline
 from .processing_2mner import TwoMNERProcessor
-from .processing_baselines import OneImageProcessor
+from .processing_one_image import OneImageProcessor
 from .processing_words import WordProcessor
 from .tokenization_words import WordTokenizer
 

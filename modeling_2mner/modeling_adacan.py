@@ -13,7 +13,7 @@ from .encoders import ENCODER_LOADERS, build_encoder, default_image_index, gathe
 from .outputs import TaggerModelOutput
 from .tagging import WordTagger
 from .vgg import VGGFeatures, load_vgg_encoder
-from .word_features import PackedBiLSTM, WordEmbeddings, WordVectorPreTrainedModel
+from .word_layers import PackedBiLSTM, WordEmbeddings, WordVectorPreTrainedModel
 
 
 class AdaCANPreTrainedModel(WordVectorPreTrainedModel):

@@ -9,7 +9,7 @@ from torch import nn
 from .configuration_words import BiLSTMCRFConfig
 from .outputs import TaggerModelOutput
 from .tagging import WordTagger
-from .word_features import CharacterBiLSTM, PackedBiLSTM, WordEmbeddings, WordVectorPreTrainedModel
+from .word_layers import CharacterBiLSTM, PackedBiLSTM, WordEmbeddings, WordVectorPreTrainedModel
 
 
 class BiLSTMCRFPreTrainedModel(WordVectorPreTrainedModel):

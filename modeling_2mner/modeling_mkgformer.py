@@ -21,8 +21,8 @@ from .encoders import (
     window_images,
 )
 from .outputs import TaggerModelOutput
-from .subwords import SubwordTagger
 from .tagging import PieceModel, TaggingPreTrainedModel
+from .tagging_subwords import SubwordTagger
 
 
 class Layers(NamedTuple):

@@ -23,8 +23,8 @@ from .encoders import (
 )
 from .fusion import eager_attention_forward
 from .outputs import TaggerModelOutput
-from .subwords import SubwordTagger
 from .tagging import PieceModel, TaggingPreTrainedModel
+from .tagging_subwords import SubwordTagger
 
 logger = logging.get_logger(__name__)
 

@@ -21,8 +21,8 @@ from .encoders import (
 )
 from .fusion import MultimodalCollaboration
 from .outputs import TaggerModelOutput, TaggerOutput
-from .subwords import SubwordTagger
 from .tagging import PieceModel, TaggingPreTrainedModel
+from .tagging_subwords import SubwordTagger
 
 SPAN_LABELS = ("O", "B-span", "I-span")  # the tags without their types
 

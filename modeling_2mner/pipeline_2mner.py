@@ -12,7 +12,7 @@ from transformers import Pipeline
 from .image_sources import read_picture
 from .images import LoadedImage, picture_key
 from .posteriors import TagPosteriors
-from .words import entity_spans, surface
+from .windows import entity_spans, surface
 
 WORD_KEYS = ("text", "words", "tokens")
 PICTURE_KEYS = ("image", "images")

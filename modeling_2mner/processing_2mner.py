@@ -15,7 +15,7 @@ from .configuration_tagging import LABELS
 from .handler import EndpointHandler  # noqa: F401
 from .images import LoadedImage, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
-from .words import Windows, encode_words, entity_spans, split_text, surface
+from .windows import Windows, encode_words, entity_spans, split_text, surface
 
 LABEL_PADDING = -100
 

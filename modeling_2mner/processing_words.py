@@ -2,7 +2,7 @@
 
 import torch
 
-from .processing_baselines import OneImageProcessor
+from .processing_one_image import OneImageProcessor
 
 
 class WordProcessor(OneImageProcessor):

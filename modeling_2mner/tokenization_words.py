@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from transformers import PreTrainedTokenizer
 
-from .words import split_text
+from .windows import split_text
 
 _DIGIT = re.compile(r"\d")
 

@@ -32,23 +32,23 @@ SHARED = (
     "outputs",
 )
 SHARED += (
-    "processing_baselines",
+    "processing_one_image",
     "processing_2mner",
-    "words",
+    "windows",
     "images",
     "image_sources",
     "pipeline_2mner",
     "posteriors",
 )
 SHARED += ("handler",)
-WORDS = ("configuration_words", "word_features", "tokenization_words", "processing_words")
+WORDS = ("configuration_words", "word_layers", "tokenization_words", "processing_words")
 OWN = {
     "hbilstm-crf": ("modeling_bilstm_crf", *WORDS),
     "bert": ("modeling_bert", "configuration_subwords"),
     "adacan": ("modeling_adacan", "vgg", *WORDS),
-    "umt": ("modeling_umt", "subwords", "configuration_subwords", "fusion"),
-    "umgf": ("modeling_umgf", "subwords", "configuration_subwords", "fusion"),
-    "mkgformer": ("modeling_mkgformer", "subwords", "configuration_subwords"),
+    "umt": ("modeling_umt", "tagging_subwords", "configuration_subwords", "fusion"),
+    "umgf": ("modeling_umgf", "tagging_subwords", "configuration_subwords", "fusion"),
+    "mkgformer": ("modeling_mkgformer", "tagging_subwords", "configuration_subwords"),
 }
 
 
@@ -108,7 +108,7 @@ def test_a_checkpoint_holds_all_its_code_and_no_pickle(save, tmp_path):
     assert Image.open(folder / "0.png").size == (48, 40)
     written = {path.name for path in folder.iterdir()} - {"0.png", "1.png", "expected.pt"}
     code = {f"{name}.py" for name in ("configuration_2mner", "modeling_2mner", "processing_2mner", "crf", "encoders")}
-    code |= {f"{name}.py" for name in ("alignment", "fusion", "images", "outputs", "torchvision_resnet", "words")}
+    code |= {f"{name}.py" for name in ("alignment", "fusion", "images", "outputs", "torchvision_resnet", "windows")}
     code |= {f"{name}.py" for name in ("pipeline_2mner", "posteriors", "image_sources", "handler")}
     code |= {"configuration_tagging.py", "tagging.py"}
     assert {name for name in written if name.endswith(".py")} == code

@@ -13,7 +13,7 @@ import yaml
 from datasets import Dataset
 from huggingface_hub import DatasetCard
 
-from modeling_2mner.words import entity_spans
+from modeling_2mner.windows import entity_spans
 from training_2mner.data import label_names
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from modeling_2mner import WordTokenizer
-from modeling_2mner.word_features import WordEmbeddings
+from modeling_2mner.word_layers import WordEmbeddings
 
 logger = logging.getLogger(__name__)
 

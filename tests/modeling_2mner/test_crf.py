@@ -12,7 +12,7 @@ from torchcrf import CRF
 from transformers.dynamic_module_utils import get_imports
 
 from modeling_2mner.crf import LinearChainCRF, iob2_transitions
-from modeling_2mner.words import entity_spans
+from modeling_2mner.windows import entity_spans
 
 SOURCE = Path(__file__).resolve().parents[2] / "modeling_2mner" / "crf.py"
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC"]

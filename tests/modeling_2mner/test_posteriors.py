@@ -8,7 +8,7 @@ from torch import Tensor
 
 from modeling_2mner.crf import LinearChainCRF
 from modeling_2mner.posteriors import TagPosteriors
-from modeling_2mner.words import entity_spans
+from modeling_2mner.windows import entity_spans
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC"]
 SMALL = ["O", "B-PER", "I-PER"]

@@ -66,7 +66,7 @@ def test_called_like_any_tokenizer(numbers):
 def test_the_vocabulary_is_one_file_that_reloads(numbers, tmp_path):
     numbers.save_pretrained(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("vocab.json", "tokenizer_config.json", "tokenization_words.py", "words.py")
+        *("vocab.json", "tokenizer_config.json", "tokenization_words.py", "windows.py")
     }
     assert json.loads((tmp_path / "vocab.json").read_text(encoding="utf-8"))["words"] == WORDS
     config = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))

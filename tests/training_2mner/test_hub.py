@@ -34,7 +34,7 @@ CODE = {
     f"{name}.py" for name in ("configuration_2mner", "modeling_2mner", "processing_2mner", "pipeline_2mner", "handler")
 }
 CODE |= {f"{name}.py" for name in ("alignment", "crf", "encoders", "fusion", "image_sources", "images", "outputs")}
-CODE |= {f"{name}.py" for name in ("posteriors", "torchvision_resnet", "words")}
+CODE |= {f"{name}.py" for name in ("posteriors", "torchvision_resnet", "windows")}
 CODE |= {"configuration_tagging.py", "tagging.py"}
 FILES = CODE | {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
 FILES |= {"README.md", "requirements.txt", "all_results.json"}
@@ -231,7 +231,7 @@ DAMAGES = {
     "no processor": (lambda f: (f / "processor_config.json").unlink(), r"has no processor_config\.json"),
     "a pickle": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "no weights as safetensors"),
     "no json": (lambda f: (f / "config.json").write_text("{"), r"config\.json is no JSON"),
-    "code gone": (lambda f: (f / "words.py").unlink(), r"lacks words\.py, .* call `save_pretrained` of both"),
+    "code gone": (lambda f: (f / "windows.py").unlink(), r"lacks windows\.py, .* call `save_pretrained` of both"),
     "old pipeline": (lambda f: (f / "handler.py").unlink(), r"lacks handler\.py"),
     "import gone": (
         lambda f: (f / "crf.py").write_text("from .forward_backward import scan\n"),
@@ -274,13 +274,13 @@ def test_code_that_names_others_is_left_out(folder, online, caplog):
 def test_code_of_another_version_is_published_with_a_warning(folder, online, caplog):
     release(folder, REPO)
     assert "not as in this version" not in caplog.text
-    (folder / "words.py").write_text(
-        (folder / "words.py").read_text(encoding="utf-8") + "\n# older\n", encoding="utf-8"
+    (folder / "windows.py").write_text(
+        (folder / "windows.py").read_text(encoding="utf-8") + "\n# older\n", encoding="utf-8"
     )
     release(folder, REPO)
 
-    assert "tiny: words.py is not as in this version" in caplog.text
-    assert online.repo("models", REPO).files()["words.py"].endswith(b"# older\n")
+    assert "tiny: windows.py is not as in this version" in caplog.text
+    assert online.repo("models", REPO).files()["windows.py"].endswith(b"# older\n")
 
 
 def test_a_later_release_replaces_the_earlier_in_one_commit(folder, online):

@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 from transformers import PreTrainedTokenizerBase, XLMRobertaTokenizer
 
-from modeling_2mner.words import Windows, encode_words, entity_spans, plan_windows, split_text, surface
+from modeling_2mner.windows import Windows, encode_words, entity_spans, plan_windows, split_text, surface
 
 # What a BERT tokenizer cleans away, leaving no piece at all.
 DELETED = [

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from configuration_2mner.summary import count_parameters, load_config, main
 from modeling_2mner import TwoMNERConfig
-from modeling_2mner.summary import count_parameters, load_config, main
 
 TEXT_ONLY = {"use_vit": False, "use_resnet": False}
 

@@ -5,7 +5,7 @@ import torch
 from torchcrf import CRF
 
 from modeling_2mner import LABELS, UMTForTokenClassification
-from modeling_2mner.subwords import piece_labels, word_tags
+from modeling_2mner.tagging_subwords import piece_labels, word_tags
 
 PADDING, CONTINUATION, FIRST, LAST = 9, 10, 11, 12
 

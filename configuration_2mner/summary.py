@@ -1,4 +1,4 @@
-"""`python -m modeling_2mner.summary [--config FILE_OR_PRESET]`: the parameters of a model, component by component.
+"""`python -m configuration_2mner.summary [--config FILE_OR_PRESET]`: the parameters of a model, component by component.
 
 The network is built without memory for its weights, so the full size takes seconds on any machine.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedConfig, PreTrainedModel
 
-from .configuration_2mner import TwoMNERConfig
+from modeling_2mner import TwoMNERConfig
 
 # Read as files, since this folder imports nothing but its siblings.
 _PRESETS = Path(__file__).parents[1] / "configuration_2mner" / "models"
@@ -57,7 +57,7 @@ def _decoder(model: PreTrainedModel) -> list[tuple[str, torch.nn.Module]]:
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(
-        prog="python -m modeling_2mner.summary", description="Count a model's parameters by component."
+        prog="python -m configuration_2mner.summary", description="Count a model's parameters by component."
     )
     parser.add_argument(
         "--config",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from modeling_2mner import BiLSTMCRFConfig, BiLSTMCRFForTokenClassification
-from modeling_2mner.word_features import CharacterBiLSTM, PackedBiLSTM, WordEmbeddings
+from modeling_2mner.word_layers import CharacterBiLSTM, PackedBiLSTM, WordEmbeddings
 
 LENGTHS = [3, 0, 5, 1]
 
