@@ -7,7 +7,7 @@ from io import BytesIO
 
 import pytest
 
-from training_2mner.prediction_text import TextRecords
+from training_2mner.predict.text import TextRecords
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training_2mner.prediction_text import (
+from training_2mner.predict.text import (
     PICTURE_FIELDS,
     RESULT_FIELDS,
     STATUS_FIELD,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from modeling_2mner.pipeline_2mner import Entities
-from training_2mner.prediction_output import PartialFile, Prediction, form_of
-from training_2mner.prediction_text import Record
+from training_2mner.predict.output import PartialFile, Prediction, form_of
+from training_2mner.predict.text import Record
 
 ANNA = {"entity_group": "PER", "score": 0.5, "word": "Anna Meier", "start": 0, "end": 2, "image_status": "ok"}
 PARIS = {"entity_group": "LOC", "score": 0.25, "word": "Paris", "start": 2, "end": 3, "image_status": "ok"}

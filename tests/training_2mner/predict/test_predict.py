@@ -8,7 +8,7 @@ import pytest
 from dataset_scripts.conll import read_conll
 from dataset_scripts.mini import write_mini
 from modeling_2mner import TwoMNERPipeline
-from training_2mner.predict import main, open_records, predict
+from training_2mner.predict.__main__ import main, open_records, predict
 
 TEXTS = [f"Anna {'Meier ' * number}wohnt in Köln {number} ." for number in range(11)]
 BATCH = 4
@@ -251,6 +251,6 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path, lines, model_folder, monkeypatch):
     def interrupt(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training_2mner.predict.predict", interrupt)
+    monkeypatch.setattr("training_2mner.predict.__main__.predict", interrupt)
     with pytest.raises(SystemExit, match="the same command goes on"):
         main([model_folder, "--input", str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "b.jsonl")])

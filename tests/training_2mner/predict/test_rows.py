@@ -8,7 +8,7 @@ import pytest
 
 from dataset_scripts.mini import write_mini
 from dataset_scripts.reading import read_rows
-from training_2mner.prediction_rows import ParquetRecords
+from training_2mner.predict.rows import ParquetRecords
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from modeling_2mner.pipeline_2mner import Entities
 from training_2mner.files import write_file
-from training_2mner.prediction_text import ID_PREFIX, SHOWN, STATUS_FIELD, Record
+from training_2mner.predict.text import ID_PREFIX, SHOWN, STATUS_FIELD, Record
 
 logger = logging.getLogger(__name__)
 

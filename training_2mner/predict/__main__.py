@@ -4,7 +4,7 @@
     python -m training_2mner.predict runs/demo --input test.conll --images pictures --output predictions.conll
     python -m training_2mner.predict runs/demo --input mmnerd-mini/data/de --output predictions.jsonl
 
-What the files look like: `training_2mner/prediction_text.py` and `prediction_output.py`. The input is checked before
+What the files look like: `training_2mner/predict/text.py` and `prediction_output.py`. The input is checked before
 the model runs, and read sentence by sentence; a run that was stopped goes on when the same command is given again.
 """
 
@@ -26,8 +26,8 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, pipeline
 
 from modeling_2mner import TwoMNERPipeline
-from training_2mner.prediction_output import PartialFile, Prediction, conll_words, form_of
-from training_2mner.prediction_text import Record, TextRecords
+from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
+from training_2mner.predict.text import Record, TextRecords
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def open_records(path: Path | str, images: Path | str | None = None) -> Sequence
     if not path.exists():
         raise ValueError(f"`input` {path} does not exist; check the path.")
     if path.is_dir() or path.suffix == ".parquet":
-        from training_2mner.prediction_rows import ParquetRecords  # needs more than the model does
+        from training_2mner.predict.rows import ParquetRecords  # needs more than the model does
 
         return ParquetRecords(path, images)
     return TextRecords(path, images)
