@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-import training_2mner.serve
+import training_2mner.serve.__main__ as serving
 from modeling_2mner.handler import BadRequest, EndpointHandler
-from training_2mner.batching import Batcher
-from training_2mner.serve import Service, main
+from training_2mner.serve.__main__ import Service, main
+from training_2mner.serve.batching import Batcher
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SECONDS = 30  # until a hanging test fails
 JSON = {"Content-Type": "application/json"}
 REQUESTS = 200
@@ -203,7 +203,7 @@ def test_a_client_that_goes_away_harms_nobody(server):
 
 
 def test_a_body_that_does_not_arrive_is_given_up(server, monkeypatch):
-    monkeypatch.setattr(training_2mner.serve, "BODY_SECONDS", 0.01)
+    monkeypatch.setattr(serving, "BODY_SECONDS", 0.01)
 
     assert server.ask(body=b"{", headers={**JSON, "Content-Length": "9"})[0] == 408
 
@@ -211,7 +211,7 @@ def test_a_body_that_does_not_arrive_is_given_up(server, monkeypatch):
 def test_a_failure_stays_in_the_log(server, caplog):
     status, answer, _ = server.ask(body={"inputs": "a secret fails"})
 
-    assert (status, answer) == (500, {"error": training_2mner.serve.FAILED})
+    assert (status, answer) == (500, {"error": serving.FAILED})
     assert "RuntimeError: at /home/of/the/operator" in caplog.text
     assert server.ask(body={"inputs": "Anna"})[0] == 200
 

@@ -31,7 +31,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"{error}, which the server needs: pip install starlette uvicorn") from error
 
 from modeling_2mner.handler import BadRequest, EndpointHandler, read_request
-from training_2mner.batching import Batcher, Unavailable
+from training_2mner.serve.batching import Batcher, Unavailable
 
 logger = logging.getLogger(__name__)
 

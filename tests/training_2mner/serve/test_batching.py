@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from training_2mner.batching import Batcher, Unavailable
+from training_2mner.serve.batching import Batcher, Unavailable
 
 SECONDS = 30  # until a hanging test fails
 

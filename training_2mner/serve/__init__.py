@@ -1,0 +1,1 @@
+"""Answer requests over HTTP: `python -m training_2mner.serve RUN`."""
