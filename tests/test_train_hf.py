@@ -241,7 +241,7 @@ def test_goes_on_from_a_run_folder(run, run_file, tmp_path):
 def test_a_run_is_pushed_once_and_finished(run_file, hub, monkeypatch, tmp_path):
     """Neither a checkpoint nor `save_model` pushes by itself; the release is that of `training_2mner.hub`."""
     hub.connect(monkeypatch, tmp_path)
-    monkeypatch.setattr("training_2mner.release.check_in_clean_process", lambda folder: None)
+    monkeypatch.setattr("training_2mner.hub.release.check_in_clean_process", lambda folder: None)
     flags = ["--output_dir", str(tmp_path / "pushed"), "--max_train_samples", "4", "--license", "mit"]
     flags += ["--push_to_hub", "--hub_model_id", "user/2m-ner-tiny", "--hub_private_repo", "true"]
     train_hf.main(*parse_arguments([str(run_file), *flags]))

@@ -13,7 +13,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
-from training_2mner.release import check_id
+from training_2mner.hub.release import check_id
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrain
 from training_2mner.building import is_checkpoint
 from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
+from training_2mner.hub.staging import HUB_ID, STRICT, WIDGET_NOTE, requirements, write_lines
 from training_2mner.model_names import OURS, SOURCES, model_name
-from training_2mner.staging import HUB_ID, STRICT, WIDGET_NOTE, requirements, write_lines
 from training_2mner.trainer import TwoMNERTrainer
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "model_card_template.md"

@@ -17,9 +17,9 @@ from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import has_pictures
 from training_2mner.gather import gather_with_gradient
+from training_2mner.hub.release import MESSAGE, connect, open_repository, release
 from training_2mner.metrics import entity_scores, to_tag_names
 from training_2mner.progress import ReadableProgressCallback
-from training_2mner.release import MESSAGE, connect, open_repository, release
 from training_2mner.sampler import LengthGroupedSampler
 
 logger = logging.getLogger(__name__)

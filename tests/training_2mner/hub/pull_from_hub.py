@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import hf_hub_download
 from transformers import AutoModel, AutoModelForTokenClassification, AutoProcessor, pipeline
 
-REMOTE_CODE = runpy.run_path(str(Path(__file__).resolve().parents[1] / "load_remote_code.py"))
+REMOTE_CODE = runpy.run_path(str(Path(__file__).resolve().parents[2] / "load_remote_code.py"))
 SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

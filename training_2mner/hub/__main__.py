@@ -17,7 +17,7 @@ from pathlib import Path
 
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
-from training_2mner.release import MESSAGE, release
+from training_2mner.hub.release import MESSAGE, release
 
 REMEDIES = {
     401: "sign in again with `hf auth login`, or set HF_TOKEN to a token that is valid",

@@ -22,9 +22,9 @@ from tests.stand_in_repository import Repository
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.evaluation import evaluate_on_test
-from training_2mner.hub import main, parse_arguments, release
+from training_2mner.hub.__main__ import main, parse_arguments, release
+from training_2mner.hub.staging import requirements
 from training_2mner.model_card import write_model_card
-from training_2mner.staging import requirements
 from training_2mner.trainer import TwoMNERTrainer
 
 CHILD = Path(__file__).with_name("pull_from_hub.py")
@@ -73,7 +73,7 @@ def folder(built, tmp_path) -> Path:
 def online(hub, monkeypatch, tmp_path):
     """The Hub, for clients in this process; the check in a process of its own, which takes its time, is left out."""
     hub.connect(monkeypatch, tmp_path)
-    monkeypatch.setattr("training_2mner.release.check_in_clean_process", lambda folder: None)
+    monkeypatch.setattr("training_2mner.hub.release.check_in_clean_process", lambda folder: None)
     return hub
 
 
@@ -149,7 +149,7 @@ def test_requirements_are_the_projects_own(published):
 
 def test_requirements_of_an_installed_project(monkeypatch):
     lines = ["torch>=2.13", "numpy", 'pytest; extra == "dev"']
-    monkeypatch.setattr("training_2mner.staging.metadata.requires", {"2m-ner": lines}.get)
+    monkeypatch.setattr("training_2mner.hub.staging.metadata.requires", {"2m-ner": lines}.get)
 
     assert requirements() == ["torch>=2.13", "numpy"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard, get_token
 from huggingface_hub.utils import validate_repo_id
 
-from training_2mner.staging import CARD, HUB_ID, Names, stage
+from training_2mner.hub.staging import CARD, HUB_ID, Names, stage
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_entries_to_yaml
 
-from training_2mner.release_code import CONFIGS, drop_foreign_code, travelling_code
+from training_2mner.hub.code import CONFIGS, drop_foreign_code, travelling_code
 
 logger = logging.getLogger(__name__)
 
-PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
+PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 CARD = "README.md"
 NEEDED = (*CONFIGS, CARD)

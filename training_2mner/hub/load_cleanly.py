@@ -1,6 +1,6 @@
 """Load a folder as its users do, without this project, and predict once with a picture and once without.
 
-`training_2mner.release` runs this text in a new process, so nothing of the project may be imported here. Argument: the folder.
+`training_2mner.hub.release` runs this text in a new process, so nothing of the project may be imported here. Argument: the folder.
 """
 
 import math
