@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from dataset_scripts.audit_findings import Example, Finding, first_examples
 from dataset_scripts.audit_rows import AuditRow
-from dataset_scripts.images import find_unsafe_part
+from dataset_scripts.build.pictures import find_unsafe_part
 
 Rows = Sequence[AuditRow]
 

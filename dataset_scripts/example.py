@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from dataset_scripts.build.pictures import prepare_picture
 from dataset_scripts.card import markdown_table
-from dataset_scripts.images import prepare_picture
 from dataset_scripts.reading import find_parquet_files, read_rows
 from dataset_scripts.rows import Row, entity_spans
 from dataset_scripts.statistics_tables import escape_markdown

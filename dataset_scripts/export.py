@@ -12,10 +12,10 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from dataset_scripts.build.sources import FILE_NAMES, FOLDER_PREFIX
 from dataset_scripts.conll import Sentence, write_conll
 from dataset_scripts.reading import find_parquet_files, read_rows
 from dataset_scripts.schema import SPLITS
-from dataset_scripts.sources import FILE_NAMES, FOLDER_PREFIX
 
 
 def export(dataset: Path | str, output: Path | str) -> list[Path]:

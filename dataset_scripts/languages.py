@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import permutations
 
+from dataset_scripts.build.sources import SourceFile
 from dataset_scripts.conll import Sentence
 from dataset_scripts.schema import LANGUAGES
-from dataset_scripts.sources import SourceFile
 
 Reader = Callable[[SourceFile], Iterator[Sentence]]
 KNOWN_ALREADY = -1  # in the place of a language: another file has told this sentence

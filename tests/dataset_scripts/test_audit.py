@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from dataset_scripts.audit import AuditSettings, audit, main
 from dataset_scripts.audit_leakage import find_similar_texts
 from dataset_scripts.audit_rows import read_audit_rows
-from dataset_scripts.build import build
+from dataset_scripts.build.__main__ import build
 from dataset_scripts.mini import write_mini
 from dataset_scripts.parquet import write_dataset
 

@@ -5,11 +5,11 @@ from shutil import copytree
 
 import pytest
 
-from dataset_scripts.build import build
-from dataset_scripts.images import load_image
+from dataset_scripts.build.__main__ import build
+from dataset_scripts.build.pictures import load_image
+from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.reading import read_rows
 from dataset_scripts.schema import CONFIGS, SPLITS
-from dataset_scripts.settings import BuildSettings
 
 
 def held(rows):

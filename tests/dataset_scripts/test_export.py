@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from dataset_scripts.build import build
+from dataset_scripts.build.__main__ import build
+from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.export import export, main
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import LANGUAGES
-from dataset_scripts.settings import BuildSettings
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd" / "train_valid_test"
 ODD_WORDS = [

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from dataset_scripts import languages
+from dataset_scripts.build.sources import find_source_files
 from dataset_scripts.conll import read_conll
 from dataset_scripts.languages import KNOWN_ALREADY, assign_languages
 from dataset_scripts.schema import LANGUAGES
-from dataset_scripts.sources import find_source_files
 
 ELEVEN = (*LANGUAGES, "en_plus_de", "en_plus_fr", "en_plus_es", "de_plus_fr", "de_plus_es", "fr_plus_es", "all_lang")
 

@@ -6,11 +6,11 @@ import sys
 from itertools import count
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from dataset_scripts import shards
-from dataset_scripts.build import build
-from dataset_scripts.settings import BuildSettings
+from dataset_scripts.build import shards
+from dataset_scripts.build.__main__ import build
+from dataset_scripts.build.settings import BuildSettings
 
 source, images, output, last = sys.argv[1:]
 rows = count()

@@ -16,15 +16,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
+from dataset_scripts.build.settings import RENAMED_TYPES, BuildSettings
+from dataset_scripts.build.sources import SourceFile, find_source_files
+from dataset_scripts.build.urls import CAPTION_ID, find_urls
 from dataset_scripts.conll import Sentence, read_conll
 from dataset_scripts.conll_released import read_conll_as_released
 from dataset_scripts.languages import KNOWN_ALREADY, Languages, assign_languages
 from dataset_scripts.quality import find_text_flags
 from dataset_scripts.schema import LANGUAGES, SPLITS
-from dataset_scripts.settings import RENAMED_TYPES, BuildSettings
-from dataset_scripts.sources import SourceFile, find_source_files
 from dataset_scripts.splits import Leak, Overlap, split_of_group, split_pool, stable_hash
-from dataset_scripts.urls import CAPTION_ID, find_urls
 
 logger = logging.getLogger(__name__)
 

@@ -23,15 +23,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from dataset_scripts.build_card import LICENCE, card_of_build
-from dataset_scripts.build_options import parse_arguments, settings_of
+from dataset_scripts.build.card import LICENCE, card_of_build
+from dataset_scripts.build.options import parse_arguments, settings_of
+from dataset_scripts.build.plan import Plan, make_plan
+from dataset_scripts.build.settings import BuildSettings
+from dataset_scripts.build.shards import Problem, ShardResult, ShardTask, versions, write_shard
 from dataset_scripts.card import image_table, text_table
 from dataset_scripts.example import write_example
 from dataset_scripts.parquet import check_output, file_sha256, fingerprint, move_folder, parquet_path
-from dataset_scripts.plan import Plan, make_plan
 from dataset_scripts.rows import Counts, SplitCounts
-from dataset_scripts.settings import BuildSettings
-from dataset_scripts.shards import Problem, ShardResult, ShardTask, versions, write_shard
 from dataset_scripts.splits import Leak
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from zlib import crc32
 import PIL.Image
 import pytest
 
-from dataset_scripts import images
-from dataset_scripts.images import default_picture, find_unsafe_part, prepare_picture, read_picture
+from dataset_scripts.build import pictures as images
+from dataset_scripts.build.pictures import default_picture, find_unsafe_part, prepare_picture, read_picture
 from modeling_2mner.images import load_image
 
 

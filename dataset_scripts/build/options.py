@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset_scripts.build.settings import CHOICES, BuildSettings
 from dataset_scripts.schema import LANGUAGES
-from dataset_scripts.settings import CHOICES, BuildSettings
 
 DEFAULT = BuildSettings()
 

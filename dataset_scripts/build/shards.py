@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.images import DEFAULT_IMAGE_ID, Picture, default_picture, find_unsafe_part, read_picture
+from dataset_scripts.build.pictures import DEFAULT_IMAGE_ID, Picture, default_picture, find_unsafe_part, read_picture
 from dataset_scripts.parquet import file_sha256, write_parquet
 from dataset_scripts.rows import SplitCounts, encode_row
 from dataset_scripts.schema import COLUMNS

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.card import dataset_card, markdown_table
 from dataset_scripts.rows import Counts
 from dataset_scripts.schema import LANGUAGE_NAMES
-from dataset_scripts.settings import BuildSettings
 from dataset_scripts.splits import Leak
 
-TEMPLATES = Path(__file__).resolve().parents[1] / "model_cards"
+TEMPLATES = Path(__file__).resolve().parents[2] / "model_cards"
 LICENCE = TEMPLATES / "dataset_licence.md"
 BODY = TEMPLATES / "build_card_body.md"
 

@@ -3,8 +3,8 @@ from itertools import permutations
 
 import pytest
 
+from dataset_scripts.build.sources import SourceFile, find_source_files
 from dataset_scripts.schema import LANGUAGES, SPLITS
-from dataset_scripts.sources import SourceFile, find_source_files
 
 AUTHORS_NAMES = ("train_conll_format.txt", "valid_conll_format.txt", "test_conll_format.txt")
 TWITTER_NAMES = ("train.txt", "valid.txt", "test.txt")

@@ -8,13 +8,13 @@ import pytest
 from datasets import Image, get_dataset_config_names, load_dataset
 from huggingface_hub import DatasetCard
 
-from dataset_scripts.build import build, main, process_engine
+from dataset_scripts.build.__main__ import build, main, process_engine
+from dataset_scripts.build.settings import BuildSettings
+from dataset_scripts.build.shards import Problem
 from dataset_scripts.check_folder import check_folder
 from dataset_scripts.schema import features
-from dataset_scripts.settings import BuildSettings
-from dataset_scripts.shards import Problem
 
-REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd"
+REAL = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "mmnerd"
 NAMES = {"train": "train_conll_format.txt", "validation": "valid_conll_format.txt", "test": "test_conll_format.txt"}
 GOOD, MISSING, CUT, HTML, DOT, FOLDER = "O_1", "O_2", "17_06_1", "00001293---a%2Fb?c=[d]&e", "06959512---", "O_3"
 

@@ -4,10 +4,10 @@ from dataclasses import asdict
 
 import pytest
 
-from dataset_scripts.plan import make_plan, source_of
+from dataset_scripts.build.plan import make_plan, source_of
+from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.rows import encode_row
 from dataset_scripts.schema import LANGUAGES, SPLITS
-from dataset_scripts.settings import BuildSettings
 
 TWITTER_NAMES = ("train.txt", "valid.txt", "test.txt")
 WITHOUT_PICTURE = {"image": None, "image_status": "missing"}

@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from dataset_scripts.urls import MAX_DISTANCE, find_urls
+from dataset_scripts.build.urls import MAX_DISTANCE, find_urls
 
 
 @pytest.fixture

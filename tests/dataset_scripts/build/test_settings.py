@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_scripts.settings import CHOICES, BuildSettings
+from dataset_scripts.build.settings import CHOICES, BuildSettings
 
 
 def test_defaults_take_everything_as_it_is():

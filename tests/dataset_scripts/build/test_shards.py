@@ -13,10 +13,10 @@ import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_scripts import shards
-from dataset_scripts.build import build
-from dataset_scripts.settings import BuildSettings
-from dataset_scripts.shards import Problem, ShardTask, write_shard
+from dataset_scripts.build import shards
+from dataset_scripts.build.__main__ import build
+from dataset_scripts.build.settings import BuildSettings
+from dataset_scripts.build.shards import Problem, ShardTask, write_shard
 
 SCRIPT = Path(__file__).with_name("killed_build.py")
 

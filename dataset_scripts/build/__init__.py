@@ -1,0 +1,1 @@
+"""Build a data set from text files and pictures: `python -m dataset_scripts.build`."""
