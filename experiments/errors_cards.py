@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from dataset_scripts.audit_report import visible
+from dataset_scripts.audit.report import visible
 from dataset_scripts.page import label_of, text_of
 from dataset_scripts.schema import STATUSES_WITH_IMAGE
 from experiments.errors_counts import KINDS, OUTSIDE, RIGHT, Pair, Sentence, Span, Suspect

@@ -5,8 +5,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from dataset_scripts import audit_looks
-from dataset_scripts.audit_looks import difference_hash, similar_looks
+from dataset_scripts.audit import looks as audit_looks
+from dataset_scripts.audit.looks import difference_hash, similar_looks
 
 
 def cells(values):

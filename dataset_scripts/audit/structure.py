@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from dataset_scripts.audit_findings import Example, Finding, first_examples, in_order
-from dataset_scripts.audit_rows import AuditRow
+from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
+from dataset_scripts.audit.rows import AuditRow
 from dataset_scripts.schema import LABEL_IDS, find_iob2_violation
 
 Rows = Sequence[AuditRow]

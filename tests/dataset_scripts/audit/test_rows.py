@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_scripts.audit_rows import AuditRow, count_by_split, entity_strings, read_audit_rows
+from dataset_scripts.audit.rows import AuditRow, count_by_split, entity_strings, read_audit_rows
 from dataset_scripts.parquet import write_dataset
 
 ROW = AuditRow(

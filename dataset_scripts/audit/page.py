@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dataset_scripts.audit_findings import SEVERITIES, Example, Finding
-from dataset_scripts.audit_report import Report, flatten, shorten, spell
+from dataset_scripts.audit.findings import SEVERITIES, Example, Finding
+from dataset_scripts.audit.report import Report, flatten, shorten, spell
 from dataset_scripts.page import html_page, html_row, html_table, label_of, text_of
 
 SHOWN_LINES, SHOWN_CHARACTERS = 60, 500  # of a table and of an example; the JSON has all

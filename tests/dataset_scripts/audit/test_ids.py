@@ -1,7 +1,7 @@
 import pytest
 
-from dataset_scripts.audit_ids import check_ids
-from dataset_scripts.audit_rows import AuditRow
+from dataset_scripts.audit.ids import check_ids
+from dataset_scripts.audit.rows import AuditRow
 
 
 def find(name, *image_ids):

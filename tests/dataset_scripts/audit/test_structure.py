@@ -1,5 +1,5 @@
-from dataset_scripts.audit_rows import AuditRow
-from dataset_scripts.audit_structure import check_structure
+from dataset_scripts.audit.rows import AuditRow
+from dataset_scripts.audit.structure import check_structure
 
 
 def row(name, words="a b", tags=("O", "O"), **changes):

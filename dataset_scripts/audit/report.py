@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.audit_findings import CHECKS, SEVERITIES, Finding, worst_first
-from dataset_scripts.audit_rows import AuditRow, count_by_split
+from dataset_scripts.audit.findings import CHECKS, SEVERITIES, Finding, worst_first
+from dataset_scripts.audit.rows import AuditRow, count_by_split
 from dataset_scripts.parquet import file_sha256, fingerprint
 from dataset_scripts.reading import find_parquet_files
 

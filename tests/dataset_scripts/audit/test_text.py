@@ -1,8 +1,8 @@
 import pytest
 
-from dataset_scripts.audit_findings import Example
-from dataset_scripts.audit_rows import AuditRow
-from dataset_scripts.audit_text import (
+from dataset_scripts.audit.findings import Example
+from dataset_scripts.audit.rows import AuditRow
+from dataset_scripts.audit.text import (
     find_invisible_words,
     find_label_conflicts,
     find_placeholders,
@@ -42,7 +42,7 @@ def test_empty_words_are_not_called_invisible():
 
 
 def test_words_that_a_tokenizer_deletes_are_found(tokenizer, monkeypatch):
-    monkeypatch.setattr("dataset_scripts.audit_text.SENTENCES_PER_BATCH", 2)
+    monkeypatch.setattr("dataset_scripts.audit.text.SENTENCES_PER_BATCH", 2)
     rows = [row("1", "Hi \u200b"), row("2", "\u200b \uf0d8 Hi"), row("3", "Hi Zürich"), row("4", "\u200b")]
     finding = find_words_without_pieces(rows, tokenizer, "tiny")
     assert (finding.count, finding.total) == (4, 8)

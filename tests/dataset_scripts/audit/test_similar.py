@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from dataset_scripts.audit_similar import Match, find_similar, fold_words
+from dataset_scripts.audit.similar import Match, find_similar, fold_words
 
 WORDS = [f"w{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
 

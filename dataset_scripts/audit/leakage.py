@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
-from dataset_scripts.audit_findings import Example, Finding, first_examples, in_order
-from dataset_scripts.audit_looks import similar_looks
-from dataset_scripts.audit_rows import AuditRow
-from dataset_scripts.audit_similar import Match, find_similar
+from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
+from dataset_scripts.audit.looks import similar_looks
+from dataset_scripts.audit.rows import AuditRow
+from dataset_scripts.audit.similar import Match, find_similar
 from dataset_scripts.schema import DEFAULT_CONFIG, LANGUAGES, SPLITS, available_configs
 
 Rows = Sequence[AuditRow]

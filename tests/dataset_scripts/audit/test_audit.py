@@ -7,14 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from dataset_scripts.audit import AuditSettings, audit, main
-from dataset_scripts.audit_leakage import find_similar_texts
-from dataset_scripts.audit_rows import read_audit_rows
+from dataset_scripts.audit.__main__ import AuditSettings, audit, main
+from dataset_scripts.audit.leakage import find_similar_texts
+from dataset_scripts.audit.rows import read_audit_rows
 from dataset_scripts.build.__main__ import build
 from dataset_scripts.mini import write_mini
 from dataset_scripts.parquet import write_dataset
 
-REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd"
+REAL = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "mmnerd"
 
 
 def make_row(name, words, image_id=None, **changes):

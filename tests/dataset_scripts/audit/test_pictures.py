@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_scripts import audit_pictures
-from dataset_scripts.audit_findings import Example
-from dataset_scripts.audit_pictures import (
+from dataset_scripts.audit import pictures as audit_pictures
+from dataset_scripts.audit.findings import Example
+from dataset_scripts.audit.pictures import (
     PictureFacts,
     check_facts,
     examine_picture,
@@ -19,7 +19,7 @@ from dataset_scripts.audit_pictures import (
     find_similar_pictures,
     with_facts,
 )
-from dataset_scripts.audit_rows import AuditRow
+from dataset_scripts.audit.rows import AuditRow
 from dataset_scripts.schema import features
 
 FACTS = {

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from dataset_scripts.audit_findings import CHECKS, Example, Finding
-from dataset_scripts.audit_report import flatten, make_report, shorten, spell, to_json, to_text, visible
-from dataset_scripts.audit_rows import AuditRow
+from dataset_scripts.audit.findings import CHECKS, Example, Finding
+from dataset_scripts.audit.report import flatten, make_report, shorten, spell, to_json, to_text, visible
+from dataset_scripts.audit.rows import AuditRow
 from dataset_scripts.mini import write_mini
 
 ROW = AuditRow("en/1", "1", "en", "train", ("Rome",), ("B-LOC",))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dataset_scripts.audit_findings import Example, Finding, first_examples, in_order
-from dataset_scripts.audit_rows import AuditRow, entity_strings
+from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
+from dataset_scripts.audit.rows import AuditRow, entity_strings
 from dataset_scripts.quality import PLACEHOLDER, is_invisible
 
 if TYPE_CHECKING:

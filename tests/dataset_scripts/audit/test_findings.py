@@ -1,6 +1,6 @@
 from collections import Counter
 
-from dataset_scripts.audit_findings import CHECKS, SEVERITIES, Example, Finding, first_examples, in_order, worst_first
+from dataset_scripts.audit.findings import CHECKS, SEVERITIES, Example, Finding, first_examples, in_order, worst_first
 
 
 def test_every_check_is_described_and_has_a_known_severity():

@@ -2,9 +2,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_scripts.audit_findings import Example
-from dataset_scripts.audit_overlap import check_overlap, normalise_text, read_other
-from dataset_scripts.audit_rows import AuditRow
+from dataset_scripts.audit.findings import Example
+from dataset_scripts.audit.overlap import check_overlap, normalise_text, read_other
+from dataset_scripts.audit.rows import AuditRow
 
 
 def row(name, split, words, image_id=None, **changes):

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from dataset_scripts.audit_findings import Example
-from dataset_scripts.audit_leakage import check_leakage
-from dataset_scripts.audit_rows import AuditRow
+from dataset_scripts.audit.findings import Example
+from dataset_scripts.audit.leakage import check_leakage
+from dataset_scripts.audit.rows import AuditRow
 from dataset_scripts.schema import LANGUAGES, SPLITS
 from dataset_scripts.splits import Overlap
 

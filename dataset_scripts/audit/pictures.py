@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from dataset_scripts.audit_findings import Example, Finding, first_examples, in_order
-from dataset_scripts.audit_looks import MAX_DISTANCE, difference_hash, similar_looks
-from dataset_scripts.audit_rows import AuditRow
+from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
+from dataset_scripts.audit.looks import MAX_DISTANCE, difference_hash, similar_looks
+from dataset_scripts.audit.rows import AuditRow
 from dataset_scripts.build.__main__ import process_engine
 from dataset_scripts.reading import ROWS_PER_BATCH, find_parquet_files
 from dataset_scripts.schema import IMAGE_STATUSES, STATUSES_WITH_IMAGE

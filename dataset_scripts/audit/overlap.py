@@ -13,8 +13,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dataset_scripts.audit_findings import Example, Finding, first_examples, in_order
-from dataset_scripts.audit_rows import AuditRow, read_audit_rows
+from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
+from dataset_scripts.audit.rows import AuditRow, read_audit_rows
 from dataset_scripts.conll import read_conll
 from dataset_scripts.schema import SPLITS
 

@@ -20,22 +20,22 @@ from tempfile import TemporaryDirectory
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from dataset_scripts.audit_findings import SEVERITIES, Finding
-from dataset_scripts.audit_ids import check_ids
-from dataset_scripts.audit_leakage import check_leakage
-from dataset_scripts.audit_overlap import check_overlap, read_other
-from dataset_scripts.audit_page import to_html
-from dataset_scripts.audit_pictures import (
+from dataset_scripts.audit.findings import SEVERITIES, Finding
+from dataset_scripts.audit.ids import check_ids
+from dataset_scripts.audit.leakage import check_leakage
+from dataset_scripts.audit.overlap import check_overlap, read_other
+from dataset_scripts.audit.page import to_html
+from dataset_scripts.audit.pictures import (
     check_facts,
     check_identity,
     examine_pictures,
     find_picture_status,
     with_facts,
 )
-from dataset_scripts.audit_report import Report, make_report, to_json, to_text
-from dataset_scripts.audit_rows import read_audit_rows
-from dataset_scripts.audit_structure import check_structure
-from dataset_scripts.audit_text import check_text, find_words_without_pieces
+from dataset_scripts.audit.report import Report, make_report, to_json, to_text
+from dataset_scripts.audit.rows import read_audit_rows
+from dataset_scripts.audit.structure import check_structure
+from dataset_scripts.audit.text import check_text, find_words_without_pieces
 
 NEVER = "never"
 

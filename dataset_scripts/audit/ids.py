@@ -7,8 +7,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from dataset_scripts.audit_findings import Example, Finding, first_examples
-from dataset_scripts.audit_rows import AuditRow
+from dataset_scripts.audit.findings import Example, Finding, first_examples
+from dataset_scripts.audit.rows import AuditRow
 from dataset_scripts.build.pictures import find_unsafe_part
 
 Rows = Sequence[AuditRow]

@@ -1,9 +1,9 @@
 import re
 from html.parser import HTMLParser
 
-from dataset_scripts.audit_findings import Example, Finding
-from dataset_scripts.audit_page import to_html
-from dataset_scripts.audit_report import Report
+from dataset_scripts.audit.findings import Example, Finding
+from dataset_scripts.audit.page import to_html
+from dataset_scripts.audit.report import Report
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\u202e"
 
