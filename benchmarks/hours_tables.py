@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from benchmarks.hours_counts import Count
 from benchmarks.hours_measure import Measure
 from benchmarks.hours_networks import run_arguments
-from dataset_scripts.paper_tables import paper_counts
 from dataset_scripts.schema import CONFIGS
+from dataset_scripts.statistics.paper import paper_counts
 from experiments.grid import ALPHAS, LEARNING_RATES
 from experiments.plan import BEYOND, IMPROVEMENTS, OURS, TABLES, Run, plan
 

@@ -12,7 +12,7 @@ from dataset_scripts.build.pictures import prepare_picture
 from dataset_scripts.card import markdown_table
 from dataset_scripts.reading import find_parquet_files, read_rows
 from dataset_scripts.rows import Row, entity_spans
-from dataset_scripts.statistics_tables import escape_markdown
+from dataset_scripts.statistics.tables import escape_markdown
 
 SPLIT = "train"
 # Without the pictures, which would fill the memory.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dataset_scripts.schema import LANGUAGE_NAMES, LANGUAGES
-from dataset_scripts.statistics_figure import DOTS_PER_INCH, INK, SOFT_INK, WIDTH, save_png
+from dataset_scripts.statistics.figure import DOTS_PER_INCH, INK, SOFT_INK, WIDTH, save_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -167,7 +167,7 @@ def _draw_figure(counts: Counts, folder: Path) -> str | None:
     if find_spec("matplotlib") is None:
         logger.info("The card gets no figure without matplotlib: pip install matplotlib.")
         return None
-    from dataset_scripts.statistics_figure import draw_entity_shares
+    from dataset_scripts.statistics.figure import draw_entity_shares
 
     (folder / FIGURE).parent.mkdir(exist_ok=True)
     draw_entity_shares(counts, folder / FIGURE)

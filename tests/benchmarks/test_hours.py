@@ -13,7 +13,7 @@ from benchmarks.hours_measure import read_measures
 from benchmarks.hours_networks import Length, make_model, make_processor, make_rows, make_tokenizer, objective
 from benchmarks.hours_tables import Cost, Machine, compute_cost, hours_table, run_hours, sentences, systems
 from configuration_2mner import load
-from dataset_scripts.paper_tables import TABLE_3
+from dataset_scripts.statistics.paper import TABLE_3
 from experiments.grid import ALPHAS, LEARNING_RATES
 from experiments.plan import BEYOND, TABLES, Run, plan
 from modeling_2mner.encoders import build_encoder

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from dataset_scripts.paper_tables import TABLE_3, DatasetSize
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGE_NAMES, LANGUAGES
-from dataset_scripts.statistics_counts import (
+from dataset_scripts.statistics.counts import (
     ALL,
     COUNTINGS,
     GIVEN,
@@ -19,6 +18,7 @@ from dataset_scripts.statistics_counts import (
     compare,
     dataset_sizes,
 )
+from dataset_scripts.statistics.paper import TABLE_3, DatasetSize
 
 LACKING = "–"
 TABLE_2_HEADER = ("split", "counted", *ENTITY_TYPES, "total", "sentences")

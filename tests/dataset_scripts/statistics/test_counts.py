@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from dataset_scripts.conll import read_conll
-from dataset_scripts.paper_tables import paper_counts
 from dataset_scripts.parquet import write_dataset
-from dataset_scripts.statistics_counts import (
+from dataset_scripts.statistics.counts import (
     Statistics,
     compare,
     count_statistics,
@@ -15,8 +14,9 @@ from dataset_scripts.statistics_counts import (
     dataset_sizes,
     read_originals,
 )
+from dataset_scripts.statistics.paper import paper_counts
 
-REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd" / "train_valid_test"
+REAL = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "mmnerd" / "train_valid_test"
 ENGLISH = REAL / "train_valid_test_en"
 FILES = {"train": "train", "validation": "valid", "test": "test"}
 

@@ -17,11 +17,11 @@ from typing import Any
 from tqdm import tqdm
 
 from dataset_scripts.conll import read_conll
-from dataset_scripts.paper_tables import DatasetSize, paper_counts
 from dataset_scripts.reading import count_rows, find_parquet_files, read_rows
 from dataset_scripts.rows import Counts, SplitCounts, entity_spans
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 from dataset_scripts.splits import stable_hash
+from dataset_scripts.statistics.paper import DatasetSize, paper_counts
 
 ALL = "all"
 GIVEN = "given"

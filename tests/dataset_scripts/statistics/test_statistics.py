@@ -3,12 +3,12 @@ import json
 import pytest
 from PIL import Image
 
-from dataset_scripts import statistics as module
 from dataset_scripts.mini import write_mini
 from dataset_scripts.parquet import write_dataset
-from dataset_scripts.statistics import main, to_json, write_statistics
-from dataset_scripts.statistics_counts import count_statistics
-from dataset_scripts.statistics_tables import to_latex, to_markdown
+from dataset_scripts.statistics import __main__ as module
+from dataset_scripts.statistics.__main__ import main, to_json, write_statistics
+from dataset_scripts.statistics.counts import count_statistics
+from dataset_scripts.statistics.tables import to_latex, to_markdown
 
 NAMES = ["entity_shares.png", "statistics.json", "statistics.md", "statistics.tex"]
 

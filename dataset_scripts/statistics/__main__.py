@@ -17,8 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dataset_scripts.paper_tables import TABLE_3, DatasetSize
-from dataset_scripts.statistics_counts import (
+from dataset_scripts.statistics.counts import (
     COUNTINGS,
     Comparison,
     Statistics,
@@ -26,8 +25,9 @@ from dataset_scripts.statistics_counts import (
     count_statistics,
     dataset_sizes,
 )
-from dataset_scripts.statistics_figure import draw_entity_shares
-from dataset_scripts.statistics_tables import to_latex, to_markdown
+from dataset_scripts.statistics.figure import draw_entity_shares
+from dataset_scripts.statistics.paper import TABLE_3, DatasetSize
+from dataset_scripts.statistics.tables import to_latex, to_markdown
 
 
 def to_json(statistics: Statistics) -> str:

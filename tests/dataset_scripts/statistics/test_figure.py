@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from dataset_scripts.paper_tables import paper_counts
 from dataset_scripts.rows import SplitCounts
-from dataset_scripts.statistics_figure import COLOURS, draw_entity_shares
+from dataset_scripts.statistics.figure import COLOURS, draw_entity_shares
+from dataset_scripts.statistics.paper import paper_counts
 
 matplotlib = pytest.importorskip("matplotlib")
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LINE_IN_FIRST_BAR = 102  # above its numbers
 
 

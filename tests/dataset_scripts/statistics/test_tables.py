@@ -3,10 +3,10 @@ from collections import Counter
 
 import pytest
 
-from dataset_scripts.paper_tables import paper_counts
 from dataset_scripts.rows import SplitCounts
-from dataset_scripts.statistics_counts import Statistics
-from dataset_scripts.statistics_tables import describe, escape_latex, escape_markdown, to_latex, to_markdown
+from dataset_scripts.statistics.counts import Statistics
+from dataset_scripts.statistics.paper import paper_counts
+from dataset_scripts.statistics.tables import describe, escape_latex, escape_markdown, to_latex, to_markdown
 
 
 @pytest.fixture
