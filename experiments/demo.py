@@ -19,7 +19,7 @@ from datasets import Dataset
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 import train_hf
-from dataset_scripts import mini
+from dataset_scripts.mini import __main__ as mini
 from training_2mner.arguments import DataArguments, parse_arguments
 from training_2mner.data import load_splits
 from training_2mner.files import write_file

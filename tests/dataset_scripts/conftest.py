@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from dataset_scripts.mini_text import FILLERS, TEMPLATES, Sentence, slot_type, slots
+from dataset_scripts.mini.text import FILLERS, TEMPLATES, Sentence, slot_type, slots
 from dataset_scripts.schema import LANGUAGES, SPLITS
 from tests.dataset_scripts.distribution import Distribution, write_everything
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from datasets import Dataset
 
-from dataset_scripts import mini
+from dataset_scripts.mini import __main__ as mini
 from experiments import demo
 
 

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from transformers import AutoModelForTokenClassification, BertTokenizer, CLIPImageProcessorPil
 
-from dataset_scripts import mini
 from dataset_scripts.card import dataset_card
+from dataset_scripts.mini import __main__ as mini
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 from experiments import image_audit

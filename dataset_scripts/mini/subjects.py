@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
-from dataset_scripts.mini_canvas import EARTH, INK, WHITE, Color, Paint, Point, Tile, hsv, regular, shade
+from dataset_scripts.mini.canvas import EARTH, INK, WHITE, Color, Paint, Point, Tile, hsv, regular, shade
 
 HAIR = ((30, 24, 24), (70, 44, 28), (128, 82, 44), (206, 166, 92), (160, 70, 36), (186, 184, 182))
 FIRMS = ("& Co.", "Inc.", "Ltd.", "GmbH", "S.A.", "Corp.", "AG")

@@ -19,8 +19,8 @@ from typing import Any
 
 from dataset_scripts.card import dataset_card, image_table, markdown_table, text_table
 from dataset_scripts.example import write_example
-from dataset_scripts.mini_pictures import draw_picture
-from dataset_scripts.mini_text import (
+from dataset_scripts.mini.pictures import draw_picture
+from dataset_scripts.mini.text import (
     AMBIGUOUS_NAMES,
     AMBIGUOUS_SLOTS,
     FILLERS,
@@ -35,7 +35,7 @@ from dataset_scripts.rows import Counts, Row, entity_spans
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 
 AMBIGUOUS_TEMPLATES = ("one", "two", "mixed")
-CARD_BODY = Path(__file__).resolve().parents[1] / "model_cards" / "mmnerd_mini_card_body.md"
+CARD_BODY = Path(__file__).resolve().parents[2] / "model_cards" / "mmnerd_mini_card_body.md"
 SUMMARY = (
     "Generated sentences in four languages with drawn pictures. The type of most names cannot be told from the words; "
     "the picture shows it."

@@ -8,10 +8,10 @@ import pytest
 from datasets import get_dataset_config_names, load_dataset
 from PIL import Image
 
-from dataset_scripts import mini
-from dataset_scripts.mini import SIZES, count_ambiguous, generate, plan, text_only_ceiling, write_mini
-from dataset_scripts.mini_pictures import draw_picture
-from dataset_scripts.mini_text import AMBIGUOUS_NAMES, AMBIGUOUS_SLOTS, FILLERS, TEMPLATES, Sentence, slots
+from dataset_scripts.mini import __main__ as mini
+from dataset_scripts.mini.__main__ import SIZES, count_ambiguous, generate, plan, text_only_ceiling, write_mini
+from dataset_scripts.mini.pictures import draw_picture
+from dataset_scripts.mini.text import AMBIGUOUS_NAMES, AMBIGUOUS_SLOTS, FILLERS, TEMPLATES, Sentence, slots
 from dataset_scripts.rows import encode_row, entity_spans
 from dataset_scripts.schema import CONFIGS, ENTITY_TYPES, LANGUAGES, SPLITS, features
 

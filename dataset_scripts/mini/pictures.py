@@ -8,8 +8,8 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageFilter
 
-from dataset_scripts.mini_canvas import WHITE, Paint, Tile, regular
-from dataset_scripts.mini_subjects import draw_organisation, draw_person, draw_place, draw_thing
+from dataset_scripts.mini.canvas import WHITE, Paint, Tile, regular
+from dataset_scripts.mini.subjects import draw_organisation, draw_person, draw_place, draw_thing
 
 SUBJECTS = {"PER": draw_person, "LOC": draw_place, "ORG": draw_organisation, "MISC": draw_thing}
 SIZES = ((224, 168), (216, 160), (208, 168), (192, 192), (176, 176), (176, 208), (168, 208), (168, 224))
