@@ -11,7 +11,7 @@ from huggingface_hub import DatasetCard
 from dataset_scripts.build.__main__ import build, main, process_engine
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem
-from dataset_scripts.check_folder import check_folder
+from dataset_scripts.publish.check_folder import check_folder
 from dataset_scripts.schema import features
 
 REAL = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "mmnerd"

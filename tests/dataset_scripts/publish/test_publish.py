@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import HfApi
 
-from dataset_scripts import publish as publishing
 from dataset_scripts.card import dataset_card
-from dataset_scripts.check_folder import check_folder
 from dataset_scripts.parquet import parquet_path, write_dataset, write_parquet
-from dataset_scripts.publish import main, publish
+from dataset_scripts.publish import __main__ as publishing
+from dataset_scripts.publish.__main__ import main, publish
+from dataset_scripts.publish.check_folder import check_folder
 from dataset_scripts.rows import encode_row
 from dataset_scripts.schema import SPLITS
 

@@ -17,7 +17,7 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelet
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from huggingface_hub.utils import validate_repo_id
 
-from dataset_scripts.check_folder import check_folder, has_other_license, read_card
+from dataset_scripts.publish.check_folder import check_folder, has_other_license, read_card
 
 logger = logging.getLogger(__name__)
 
