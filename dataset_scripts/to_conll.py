@@ -1,6 +1,6 @@
 """Write a data set folder back as the authors' text files.
 
-    python -m dataset_scripts.export mmnerd MMNERD-text
+    python -m dataset_scripts.to_conll mmnerd MMNERD-text
 
 makes train_valid_test_<language>/{train,valid,test}_conll_format.txt; from an unchanged build, byte for byte the files it
 was built from.
@@ -44,7 +44,8 @@ def _sentences(dataset: Path | str, lang: str, split: str) -> Iterator[Sentence]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Export from the command line and print the files."""
     parser = argparse.ArgumentParser(
-        prog="python -m dataset_scripts.export", description="Write a data set folder back as the authors' text files."
+        prog="python -m dataset_scripts.to_conll",
+        description="Write a data set folder back as the authors' text files.",
     )
     parser.add_argument("dataset", type=Path, help="folder that python -m dataset_scripts.build wrote")
     parser.add_argument("output", type=Path, help="folder for the text files")

@@ -4,9 +4,9 @@ import pytest
 
 from dataset_scripts.build.__main__ import build
 from dataset_scripts.build.settings import BuildSettings
-from dataset_scripts.export import export, main
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import LANGUAGES
+from dataset_scripts.to_conll import export, main
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd" / "train_valid_test"
 ODD_WORDS = [
