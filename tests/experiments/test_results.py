@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import tables
 from experiments.counts import scores
 from experiments.grid import read_points
 from experiments.records import read_records
-from experiments.tables_grid import read_grids
-from experiments.tables_layout import COLUMNS, by_system, run_title
-from experiments.tables_values import cell
+from experiments.tables import __main__ as tables
+from experiments.tables.grid import read_grids
+from experiments.tables.layout import COLUMNS, by_system, run_title
+from experiments.tables.values import cell
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "experiments" / "results"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from dataset_scripts.mini.__main__ import write_mini
-from experiments import tables
 from experiments.records import read_records
+from experiments.tables import __main__ as tables
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ["table5", "--settings", "demo", "--seeds", "1", "--only", "bilstm-crf,hbilstm-crf", "--languages", "en"]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from experiments.tables_figures import Heat, Panel
-    from experiments.tables_grid import Grid
+    from experiments.tables.figures import Heat, Panel
+    from experiments.tables.grid import Grid
 
 # From the palette of Okabe and Ito, as in the figure of the data set card.
 OURS, PAPER, RELEASED, RUN = "#0072B2", "#D55E00", "#009E73", "#56B4E9"

@@ -8,8 +8,8 @@ import pytest
 from experiments.counts import scores
 from experiments.plan import Run
 from experiments.records import read_records
-from experiments.tables_layout import PAPER, SETTINGS, lay_out
-from experiments.tables_noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin, margin_rows, seed_noise
+from experiments.tables.layout import PAPER, SETTINGS, lay_out
+from experiments.tables.noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin, margin_rows, seed_noise
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGE_NAMES
-from experiments import tables
 from experiments.bootstrap import compare
 from experiments.plan import Run
 from experiments.records import read_records
-from experiments.tables_layout import COLUMNS, PAPER, lay_out
-from experiments.tables_markdown import OTHER_SENTENCES, paper_tables
-from experiments.tables_values import best_cells, measure, rows
+from experiments.tables import __main__ as tables
+from experiments.tables.layout import COLUMNS, PAPER, lay_out
+from experiments.tables.markdown import OTHER_SENTENCES, paper_tables
+from experiments.tables.values import best_cells, measure, rows
 
 KEYS = (*ENTITY_TYPES, "precision", "recall", "f1")
 CODES = {name: code for code, name in LANGUAGE_NAMES.items()}

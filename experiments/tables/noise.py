@@ -11,8 +11,8 @@ from experiments.bootstrap import LEVEL, compare_drawn
 from experiments.counts import scores
 from experiments.plan import OURS
 from experiments.records import Record
-from experiments.tables_layout import Group, PaperTable, by_system, run_title
-from experiments.tables_values import Cell, cell, drawn, measure
+from experiments.tables.layout import Group, PaperTable, by_system, run_title
+from experiments.tables.values import Cell, cell, drawn, measure
 
 WITH_MARGINS = ("table5", "table7", "table9")
 NORMAL = 1.96  # the 95 % interval of a normal distribution reaches so many standard deviations to either side

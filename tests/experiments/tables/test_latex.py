@@ -6,9 +6,9 @@ import pytest
 
 from experiments.plan import Run
 from experiments.records import read_records
-from experiments.tables_latex import escape, latex
-from experiments.tables_layout import lay_out
-from experiments.tables_markdown import OTHER_SENTENCES, paper_tables
+from experiments.tables.latex import escape, latex
+from experiments.tables.layout import lay_out
+from experiments.tables.markdown import OTHER_SENTENCES, paper_tables
 
 NUMBER = re.compile(r"[+-]?\d+\.\d\d\b")
 

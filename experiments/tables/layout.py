@@ -16,7 +16,7 @@ from experiments.plan import EXTRA_MODELS, FOLDS, IMAGE_MODELS, MODELS, OURS, TA
 from experiments.records import Record
 from training_2mner.model_names import SOURCES
 
-PAPER = Path(__file__).with_name("paper_tables.json")
+PAPER = Path(__file__).with_name("paper.json")
 PAPER_DATA = "mmnerd"
 COLUMNS = (*(f"f1_{kind}" for kind in ENTITY_TYPES), "precision", "recall", "f1")
 HEADER = (*ENTITY_TYPES, "P", "R", "F1")

@@ -14,12 +14,12 @@ from pathlib import Path
 from experiments.counts import SCHEMES
 from experiments.grid import read_points
 from experiments.records import Record, read_records
-from experiments.tables_figures import draw_figures
-from experiments.tables_grid import Grid, draw_grids, grid_tables, read_grids
-from experiments.tables_latex import latex
-from experiments.tables_layout import lay_out
-from experiments.tables_markdown import paper_tables
-from experiments.tables_overview import overview
+from experiments.tables.figures import draw_figures
+from experiments.tables.grid import Grid, draw_grids, grid_tables, read_grids
+from experiments.tables.latex import latex
+from experiments.tables.layout import lay_out
+from experiments.tables.markdown import paper_tables
+from experiments.tables.overview import overview
 from training_2mner.files import write_file
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.bootstrap import Drawn, compare_drawn, draw
 from experiments.counts import scores
-from experiments.tables_layout import COLUMNS, Group, System
+from experiments.tables.layout import COLUMNS, Group, System
 
 KEPT = 256  # results, as Markdown, LaTeX and figures ask for the same
 PROTOCOLS = {"dev": "ours", "released": "ours, best test epoch"}

@@ -8,8 +8,8 @@ from experiments.bootstrap import interval
 from experiments.counts import scores
 from experiments.plan import Run
 from experiments.records import read_records
-from experiments.tables_figures import draw_figures, gains, heats, scores_panel
-from experiments.tables_layout import lay_out
+from experiments.tables.figures import draw_figures, gains, heats, scores_panel
+from experiments.tables.layout import lay_out
 
 
 @pytest.fixture(scope="module")

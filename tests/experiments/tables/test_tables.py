@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from experiments import tables
 from experiments.counts import count_entities, scores
 from experiments.plan import Run
 from experiments.records import describe_scores, read_record, read_records, write_record
-from experiments.tables_layout import COLUMNS
-from experiments.tables_overview import overview
+from experiments.tables import __main__ as tables
+from experiments.tables.layout import COLUMNS
+from experiments.tables.overview import overview
 
 GOLD = [["B-PER", "O"], ["B-LOC", "I-LOC"], ["B-ORG", "O"], ["O", "B-MISC"]] * 10
 BLIND = [["B-PER", "O"], ["B-PER", "I-PER"], ["B-PER", "O"], ["O", "B-PER"]] * 10

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from dataset_scripts.card import markdown_table
 from experiments.records import Record
-from experiments.tables_layout import HEADER, Group, PaperTable
-from experiments.tables_noise import GAP_HEADER, GAP_NOTE, MARGINS_HEADER, MARGINS_NOTE, gap_rows, margin_rows
-from experiments.tables_values import Cell, Row, rows
+from experiments.tables.layout import HEADER, Group, PaperTable
+from experiments.tables.noise import GAP_HEADER, GAP_NOTE, MARGINS_HEADER, MARGINS_NOTE, gap_rows, margin_rows
+from experiments.tables.values import Cell, Row, rows
 
 READING = """\
 How to read the tables. All figures are percentages on test, PER to MISC are F1. Each row of the paper has up to \

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 
 from experiments.records import Record
-from experiments.tables_grid import Grid
-from experiments.tables_layout import HEADER, Group, PaperTable
-from experiments.tables_markdown import OTHER_SENTENCES, is_same
-from experiments.tables_noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin_rows
-from experiments.tables_values import Cell, rows
+from experiments.tables.grid import Grid
+from experiments.tables.layout import HEADER, Group, PaperTable
+from experiments.tables.markdown import OTHER_SENTENCES, is_same
+from experiments.tables.noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin_rows
+from experiments.tables.values import Cell, rows
 
 PREAMBLE = (
     "% Needs \\usepackage{booktabs,longtable}, and UTF-8. Written by `python -m experiments.tables`; see tables.md.\n"

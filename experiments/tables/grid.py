@@ -11,8 +11,8 @@ import numpy as np
 
 from dataset_scripts.card import markdown_table
 from experiments.grid import Point
-from experiments.tables_draw import draw_grid
-from experiments.tables_values import cell
+from experiments.tables.draw import draw_grid
+from experiments.tables.values import cell
 
 PAPERS_CHOICE = (0.8, 5e-5)
 FIGURE = "grid"

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import tables
 from experiments.grid import FOLDER, Point, read_points
 from experiments.plan import Run
 from experiments.records import write_json
-from experiments.tables_grid import PAPERS_CHOICE, read_grids
+from experiments.tables import __main__ as tables
+from experiments.tables.grid import PAPERS_CHOICE, read_grids
 
 
 def f1_of(point: Point) -> float:

@@ -10,9 +10,9 @@ import numpy as np
 
 from dataset_scripts.schema import CONFIGS, LANGUAGES
 from experiments.bootstrap import compare_drawn
-from experiments.tables_draw import draw_heat, draw_panels
-from experiments.tables_layout import Group, PaperTable, System
-from experiments.tables_values import drawn, measure
+from experiments.tables.draw import draw_heat, draw_panels
+from experiments.tables.layout import Group, PaperTable, System
+from experiments.tables.values import drawn, measure
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from experiments.bootstrap import compare
 from experiments.counts import add_up, scores
 from experiments.plan import AVERAGED, EXTRA_MODELS, IMAGE_MODELS, IMPROVEMENTS
 from experiments.records import Record
-from experiments.tables_layout import COLUMNS, HEADER, by_system, run_title
-from experiments.tables_values import cell
+from experiments.tables.layout import COLUMNS, HEADER, by_system, run_title
+from experiments.tables.values import cell
 
 DIFFERENCE = ("difference", "95 % interval")
 

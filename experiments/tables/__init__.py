@@ -1,0 +1,1 @@
+"""The paper's tables from finished runs: `python -m experiments.tables`."""
