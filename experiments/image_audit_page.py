@@ -9,7 +9,7 @@ from typing import Any
 from dataset_scripts.page import html_page, html_row, html_table, percent, text_of
 from experiments.bootstrap import Comparison
 from experiments.counts import spans
-from experiments.errors_cards import LICENCES, MARK_STYLE, make_thumbnail, mark_entity
+from experiments.errors.cards import LICENCES, MARK_STYLE, make_thumbnail, mark_entity
 from experiments.image_audit_counts import FLIPS, OTHERS, SHOWN
 
 THUMBNAIL = 160  # longer side in pixels

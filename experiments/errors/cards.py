@@ -15,7 +15,7 @@ from PIL import Image
 from dataset_scripts.audit.report import visible
 from dataset_scripts.page import label_of, text_of
 from dataset_scripts.schema import STATUSES_WITH_IMAGE
-from experiments.errors_counts import KINDS, OUTSIDE, RIGHT, Pair, Sentence, Span, Suspect
+from experiments.errors.counts import KINDS, OUTSIDE, RIGHT, Pair, Sentence, Span, Suspect
 from modeling_2mner.images import load_image
 
 QUALITY = 60

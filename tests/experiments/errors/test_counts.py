@@ -7,7 +7,7 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 
 from dataset_scripts.schema import ENTITY_TYPES, LABELS
 from experiments.counts import count_entities, spans
-from experiments.errors_counts import (
+from experiments.errors.counts import (
     KINDS,
     Pair,
     Sentence,

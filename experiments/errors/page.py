@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dataset_scripts.page import html_page, html_row, html_table, label_of, percent, text_of
-from experiments.errors_cards import CARD_STYLE, GROUP_NAMES, MARK_STYLE, SCRIPT, Card, sentences_section
-from experiments.errors_counts import KINDS, OUTSIDE, RIGHT, SPLITS, Suspect
+from experiments.errors.cards import CARD_STYLE, GROUP_NAMES, MARK_STYLE, SCRIPT, Card, sentences_section
+from experiments.errors.counts import KINDS, OUTSIDE, RIGHT, SPLITS, Suspect
 
 SHOWN_IDS = 3  # of the sentences with a suspect, for each type and split
 STRONGEST = 0.45  # colour of a cell; figures can be read on it, in light and dark

@@ -21,8 +21,8 @@ from datasets import Dataset
 
 from experiments.bootstrap import interval
 from experiments.counts import SCHEMES, Counts, count_entities, scores, spans
-from experiments.errors_cards import Card, make_thumbnail
-from experiments.errors_counts import (
+from experiments.errors.cards import Card, make_thumbnail
+from experiments.errors.counts import (
     Sentence,
     Suspect,
     confusion,
@@ -32,7 +32,7 @@ from experiments.errors_counts import (
     pair_entities,
     sentence_ids,
 )
-from experiments.errors_page import to_html
+from experiments.errors.page import to_html
 from experiments.records import describe_data, describe_sentences, read_sentences
 from training_2mner.arguments import DataArguments
 from training_2mner.data import label_names, load_splits, tag_names, text_values

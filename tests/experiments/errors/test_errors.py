@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from dataset_scripts.parquet import write_dataset
-from experiments import errors
-from experiments.errors_cards import SCRIPT, make_thumbnail
+from experiments.errors import __main__ as errors
+from experiments.errors.cards import SCRIPT, make_thumbnail
 from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits
 from training_2mner.evaluation import write_predictions

@@ -1,0 +1,1 @@
+"""A page of a model's errors: `python -m experiments.errors`."""
