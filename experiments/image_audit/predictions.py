@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from experiments.image_audit_counts import OTHERS, Tags
+from experiments.image_audit.counts import OTHERS, Tags
 from experiments.records import describe_sentences
 from modeling_2mner.images import load_image
 from training_2mner.data import label_names, tag_names, text_values

@@ -10,7 +10,7 @@ from dataset_scripts.page import html_page, html_row, html_table, percent, text_
 from experiments.bootstrap import Comparison
 from experiments.counts import spans
 from experiments.errors.cards import LICENCES, MARK_STYLE, make_thumbnail, mark_entity
-from experiments.image_audit_counts import FLIPS, OTHERS, SHOWN
+from experiments.image_audit.counts import FLIPS, OTHERS, SHOWN
 
 THUMBNAIL = 160  # longer side in pixels
 SHOWN_WORDS = 80  # of a sentence

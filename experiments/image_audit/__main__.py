@@ -24,9 +24,9 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 
 import modeling_2mner  # noqa: F401  registers the models
 from experiments.counts import SCHEMES, count_entities, scores
-from experiments.image_audit_counts import SHOWN, Tags, count_errors, describe, verdict
-from experiments.image_audit_page import Example, to_html
-from experiments.image_audit_predictions import BATCH_SIZE, SEED, Reader, Result, predict_all
+from experiments.image_audit.counts import SHOWN, Tags, count_errors, describe, verdict
+from experiments.image_audit.page import Example, to_html
+from experiments.image_audit.predictions import BATCH_SIZE, SEED, Reader, Result, predict_all
 from experiments.records import GROUPS, describe_data, describe_machine, public_name
 from training_2mner.arguments import DataArguments
 from training_2mner.data import check_columns, load_splits, text_values

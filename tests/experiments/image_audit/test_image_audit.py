@@ -18,10 +18,10 @@ from dataset_scripts.card import dataset_card
 from dataset_scripts.mini import __main__ as mini
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
-from experiments import image_audit
-from experiments.image_audit_counts import FLIPS, OTHERS, SHOWN, count_errors, count_flips, describe, verdict
-from experiments.image_audit_page import Example, mark_entities, to_html
-from experiments.image_audit_predictions import GREY, Reader, Result, blank, predict_all, shuffle
+from experiments.image_audit import __main__ as image_audit
+from experiments.image_audit.counts import FLIPS, OTHERS, SHOWN, count_errors, count_flips, describe, verdict
+from experiments.image_audit.page import Example, mark_entities, to_html
+from experiments.image_audit.predictions import GREY, Reader, Result, blank, predict_all, shuffle
 from modeling_2mner import OneImageProcessor
 from training_2mner.arguments import DataArguments
 from training_2mner.metrics import entity_scores
