@@ -11,7 +11,8 @@ from seqeval.scheme import IOB2
 from torch import Tensor
 
 from dataset_scripts.schema import LANGUAGES
-from experiments import average, average_runs
+from experiments.average import __main__ as average
+from experiments.average import runs as average_runs
 from experiments.counts import scores
 from experiments.plan import EXTRA_MODELS, MODELS, Run, plan
 from experiments.records import read_predictions, read_records

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import AutoModelForTokenClassification, AutoProcessor, PreTrainedModel
 
-from experiments.average_runs import (
+from experiments.average.runs import (
     check_labels,
     check_output,
     check_types,
