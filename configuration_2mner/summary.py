@@ -1,9 +1,10 @@
-"""`python -m configuration_2mner.summary [--config FILE_OR_PRESET]`: the parameters of a model, component by component.
+"""Count the parameters of a model, component by component.
 
-The network is built without memory for its weights, so the full size takes seconds on any machine.
+    python -m configuration_2mner.summary --config umt
+
+The network is built without memory for its weights, so that the full size takes seconds on any machine.
 """
 
-import argparse
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedConfig, PreTrainedModel
 
 from modeling_2mner import TwoMNERConfig
+from reports_2mner.command_line import make_parser
 
 # Read as files, since this folder imports nothing but its siblings.
 _PRESETS = Path(__file__).parents[1] / "configuration_2mner" / "models"
@@ -56,9 +58,7 @@ def _decoder(model: PreTrainedModel) -> list[tuple[str, torch.nn.Module]]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m configuration_2mner.summary", description="Count a model's parameters by component."
-    )
+    parser = make_parser("python -m configuration_2mner.summary", __doc__)
     parser.add_argument(
         "--config",
         metavar="FILE_OR_PRESET",

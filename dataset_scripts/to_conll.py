@@ -16,9 +16,10 @@ from dataset_scripts.build.sources import FILE_NAMES, FOLDER_PREFIX
 from dataset_scripts.conll import Sentence, write_conll
 from dataset_scripts.reading import find_parquet_files, read_rows
 from dataset_scripts.schema import SPLITS
+from reports_2mner.command_line import exit_on_error, make_parser
 
 
-def export(dataset: Path | str, output: Path | str) -> list[Path]:
+def to_conll(dataset: Path | str, output: Path | str) -> list[Path]:
     """Write one text file of each language and split of the folder `dataset` into `output`, and return the files.
 
     Raises ValueError for a folder that is no data set, for a file that is there already, and for words that the format
@@ -42,19 +43,19 @@ def _sentences(dataset: Path | str, lang: str, split: str) -> Iterator[Sentence]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Export from the command line and print the files."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset_scripts.to_conll",
-        description="Write a data set folder back as the authors' text files.",
-    )
+    """Write the files from the command line and print their names."""
+    options = read_command_line(arguments)
+    with exit_on_error():
+        paths = to_conll(options.dataset, options.output)
+    print("\n".join(map(str, paths)))
+
+
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = make_parser("python -m dataset_scripts.to_conll", __doc__)
     parser.add_argument("dataset", type=Path, help="folder that python -m dataset_scripts.build wrote")
     parser.add_argument("output", type=Path, help="folder for the text files")
-    options = parser.parse_args(arguments)
-    try:
-        paths = export(options.dataset, options.output)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
-    print("\n".join(map(str, paths)))
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""See 2M-NER learn from words and pictures: `python -m experiments.demo` (or `make demo`).
+"""Watch 2M-NER learn from words and pictures.
 
-Generates the mini data set if it is not there, trains the small model of `configuration_2mner/runs/demo-2m-ner.yaml` and the same
-network without its image branches, and shows one sentence with two pictures and two answers. Leaves `mmnerd-mini/`,
+    python -m experiments.demo     (or: make demo)
+
+Generates the mini data set if it is not there, trains the small model of `configuration_2mner/runs/demo-2m-ner.yaml` and
+the same network without its image branches, and shows one sentence with two pictures and two answers. Leaves `mmnerd-mini/`,
 `runs/demo/` and `runs/demo-text-only/`; the figures are in `runs/demo/demo.json`.
 """
 
@@ -11,7 +13,7 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -20,6 +22,7 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 
 import train_hf
 from dataset_scripts.mini import __main__ as mini
+from reports_2mner.command_line import make_parser
 from training_2mner.arguments import DataArguments, parse_arguments
 from training_2mner.data import load_splits
 from training_2mner.files import write_file
@@ -28,12 +31,17 @@ RUN = Path("configuration_2mner") / "runs" / "demo-2m-ner.yaml"
 TEXT_ONLY = {"use_vit": False, "use_resnet": False}
 
 
-def main() -> None:
-    """Run the demonstration from the repository's root."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.demo", description=__doc__)
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = make_parser("python -m experiments.demo", __doc__)
     parser.add_argument("--data", type=Path, default=Path("mmnerd-mini"), help="the generated data set")
     parser.add_argument("--output", type=Path, default=Path("runs") / "demo", help="run folder of the full model")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the demonstration from the repository's root."""
+    options = read_command_line(arguments)
     started = time.monotonic()
     # So small a network loses more by waiting for a second core that is busy than it gains from a free one, which
     # prepares the next batch instead.

@@ -1,8 +1,4 @@
-"""Train and score what the paper's tables are made of: `python -m experiments.run table5 --dataset mmnerd --seeds 3 --output DIR`.
-
-Each run leaves one JSON file in the output folder and, below `models/`, its run folder. Runs that have their file are not
-repeated; an interrupted one goes on at its last checkpoint. Several GPUs or machines share the runs with `--shard`, or one run with
-`--launcher`. `python -m experiments.tables DIR` makes the tables. (Tables 2 and 3: `python -m dataset_scripts.statistics`.)
+"""Train and score the runs that the paper's tables are made of.
 
     python -m experiments.run table5 table7 --dataset mmnerd --seeds 3 --output results
     python -m experiments.run table5 --dataset mmnerd --only 2m-ner,umt --languages en,de --output results
@@ -12,6 +8,11 @@ repeated; an interrupted one goes on at its last checkpoint. Several GPUs or mac
     python -m experiments.run grid --dataset mmnerd --seeds 1 --output results   # loss weight and learning rate, scored on dev
     python -m experiments.run improvements --dataset mmnerd --output results     # 2M-NER with changes that the paper lacks
     python -m experiments.run table5 --dataset mmnerd --output results -- --bf16 True   # arguments of train_hf.py
+
+Each run leaves one JSON file in the output folder and, below `models/`, its run folder. A run that has its file is not
+repeated; an interrupted one continues from its last checkpoint. Several GPUs or machines share the runs with `--shard`, or
+one run with `--launcher`. `python -m experiments.tables DIR` makes the tables. (Tables 2 and 3:
+`python -m dataset_scripts.statistics`.)
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ from experiments.records import (
     write_record,
 )
 from experiments.released import score_epochs
+from reports_2mner.command_line import at_least, comma_separated, exit_on_error, make_parser
 from training_2mner.arguments import parse_arguments
 from training_2mner.data import load_splits
 from training_2mner.evaluation import PREDICTIONS
@@ -74,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Make all runs that are missing, and tell at the end which failed."""
     options, passed_on = read_command_line(sys.argv[1:] if arguments is None else list(arguments))
     logging.basicConfig(level=logging.WARNING)
-    try:
+    with exit_on_error():
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ValueError("the runner is one process; start it without torchrun and name that in `--launcher`.")
         tables = [table for table in options.tables if table != GRID]
@@ -83,8 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run_file(run.model, options.settings)
         runs = shard(runs, options.shard)
         points = grid.plan_grid(options) if GRID in options.tables else []
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
     if options.settings == "paper" and options.word_vectors is None and any(run.reads_words for run in runs):
         logger.warning("no `--word_vectors`: the models on words begin with random ones, unlike the paper's.")
     if options.dry_run:
@@ -184,17 +184,17 @@ def _tidy(folder: Path, keep_models: bool) -> None:
 def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options, and behind `--` what `train_hf.py` is to be told besides."""
     passed_on = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.run",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("python -m experiments.run", __doc__)
     parser.add_argument("tables", nargs="+", metavar="TABLE", help=f"any of {', '.join((*TABLES, BEYOND, GRID))}")
     parser.add_argument("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the records and the models")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of each run, from 19 on (default: %(default)s)")
-    parser.add_argument("--only", type=_names, help=f"some models: {', '.join((*MODELS, *EXTRA_MODELS))}")
-    parser.add_argument("--languages", type=_names, help="some languages to learn from: all, en, fr, es, de, or pairs")
+    parser.add_argument(
+        "--seeds", type=at_least(1), default=3, help="seeds of each run, from 19 on (default: %(default)s)"
+    )
+    parser.add_argument("--only", type=comma_separated(), help=f"some models: {', '.join((*MODELS, *EXTRA_MODELS))}")
+    parser.add_argument(
+        "--languages", type=comma_separated(), help="some languages to learn from: all, en, fr, es, de, or pairs"
+    )
     parser.add_argument(
         "--settings",
         default="paper",
@@ -214,8 +214,12 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
         metavar="COMMAND",
         help='start each run with this: "torchrun --standalone --nproc_per_node 2" (not for grid)',
     )
-    parser.add_argument("--alphas", type=_numbers, default=grid.ALPHAS, help="grid: weights of the CRF loss")
-    parser.add_argument("--learning_rates", type=_numbers, default=grid.LEARNING_RATES, help="grid: learning rates")
+    parser.add_argument(
+        "--alphas", type=comma_separated(float), default=grid.ALPHAS, help="grid: weights of the CRF loss"
+    )
+    parser.add_argument(
+        "--learning_rates", type=comma_separated(float), default=grid.LEARNING_RATES, help="grid: learning rates"
+    )
     parser.add_argument("--shard", default="1/1", help="this machine's share of the runs, such as 2/4")
     parser.add_argument("--dry_run", action="store_true", help="only tell what would be run, and what is finished")
     parser.add_argument(
@@ -224,14 +228,6 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
         help="keep the trained models, for the image audit and the error analysis",
     )
     return parser.parse_args(arguments[: len(arguments) - len(passed_on) - ("--" in arguments)]), passed_on
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in text.split(","))
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]
 
 
 if __name__ == "__main__":

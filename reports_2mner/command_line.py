@@ -12,7 +12,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -74,11 +74,15 @@ def comma_separated(read: Callable[[str], Any] = str) -> Callable[[str], tuple[A
     return values
 
 
+def option(default: Any, help: str, **keywords: Any) -> Any:
+    """Return a field of a settings dataclass with its `help` and other keywords of `add_argument`, for `add_settings`."""
+    return field(default=default, metadata={"help": help, **keywords})
+
+
 def add_settings(parser: Any, settings: type, *names: str, **changes: dict[str, Any]) -> None:
     """Add an option for fields of a settings dataclass: same name, default and type, with the field's `help`.
 
-    A field's `metadata` holds `help` and, as needed, any other keyword of `add_argument`, such as `choices` or a checked
-    `type`. A `bool` becomes a switch that turns the field on.
+    The fields are made by `option`, whose keywords may be `choices`, a checked `type` and so on. A `bool` becomes a switch that turns the field on.
 
     Args:
         parser: an `ArgumentParser`, or a group of one.
@@ -87,7 +91,7 @@ def add_settings(parser: Any, settings: type, *names: str, **changes: dict[str, 
         changes: keywords of `add_argument` for single fields.
     """
     hints = get_type_hints(settings)
-    known = {field.name: field for field in fields(settings) if "help" in field.metadata}
+    known = {entry.name: entry for entry in fields(settings) if "help" in entry.metadata}
     for name in names or known:
         options = {**_option(known[name], hints[name]), **changes.get(name, {})}
         parser.add_argument(f"--{name}", **options)
@@ -99,13 +103,13 @@ def read_settings(options: argparse.Namespace, settings: type[Settings], **value
     Raises:
         ValueError: from the dataclass's own checks.
     """
-    names = {field.name for field in fields(settings)}  # type: ignore[arg-type]
+    names = {entry.name for entry in fields(settings)}  # type: ignore[arg-type]
     return settings(**{name: value for name, value in vars(options).items() if name in names} | values)
 
 
-def _option(field: Field, hint: Any) -> dict[str, Any]:
-    default = field.default_factory() if field.default_factory is not MISSING else field.default
-    options = dict(field.metadata)
+def _option(entry: Field, hint: Any) -> dict[str, Any]:
+    default = entry.default_factory() if entry.default_factory is not MISSING else entry.default
+    options = dict(entry.metadata)
     if hint is bool:
         return {"action": "store_true", "default": default, **options}
     kind, is_many = _kind(hint)

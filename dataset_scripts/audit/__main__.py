@@ -1,10 +1,10 @@
-"""Look for everything that makes a data set's scores wrong or its files awkward, and say how bad each of it is.
+"""Look for leakage, duplicates, label conflicts, damage and odd names in a data set, and say how severe each finding is.
 
     python -m dataset_scripts.audit mmnerd --html audit.html
     python -m dataset_scripts.audit mmnerd --against twitter2017 --tokenizer google-bert/bert-base-multilingual-cased
 
-`audit_findings.CHECKS` lists what is looked for, with its severity. The exit status is 1 when something of at least the
-severity `--fail_on` was found (default: error), 0 when not, and 2 when the audit could not be done.
+`CHECKS` in `dataset_scripts/audit/findings.py` lists every check with its severity. The exit status is 1 if anything of at
+least the severity `--fail_on` was found, 0 if not, and 2 if the audit could not be done.
 """
 
 from __future__ import annotations
@@ -36,22 +36,21 @@ from dataset_scripts.audit.report import Report, make_report, to_json, to_text
 from dataset_scripts.audit.rows import read_audit_rows
 from dataset_scripts.audit.structure import check_structure
 from dataset_scripts.audit.text import check_text, find_words_without_pieces
+from reports_2mner.command_line import add_settings, at_least, make_parser, option, read_settings
 
 NEVER = "never"
 
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """How an audit looks.
+    """How an audit looks; ValueError for a value that makes no sense."""
 
-    `similarity`: from where on texts are nearly the same, above 0 and up to 1 (`audit_similar`); `max_words`: rows with more
-    are long; `pictures`: whether they are read and decoded; `num_proc`: by how many processes. Raises ValueError.
-    """
-
-    similarity: float = 0.8
-    max_words: int = 128
+    similarity: float = option(
+        0.8, "common three-word shingles from which two texts count as nearly the same, above 0 and up to 1"
+    )
+    max_words: int = option(128, "report longer rows", type=at_least(1))
     pictures: bool = True
-    num_proc: int = 1
+    num_proc: int = option(1, "processes that decode pictures", type=at_least(1))
 
     def __post_init__(self) -> None:
         if not 0 < self.similarity <= 1:
@@ -126,14 +125,9 @@ def _write(path: Path, text: str) -> None:
         os.replace(draft, path)
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset_scripts.audit",
-        description="Look for leakage, damage, conflicts and odd names in a data set folder.",
-        epilog="Exit status: 1 when something of at least --fail_on was found, 0 when not, 2 when it could not be done.",
-    )
-    defaults = AuditSettings()
+    parser = make_parser("python -m dataset_scripts.audit", __doc__)
     parser.add_argument("dataset", type=Path, help="data set folder, as `python -m dataset_scripts.build` writes it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything for programs")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page to read")
@@ -148,19 +142,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--tokenizer", metavar="NAME_OR_FOLDER", help="find words for which this tokenizer has no piece"
     )
-    parser.add_argument(
-        "--similarity",
-        type=float,
-        default=defaults.similarity,
-        help="common three-word shingles from which two texts count as nearly the same (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max_words", type=int, default=defaults.max_words, help="report longer rows (default: %(default)s)"
-    )
-    parser.add_argument("--no_pictures", action="store_true", help="leave out the checks that must read pictures")
-    parser.add_argument(
-        "--num_proc", type=int, default=1, help="processes that decode pictures (default: %(default)s)"
-    )
+    add_settings(parser, AuditSettings, "similarity", "max_words")
+    parser.add_argument("--no_pictures", action="store_true", help="skip the checks that read pictures")
+    add_settings(parser, AuditSettings, "num_proc")
     parser.add_argument(
         "--fail_on",
         choices=(*SEVERITIES, NEVER),
@@ -172,12 +156,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Audit from the command line; the exit status tells the outcome."""
-    options = parse_arguments(arguments)
+    options = read_command_line(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     try:
         for path in (options.json, options.html):
             _check_place(path)
-        settings = AuditSettings(options.similarity, options.max_words, not options.no_pictures, options.num_proc)
+        settings = read_settings(options, AuditSettings, pictures=not options.no_pictures)
         report = audit(options.dataset, settings, options.against, options.tokenizer)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from dataset_scripts.build.card import LICENCE, card_of_build
-from dataset_scripts.build.options import parse_arguments, settings_of
+from dataset_scripts.build.options import read_command_line, settings_of
 from dataset_scripts.build.plan import Plan, make_plan
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem, ShardResult, ShardTask, versions, write_shard
@@ -33,6 +33,7 @@ from dataset_scripts.example import write_example
 from dataset_scripts.parquet import check_output, file_sha256, fingerprint, move_folder, parquet_path
 from dataset_scripts.rows import Counts, SplitCounts
 from dataset_scripts.splits import Leak
+from reports_2mner.command_line import exit_on_error
 
 logger = logging.getLogger(__name__)
 
@@ -215,15 +216,10 @@ def process_engine(processes: int) -> Iterator[Engine]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build from the command line and print what was written."""
-    options = parse_arguments(arguments)
+    options = read_command_line(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-    try:
-        with process_engine(options.num_proc) as engine:
-            report = build(
-                options.source, options.images, options.output, options.overwrite, settings_of(options), engine
-            )
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
+    with exit_on_error(), process_engine(options.num_proc) as engine:
+        report = build(options.source, options.images, options.output, options.overwrite, settings_of(options), engine)
     print(f"{text_table(report.counts)}\n\n{image_table(report.counts)}")
     for change, number in report.changes.items():
         if number:

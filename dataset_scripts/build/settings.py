@@ -8,6 +8,7 @@ from typing import Any
 
 from dataset_scripts.schema import LANGUAGES
 from dataset_scripts.splits import METHODS
+from reports_2mner.command_line import at_least, option
 
 # Collections: where the sentences are from, and the names of types that they spell otherwise.
 RENAMED_TYPES = {
@@ -27,38 +28,40 @@ LEAST_SIDE = 64
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """The decisions of one build; the defaults follow the authors' files and lose nothing.
+    """The decisions of one build, each explained by its `help`; the defaults follow the authors' files and lose nothing."""
 
-    Args:
-        collection: what the files are: `mmnerd`, `twitter2015`, `twitter2017` or `other`; gives rows their `source`.
-        languages: those to take from the files.
-        split: `given` by the files, or made anew: `paper` or `grouped`, see `splits.py`.
-        seed: of a new split.
-        train_file: another name of the train files, in each folder, such as those of the authors' five folds.
-        compatibility: `strict`, or `released`: what the authors' loader makes of the files.
-        repair_tags: let I- tags that continue no entity begin one, instead of refusing the file.
-        image_policy: `none` leaves rows without a usable picture without; `default` gives them one that says "image not
-            found", as the paper does.
-        max_side: pixels; larger pictures are shrunk. None keeps every picture's own bytes.
-        embed_images: store pictures; without, only what became of them and their hash.
-        urls: the list of Conceptual 12M (cc12m.tsv), for the column `url`.
-        twitter2017: the folder of Twitter-2017's text files, for the column `tw2017_split`.
-        rows_per_shard: rows in a parquet file.
-    """
-
-    collection: str = "mmnerd"
-    languages: tuple[str, ...] = LANGUAGES
-    split: str = "given"
-    seed: int = 19
-    train_file: str | None = None
-    compatibility: str = "strict"
-    repair_tags: bool = False
-    image_policy: str = "none"
-    max_side: int | None = 512
-    embed_images: bool = True
-    urls: Path | None = None
-    twitter2017: Path | None = None
-    rows_per_shard: int = 2_000
+    collection: str = option(
+        "mmnerd",
+        "what the files are, which gives rows their `source`; in all others than mmnerd, the type OTHER becomes MISC",
+        choices=CHOICES["collection"],
+    )
+    languages: tuple[str, ...] = option(LANGUAGES, "those to take; all that are found by default", choices=LANGUAGES)
+    split: str = option(
+        "given",
+        "`given` by the files; or made by the builder: `paper`, rows of all languages pooled, 8:1:1; `grouped`, by picture, "
+        "8:1:1, so that translations stay together",
+        choices=CHOICES["split"],
+    )
+    seed: int = option(19, "of a new split")
+    train_file: str | None = option(
+        None, "another name of the train files in each folder, such as those of the authors' five folds"
+    )
+    compatibility: str = option(
+        "strict",
+        "read the files strictly, or as the authors' `released` loader does",
+        choices=CHOICES["compatibility"],
+    )
+    repair_tags: bool = option(False, "let an I- tag that continues no entity begin one (Twitter-2015)")
+    image_policy: str = option(
+        "none",
+        "what a row without a usable picture gets: `none`, or a `default` one that says 'image not found', as in the paper",
+        choices=CHOICES["image_policy"],
+    )
+    max_side: int | None = option(512, "shrink larger pictures to this many pixels", type=at_least(LEAST_SIDE))
+    embed_images: bool = True  # without, a row keeps only what became of its picture, and the hash
+    urls: Path | None = option(None, "the list of Conceptual 12M (cc12m.tsv), for the column `url`")
+    twitter2017: Path | None = option(None, "folder of Twitter-2017's text files, for the column `tw2017_split`")
+    rows_per_shard: int = option(2_000, "rows in a parquet file", type=at_least(1))
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():

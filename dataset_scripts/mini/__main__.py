@@ -1,4 +1,4 @@
-"""Make the mini data set: names whose type only the picture tells, in four languages.
+"""Generate a small data set in four languages in which the picture, not the words, decides the type of most names.
 
     python -m dataset_scripts.mini --output mmnerd-mini --seed 19
 
@@ -33,6 +33,7 @@ from dataset_scripts.mini.text import (
 from dataset_scripts.parquet import check_output, write_dataset
 from dataset_scripts.rows import Counts, Row, entity_spans
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
+from reports_2mner.command_line import exit_on_error, make_parser
 
 AMBIGUOUS_TEMPLATES = ("one", "two", "mixed")
 CARD_BODY = Path(__file__).resolve().parents[2] / "model_cards" / "mmnerd_mini_card_body.md"
@@ -296,13 +297,9 @@ def _ceiling_table(splits: dict[str, list[dict[str, Any]]]) -> str:
     return markdown_table(["language", *SPLITS], lines)
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset_scripts.mini",
-        description="Make a small generated data set in which the picture, not the words, tells the type of most names.",
-        epilog="Afterwards, in the folder that holds the output: load_dataset('mmnerd-mini', 'en').",
-    )
+    parser = make_parser("python -m dataset_scripts.mini", __doc__)
     parser.add_argument(
         "--output", type=Path, default=Path("mmnerd-mini"), help="folder to write (default: %(default)s)"
     )
@@ -313,12 +310,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the data set from the command line and print what was written."""
-    options = parse_arguments(arguments)
+    options = read_command_line(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-    try:
+    with exit_on_error():
         counts = write_mini(options.output, options.seed, overwrite=options.overwrite)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
     print(f"{text_table(counts)}\n\n{image_table(counts)}\nWritten to {options.output}.")
 
 

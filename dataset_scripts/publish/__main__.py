@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from huggingface_hub.utils import validate_repo_id
 
 from dataset_scripts.publish.check_folder import check_folder, has_other_license, read_card
+from reports_2mner.command_line import make_parser
 
 logger = logging.getLogger(__name__)
 
@@ -80,13 +81,9 @@ def _open_repository(api: HfApi, repo_id: str, private: bool) -> str | None:
     return info.sha
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset_scripts.publish",
-        description="Check a data set folder and put it on the HuggingFace Hub in one commit.",
-        epilog="Afterwards, anywhere: load_dataset('user/mmnerd', 'en').",
-    )
+    parser = make_parser("python -m dataset_scripts.publish", __doc__)
     parser.add_argument("folder", type=Path, help="folder that a builder of this project wrote")
     parser.add_argument("repo_id", help="where to put it, such as user/mmnerd; made when there is none")
     parser.add_argument(
@@ -101,7 +98,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Publish from the command line and print where."""
-    options = parse_arguments(arguments)
+    options = read_command_line(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logger.setLevel(logging.INFO)
     try:

@@ -28,6 +28,7 @@ from dataset_scripts.statistics.counts import (
 from dataset_scripts.statistics.figure import draw_entity_shares
 from dataset_scripts.statistics.paper import TABLE_3, DatasetSize
 from dataset_scripts.statistics.tables import to_latex, to_markdown
+from reports_2mner.command_line import exit_on_error, make_parser
 
 
 def to_json(statistics: Statistics) -> str:
@@ -91,12 +92,9 @@ def write_statistics(statistics: Statistics, output: Path | str) -> list[Path]:
     return [output / name for name in names]
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset_scripts.statistics",
-        description="Count sentences and entities of a data set folder and compare them with Tables 2 and 3 of the paper.",
-    )
+    parser = make_parser("python -m dataset_scripts.statistics", __doc__)
     parser.add_argument("dataset", type=Path, help="folder that a builder of this project wrote")
     parser.add_argument(
         "--twitter2017",
@@ -113,12 +111,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Count from the command line, and print or write the tables."""
-    options = parse_arguments(arguments)
-    try:
+    options = read_command_line(arguments)
+    with exit_on_error():
         statistics = count_statistics(options.dataset, options.twitter2017)
         written = write_statistics(statistics, options.output) if options.output else []
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
     for path in written:
         print(path)
     if not written:

@@ -1,14 +1,14 @@
-"""Average what several seeds believe: `python -m experiments.average RUN RUN [...] --dataset mmnerd --output DIR`.
+"""Average what the models of several seeds believe.
 
     python -m experiments.average results/models/2m-ner.all.seed-* --dataset mmnerd --output results
     python -m experiments.average runs/first runs/second --dataset mmnerd --dataset_config en --output results
 
-Each run predicts the test split. The posteriors of a word's tags (the CRF's marginals, or the softmax of a model without)
-are averaged over the runs, and the answer is the valid IOB2 sequence with the highest product of averages. Leaves a record
-for `python -m experiments.tables DIR` and `models/NAME/predictions_test.conll` for `python -m experiments.errors`.
+Each run predicts the test split. The posteriors of a word's tags (the CRF's marginals, or the softmax of a model without
+one) are averaged over the runs, and the answer is the valid IOB2 sequence with the highest product of averages. Leaves a
+record for `python -m experiments.tables DIR` and `models/NAME/predictions_test.conll` for `python -m experiments.errors`.
 
-The folders that `python -m experiments.run` keeps with `--keep_models` tell model, languages and seed by their names. Of any
-other folder the model is that of its config, the languages are those of `--dataset_config`, and the seed counts as 19.
+The folders that `python -m experiments.run` keeps with `--keep_models` state model, languages and seed in their names. For
+any other folder the model is that of its config, the languages are those of `--dataset_config`, and the seed counts as 19.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from experiments.average.runs import (
 from experiments.plan import MODELS_FOLDER, Run
 from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
 from modeling_2mner.crf import LinearChainCRF
+from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import check_columns, label_names, load_splits, tag_names
@@ -69,10 +70,8 @@ class Answers:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Average some runs, and print the F1 of each and of the average."""
     options = read_command_line(arguments)
-    try:
+    with exit_on_error(OSError):  # a data set that is not there, a model without weights
         scored = average(options)
-    except (OSError, ValueError) as error:  # OSError: a data set that is not there, a model without weights
-        raise SystemExit(f"error: {error}") from error
     print("\n".join(f"{name}: test F1 (strict) {100 * f1:.2f}" for name, f1 in scored))
 
 
@@ -82,8 +81,6 @@ def average(options: argparse.Namespace) -> list[tuple[str, float]]:
     Raises:
         ValueError: for runs that cannot be averaged, and for what does not load.
     """
-    if options.batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1, got {options.batch_size}.")
     configs = read_configs(options.runs)
     labels = check_labels(options.runs, configs)
     run = describe_run(options.runs, configs, options.dataset_config)
@@ -204,11 +201,7 @@ def _write(
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.average",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("python -m experiments.average", __doc__)
     add = parser.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN", help="run folders of models of one kind, at least two")
     add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
@@ -218,7 +211,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--small_boxes_column", help="the same for the smaller crops of MKGFormer")
     add("--output", type=Path, required=True, help="folder for the record and, below models/, the predictions")
     add("--name", help="what both are called (default: such as 2m-ner-averaged.all.seed-19)")
-    add("--batch_size", type=int, default=BATCH_SIZE, help="sentences at once (default: %(default)s)")
+    add("--batch_size", type=at_least(1), default=BATCH_SIZE, help="sentences at once (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     return parser.parse_args(arguments)
 

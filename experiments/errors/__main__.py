@@ -1,12 +1,12 @@
-"""What a trained model gets wrong, as a page: `python -m experiments.errors RUN --dataset mmnerd`.
-
-Reads the predictions of a run folder of `train_hf.py` and the test split that they belong to, pairs gold and predicted entities
-one to one, and writes one HTML file that needs no network, with the counts beside it as JSON: scores, kinds of errors by
-type, language and source, which types are confused, strings that the annotators gave several types, and the sentences with
-small copies of their pictures, with filters.
+"""Show what a trained model gets wrong, as a page with filters.
 
     python -m experiments.errors results/models/2m-ner.all.seed-19 --dataset mmnerd
     python -m experiments.errors runs/english --dataset mmnerd --dataset_config en --limit 2000 --output errors/english
+
+Reads the predictions of a run folder of `train_hf.py` and the test split that they belong to, pairs gold and predicted
+entities one to one, and writes one HTML file that needs no network, with the counts beside it as JSON: scores, kinds of
+errors by type, language and source, which types are confused, strings that the annotators gave several types, and the
+sentences with small copies of their pictures.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from experiments.errors.counts import (
 )
 from experiments.errors.page import to_html
 from experiments.records import describe_data, describe_sentences, read_sentences
+from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from training_2mner.arguments import DataArguments
 from training_2mner.data import label_names, load_splits, tag_names, text_values
 from training_2mner.evaluation import PREDICTIONS
@@ -52,13 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dataset_revision=options.dataset_revision,
         max_eval_samples=options.max_eval_samples,
     )
-    try:
+    with exit_on_error(OSError):
         splits = load_splits(data)
         tags = read_answers(options.run, splits["test"])
         sentences = pair_sentences(splits["test"], *tags, strict=options.scheme == "strict")
         suspects = find_suspects(splits["train"], splits["test"], sentences, options.scheme == "strict")
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
     content = {
         "run": options.run.resolve().name,
         "dataset": describe_data(data, splits["test"]) | {"max_eval_samples": data.max_eval_samples},
@@ -180,23 +179,22 @@ def spread(sentences: list[Sentence], limit: int) -> list[Sentence]:
 
 def read_command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.errors",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("python -m experiments.errors", __doc__)
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help=f"run folder of train_hf.py, with its {PREDICTIONS}")
     add("--dataset", default="mmnerd", help="folder or Hub id of the run's data set (default: %(default)s)")
     add("--dataset_config", default="all", help="the run's configuration of the data set (default: %(default)s)")
     add("--dataset_revision", help="the run's revision of a data set on the Hub")
-    add("--max_eval_samples", type=_above_zero, help="the run's setting of that name, if it had one")
+    add("--max_eval_samples", type=at_least(1), help="the run's setting of that name, if it had one")
     add("--output", type=Path, help="folder for both files (default: runs/errors/NAME)")
     add("--scheme", choices=SCHEMES, default="strict", help="what is an entity (default: %(default)s)")
-    add("--limit", type=_count, default=500, help="sentences to show at most (default: %(default)s)")
-    add("--suspects", type=_count, default=50, help="label-noise suspects to show at most (default: %(default)s)")
+    add("--limit", type=at_least(0), default=500, help="sentences to show at most (default: %(default)s)")
+    add("--suspects", type=at_least(0), default=50, help="label-noise suspects to show at most (default: %(default)s)")
     add(
-        "--thumbnails", type=_count, default=160, help="their longer side in pixels, 0 for none (default: %(default)s)"
+        "--thumbnails",
+        type=at_least(0),
+        default=160,
+        help="their longer side in pixels, 0 for none (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
@@ -248,20 +246,6 @@ def _remedy() -> str:
 def _short(value: str | list[str]) -> str:
     shown = value if isinstance(value, str) else " ".join(value[:SHOWN_WORDS]) + " ..." * (len(value) > SHOWN_WORDS)
     return repr(shown)
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is below 0")
-    return value
-
-
-def _above_zero(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is below 1")
-    return value
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What does the picture do? `python -m experiments.image_audit RUN --dataset FOLDER_OR_ID`.
+"""Measure what the picture does for a trained model.
 
     python -m experiments.image_audit runs/demo --dataset mmnerd-mini
     python -m experiments.image_audit results/models/umt.all.seed-19 --dataset mmnerd --output audits/umt
 
 Predicts the test split four times with one model: with the right picture, with none, with a blank one (grey, of the same
 size) and with a shuffled one, that of another sentence. Sentences whose picture cannot be used, or is the stand-in for a
-missing one, are predicted once and told apart. Writes `audit.json`, which holds no sentence and no picture, and
+missing one, are predicted once and reported apart. Writes `audit.json`, which holds no sentence and no picture, and
 `image_audit.html`, which shows some of both: mind the data set's licence before passing it on.
 """
 
@@ -28,6 +28,7 @@ from experiments.image_audit.counts import SHOWN, Tags, count_errors, describe, 
 from experiments.image_audit.page import Example, to_html
 from experiments.image_audit.predictions import BATCH_SIZE, SEED, Reader, Result, predict_all
 from experiments.records import GROUPS, describe_data, describe_machine, public_name
+from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from training_2mner.arguments import DataArguments
 from training_2mner.data import check_columns, load_splits, text_values
 from training_2mner.files import write_file
@@ -39,10 +40,8 @@ EXAMPLES = 20
 def main(arguments: Sequence[str] | None = None) -> None:
     """Audit one model and write both files."""
     options = read_command_line(arguments)
-    try:
+    with exit_on_error(OSError):  # a data set that is not there
         described, page = audit(options)
-    except (OSError, ValueError) as error:  # OSError: a data set that is not there
-        raise SystemExit(f"error: {error}") from error
     name = described["run"]
     output = options.output or Path("runs") / "image_audit" / name
     write_file(output / "audit.json", json.dumps(described, ensure_ascii=False, indent=1) + "\n")
@@ -56,9 +55,6 @@ def audit(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     Raises:
         ValueError: for a model that does not look at pictures, for a data set without any, and for what does not load.
     """
-    for name, least in (("batch_size", 1), ("examples", 0)):
-        if getattr(options, name) < least:
-            raise ValueError(f"`{name}` must be at least {least}, got {getattr(options, name)}.")
     reader = load_reader(options)
     arguments = DataArguments(options.dataset, options.dataset_config, options.dataset_revision)
     test = load_test(arguments, reader)
@@ -166,11 +162,7 @@ def _summary(described: dict[str, Any]) -> str:
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.image_audit",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("python -m experiments.image_audit", __doc__)
     add = parser.add_argument
     add("run", help="run folder of train_hf.py, any checkpoint of this project, or the id of one on the Hub")
     add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
@@ -180,8 +172,8 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--small_boxes_column", help="the same for the smaller crops of MKGFormer")
     add("--output", type=Path, help="folder for both files (default: runs/image_audit/NAME)")
     add("--seed", type=int, default=SEED, help="of the shuffled pictures and the examples (default: %(default)s)")
-    add("--examples", type=int, default=EXAMPLES, help="sentences shown of each kind (default: %(default)s)")
-    add("--batch_size", type=int, default=BATCH_SIZE, help="sentences at once (default: %(default)s)")
+    add("--examples", type=at_least(0), default=EXAMPLES, help="sentences shown of each kind (default: %(default)s)")
+    add("--batch_size", type=at_least(1), default=BATCH_SIZE, help="sentences at once (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     return parser.parse_args(arguments)
 

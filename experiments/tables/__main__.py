@@ -1,13 +1,14 @@
-"""The tables of finished runs: `python -m experiments.tables DIR`.
+"""Make the paper's tables from finished runs.
 
-Reads the records that `python -m experiments.run` has left in a folder, writes `tables.md`, `tables.tex` and a figure
-a table (`table5.png` and so on) beside them, and prints the Markdown. Every score is a mean over the seeds that are
-there, with their standard deviation behind it; intervals and tests resample pictures.
+    python -m experiments.tables results
+
+Reads the records that `python -m experiments.run` has left in a folder, writes `tables.md`, `tables.tex` and one figure
+per table (`table5.png` and so on) beside them, and prints the Markdown. Every score is a mean over the seeds that are
+there, followed by their standard deviation; intervals and tests resample pictures.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from experiments.tables.latex import latex
 from experiments.tables.layout import lay_out
 from experiments.tables.markdown import paper_tables
 from experiments.tables.overview import overview
+from reports_2mner.command_line import exit_on_error, make_parser
 from training_2mner.files import write_file
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the tables and figures of a folder, and print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.tables", description=__doc__)
+    parser = make_parser("python -m experiments.tables", __doc__)
     parser.add_argument("folder", type=Path, help="the output folder of `python -m experiments.run`")
     parser.add_argument(
         "--scheme",
@@ -34,11 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="how to count in the last part, by language and source; the paper's tables have both (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    try:
+    with exit_on_error():
         records, grids = _read(options.folder)
         layout = lay_out(records)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
     figures = draw_figures(layout, options.folder) + draw_grids(grids, options.folder)
     text = tables(records, options.scheme, figures, grids)
     write_file(options.folder / ("tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"), text)

@@ -6,7 +6,7 @@ from dataset_scripts.build.__main__ import build
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import LANGUAGES
-from dataset_scripts.to_conll import export, main
+from dataset_scripts.to_conll import main, to_conll
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd" / "train_valid_test"
 ODD_WORDS = [
@@ -46,14 +46,14 @@ def contents(folder):
 @pytest.mark.parametrize("rows_per_shard", [2_000, 4])
 def test_files_come_back_byte_for_byte(odd_source, tmp_path, rows_per_shard):
     build(odd_source, None, tmp_path / "set", settings=BuildSettings(rows_per_shard=rows_per_shard))
-    paths = export(tmp_path / "set", tmp_path / "text")
+    paths = to_conll(tmp_path / "set", tmp_path / "text")
     assert contents(tmp_path / "text") == contents(odd_source)
     assert sorted(paths) == sorted(tmp_path / "text" / name for name in contents(odd_source))
 
 
 def test_one_mixed_folder_comes_back_as_one_folder_for_each_language(write_distribution, tmp_path):
     build(write_distribution(tmp_path / "mixed", "en", "fr", "es", "all_lang"), None, tmp_path / "set")
-    export(str(tmp_path / "set"), str(tmp_path / "text"))
+    to_conll(str(tmp_path / "set"), str(tmp_path / "text"))
     single = contents(write_distribution(tmp_path / "single", *LANGUAGES))
     found = contents(tmp_path / "text")
     assert found.keys() == single.keys()
@@ -67,7 +67,7 @@ def test_files_in_place_are_not_replaced(odd_source, tmp_path):
     last.parent.mkdir(parents=True)
     last.write_text("mine")
     with pytest.raises(ValueError, match=rf"`output` already has {last}; give another folder"):
-        export(tmp_path / "set", tmp_path / "text")
+        to_conll(tmp_path / "set", tmp_path / "text")
     assert contents(tmp_path / "text") == {last.relative_to(tmp_path / "text"): b"mine"}
 
 
@@ -76,7 +76,7 @@ def test_words_that_the_format_cannot_hold_are_refused(tmp_path):
     row |= {"image_status": "missing", "lang": "en", "source": "other"}
     write_dataset(tmp_path / "set", {("en", "train"): [row]}, "card")
     with pytest.raises(ValueError, match=r"The sentence of picture '1' cannot be written"):
-        export(tmp_path / "set", tmp_path / "text")
+        to_conll(tmp_path / "set", tmp_path / "text")
     assert contents(tmp_path / "text") == {}
 
 
@@ -97,7 +97,7 @@ def test_the_english_files_of_the_authors_come_back_byte_for_byte(tmp_path):
     if not (REAL / "train_valid_test_en").is_dir():
         pytest.skip("the authors' English files are not beside this checkout (../shared/data/mmnerd)")
     build(REAL, None, tmp_path / "set", settings=BuildSettings(languages=("en",)))
-    paths = export(tmp_path / "set", tmp_path / "text")
+    paths = to_conll(tmp_path / "set", tmp_path / "text")
     assert len(paths) == 3
     for path in paths:
         assert path.read_bytes() == (REAL / "train_valid_test_en" / path.name).read_bytes()

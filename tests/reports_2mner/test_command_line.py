@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,16 +13,17 @@ from reports_2mner.command_line import (
     comma_separated,
     exit_on_error,
     make_parser,
+    option,
     read_settings,
 )
 
 
 @dataclass(frozen=True)
 class Settings:
-    side: int | None = field(default=512, metadata={"help": "side in pixels", "type": at_least(64)})
-    names: tuple[str, ...] = field(default=(), metadata={"help": "names to take", "choices": ("a", "b")})
-    place: Path | None = field(default=None, metadata={"help": "a folder"})
-    keep: bool = field(default=False, metadata={"help": "keep everything"})
+    side: int | None = option(512, "side in pixels", type=at_least(64))
+    names: tuple[str, ...] = option((), "names to take", choices=("a", "b"))
+    place: Path | None = option(None, "a folder")
+    keep: bool = option(False, "keep everything")
     hidden: str = "not an option"
 
     def __post_init__(self) -> None:

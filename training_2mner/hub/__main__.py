@@ -17,6 +17,7 @@ from pathlib import Path
 
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
+from reports_2mner.command_line import make_parser
 from training_2mner.hub.release import MESSAGE, release
 
 REMEDIES = {
@@ -26,13 +27,9 @@ REMEDIES = {
 }
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training_2mner.hub",
-        description="Check the model of a run and put it on the HuggingFace Hub in one commit.",
-        epilog="Afterwards, anywhere: pipeline('multimodal-ner', model='user/name', trust_remote_code=True).",
-    )
+    parser = make_parser("python -m training_2mner.hub", __doc__)
     parser.add_argument("folder", type=Path, help="run folder that train_hf.py wrote")
     parser.add_argument("repo_id", help="where to put it, such as user/2m-ner; made when there is none")
     parser.add_argument(
@@ -50,7 +47,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Release from the command line and print where."""
-    options = parse_arguments(arguments)
+    options = read_command_line(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.getLogger("training_2mner").setLevel(logging.INFO)
     try:

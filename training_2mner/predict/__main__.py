@@ -1,11 +1,12 @@
-"""Predict the entities of a file of sentences.
+"""Find the entities in a file of sentences.
 
     python -m training_2mner.predict runs/demo --input sentences.jsonl --output predictions.jsonl
     python -m training_2mner.predict runs/demo --input test.conll --images pictures --output predictions.conll
     python -m training_2mner.predict runs/demo --input mmnerd-mini/data/de --output predictions.jsonl
 
-What the files look like: `training_2mner/predict/text.py` and `prediction_output.py`. The input is checked before
-the model runs, and read sentence by sentence; a run that was stopped goes on when the same command is given again.
+The formats are described in `training_2mner/predict/text.py` and `output.py`. The input is checked before the model runs,
+and is read sentence by sentence. A run that was stopped continues when the same command is given again; until it is
+finished, its predictions are in OUTPUT.partial.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, pipeline
 
 from modeling_2mner import TwoMNERPipeline
+from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
 from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
 from training_2mner.predict.text import Record, TextRecords
 
@@ -189,14 +191,9 @@ def _progress(total: int, first: int) -> tqdm:
     return tqdm(total=total, initial=first, unit=" sentences", desc="predicting", disable=None)
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training_2mner.predict",
-        description="Predict the entities of a file of sentences.",
-        epilog="A run that was stopped goes on when the same command is given again; until the end, the predictions "
-        "are in OUTPUT.partial.",
-    )
+    parser = make_parser("python -m training_2mner.predict", __doc__)
     add = parser.add_argument
     add("model", help="run folder, or the id of a model on the Hub")
     add(
@@ -213,35 +210,22 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="file to write: .jsonl (entities with scores), or .conll or .txt (word, TAB, tag)",
     )
     add("--images", type=Path, help="folder of the pictures that .jsonl names, or of <image id>.jpg for the others")
-    add("--batch_size", type=_at_least(1), default=16, help="sentences in one run of the model (default: %(default)s)")
-    add("--num_workers", type=_at_least(0), default=0, help="processes that open pictures (default: %(default)s)")
-    add("--threshold", type=float, help="leave out entities with a lower score, from 0 to 1")
+    add("--batch_size", type=at_least(1), default=16, help="sentences in one run of the model (default: %(default)s)")
+    add("--num_workers", type=at_least(0), default=0, help="processes that open pictures (default: %(default)s)")
+    add("--threshold", type=between(0, 1), help="leave out entities with a lower score, from 0 to 1")
     add("--return_word_tags", action="store_true", help="write the tag and score of each word, too (.jsonl only)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     add("--overwrite", action="store_true", help="replace an output that is there already")
-    options = parser.parse_args(arguments)
-    if options.threshold is not None and not 0 <= options.threshold <= 1:
-        parser.error(f"--threshold must be from 0 to 1, got {options.threshold}")
-    return options
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
-        return int(text)
-
-    return number
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Predict from the command line and print what was written."""
-    options = parse_arguments(arguments)
+    options = read_command_line(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     try:
-        summary = _run(options)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
+        with exit_on_error(OSError):
+            summary = _run(options)
     except KeyboardInterrupt:
         raise SystemExit("stopped; the same command goes on from here") from None
     print(summary)

@@ -4,8 +4,8 @@
     curl -H "Content-Type: application/json" -d '{"inputs": "Anna lives in Paris."}' http://127.0.0.1:8000/
 
 Requests and answers are those of an Inference Endpoint (`modeling_2mner/handler.py`); requests that arrive close
-together share a run of the model. There is no password and no encryption: what others reach belongs behind a proxy that
-has both.
+together share a run of the model. There is no password and no encryption: a server that others can reach belongs behind a
+proxy that has both. Ctrl-C stops it after the requests in progress have been answered.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"{error}, which the server needs: pip install starlette uvicorn") from error
 
 from modeling_2mner.handler import BadRequest, EndpointHandler, read_request
+from reports_2mner.command_line import exit_on_error, make_parser
 from training_2mner.serve.batching import Batcher, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -157,13 +158,9 @@ def _refuse(status: int, reason: str, headers: Mapping[str, str] | None = None) 
     return _respond(json.dumps({"error": reason[:SHOWN]}), status, headers)
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training_2mner.serve",
-        description="Serve a model over HTTP; requests are those of an Inference Endpoint.",
-        epilog="Stop it with Ctrl-C: what is in progress is answered first.",
-    )
+    parser = make_parser("python -m training_2mner.serve", __doc__)
     add = parser.add_argument
     add("model", help="run folder, or the id of a model on the Hub")
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets others in (default: %(default)s)")
@@ -191,12 +188,10 @@ def build_service(options: argparse.Namespace) -> Service:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve from the command line until a signal comes."""
-    options = parse_arguments(arguments)
+    options = read_command_line(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-    try:
+    with exit_on_error():
         service = build_service(options)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
     uvicorn.run(service.app, host=options.host, port=options.port, http="h11", ws="none", server_header=False)
 
 

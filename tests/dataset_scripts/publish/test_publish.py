@@ -298,4 +298,4 @@ def test_the_command_line(folder, online, capsys):
     assert f"load_dataset('{REPO}')" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"error: `folder` must be a data set folder"):
         main([str(folder / "nowhere"), REPO])
-    assert publishing.parse_arguments([str(folder), REPO]).private
+    assert publishing.read_command_line([str(folder), REPO]).private

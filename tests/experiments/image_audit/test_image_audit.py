@@ -271,10 +271,16 @@ def test_a_text_only_model_is_refused(tmp_path, make_baseline, one_image_process
         image_audit.main([str(tmp_path), "--dataset", "nowhere"])
 
 
-@pytest.mark.parametrize("wrong", [["--batch_size", "0"], ["--examples", "-1"], []])
-def test_a_wrong_argument_is_an_error(tmp_path, wrong):
-    with pytest.raises(SystemExit, match="error: `"):
+@pytest.mark.parametrize("wrong", [["--batch_size", "0"], ["--examples", "-1"]])
+def test_a_number_that_is_too_small_is_an_error(tmp_path, capsys, wrong):
+    with pytest.raises(SystemExit, match="2"):
         image_audit.main([str(tmp_path), *wrong])
+    assert f"argument {wrong[0]}: must be at least" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_model_is_an_error(tmp_path):
+    with pytest.raises(SystemExit, match="error: `"):
+        image_audit.main([str(tmp_path)])
 
 
 def test_a_data_set_that_is_not_there_is_an_error(checkpoints):

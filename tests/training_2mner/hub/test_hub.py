@@ -22,7 +22,7 @@ from tests.stand_in_repository import Repository
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.evaluation import evaluate_on_test
-from training_2mner.hub.__main__ import main, parse_arguments, release
+from training_2mner.hub.__main__ import main, read_command_line, release
 from training_2mner.hub.staging import requirements
 from training_2mner.model_card import write_model_card
 from training_2mner.trainer import TwoMNERTrainer
@@ -376,4 +376,4 @@ def test_the_command_line(built, online, capsys):
     assert f"model='{REPO}', trust_remote_code=True), signed in" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"error: .*nowhere has no config\.json"):
         main([str(built / "nowhere"), REPO])
-    assert not parse_arguments([str(built), REPO]).private
+    assert not read_command_line([str(built), REPO]).private
