@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from dataset_scripts.build.pictures import prepare_picture
 from dataset_scripts.card import markdown_table
 from dataset_scripts.reading import find_parquet_files, read_rows
-from dataset_scripts.rows import Row, entity_spans
+from dataset_scripts.rows import Row, row_spans
 from dataset_scripts.statistics.tables import escape_markdown
 
 SPLIT = "train"
@@ -59,7 +59,7 @@ def find_parallel_rows(folder: Path) -> list[dict[str, Any]]:
 def mark_entities(row: Row) -> str:
     """Return the sentence as Markdown, each entity in bold and followed by its type."""
     words = [escape_markdown(word) for word in row["tokens"]]
-    for start, end, kind in entity_spans(row["ner_tags"]):
+    for kind, start, end in row_spans(row):
         words[start] = f"**{words[start]}"
         words[end - 1] += f"** ({escape_markdown(kind)})"
     return " ".join(words)
@@ -74,7 +74,7 @@ def _sound_rows(folder: Path, lang: str, illustrated: bool) -> Iterator[dict[str
 
 
 def _rank(row: Row) -> tuple[int, int, str]:
-    types = {kind for _, _, kind in entity_spans(row["ner_tags"])}
+    types = {span.type for span in row_spans(row)}
     return -len(types), len(row["tokens"]), row["image_id"]
 
 

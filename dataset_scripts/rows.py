@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ from dataset_scripts.schema import (
     STATUSES_WITH_IMAGE,
     find_iob2_violation,
 )
+from modeling_2mner.spans import Span, entity_spans
 
 Row = Mapping[str, Any]
 
@@ -55,7 +56,7 @@ class SplitCounts:
         """Count one encoded row."""
         self.sentences += 1
         self.tokens += len(row["tokens"])
-        marked = [(tuple(row["tokens"][start:end]), kind) for start, end, kind in entity_spans(row["ner_tags"])]
+        marked = [(tuple(row["tokens"][start:end]), kind) for kind, start, end in row_spans(row)]
         self.mentions.update(kind for _, kind in marked)
         self.distinct.update(kind for _, kind in set(marked))
         self.sources[SOURCES[row["source"]]] += 1
@@ -76,12 +77,9 @@ class SplitCounts:
 Counts = dict[tuple[str, str], SplitCounts]
 
 
-def entity_spans(tags: Sequence[str | int]) -> list[tuple[int, int, str]]:
-    """List the entities as start, end (exclusive) and type; `tags` may be names or numbers, and must be IOB2."""
-    names = [LABELS[tag] if isinstance(tag, int) else tag for tag in tags]
-    starts = [i for i, name in enumerate(names) if name.startswith("B-")]
-    ends = [next((j for j in range(i + 1, len(names)) if names[j][0] != "I"), len(names)) for i in starts]
-    return [(i, j, names[i][2:]) for i, j in zip(starts, ends, strict=True)]
+def row_spans(row: Row) -> list[Span]:
+    """List the entities of a row, the tags of which are names or positions in `LABELS`."""
+    return entity_spans([LABELS[tag] if isinstance(tag, int) else tag for tag in row["ner_tags"]], strict=True)
 
 
 def encode_row(row: Row) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataset_scripts.schema import ENTITY_TYPES
-from modeling_2mner.windows import entity_spans
+from modeling_2mner.spans import entity_spans
 
 COLUMNS = ("right", "predicted", "gold")
 SCHEMES = ("strict", "lenient")
@@ -57,7 +57,7 @@ def count_entities(
     """
     table = np.zeros((len(references), len(types), len(COLUMNS)), dtype=np.int64)
     for row, (gold, predicted) in enumerate(zip(references, predictions, strict=True)):
-        there, found = set(spans(gold, strict)), set(spans(predicted, strict))
+        there, found = set(entity_spans(gold, strict)), set(entity_spans(predicted, strict))
         for column, entities in enumerate((there & found, found, there)):
             for kind, _, _ in entities:
                 table[row, types.index(kind), column] += 1
@@ -67,12 +67,6 @@ def count_entities(
 def add_up(counts: Sequence[Counts]) -> Counts:
     """The sum of several systems' or seeds' counts of the same sentences, sentence by sentence."""
     return Counts(np.sum([count.table for count in counts], axis=0), counts[0].types)
-
-
-def spans(tags: Sequence[str], strict: bool) -> list[tuple[str, int, int]]:
-    """The entities `(type, start, end)` of IOB2 tags."""
-    found = entity_spans(list(tags))
-    return [span for span in found if tags[span[1]].startswith("B-")] if strict else found
 
 
 def scores(counts: Counts) -> dict[str, float]:

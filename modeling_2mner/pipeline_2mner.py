@@ -12,7 +12,8 @@ from transformers import Pipeline
 from .image_sources import read_picture
 from .images import LoadedImage, picture_key
 from .posteriors import TagPosteriors
-from .windows import entity_spans, surface
+from .spans import entity_spans
+from .windows import surface
 
 WORD_KEYS = ("text", "words", "tokens")
 PICTURE_KEYS = ("image", "images")
@@ -193,7 +194,7 @@ class TwoMNERPipeline(Pipeline):
         return TagPosteriors(logits, config.labels)
 
     def _entities(self, tags: list[int], posteriors: TagPosteriors, read: dict, threshold: float) -> Entities:
-        spans = entity_spans([posteriors.labels[tag] for tag in tags])
+        spans = entity_spans([posteriors.labels[tag] for tag in tags], strict=False)
         statuses, reasons = zip(*read["pictures"], strict=True)
         status = statuses[0] if len(statuses) == 1 else list(statuses)
         reason = reasons[0] if len(reasons) == 1 else list(reasons)

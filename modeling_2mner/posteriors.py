@@ -1,7 +1,10 @@
 """What a model believes about the tags of one sentence, over one picture or several."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from .crf import LinearChainCRF
 
@@ -33,7 +36,7 @@ class TagPosteriors:
         """The likeliest tag sequences with their posteriors, best first; fewer if there are not so many."""
         if len(self._logits) == 1:
             return self._crf.best_paths(self._logits[0], count, self._constrained)
-        averaged = self.marginals.double().clamp(min=1e-300).log()
+        averaged = _log(self.marginals)
         return _without_transitions(self.labels, averaged.device).best_paths(averaged, count, constrained=True)
 
     def score_spans(self, spans: list[tuple[str, int, int]]) -> list[float]:
@@ -44,6 +47,30 @@ class TagPosteriors:
         return posteriors.mean(0).tolist()
 
 
+def decode_averaged(posteriors: Sequence[Tensor], labels: list[str], batch_size: int = 32) -> list[list[str]]:
+    """The tags of the valid IOB2 sequence with the highest product of averaged posteriors, for each sentence.
+
+    Args:
+        posteriors: of each sentence `(words, labels)`.
+        labels: tag names in the order of the posteriors.
+        batch_size: sentences decoded at once.
+    """
+    crf = _without_transitions(labels, torch.device("cpu"))
+    tags: list[list[str]] = []
+    for start in range(0, len(posteriors), batch_size):
+        part = posteriors[start : start + batch_size]
+        scores = pad_sequence([_log(sentence) for sentence in part], batch_first=True)
+        mask = pad_sequence([torch.ones(len(sentence), dtype=torch.bool) for sentence in part], batch_first=True)
+        paths = crf.viterbi(scores, mask, constrained=True).tolist()
+        tags += [[labels[tag] for tag in path[: len(found)]] for path, found in zip(paths, part, strict=True)]
+    return tags
+
+
+def _log(posteriors: Tensor) -> Tensor:
+    # Where no valid sequence is possible to the averaged models, the words that are must still count.
+    return posteriors.double().clamp(min=1e-300).log()
+
+
 def _without_transitions(labels: list[str], device: torch.device) -> LinearChainCRF:
     crf = LinearChainCRF(len(labels), labels).to(device)
     for parameter in crf.parameters():
@@ -51,4 +78,4 @@ def _without_transitions(labels: list[str], device: torch.device) -> LinearChain
     return crf
 
 
-__all__ = ["TagPosteriors"]
+__all__ = ["TagPosteriors", "decode_averaged"]

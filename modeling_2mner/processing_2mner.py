@@ -15,7 +15,8 @@ from .configuration_tagging import LABELS
 from .handler import EndpointHandler  # noqa: F401
 from .images import LoadedImage, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
-from .windows import Windows, encode_words, entity_spans, split_text, surface
+from .spans import entity_spans
+from .windows import Windows, encode_words, split_text, surface
 
 LABEL_PADDING = -100
 
@@ -183,7 +184,7 @@ class TwoMNERProcessor(ProcessorMixin):
         sentences = zip(predictions.tolist(), batch.words, batch.offsets, batch.texts, strict=True)
         for tags, words, offsets, text in sentences:
             names = [self.labels[tag] for tag in tags[: len(words)]]
-            entities.append([_entity(*span, words, offsets, text) for span in entity_spans(names)])
+            entities.append([_entity(*span, words, offsets, text) for span in entity_spans(names, strict=False)])
         return entities
 
     def _split(self, sentences) -> tuple[list[list[str]], list[list[tuple[int, int]]]]:

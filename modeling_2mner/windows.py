@@ -52,19 +52,6 @@ def _is_mark(character: str) -> bool:
     return unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") or "\U0001f3fb" <= character <= "\U0001f3ff"
 
 
-def entity_spans(tags: list[str]) -> list[tuple[str, int, int]]:
-    """The entities `(type, start, end)` of IOB2 tags; an `I-` that continues nothing opens an entity."""
-    spans, start = [], None
-    for index, tag in enumerate([*tags, "O"]):
-        inside = start is not None and tag == f"I-{tags[start][2:]}"
-        if start is not None and not inside:
-            spans.append((tags[start][2:], start, index))
-            start = None
-        if tag != "O" and not inside:
-            start = index
-    return spans
-
-
 def surface(start: int, end: int, words: list[str], offsets: list[tuple[int, int]], text: str | None) -> str:
     """What the words `start:end` look like: their piece of the raw text, or the words with spaces between them."""
     return " ".join(words[start:end]) if text is None else text[offsets[start][0] : offsets[end - 1][1]]
@@ -208,4 +195,4 @@ def _count_pieces(word_ids: list[int | None], num_words: int) -> list[int]:
     return counts
 
 
-__all__ = ["Windows", "encode_words", "entity_spans", "plan_windows", "split_text", "surface"]
+__all__ = ["Windows", "encode_words", "plan_windows", "split_text", "surface"]

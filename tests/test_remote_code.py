@@ -35,6 +35,7 @@ SHARED += (
     "processing_one_image",
     "processing_2mner",
     "windows",
+    "spans",
     "images",
     "image_sources",
     "pipeline_2mner",
@@ -109,7 +110,7 @@ def test_a_checkpoint_holds_all_its_code_and_no_pickle(save, tmp_path):
     written = {path.name for path in folder.iterdir()} - {"0.png", "1.png", "expected.pt"}
     code = {f"{name}.py" for name in ("configuration_2mner", "modeling_2mner", "processing_2mner", "crf", "encoders")}
     code |= {f"{name}.py" for name in ("alignment", "fusion", "images", "outputs", "torchvision_resnet", "windows")}
-    code |= {f"{name}.py" for name in ("pipeline_2mner", "posteriors", "image_sources", "handler")}
+    code |= {f"{name}.py" for name in ("spans", "pipeline_2mner", "posteriors", "image_sources", "handler")}
     code |= {"configuration_tagging.py", "tagging.py"}
     assert {name for name in written if name.endswith(".py")} == code
     assert {name for name in written if not name.endswith((".py", ".json"))} == {"model.safetensors"}

@@ -101,7 +101,7 @@ def test_the_run_folder_is_complete(run):
     assert {"all_results.json", "predictions_test.conll", "trainer_state.json"} <= names
     assert "training_args.bin" not in names
     travelling = {"configuration_2mner.py", "modeling_2mner.py", "processing_2mner.py", "crf.py", "fusion.py"}
-    assert travelling | {"alignment.py", "encoders.py", "images.py", "outputs.py", "windows.py"} <= names
+    assert travelling | {"alignment.py", "encoders.py", "images.py", "outputs.py", "spans.py", "windows.py"} <= names
     assert not [name for name in names if name.startswith(".")]
 
 

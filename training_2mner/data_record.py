@@ -13,7 +13,7 @@ import yaml
 from datasets import Dataset
 from huggingface_hub import DatasetCard
 
-from modeling_2mner.windows import entity_spans
+from modeling_2mner.spans import entity_spans
 from training_2mner.data import label_names
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def frequent_entities(dataset: Dataset) -> dict[str, list[str]]:
     names = label_names(dataset)
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for words, tags in zip(dataset["tokens"], dataset["ner_tags"], strict=True):
-        for kind, start, end in entity_spans([names[tag] for tag in tags]):
+        for kind, start, end in entity_spans([names[tag] for tag in tags], strict=False):
             counts[kind][" ".join(words[start:end])] += 1
     kinds = dict.fromkeys(name[2:] for name in names if name != "O")
     return {kind: [name for name, _ in counts[kind].most_common() if _is_fit(name)][:EXAMPLES] for kind in kinds}

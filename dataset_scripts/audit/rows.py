@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from dataset_scripts.reading import ROWS_PER_BATCH, find_parquet_files
-from dataset_scripts.rows import entity_spans
 from dataset_scripts.schema import LABEL_IDS, LABELS, SOURCES
+from modeling_2mner.spans import entity_spans
 
 REQUIRED_COLUMNS = ("id", "tokens", "ner_tags", "image_id")
 OPTIONAL_COLUMNS = ("image_status", "source", "sha256")
@@ -69,7 +69,9 @@ def read_audit_rows(folder: Path | str) -> list[AuditRow]:
 
 def entity_strings(row: AuditRow) -> list[tuple[str, str]]:
     """List the strings that are marked in a row, in lower case, with their types."""
-    return [(" ".join(row.tokens[start:end]).lower(), kind) for start, end, kind in entity_spans(row.tags)]
+    return [
+        (" ".join(row.tokens[start:end]).lower(), kind) for kind, start, end in entity_spans(row.tags, strict=True)
+    ]
 
 
 def count_by_split(rows: Sequence[AuditRow]) -> dict[str, dict[str, dict[str, int]]]:

@@ -31,7 +31,7 @@ from dataset_scripts.mini.text import (
     slots,
 )
 from dataset_scripts.parquet import check_output, write_dataset
-from dataset_scripts.rows import Counts, Row, entity_spans
+from dataset_scripts.rows import Counts, Row, row_spans
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 from reports_2mner.command_line import exit_on_error, make_parser
 
@@ -228,7 +228,7 @@ def text_only_ceiling(rows: Iterable[Row]) -> float:
     for row in rows:
         words = tuple(row["tokens"])
         repeats[words] += 1
-        for start, end, kind in entity_spans(row["ner_tags"]):
+        for kind, start, end in row_spans(row):
             places[words, start, end][kind] += 1
     gold = sum(kinds.total() for kinds in places.values())
     choices = [(max(kinds.values()), repeats[words]) for (words, _, _), kinds in places.items()]
@@ -269,7 +269,7 @@ def _card_body(splits: dict[str, list[dict[str, Any]]], name: str, seed: int) ->
     ambiguous = [count_ambiguous(row) for row in rows]
     uses = Counter(row["image_id"] for row in rows)
     missing = [row["image"] is None for row in rows]
-    num_entities = sum(len(entity_spans(row["ner_tags"])) for row in rows)
+    num_entities = sum(len(row_spans(row)) for row in rows)
     return CARD_BODY.read_text(encoding="utf-8").format(
         name=name,
         seed=seed,
@@ -286,7 +286,7 @@ def _card_body(splits: dict[str, list[dict[str, Any]]], name: str, seed: int) ->
 def count_ambiguous(row: Row) -> int:
     """Count the entities of a row whose type the words cannot tell."""
     known = {tuple(name[row["lang"]]) for name in AMBIGUOUS_NAMES}
-    return sum(tuple(row["tokens"][start:end]) in known for start, end, _ in entity_spans(row["ner_tags"]))
+    return sum(tuple(row["tokens"][start:end]) in known for _, start, end in row_spans(row))
 
 
 def _ceiling_table(splits: dict[str, list[dict[str, Any]]]) -> str:

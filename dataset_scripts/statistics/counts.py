@@ -18,10 +18,11 @@ from tqdm import tqdm
 
 from dataset_scripts.conll import read_conll
 from dataset_scripts.reading import count_rows, find_parquet_files, read_rows
-from dataset_scripts.rows import Counts, SplitCounts, entity_spans
+from dataset_scripts.rows import Counts, SplitCounts, row_spans
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 from dataset_scripts.splits import stable_hash
 from dataset_scripts.statistics.paper import DatasetSize, paper_counts
+from modeling_2mner.spans import entity_spans
 
 ALL = "all"
 GIVEN = "given"
@@ -68,7 +69,7 @@ class Statistics:
     def add(self, row: dict[str, Any]) -> None:
         """Count one row of `read_rows`, with the columns `COLUMNS_READ`."""
         key = row["lang"], row["split"]
-        entities = [(tuple(row["tokens"][start:end]), kind) for start, end, kind in entity_spans(row["ner_tags"])]
+        entities = [(tuple(row["tokens"][start:end]), kind) for kind, start, end in row_spans(row)]
         spans, lists = self.spans[key], self.lists[key]
         spans.sentences += 1
         spans.tokens += len(row["tokens"])
@@ -117,7 +118,7 @@ def read_originals(folder: Path) -> dict[str, Counter[str]]:
             f"that holds {', '.join(TWITTER_FILES)}."
         )
     return {
-        sentence.image_id: Counter(kind for _, _, kind in entity_spans(sentence.tags))
+        sentence.image_id: Counter(span.type for span in entity_spans(sentence.tags, strict=True))
         for name in TWITTER_FILES
         for sentence in read_conll(folder / name, rename={"OTHER": "MISC"})
     }

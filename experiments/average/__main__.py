@@ -24,7 +24,6 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import AutoModelForTokenClassification, AutoProcessor, PreTrainedModel
@@ -40,7 +39,7 @@ from experiments.average.runs import (
 )
 from experiments.plan import MODELS_FOLDER, Run
 from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
-from modeling_2mner.crf import LinearChainCRF
+from modeling_2mner.posteriors import decode_averaged
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
@@ -49,7 +48,6 @@ from training_2mner.evaluation import PREDICTIONS, write_predictions
 from training_2mner.metrics import entity_scores
 
 BATCH_SIZE = 32
-LEAST = 1e-300  # instead of 0: where no valid sequence is possible to the runs, the words that are must still count
 
 Tags = list[list[str]]
 
@@ -96,7 +94,7 @@ def average(options: argparse.Namespace) -> list[tuple[str, float]]:
         scored.append((name_of(folder), entity_scores(answers.tags, gold)["f1"]))
         posteriors.append(answers.posteriors)
         gc.collect()  # one model at a time
-    tags = decode(average_posteriors(posteriors), labels)
+    tags = decode_averaged(average_posteriors(posteriors), labels)
     seconds = round(time.monotonic() - started, 1)
     _write(options, name, run, data, test, gold, tags, machine=describe_machine(device), seconds=seconds)
     return [*scored, (name, entity_scores(tags, gold)["f1"])]
@@ -155,21 +153,6 @@ def posteriors_of(model: PreTrainedModel, logits: Tensor, word_mask: Tensor) -> 
 def average_posteriors(runs: Iterable[Sequence[Tensor]]) -> list[Tensor]:
     """The mean over runs of the posteriors of each sentence, `(words, labels)`."""
     return [torch.stack(found).mean(0) for found in zip(*runs, strict=True)]
-
-
-def decode(posteriors: Sequence[Tensor], labels: list[str], batch_size: int = BATCH_SIZE) -> Tags:
-    """The valid IOB2 sequence with the highest product of posteriors, of each sentence; see `average_posteriors`."""
-    crf = LinearChainCRF(len(labels), labels)
-    for parameter in crf.parameters():
-        torch.nn.init.zeros_(parameter)
-    tags: Tags = []
-    for start in range(0, len(posteriors), batch_size):
-        part = posteriors[start : start + batch_size]
-        scores = pad_sequence([found.double().clamp(min=LEAST).log() for found in part], batch_first=True)
-        mask = pad_sequence([torch.ones(len(found), dtype=torch.bool) for found in part], batch_first=True)
-        paths = crf.viterbi(scores, mask, constrained=True).tolist()
-        tags += [[labels[tag] for tag in row[: len(found)]] for row, found in zip(paths, part, strict=True)]
-    return tags
 
 
 def _write(

@@ -20,7 +20,7 @@ from typing import Any
 from datasets import Dataset
 
 from experiments.bootstrap import interval
-from experiments.counts import SCHEMES, Counts, count_entities, scores, spans
+from experiments.counts import SCHEMES, Counts, count_entities, scores
 from experiments.errors.cards import Card, make_thumbnail
 from experiments.errors.counts import (
     Sentence,
@@ -34,6 +34,7 @@ from experiments.errors.counts import (
 )
 from experiments.errors.page import to_html
 from experiments.records import describe_data, describe_sentences, read_sentences
+from modeling_2mner.spans import entity_spans
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from training_2mner.arguments import DataArguments
 from training_2mner.data import label_names, load_splits, tag_names, text_values
@@ -115,9 +116,9 @@ def pair_sentences(
     rows = zip(sentence_ids(test), test["tokens"], references, predictions, strict=True)
     sentences = []
     for row, (name, words, gold, predicted) in enumerate(rows):
-        found = spans(predicted, strict)
-        pairs = pair_entities(spans(gold, strict), found)
-        strays = tuple(span for span in spans(predicted, strict=False) if span not in found)
+        found = entity_spans(predicted, strict)
+        pairs = pair_entities(entity_spans(gold, strict), found)
+        strays = tuple(span for span in entity_spans(predicted, strict=False) if span not in found)
         group = {column: values[row] for column, values in groups.items()}
         sentences.append(Sentence(row, name, words, pairs, group, strays))
     return sentences
@@ -236,7 +237,9 @@ def _count_groups(sentences: list[Sentence], counts: Counts) -> dict[str, dict[s
 
 
 def _count_strays(tags: list[list[str]]) -> int:
-    return sum(len(spans(sentence, strict=False)) - len(spans(sentence, strict=True)) for sentence in tags)
+    return sum(
+        len(entity_spans(sentence, strict=False)) - len(entity_spans(sentence, strict=True)) for sentence in tags
+    )
 
 
 def _remedy() -> str:

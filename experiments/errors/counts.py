@@ -11,7 +11,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from experiments.counts import spans
+from modeling_2mner.spans import entity_spans
 from training_2mner.data import tag_names
 
 Span = tuple[str, int, int]
@@ -159,7 +159,7 @@ def find_suspects(train: Dataset, test: Dataset, sentences: Iterable[Sentence], 
     found: dict[str, Places] = defaultdict(lambda: defaultdict(lambda: {split: [] for split in SPLITS}))
     for split, dataset in zip(SPLITS, (train, test), strict=True):
         for name, words, tags in zip(sentence_ids(dataset), dataset["tokens"], tag_names(dataset), strict=True):
-            for kind, start, end in spans(tags, strict):
+            for kind, start, end in entity_spans(tags, strict):
                 found[" ".join(words[start:end])][kind][split].append(name)
     errors = Counter(s.text(pair.gold) for s in sentences for pair in s.errors if pair.gold)
     suspects = [

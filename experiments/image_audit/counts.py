@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from experiments.bootstrap import Comparison, compare, interval
-from experiments.counts import SCHEMES, Counts, count_entities, scores, spans
+from experiments.counts import SCHEMES, Counts, count_entities, scores
+from modeling_2mner.spans import entity_spans
 
 Tags = Sequence[Sequence[str]]
 
@@ -65,7 +66,7 @@ def count_flips(gold: Tags, right: Tags, other: Tags, types: Sequence[str]) -> n
     """
     table = np.zeros((len(gold), len(types), len(FLIPS)), dtype=np.int64)
     for row, sentence in enumerate(zip(gold, right, other, strict=True)):
-        for kind, flip in _flips(*(set(spans(tags, strict=True)) for tags in sentence)):
+        for kind, flip in _flips(*(set(entity_spans(tags, strict=True)) for tags in sentence)):
             table[row, types.index(kind), FLIPS.index(flip)] += 1
     return table
 
@@ -73,7 +74,10 @@ def count_flips(gold: Tags, right: Tags, other: Tags, types: Sequence[str]) -> n
 def count_errors(gold: Tags, predictions: Tags) -> np.ndarray:
     """Count `(sentences,)` the entities that are missed or invented, strictly."""
     pairs = zip(gold, predictions, strict=True)
-    return np.array([len(set(spans(there, True)) ^ set(spans(found, True))) for there, found in pairs], dtype=np.int64)
+    return np.array(
+        [len(set(entity_spans(there, True)) ^ set(entity_spans(found, True))) for there, found in pairs],
+        dtype=np.int64,
+    )
 
 
 def verdict(described: Mapping[str, Any]) -> tuple[bool, str]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from dataset_scripts.page import html_page, html_row, html_table, percent, text_of
 from experiments.bootstrap import Comparison
-from experiments.counts import spans
 from experiments.errors.cards import LICENCES, MARK_STYLE, make_thumbnail, mark_entity
 from experiments.image_audit.counts import FLIPS, OTHERS, SHOWN
+from modeling_2mner.spans import entity_spans
 
 THUMBNAIL = 160  # longer side in pixels
 SHOWN_WORDS = 80  # of a sentence
@@ -88,8 +88,8 @@ def to_html(described: Mapping[str, Any], examples: Mapping[str, Sequence[Exampl
 
 def mark_entities(words: Sequence[str], tags: Sequence[str], gold: Sequence[str] | None = None) -> str:
     """The words with the entities of their tags marked; against `gold`, right and wrong ones differently."""
-    known = None if gold is None else set(spans(gold, strict=True))
-    starts = {span[1]: span for span in spans(tags, strict=True)}
+    known = None if gold is None else set(entity_spans(gold, strict=True))
+    starts = {span[1]: span for span in entity_spans(tags, strict=True)}
     parts, place = [], 0
     while place < min(len(words), SHOWN_WORDS):
         kind, start, end = starts.get(place, ("", place, place + 1))

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from dataset_scripts.rows import SplitCounts, encode_row, entity_spans
+from dataset_scripts.rows import SplitCounts, encode_row, row_spans
 
 ROW = {
     "id": "en/1",
@@ -94,5 +94,6 @@ def test_a_string_marked_twice_counts_once_as_distinct():
 
 
 def test_spans_of_names_and_numbers():
-    assert entity_spans(["B-PER", "I-PER", "B-PER", "O", "B-LOC"]) == [(0, 2, "PER"), (2, 3, "PER"), (4, 5, "LOC")]
-    assert entity_spans([1, 2, 1, 0, 3]) == [(0, 2, "PER"), (2, 3, "PER"), (4, 5, "LOC")]
+    entities = [("PER", 0, 2), ("PER", 2, 3), ("LOC", 4, 5)]
+    assert row_spans({"ner_tags": ["B-PER", "I-PER", "B-PER", "O", "B-LOC"]}) == entities
+    assert row_spans({"ner_tags": [1, 2, 1, 0, 3]}) == entities

@@ -6,8 +6,9 @@ import random
 import numpy as np
 import pytest
 
-from experiments.counts import Counts, count_entities, precision_recall_f1, scores, spans
+from experiments.counts import Counts, count_entities, precision_recall_f1, scores
 from modeling_2mner import LABELS
+from modeling_2mner.spans import entity_spans
 from training_2mner.metrics import entity_scores
 
 
@@ -38,8 +39,8 @@ def test_counts_of_a_sentence():
 
 
 def test_a_stray_tag_opens_an_entity_in_lenient_counting_alone():
-    assert spans(["O", "I-PER", "I-PER"], strict=True) == []
-    assert spans(["O", "I-PER", "I-PER"], strict=False) == [("PER", 1, 3)]
+    assert entity_spans(["O", "I-PER", "I-PER"], strict=True) == []
+    assert entity_spans(["O", "I-PER", "I-PER"], strict=False) == [("PER", 1, 3)]
 
 
 def test_counts_survive_json(tags):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from modeling_2mner.crf import LinearChainCRF
 from modeling_2mner.posteriors import TagPosteriors
-from modeling_2mner.windows import entity_spans
+from modeling_2mner.spans import entity_spans
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC"]
 SMALL = ["O", "B-PER", "I-PER"]
@@ -62,7 +62,9 @@ def readings_of(
 
 
 def share_of(span: tuple[str, int, int], readings: dict[tuple[int, ...], float], labels: list[str]) -> float:
-    return sum(share for path, share in readings.items() if span in entity_spans([labels[tag] for tag in path]))
+    return sum(
+        share for path, share in readings.items() if span in entity_spans([labels[tag] for tag in path], strict=False)
+    )
 
 
 def marginals_of(readings: dict[tuple[int, ...], float], words: int, labels: list[str]) -> Tensor:

@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 from transformers import PreTrainedTokenizerBase, XLMRobertaTokenizer
 
-from modeling_2mner.windows import Windows, encode_words, entity_spans, plan_windows, split_text, surface
+from modeling_2mner.windows import Windows, encode_words, plan_windows, split_text, surface
 
 # What a BERT tokenizer cleans away, leaving no piece at all.
 DELETED = [
@@ -150,24 +150,6 @@ def test_blanks_and_punctuation_end_every_word(characters):
 def test_a_long_text_is_split_whole():
     assert split_text("é" * 50_000)[0] == ["é" * 50_000]
     assert len(split_text("a-." * 10_000)[0]) == 30_000
-
-
-@pytest.mark.parametrize(
-    ("tags", "spans"),
-    [
-        ("", []),
-        ("O O", []),
-        ("B-PER", [("PER", 0, 1)]),
-        ("O B-PER I-PER O", [("PER", 1, 3)]),
-        ("B-PER B-PER I-PER", [("PER", 0, 1), ("PER", 1, 3)]),
-        ("B-PER I-LOC I-LOC", [("PER", 0, 1), ("LOC", 1, 3)]),
-        ("I-PER I-PER O I-PER", [("PER", 0, 2), ("PER", 3, 4)]),
-        ("I-PER B-PER", [("PER", 0, 1), ("PER", 1, 2)]),
-        ("B-a-b I-a-b I-b", [("a-b", 0, 2), ("b", 2, 3)]),
-    ],
-)
-def test_tags_make_spans(tags, spans):
-    assert entity_spans(tags.split()) == spans
 
 
 def test_a_surface_is_cut_from_the_text_or_joined_from_words():

@@ -12,7 +12,7 @@ from dataset_scripts.mini import __main__ as mini
 from dataset_scripts.mini.__main__ import SIZES, count_ambiguous, generate, plan, text_only_ceiling, write_mini
 from dataset_scripts.mini.pictures import draw_picture
 from dataset_scripts.mini.text import AMBIGUOUS_NAMES, AMBIGUOUS_SLOTS, FILLERS, TEMPLATES, Sentence, slots
-from dataset_scripts.rows import encode_row, entity_spans
+from dataset_scripts.rows import encode_row, row_spans
 from dataset_scripts.schema import CONFIGS, ENTITY_TYPES, LANGUAGES, SPLITS, features
 
 TINY = (64, 16, 16)
@@ -44,7 +44,7 @@ def all_rows(splits):
 
 def ambiguous_spans(row):
     names = {tuple(name[row["lang"]]) for name in AMBIGUOUS_NAMES}
-    return [span for span in entity_spans(row["ner_tags"]) if tuple(row["tokens"][span[0] : span[1]]) in names]
+    return [span for span in row_spans(row) if tuple(row["tokens"][span.start : span.end]) in names]
 
 
 def by_image(rows):
@@ -71,7 +71,7 @@ def test_every_ambiguous_sentence_has_a_picture_of_each_type_in_one_split(full):
             sets[tuple(row["tokens"])].append(row)
             places[tuple(row["tokens"])].add(split)
         for copies in sets.values():
-            types = [{kind for _, _, kind in ambiguous_spans(row)} for row in copies]
+            types = [{span.type for span in ambiguous_spans(row)} for row in copies]
             assert sorted(map(sorted, types)) == [[kind] for kind in sorted(ENTITY_TYPES)]
             assert len({row["image_id"] for row in copies}) == 4
     assert all(len(splits) == 1 for splits in places.values())
@@ -84,7 +84,7 @@ def test_translations_share_their_picture_and_splits_share_none(full, tiny):
         for rows in by_image(all_rows(splits)).values():
             assert sorted(row["lang"] for row in rows) in ([rows[0]["lang"]], sorted(LANGUAGES))
             assert all(row["image"] == rows[0]["image"] for row in rows)
-            types = [sorted(kind for _, _, kind in entity_spans(row["ner_tags"])) for row in rows]
+            types = [sorted(span.type for span in row_spans(row)) for row in rows]
             assert types == types[:1] * len(rows)
     drawn = [rows[0]["image"]["bytes"] for rows in by_image(all_rows(tiny)).values() if rows[0]["image"]]
     assert len(set(drawn)) == len(drawn)
@@ -99,7 +99,7 @@ def test_half_of_the_rows_are_parallel(full):
 
 def test_every_name_of_validation_and_test_is_known_from_train_in_its_language(full):
     def names(split):
-        return {(row["lang"], *row["tokens"][a:b]) for row in full[split] for a, b, _ in ambiguous_spans(row)}
+        return {(row["lang"], *row["tokens"][a:b]) for row in full[split] for _, a, b in ambiguous_spans(row)}
 
     assert names("train") == {(lang, *name[lang]) for name in AMBIGUOUS_NAMES for lang in LANGUAGES}
     assert names("test") & names("validation")
@@ -107,11 +107,11 @@ def test_every_name_of_validation_and_test_is_known_from_train_in_its_language(f
 
 def test_sentences_have_none_one_or_several_entities_and_long_names(full):
     rows = full["test"]
-    assert set(Counter(len(entity_spans(row["ner_tags"])) for row in rows)) >= {0, 1, 2}
+    assert set(Counter(len(row_spans(row)) for row in rows)) >= {0, 1, 2}
     assert any(len(ambiguous_spans(row)) == 2 for row in rows)
-    assert any(0 < len(ambiguous_spans(row)) < len(entity_spans(row["ner_tags"])) for row in rows)
-    assert any(entity_spans(row["ner_tags"]) and not ambiguous_spans(row) for row in rows)
-    assert any(end - start > 1 for row in rows for start, end, _ in ambiguous_spans(row))
+    assert any(0 < len(ambiguous_spans(row)) < len(row_spans(row)) for row in rows)
+    assert any(row_spans(row) and not ambiguous_spans(row) for row in rows)
+    assert any(end - start > 1 for row in rows for _, start, end in ambiguous_spans(row))
 
 
 def test_a_few_pictures_are_missing_and_hardly_any_that_tells_a_type(full, tiny):
@@ -128,7 +128,7 @@ def test_text_only_ceiling_is_low_and_agrees_with_the_closed_form(full):
     for rows in full.values():
         for group in (rows, *([row for row in rows if row["lang"] == lang] for lang in LANGUAGES)):
             ambiguous = sum(count_ambiguous(row) for row in group)
-            known = sum(len(entity_spans(row["ner_tags"])) for row in group) - ambiguous
+            known = sum(len(row_spans(row)) for row in group) - ambiguous
             all_typed = (known + ambiguous / 4) / (known + ambiguous)
             left_out = 2 * known / (2 * known + ambiguous)
             assert text_only_ceiling(group) == pytest.approx(100 * max(all_typed, left_out))

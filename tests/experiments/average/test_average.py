@@ -16,6 +16,7 @@ from experiments.average import runs as average_runs
 from experiments.counts import scores
 from experiments.plan import EXTRA_MODELS, MODELS, Run, plan
 from experiments.records import read_predictions, read_records
+from modeling_2mner.posteriors import decode_averaged
 from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits
 
@@ -100,7 +101,7 @@ def random_posteriors(lengths: list[int], seed: int = 0) -> list[Tensor]:
 
 def test_the_answer_is_the_best_of_all_valid_sequences():
     posteriors = random_posteriors([1, 2, 3, 4, 4, 4, 4, 4])
-    found = average.decode(posteriors, LABELS)
+    found = decode_averaged(posteriors, LABELS)
     assert found == [best_by_enumeration(words, LABELS) for words in posteriors]
     greedy = [[LABELS[tag] for tag in words.argmax(1).tolist()] for words in posteriors]
     assert not all(map(is_valid, greedy)) and found != greedy  # otherwise the constraint would not matter here
@@ -111,22 +112,22 @@ def test_only_iob2_weighs_on_the_sequence_beside_the_posteriors():
     tags = ["B-PER", "B-PER", "I-PER", "B-LOC", "O", "B-LOC", "I-LOC", "I-LOC"]
     posteriors = torch.full((len(tags), len(LABELS)), 0.19, dtype=torch.float64)
     posteriors[range(len(tags)), [LABELS.index(tag) for tag in tags]] = 0.24
-    assert average.decode([posteriors], LABELS) == [tags]
+    assert decode_averaged([posteriors], LABELS) == [tags]
 
 
 def test_certainty_that_iob2_forbids_costs_no_other_word():
     """All runs are certain of a first and a last tag that cannot be: every valid sequence has the posterior 0."""
     believed = ["I-PER", "B-LOC", "I-LOC", "O", "I-PER"]
     certain = torch.eye(len(LABELS), dtype=torch.float64)[[LABELS.index(tag) for tag in believed]]
-    (tags,) = average.decode([certain], LABELS)
+    (tags,) = decode_averaged([certain], LABELS)
     assert tags[1:3] == believed[1:3] and is_valid(tags)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_padding_does_not_matter_to_the_decoding(batch_size):
     posteriors = random_posteriors([7, 0, 1, 30, 2, 0, 5], seed=1)
-    alone = [average.decode([words], LABELS)[0] for words in posteriors]
-    assert average.decode(posteriors, LABELS, batch_size) == alone
+    alone = [decode_averaged([words], LABELS)[0] for words in posteriors]
+    assert decode_averaged(posteriors, LABELS, batch_size) == alone
     assert [len(tags) for tags in alone] == [7, 0, 1, 30, 2, 0, 5]
 
 
@@ -142,7 +143,7 @@ def test_the_average_is_the_mean_whatever_the_order():
 
 def test_the_order_of_the_runs_does_not_matter(answers, runs):
     tags = [
-        average.decode(average.average_posteriors([answers[place].posteriors for place in order]), read_labels(runs))
+        decode_averaged(average.average_posteriors([answers[place].posteriors for place in order]), read_labels(runs))
         for order in ((0, 1, 2), (2, 0, 1), (1, 0, 2))
     ]
     assert tags[0] == tags[1] == tags[2] != answers[0].tags
@@ -157,9 +158,9 @@ def test_a_run_with_itself_is_the_run(answers, runs):
     labels, single = read_labels(runs), answers[0].posteriors
     both = average.average_posteriors([single, single])
     torch.testing.assert_close(both, single)
-    tags = average.decode(both, labels)
+    tags = decode_averaged(both, labels)
     begun = [words[:4] for words in both[:5]]  # enumerating whole sentences would take long
-    assert average.decode(begun, labels) == [best_by_enumeration(words[:4], labels) for words in single[:5]]
+    assert decode_averaged(begun, labels) == [best_by_enumeration(words[:4], labels) for words in single[:5]]
     valid = [row for row, words in enumerate(single) if is_valid([labels[tag] for tag in words.argmax(1)])]
     assert valid
     assert [tags[row] for row in valid] == [[labels[tag] for tag in single[row].argmax(1).tolist()] for row in valid]
@@ -198,7 +199,7 @@ def test_the_record_is_that_of_the_average(finished, answers, runs, test_split):
     gold, tags = read_predictions(finished / "models" / record.run.name / "predictions_test.conll")
     names = test_split.features["ner_tags"].feature.names
     assert gold == [[names[tag] for tag in sentence] for sentence in test_split["ner_tags"]]
-    assert tags == average.decode(average.average_posteriors(run.posteriors for run in answers), read_labels(runs))
+    assert tags == decode_averaged(average.average_posteriors(run.posteriors for run in answers), read_labels(runs))
     predicted = sum(tag.startswith("B-") for sentence in tags for tag in sentence)
     assert record.counts().table[:, :, 1].sum() == predicted > 0
 
@@ -210,7 +211,7 @@ def test_f1_is_seqevals(tmp_path, monkeypatch, capsys, runs, dataset, arguments)
     some = [sentence if row % 3 else wrong[row] for row, sentence in enumerate(gold)]
     given = {runs[0]: gold, runs[1]: wrong, runs[2]: [["O"] * len(sentence) for sentence in gold]}
     monkeypatch.setattr(average, "predict", lambda folder, *_: average.Answers(given[folder], []))
-    monkeypatch.setattr(average, "decode", lambda *_: some)
+    monkeypatch.setattr(average, "decode_averaged", lambda *_: some)
     average.main([*map(str, runs), "--dataset", dataset, "--output", str(tmp_path), "--name", "all"])
     (record,) = read_records(tmp_path)
     gold, tags = read_predictions(tmp_path / "models" / "all" / "predictions_test.conll")

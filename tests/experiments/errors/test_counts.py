@@ -6,7 +6,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from dataset_scripts.schema import ENTITY_TYPES, LABELS
-from experiments.counts import count_entities, spans
+from experiments.counts import count_entities
 from experiments.errors.counts import (
     KINDS,
     Pair,
@@ -17,6 +17,7 @@ from experiments.errors.counts import (
     find_suspects,
     pair_entities,
 )
+from modeling_2mner.spans import entity_spans
 
 
 def kinds(gold, predicted) -> list[str]:
@@ -72,7 +73,7 @@ def test_every_entity_is_counted_once(strict):
     generator = Random(3)
     tags = [[[generator.choice(LABELS) for _ in range(9)] for _ in range(60)] for _ in range(2)]
     table = count_entities(*tags, strict=strict).table.sum(axis=0)  # (types, 3): right, predicted, gold
-    pairs = [pair_entities(spans(g, strict), spans(p, strict)) for g, p in zip(*tags, strict=True)]
+    pairs = [pair_entities(entity_spans(g, strict), entity_spans(p, strict)) for g, p in zip(*tags, strict=True)]
     sentences = [Sentence(row, str(row), ["w"] * 9, found, {}) for row, found in enumerate(pairs)]
     matrix = confusion(sentences, ENTITY_TYPES)
     assert [sum(matrix[kind].values()) for kind in ENTITY_TYPES] == table[:, 2].tolist()
