@@ -267,7 +267,7 @@ class TestFreezing:
             make_trainer(make_model(resnet_batch_norm="train"), freeze=["resnet"])
 
     def test_an_encoder_that_is_not_there_cannot_be_frozen(self, make_trainer, make_model):
-        with pytest.raises(ValueError, match="'vit', but the model has no such encoder"):
+        with pytest.raises(ValueError, match="'vision', but the model has no such encoder"):
             make_trainer(make_model(use_vit=False), freeze=["vit"])
 
 
