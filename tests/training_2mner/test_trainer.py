@@ -220,6 +220,12 @@ class TestFreezing:
     def test_an_image_encoder_that_a_text_only_variant_lacks_is_no_error(self, make_trainer, make_model, text_only):
         make_trainer(make_model(**text_only), freeze=["resnet", "vit"])
 
+    @pytest.mark.parametrize("name", ["vit", "vision"])
+    def test_the_vit_has_two_names(self, make_trainer, name):
+        weights = dict(make_trainer(freeze=[name]).model.named_parameters())
+
+        assert {name.split(".")[1] for name in weights if not weights[name].requires_grad} == {"vision_model"}
+
     def test_the_models_of_a_search_are_frozen_too(self, make_model, tmp_path, splits, processor):
         arguments = TwoMNERTrainingArguments(output_dir=str(tmp_path), use_cpu=True, freeze=["text"])
         parts = {"train_dataset": splits["train"], "eval_dataset": splits["validation"]}
