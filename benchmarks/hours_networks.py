@@ -8,14 +8,14 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForTokenClassification, BertTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from benchmarks.full_size import jpeg
 from configuration_2mner import load
 from experiments.plan import Run
 from modeling_2mner import TwoMNERProcessor, WordTokenizer
+from modeling_2mner.encoders import ENCODERS
 from training_2mner.arguments import ModelArguments, TwoMNERTrainingArguments, parse_arguments
-from training_2mner.processors import build_processor
-from training_2mner.trainer import ENCODER_MODULES
 
 GLOVE_WORDS = 400_000  # of glove.6B, all of which the models on words take in
 CHARACTERS = 200
@@ -60,15 +60,17 @@ def make_model(run: Run, settings: str) -> PreTrainedModel:
         config = load(arguments.model, **arguments.config_changes, **vocabulary)
     model = AutoModelForTokenClassification.from_config(config)
     for name in training.freeze:
-        if ENCODER_MODULES[name] in model.base_model._modules:  # a text-only variant has none
-            model.base_model.get_submodule(ENCODER_MODULES[name]).requires_grad_(False)
+        if ENCODERS[name].module in model.base_model._modules:  # a text-only variant has none
+            model.base_model.get_submodule(ENCODERS[name].module).requires_grad_(False)
     return model
 
 
 def make_processor(run: Run, settings: str, model: PreTrainedModel, length: Length) -> TwoMNERProcessor:
     """The processor with the run's picture sizes, and a tokenizer that knows the sentences of `length`."""
     tokenizer = make_word_tokenizer(length) if model.config.reads_words else make_tokenizer()
-    return build_processor(run_arguments(run, settings)[0], model, tokenizer)
+    arguments = run_arguments(run, settings)[0]
+    processor_class = PROCESSOR_MAPPING[type(model.config)]
+    return processor_class.for_model(model, tokenizer, arguments.max_length, arguments.resnet_image_size)
 
 
 def make_tokenizer() -> PreTrainedTokenizerBase:

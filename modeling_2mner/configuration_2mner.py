@@ -61,6 +61,7 @@ class TwoMNERConfig(TaggingConfig):
         "contrastive_vit_pooling": ("flatten", "cls", "mean"),
         "contrastive_loss": ("ntxent", "infonce"),
     }
+    image_switches = {"vision": "use_vit", "resnet": "use_resnet"}  # noqa: RUF012
     encoder_defaults = {  # noqa: RUF012
         "text_config": MULTILINGUAL_BERT,
         "vision_config": CLIP_VIT_B_32,

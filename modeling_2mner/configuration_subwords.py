@@ -115,6 +115,7 @@ class UMTConfig(SubwordConfig):
 
     model_type = "umt"
     choices = {"label_scheme": LABEL_SCHEMES, "resnet_batch_norm": ("fixed", "train")}  # noqa: RUF012
+    image_switches = {"resnet": "use_image"}  # noqa: RUF012
     encoder_defaults = {"text_config": MULTILINGUAL_BERT, "resnet_config": RESNET_152}  # noqa: RUF012
     sub_configs_defaults = {"text_config": TEXT_CONFIG, "resnet_config": RESNET_CONFIG}  # noqa: RUF012
     default_auto_map = {  # noqa: RUF012
@@ -194,6 +195,7 @@ class UMGFConfig(SubwordConfig):
         "visual_nodes": ("grid", "grid_pool", "objects"),
         "text_projection": ("linear", "mlp"),
     }
+    image_switches = {"resnet": "use_image"}  # noqa: RUF012
     encoder_defaults = {"text_config": MULTILINGUAL_BERT, "resnet_config": RESNET_152}  # noqa: RUF012
     sub_configs_defaults = {"text_config": TEXT_CONFIG, "resnet_config": RESNET_CONFIG}  # noqa: RUF012
     default_auto_map = {  # noqa: RUF012
@@ -230,6 +232,10 @@ class UMGFConfig(SubwordConfig):
         """The authors' code has none."""
         return 0.0
 
+    def object_crops(self, picture_size: int) -> dict[str, int]:
+        """With `visual_nodes="objects"` crops that the ResNet sees as large as whole pictures."""
+        return {"object_size": picture_size} if self.visual_nodes == "objects" else {}
+
     def _check_ranges(self) -> None:
         super()._check_ranges()
         self._check_positive("grid_size", "graph_size", "graph_heads", "graph_intermediate_size", "num_fusion_layers")
@@ -260,6 +266,7 @@ class MKGFormerConfig(SubwordConfig):
 
     model_type = "mkgformer"
     choices = {"label_scheme": LABEL_SCHEMES}  # noqa: RUF012
+    image_switches = {"vision": "use_image"}  # noqa: RUF012
     encoder_defaults = {"text_config": MULTILINGUAL_BERT, "vision_config": CLIP_VIT_B_32}  # noqa: RUF012
     sub_configs_defaults = {  # noqa: RUF012
         "text_config": TEXT_CONFIG,
@@ -292,6 +299,15 @@ class MKGFormerConfig(SubwordConfig):
     def classifier_dropout(self) -> float:
         """Dropout before the tags."""
         return self.dropout
+
+    def object_crops(self, picture_size: int) -> dict[str, int]:
+        """Both kinds of crops, in the sizes of the fields."""
+        return {
+            "object_size": self.aux_crop_size,
+            "max_objects": self.num_aux_crops,
+            "small_object_size": self.rcnn_crop_size,
+            "max_small_objects": self.num_rcnn_crops,
+        }
 
     def _check_ranges(self) -> None:
         super()._check_ranges()

@@ -30,6 +30,7 @@ class TaggingConfig(PreTrainedConfig):
 
     keys_to_ignore_at_inference = ["logits"]  # noqa: RUF012  (transformers reads this class attribute)
     encoder_defaults = {}  # noqa: RUF012  (what a sub-config is when it is left out)
+    image_switches = {}  # noqa: RUF012  (which field creates what an image encoder feeds, by the encoder)
     choices = {}  # noqa: RUF012  (fields that are one of a few words, and the words)
     default_auto_map = {}  # noqa: RUF012
     default_custom_pipelines = {  # noqa: RUF012
@@ -95,6 +96,18 @@ class TaggingConfig(PreTrainedConfig):
     def tags_words(self) -> bool:
         """Whether the decoder runs over words, so that its posteriors are those of words."""
         return True
+
+    def object_crops(self, picture_size: int) -> dict[str, int]:
+        """Sizes and numbers of the crops of objects that the network takes, as [`OneImageProcessor`] names them; none here.
+
+        Args:
+            picture_size: side of its whole pictures.
+        """
+        return {}
+
+    def fit_vocabulary(self, tokenizer) -> None:
+        """Make room for what a tokenizer can number, before the network is built with new weights."""
+        self.text_config.vocab_size = len(tokenizer)
 
     @property
     def labels(self) -> list[str]:

@@ -41,6 +41,12 @@ class WordVectorConfig(TaggingConfig):
         """Whether the network reads whole words and their characters, rather than sub-words."""
         return True
 
+    def fit_vocabulary(self, tokenizer) -> None:
+        """Make room for the words and characters of a [`WordTokenizer`], before the network is built."""
+        if not self.reads_words:
+            return super().fit_vocabulary(tokenizer)
+        self.vocab_size, self.num_characters = len(tokenizer), tokenizer.num_characters
+
     def _check_ranges(self) -> None:
         super()._check_ranges()
         self._check_positive("vocab_size", "num_characters", "word_embedding_size", "lstm_hidden_size")
@@ -119,6 +125,7 @@ class AdaCANConfig(WordVectorConfig):
 
     model_type = "adacan"
     choices = {"text_encoder": ("lstm", "bert"), "attention_combine": ("concat", "sum")}  # noqa: RUF012
+    image_switches = {"vgg": "use_image"}  # noqa: RUF012
     sub_configs_defaults = {  # noqa: RUF012
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True)
     }

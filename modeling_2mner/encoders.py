@@ -1,7 +1,9 @@
 """Text and image towers: how they are built, loaded and read; sub-words become words here."""
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -165,10 +167,33 @@ def _pooling_argument(config: PreTrainedConfig, pooler: bool) -> dict[str, bool]
     return {}
 
 
-ENCODER_LOADERS = {"text": load_text_encoder, "vision": load_vision_encoder, "resnet": load_resnet_encoder}
+class Encoder(NamedTuple):
+    """An encoder that a model of this project can have; of its name `from_encoders` makes an argument and a config's
+    sub-config its field (`vision_config`), and a run its option (`vision_encoder`).
+
+    Args:
+        module: the submodule of the network.
+        title: what it is called in a sentence.
+        load: loads a pretrained one; `None` for VGG, which AdaCAN loads, so that no other checkpoint carries its code.
+    """
+
+    module: str
+    title: str
+    load: Callable[[str], PreTrainedModel] | None
+
+
+ENCODERS = {
+    "text": Encoder("text_model", "a text encoder", load_text_encoder),
+    "vision": Encoder("vision_model", "a ViT", load_vision_encoder),
+    "resnet": Encoder("resnet_model", "a ResNet", load_resnet_encoder),
+    "vgg": Encoder("vgg_model", "a VGG", None),
+}
+ENCODER_ALIASES = {"vit": "vision"}
 
 __all__ = [
-    "ENCODER_LOADERS",
+    "ENCODERS",
+    "ENCODER_ALIASES",
+    "Encoder",
     "build_encoder",
     "default_first_window",
     "default_image_index",

@@ -14,7 +14,6 @@ from .encoders import (
     encode_resnet,
     gather_images,
     gather_words,
-    load_resnet_encoder,
     load_text_encoder,
     load_vision_encoder,
     pool_text,
@@ -219,7 +218,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         super()._create_decoder(config, num_states, labels)
 
     @classmethod
-    def from_encoders(cls, text: str, vision: str | None = None, resnet: str | None = None, **config):
+    def from_encoders(cls, text: str | None = None, vision: str | None = None, resnet: str | None = None, **config):
         """Assemble a model from pretrained encoders, in eval mode; everything else starts with new weights.
 
         Args:
@@ -231,28 +230,19 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             **config: fields of [`TwoMNERConfig`].
 
         Raises:
-            ValueError: for a branch that is asked for without an encoder.
+            ValueError: without a text encoder, and for a branch that is asked for without an encoder.
         """
-        for field, encoder in (("use_vit", vision), ("use_resnet", resnet)):
-            if config.setdefault(field, encoder is not None) and encoder is None:
-                name = "vision" if field == "use_vit" else "resnet"
-                raise ValueError(f"`{field}=True` needs an encoder; pass `{name}`, or leave `{field}` out.")
-        vision_model = load_vision_encoder(vision, config.get("num_vision_layers")) if config["use_vit"] else None
-        resnet_model = load_resnet_encoder(resnet) if config["use_resnet"] else None
-        pooling = config.get("contrastive_text_pooling", "pooler") == "pooler"
-        pooler = pooling and (config["use_vit"] or config["use_resnet"])
-        text_model = load_text_encoder(text, config.get("num_text_layers"), pooler)
-        encoders = {"text_config": text_model, "vision_config": vision_model, "resnet_config": resnet_model}
-        configs = {field: encoder.config for field, encoder in encoders.items() if encoder is not None}
-        model = cls(
-            cls.config_class(**configs, **config),
-            text_model=text_model,
-            vision_model=vision_model,
-            resnet_model=resnet_model,
-        ).eval()
-        if "attn_implementation" in config:
-            model.set_attn_implementation(config["attn_implementation"])
-        return model
+        return super().from_encoders(text=text, vision=vision, resnet=resnet, **config)
+
+    @classmethod
+    def _load_encoder(cls, name: str, source: str, settings: dict) -> PreTrainedModel:
+        if name == "vision":
+            return load_vision_encoder(source, settings.get("num_vision_layers"))
+        if name == "text":
+            pooling = settings.get("contrastive_text_pooling", "pooler") == "pooler"
+            pooler = pooling and (settings["use_vit"] or settings["use_resnet"])
+            return load_text_encoder(source, settings.get("num_text_layers"), pooler)
+        return super()._load_encoder(name, source, settings)
 
     @can_return_tuple
     def forward(

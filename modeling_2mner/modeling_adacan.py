@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import initialization as init
 
 from .configuration_words import AdaCANConfig
-from .encoders import ENCODER_LOADERS, build_encoder, default_image_index, gather_images, gather_words
+from .encoders import build_encoder, default_image_index, gather_images, gather_words
 from .outputs import TaggerModelOutput
 from .tagging import WordTagger
 from .vgg import VGGFeatures, load_vgg_encoder
@@ -269,7 +269,6 @@ class AdaCANForTokenClassification(AdaCANPreTrainedModel, WordTagger):
     [`AdaCANModel.forward`]."""
 
     base_model_class = AdaCANModel
-    encoder_loaders = {**ENCODER_LOADERS, "vgg": load_vgg_encoder}  # noqa: RUF012
 
     @classmethod
     def _load_encoders(cls, sources: dict[str, str], settings: dict) -> dict[str, nn.Module]:
@@ -279,10 +278,15 @@ class AdaCANForTokenClassification(AdaCANPreTrainedModel, WordTagger):
             raise ValueError(
                 f'`text_encoder` is {kind!r}; {remedy}, since an encoder belongs to "bert" and to it alone.'
             )
-        encoders = super()._load_encoders(sources, settings)
-        if "vgg" in encoders:
-            settings["vgg_channels"] = encoders["vgg"].channels
-        return encoders
+        return super()._load_encoders(sources, settings)
+
+    @classmethod
+    def _load_encoder(cls, name: str, source: str, settings: dict) -> nn.Module:
+        if name != "vgg":
+            return super()._load_encoder(name, source, settings)
+        encoder = load_vgg_encoder(source)
+        settings["vgg_channels"] = encoder.channels
+        return encoder
 
 
 __all__ = ["AdaCANForTokenClassification", "AdaCANModel", "AdaCANPreTrainedModel"]

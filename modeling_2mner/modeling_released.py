@@ -11,6 +11,7 @@ import torch
 from huggingface_hub.dataclasses import strict
 from PIL import Image, ImageDraw
 from torch import nn
+from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_2mner import TwoMNERConfig
@@ -224,6 +225,11 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
         )
         tokens = {"extra_special_tokens": list(EXTRA_CHARACTERS)}
         self.tokenizer.add_special_tokens(tokens, replace_extra_special_tokens=False)
+
+    @classmethod
+    def for_model(cls, model: PreTrainedModel, tokenizer, max_length: int = 512, resnet_image_size: int = 224):
+        """A plain [`TwoMNERProcessor`]: a run of `train_hf.py` has neither the release's odd tokens nor its random views."""
+        return TwoMNERProcessor.for_model(model, tokenizer, max_length, resnet_image_size)
 
     def encode_images(self, images: list[Image.Image]) -> dict[str, torch.Tensor]:
         """Make both pixel tensors, `(images, 3, height, width)`, each branch with a view of its own."""

@@ -3,10 +3,12 @@
 import os
 import reprlib
 from collections.abc import Iterable
+from math import inf
 
 import torch
 from PIL import Image
-from transformers import BatchFeature, CLIPImageProcessorPil, ProcessorMixin
+from torch import nn
+from transformers import BatchFeature, CLIPImageProcessorPil, PreTrainedModel, ProcessorMixin
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from .configuration_tagging import LABELS
@@ -87,6 +89,24 @@ class TwoMNERProcessor(ProcessorMixin):
         self.max_length = max_length
         self.labels = list(labels or LABELS)
         self.on_bad_image = on_bad_image
+
+    @classmethod
+    def for_model(cls, model: PreTrainedModel, tokenizer, max_length: int = 512, resnet_image_size: int = 224):
+        """The processor that fits a model: its picture sizes, its longest window, its tags.
+
+        Args:
+            model: with its encoders.
+            tokenizer: of the text encoder.
+            max_length: longest sub-word window that is wanted; shorter where the text encoder has fewer positions.
+            resnet_image_size: side of a ResNet's pictures in pixels, which its config leaves open.
+        """
+        return cls(
+            clip_processor(model.config.vision_config.image_size),
+            imagenet_processor(resnet_image_size),
+            tokenizer,
+            max_length=min(max_length, count_positions(model)),
+            labels=model.config.labels,
+        )
 
     @staticmethod
     def _check_parts(tokenizer, on_bad_image: str) -> None:
@@ -260,6 +280,20 @@ def _check_words(sentence, row: int) -> None:
         raise ValueError(f"`words[{row}]` is {reprlib.repr(sentence)}; pass a list of words, or raw text.")
 
 
+def count_positions(model: PreTrainedModel) -> int | float:
+    """How many pieces the text encoder can take at once; RoBERTa's first positions stand for padding."""
+    positions = getattr(model.config.text_config, "max_position_embeddings", inf)
+    for module in model.base_model.text_model.modules():
+        if isinstance(module, nn.Embedding) and module.num_embeddings == positions and module.padding_idx is not None:
+            return positions - module.padding_idx - 1
+    return positions
+
+
+def clip_processor(side: int) -> CLIPImageProcessorPil:
+    """For a ViT; CLIP's statistics."""
+    return CLIPImageProcessorPil(size={"height": side, "width": side})
+
+
 def imagenet_processor(side: int = 224) -> CLIPImageProcessorPil:
     """For encoders that were trained on ImageNet."""
     size = {"height": side, "width": side}
@@ -304,4 +338,12 @@ def _entity(kind: str, start: int, end: int, words: list[str], offsets: list[tup
     return {"entity_group": kind, "word": word, "start": offsets[start][0], "end": offsets[end - 1][1]}
 
 
-__all__ = ["TwoMNERBatch", "TwoMNERProcessor", "imagenet_processor", "normalise", "whole_picture"]
+__all__ = [
+    "TwoMNERBatch",
+    "TwoMNERProcessor",
+    "clip_processor",
+    "count_positions",
+    "imagenet_processor",
+    "normalise",
+    "whole_picture",
+]

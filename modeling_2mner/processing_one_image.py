@@ -2,11 +2,19 @@
 
 import torch
 from PIL import Image
-from transformers import ProcessorMixin
+from transformers import CLIPImageProcessorPil, PreTrainedModel, ProcessorMixin
 
-from .configuration_tagging import LABELS
+from .configuration_tagging import LABELS, TaggingConfig
 from .images import load_image
-from .processing_2mner import TwoMNERBatch, TwoMNERProcessor, imagenet_processor, normalise, whole_picture
+from .processing_2mner import (
+    TwoMNERBatch,
+    TwoMNERProcessor,
+    clip_processor,
+    count_positions,
+    imagenet_processor,
+    normalise,
+    whole_picture,
+)
 
 Box = tuple[int, int, int, int]
 
@@ -53,6 +61,24 @@ class OneImageProcessor(TwoMNERProcessor):
         self.small_object_size = small_object_size
         self.max_objects = max_objects
         self.max_small_objects = max_small_objects
+
+    @classmethod
+    def for_model(cls, model: PreTrainedModel, tokenizer, max_length: int = 512, resnet_image_size: int = 224):
+        """The processor that fits a model: its pictures and crops, its longest window, its tags.
+
+        Args:
+            model, tokenizer, max_length, resnet_image_size: as for [`TwoMNERProcessor.for_model`].
+        """
+        config = model.config
+        pictures = picture_processor(config, resnet_image_size)
+        return cls(
+            pictures,
+            tokenizer,
+            max_length=min(max_length, count_positions(model)),
+            labels=config.labels,
+            use_image=config.uses_image,
+            **config.object_crops(pictures.size["height"]),
+        )
 
     @property
     def model_input_names(self) -> list[str]:
@@ -117,6 +143,14 @@ class OneImageProcessor(TwoMNERProcessor):
         return {f"{name}_pixel_values": pixels, f"{name}_mask": mask}
 
 
+def picture_processor(config: TaggingConfig, resnet_image_size: int) -> CLIPImageProcessorPil:
+    """As the image encoder was trained: a ViT with CLIP's statistics, others with ImageNet's; a size that the config
+    leaves open is `resnet_image_size`."""
+    if hasattr(config, "vision_config"):
+        return clip_processor(config.vision_config.image_size)
+    return imagenet_processor(getattr(config, "image_size", resnet_image_size))
+
+
 def _read_boxes(boxes, where: str) -> list[Box]:
     """The boxes of a sentence in whole pixels; `None` is none."""
     return [_read_box(box, where) for box in (() if boxes is None else boxes)]
@@ -150,4 +184,4 @@ def _cut(box: Box, width: int, height: int) -> Box:
     return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
 
 
-__all__ = ["OneImageProcessor"]
+__all__ = ["OneImageProcessor", "picture_processor"]

@@ -1,8 +1,10 @@
 """The processor of the comparison models on word vectors."""
 
 import torch
+from transformers import PreTrainedModel
 
-from .processing_one_image import OneImageProcessor
+from .processing_2mner import imagenet_processor
+from .processing_one_image import OneImageProcessor, picture_processor
 
 
 class WordProcessor(OneImageProcessor):
@@ -35,6 +37,21 @@ class WordProcessor(OneImageProcessor):
             use_image=use_image,
             chat_template=chat_template,
         )
+
+    @classmethod
+    def for_model(cls, model: PreTrainedModel, tokenizer, max_length: int = 512, resnet_image_size: int = 224):
+        """The processor that fits a model on words; for AdaCAN over BERT, which reads sub-words, an [`OneImageProcessor`].
+
+        Args:
+            model, tokenizer, max_length, resnet_image_size: as for [`TwoMNERProcessor.for_model`]; words have no windows.
+        """
+        config = model.config
+        if not config.reads_words:
+            return OneImageProcessor.for_model(model, tokenizer, max_length, resnet_image_size)
+        pictures = imagenet_processor(resnet_image_size)
+        if config.uses_image:
+            pictures = picture_processor(config, resnet_image_size)
+        return cls(pictures, tokenizer, labels=config.labels, use_image=config.uses_image)
 
     @staticmethod
     def _check_parts(tokenizer, on_bad_image: str) -> None:

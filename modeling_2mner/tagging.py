@@ -8,7 +8,7 @@ from transformers.utils import can_return_tuple
 
 from .configuration_tagging import TaggingConfig
 from .crf import LinearChainCRF
-from .encoders import ENCODER_LOADERS, build_encoder, hold_batch_norm
+from .encoders import ENCODERS, build_encoder, hold_batch_norm
 from .outputs import TaggerOutput
 
 
@@ -106,7 +106,6 @@ class WordTagger(TaggingPreTrainedModel):
     """
 
     base_model_class: type[TaggingPreTrainedModel]
-    encoder_loaders = ENCODER_LOADERS  # AdaCAN adds VGG's, whose code no other checkpoint carries
 
     def __init__(self, config: TaggingConfig, **encoders: nn.Module):
         super().__init__(config)
@@ -134,12 +133,12 @@ class WordTagger(TaggingPreTrainedModel):
         Raises:
             ValueError: for an encoder that the model does not have, or one that it cannot do without.
         """
-        sources = {name: settings.pop(name, None) for name in (*ENCODER_LOADERS, "vgg")}
+        sources = {name: settings.pop(name, None) for name in ENCODERS}
         encoders = cls._load_encoders({name: source for name, source in sources.items() if source}, settings)
         # VGG is no model of transformers and has no config: its fields are the model's own.
         configs = {f"{name}_config": encoder.config for name, encoder in encoders.items() if name != "vgg"}
         config = cls.config_class(**configs, **settings)
-        model = cls(config, **{f"{name}_model": encoder for name, encoder in encoders.items()}).eval()
+        model = cls(config, **{ENCODERS[name].module: encoder for name, encoder in encoders.items()}).eval()
         if attn_implementation is not None:
             model.set_attn_implementation(attn_implementation)
         return model
@@ -155,16 +154,18 @@ class WordTagger(TaggingPreTrainedModel):
             raise ValueError(
                 "`text` is missing; pass a text encoder, or make the model from its config for new weights."
             )
-        images = [name for name in wanted if name != "text"]
-        if images:
-            has_image = set(images) <= set(sources)
-            if settings.setdefault("use_image", has_image) and not has_image:
-                raise ValueError(f"`use_image=True` needs an encoder; pass `{images[0]}`, or leave `use_image` out.")
-        return {
-            name: cls.encoder_loaders[name](source)
-            for name, source in sources.items()
-            if name == "text" or settings["use_image"]
-        }
+        switches = cls.config_class.image_switches
+        for name, switch in switches.items():
+            if settings.setdefault(switch, name in sources) and name not in sources:
+                raise ValueError(f"`{switch}=True` needs an encoder; pass `{name}`, or leave `{switch}` out.")
+        # The text encoder last, since new weights of its pooling layer may be drawn.
+        needed = [*(name for name, switch in switches.items() if settings[switch]), "text"]
+        return {name: cls._load_encoder(name, sources[name], settings) for name in needed if name in sources}
+
+    @classmethod
+    def _load_encoder(cls, name: str, source: str, settings: dict) -> nn.Module:
+        """Load one of `ENCODERS`; what it decides of the config goes into `settings`."""
+        return ENCODERS[name].load(source)
 
     @can_return_tuple
     def forward(

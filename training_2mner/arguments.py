@@ -13,11 +13,10 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
+from modeling_2mner.encoders import ENCODER_ALIASES, ENCODERS
 from training_2mner.hub.release import check_id
 
 logger = logging.getLogger(__name__)
-
-ENCODERS = ("text", "vit", "resnet", "vgg")
 
 
 @dataclass
@@ -133,7 +132,8 @@ class TwoMNERTrainingArguments(TrainingArguments):
         default=True, metadata={"help": "Adam as in Table 4. False: the optimizer that `optim` names, such as AdamW."}
     )
     freeze: list[str] = field(
-        default_factory=list, metadata={"help": f"Encoders whose weights stay as they are: {', '.join(ENCODERS)}."}
+        default_factory=list,
+        metadata={"help": f"Encoders whose weights stay as they are: {', '.join(ENCODERS)} (`vit` is `vision`, too)."},
     )
     group_by_length: bool = field(default=True, metadata={"help": "Make training batches of similar lengths."})
     gather_negatives: bool = field(
@@ -184,6 +184,7 @@ class TwoMNERTrainingArguments(TrainingArguments):
             raise ValueError(
                 f"`optim` is {self.optim.value!r}, but `plain_adam` is true; write `plain_adam: false`, too."
             )
+        self.freeze = list(dict.fromkeys(ENCODER_ALIASES.get(name, name) for name in self.freeze))
         unknown = sorted(set(self.freeze) - set(ENCODERS))
         if unknown:
             raise ValueError(f"`freeze` names {unknown[0]!r}; write any of {', '.join(ENCODERS)}.")

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tokenizers import BertWordPieceTokenizer
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForTokenClassification,
     AutoProcessor,
+    AutoTokenizer,
+    BertTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from configuration_2mner import load
-from modeling_2mner import TwoMNERConfig, TwoMNERProcessor
+from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.configuration_tagging import TaggingConfig
+from modeling_2mner.encoders import ENCODERS
 from training_2mner.arguments import ModelArguments
-from training_2mner.processors import build_processor, build_tokenizer
 from training_2mner.word_vectors import build_vocabulary, fill_embeddings, read_word_vectors
 
 logger = logging.getLogger(__name__)
 
-IMAGE_ENCODERS = ("vision", "resnet", "vgg")
+_SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def build(
@@ -43,19 +47,23 @@ def build(
     """
     if is_checkpoint(arguments.model):
         return _load_checkpoint(arguments, labels)
-    changes = dict(arguments.config_changes)
-    changes |= {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-    config = load(arguments.model, **changes)
-    _check_encoders(arguments, config)
-    if config.reads_words:
-        return _build_on_words(arguments, changes, sentences)
-    tokenizer = build_tokenizer(arguments, sentences)
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    config = load(arguments.model, **{**arguments.config_changes, **names})
+    _check_arguments(arguments, config)
+    vectors = None
+    if arguments.word_vectors is not None:
+        vectors = read_word_vectors(arguments.word_vectors, arguments.max_word_vectors)
+        config.word_embedding_size = vectors.rows.shape[1]
+    tokenizer = build_vocabulary(sentences, vectors) if config.reads_words else build_tokenizer(arguments, sentences)
     if arguments.text_encoder is None:
-        changes["text_config"] = {**changes.get("text_config", {}), "vocab_size": len(tokenizer)}
-        config = load(arguments.model, **changes)
+        config.fit_vocabulary(tokenizer)
     model = _assemble(arguments, config)
-    _check_vocabulary(model.config, tokenizer)
-    return model, build_processor(arguments, model, tokenizer)
+    if config.reads_words:
+        logger.info("Word vectors: %s", fill_embeddings(model, tokenizer, sentences, vectors))
+    else:
+        _check_vocabulary(model.config, tokenizer)
+    processor_class = PROCESSOR_MAPPING[type(config)]
+    return model, processor_class.for_model(model, tokenizer, arguments.max_length, arguments.resnet_image_size)
 
 
 def is_checkpoint(model: str) -> bool:
@@ -63,25 +71,43 @@ def is_checkpoint(model: str) -> bool:
     return (Path(model) / "config.json").is_file() or (model.count("/") == 1 and not Path(model).exists())
 
 
-def _build_on_words(
-    arguments: ModelArguments, changes: dict, sentences: Sequence[list[str]]
-) -> tuple[PreTrainedModel, TwoMNERProcessor]:
-    """A model on word vectors, with the vocabulary of the training sentences and of the vectors' file."""
-    vectors = None
-    if arguments.word_vectors is not None:
-        vectors = read_word_vectors(arguments.word_vectors, arguments.max_word_vectors)
-        changes["word_embedding_size"] = vectors.rows.shape[1]
-    tokenizer = build_vocabulary(sentences, vectors)
-    changes |= {"vocab_size": len(tokenizer), "num_characters": tokenizer.num_characters}
-    model = _assemble(arguments, load(arguments.model, **changes))
-    logger.info("Word vectors: %s", fill_embeddings(model, tokenizer, sentences, vectors))
-    return model, build_processor(arguments, model, tokenizer)
+def build_tokenizer(arguments: ModelArguments, sentences: Iterable[list[str]]) -> PreTrainedTokenizerBase:
+    """The tokenizer that the run names, the text encoder's, or a `new` one learned from the sentences."""
+    name = arguments.tokenizer or arguments.text_encoder
+    if name is None:
+        raise ValueError(
+            "`tokenizer` is missing; name one, or pass `text_encoder`, or write `new` to learn a vocabulary from the "
+            "training sentences."
+        )
+    if name != "new":
+        return AutoTokenizer.from_pretrained(name, add_prefix_space=True)
+    vocabulary = learn_vocabulary([" ".join(words) for words in sentences], arguments.vocabulary_size)
+    return BertTokenizer(vocab=vocabulary, do_lower_case=False, model_max_length=arguments.max_length)
 
 
-def _check_encoders(arguments: ModelArguments, config: TaggingConfig) -> None:
+def learn_vocabulary(texts: list[str], size: int) -> dict[str, int]:
+    """Learn a cased WordPiece vocabulary; the same texts always give the same one.
+
+    The trainer numbers the pieces inside words in the order of a hash table, so that ties between them would be broken
+    anew in each process (tokenizers#1794). Here they get their numbers beforehand, and no rare character is left out.
+    """
+    learner = BertWordPieceTokenizer(lowercase=False, strip_accents=False, clean_text=True)
+    words = [word for text in texts for word, _ in learner.pre_tokenizer.pre_tokenize_str(learner.normalize(text))]
+    inner = sorted({f"##{character}" for word in words for character in word[1:]})
+    learner.train_from_iterator(
+        texts,
+        vocab_size=size,
+        limit_alphabet=len(set().union(*words)),
+        special_tokens=[*_SPECIAL_TOKENS, *inner],
+        show_progress=False,
+    )
+    return learner.get_vocab()
+
+
+def _check_arguments(arguments: ModelArguments, config: TaggingConfig) -> None:
     """Refuse what a pretrained encoder brings along and the run would name anew, and what the model cannot use."""
     known = AutoModel._model_mapping[type(config)].encoders
-    for encoder in (*IMAGE_ENCODERS, "text"):
+    for encoder in ENCODERS:
         field = f"{encoder}_config"
         if getattr(arguments, f"{encoder}_encoder") is not None and encoder not in known:
             names = ", ".join(f"`{name}_encoder`" for name in known) or "none"
@@ -112,7 +138,7 @@ def _check_vocabulary(config: TaggingConfig, tokenizer: PreTrainedTokenizerBase)
 
 
 def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[PreTrainedModel, TwoMNERProcessor]:
-    for field in ("text_encoder", "vision_encoder", "resnet_encoder", "vgg_encoder", "tokenizer", "word_vectors"):
+    for field in (*(f"{name}_encoder" for name in ENCODERS), "tokenizer", "word_vectors"):
         if getattr(arguments, field) is not None:
             raise ValueError(
                 f"`{field}` is given, but `model` is a checkpoint that has its own; leave one of them out."
@@ -133,7 +159,7 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[PreT
 
 def _assemble(arguments: ModelArguments, config: TaggingConfig) -> PreTrainedModel:
     """New weights, or pretrained encoders under the preset's scientific choices; then a branch without one is left out."""
-    sources = {name: getattr(arguments, f"{name}_encoder") for name in ("text", *IMAGE_ENCODERS)}
+    sources = {name: getattr(arguments, f"{name}_encoder") for name in ENCODERS}
     sources = {name: source for name, source in sources.items() if source is not None}
     if not sources:
         return AutoModelForTokenClassification.from_config(config)
@@ -141,11 +167,8 @@ def _assemble(arguments: ModelArguments, config: TaggingConfig) -> PreTrainedMod
     changeable = set(config.own_fields()) - set(config.sub_configs)
     settings = {name: value for name, value in config.to_diff_dict().items() if name in changeable}
     settings |= {"id2label": config.id2label, "label2id": config.label2id}
-    if isinstance(config, TwoMNERConfig):
-        settings |= {"use_vit": config.use_vit and "vision" in sources}
-        settings |= {"use_resnet": config.use_resnet and "resnet" in sources}
-    elif not set(IMAGE_ENCODERS) & set(sources):
-        settings.pop("use_image", None)  # decided by what is there
+    for encoder, switch in config.image_switches.items():
+        settings[switch] = getattr(config, switch) and encoder in sources
     model = model_class.from_encoders(**sources, **settings)
     if config.uses_image and not model.config.uses_image:
         logger.warning("No image encoder is named, so the model is text only; name one, such as `resnet_encoder`.")

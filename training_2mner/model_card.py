@@ -17,6 +17,7 @@ from datasets import DatasetDict
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from modeling_2mner.configuration_tagging import TaggingConfig
+from modeling_2mner.encoders import ENCODERS
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.building import is_checkpoint
 from training_2mner.data import text_values
@@ -44,7 +45,6 @@ SPLITS = {
     "grouped": "All sentences of a picture, in whatever language, are in the same split, 8:1:1 (seed {seed}).",
 }
 DEFAULTS = "the paper's Table 4, and the authors' code where the paper is silent"
-TOWERS = {"vision_model": "a ViT", "resnet_model": "a ResNet", "vgg_model": "a VGG"}
 SOURCES_WITH_PEOPLE = {"twitter2015", "twitter2017", "cc12m"}
 METRICS = {STRICT: "f1", "Precision (strict)": "precision", "Recall (strict)": "recall", "F1 (lenient)": "lenient_f1"}
 
@@ -178,16 +178,18 @@ def _metadata(
 def _model(config: TaggingConfig) -> str:
     name = model_name(config)
     own = f"{OURS} ({SOURCES[OURS]})"
+    if name not in SOURCES:
+        return f"{name}, a model beside {own},"
     return own if name == OURS else f"{name} ({SOURCES[name]}), one of the models that {own} is compared with,"
 
 
 def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:
     config = trainer.model.config
     parts = dict(trainer.model.base_model.named_children())
-    towers = [name for module, name in TOWERS.items() if module in parts]
+    towers = [encoder.title for name, encoder in ENCODERS.items() if name != "text" and encoder.module in parts]
     pictures = " and ".join(towers) + " for the picture" if towers else "no image branch (text only)"
     decoder = "a CRF to decode" if config.use_crf else "no CRF"
-    names = (arguments.text_encoder, arguments.vision_encoder, arguments.resnet_encoder, arguments.vgg_encoder)
+    names = [getattr(arguments, f"{name}_encoder") for name in ENCODERS]
     sources = [_public_name(name) for name in (*names, arguments.word_vectors) if name]
     if is_checkpoint(arguments.model):
         origin = f"trained further from {_public_name(arguments.model)}"

@@ -19,9 +19,11 @@ SOURCES = {
 
 
 def model_name(config: TaggingConfig) -> str:
-    """The name of the model that `config` describes, one of `SOURCES`."""
+    """The name of the model that `config` describes, one of `SOURCES`, or the `model_type` of any other."""
     if config.model_type == "bilstm-crf":
         return "BiLSTM-CRF" if config.character_embedding_size is None else "HBiLSTM-CRF"
     if config.model_type == "bert-crf":
         return "BERT-CRF" if config.use_crf else "BERT"
-    return {"adacan": "AdaCAN", "umt": "UMT", "umgf": "UMGF", "mkgformer": "MKGFormer"}.get(config.model_type, OURS)
+    if config.model_type == "2m-ner-released":
+        return OURS
+    return next((name for name in SOURCES if name.lower() == config.model_type), config.model_type)

@@ -13,6 +13,7 @@ from transformers import EarlyStoppingCallback, EvalPrediction, PreTrainedModel,
 from transformers.trainer_callback import ProgressCallback
 
 from modeling_2mner import TwoMNERProcessor
+from modeling_2mner.encoders import ENCODERS
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import has_pictures
@@ -23,8 +24,6 @@ from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
 
 logger = logging.getLogger(__name__)
-
-ENCODER_MODULES = {"text": "text_model", "vit": "vision_model", "resnet": "resnet_model", "vgg": "vgg_model"}
 
 
 class EpochCallback(TrainerCallback):
@@ -178,7 +177,7 @@ class TwoMNERTrainer(Trainer):
         for name in self.args.freeze:
             if name != "text" and not model.config.uses_image:
                 continue  # a run file's settings for the image encoder, in a text-only variant
-            encoder = getattr(model.base_model, ENCODER_MODULES[name], None)
+            encoder = getattr(model.base_model, ENCODERS[name].module, None)
             if encoder is None:
                 raise ValueError(f"`freeze` names {name!r}, but the model has no such encoder; leave it out.")
             if name == "resnet" and model.config.resnet_batch_norm != "fixed":
@@ -225,7 +224,7 @@ def make_trainer(
 
 def part_of(name: str) -> str:
     """Which learning rate a parameter has, by its name: `"encoder"`, `"crf"`, `"head"` or `"new"`."""
-    if any(f"{module}." in name for module in ENCODER_MODULES.values()):
+    if any(f"{encoder.module}." in name for encoder in ENCODERS.values()):
         return "encoder"
     if any(module.endswith("crf") for module in name.split(".")):
         return "crf"

@@ -23,6 +23,8 @@ from transformers import (
 
 from modeling_2mner import TwoMNERForTokenClassification
 from modeling_2mner.encoders import (
+    ENCODER_ALIASES,
+    ENCODERS,
     build_encoder,
     gather_images,
     gather_words,
@@ -297,3 +299,18 @@ def test_a_resnet_of_another_layer_type_loads(tmp_path, shake):
     network = shake(ResNetForImageClassification(config)).eval()
     network.save_pretrained(tmp_path)
     assert_equal_tensors(load_resnet_encoder(str(tmp_path)), network.resnet)
+
+
+@pytest.mark.parametrize("kind", ["2m-ner", "adacan", "bert-crf", "bilstm-crf", "mkgformer", "umgf", "umt"])
+def test_the_encoders_of_all_models_stand_in_one_table(make_model, make_baseline, kind):
+    model = make_model() if kind == "2m-ner" else make_baseline(kind)
+    there = {name for name, encoder in ENCODERS.items() if hasattr(model.base_model, encoder.module)}
+    assert there == set(model.base_model.encoders) - ({"text"} if kind == "adacan" else set())  # it reads words
+    assert set(model.config.image_switches) == there - {"text"}
+    assert all(getattr(model.config, switch) for switch in model.config.image_switches.values())
+    assert not set(ENCODER_ALIASES) & set(ENCODERS) and set(ENCODER_ALIASES.values()) <= set(ENCODERS)
+
+
+def test_a_model_cannot_do_without_its_text_encoder():
+    with pytest.raises(ValueError, match="`text` is missing"):
+        TwoMNERForTokenClassification.from_encoders(vision="somewhere")

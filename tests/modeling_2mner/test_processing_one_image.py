@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 from transformers import AutoProcessor, CLIPImageProcessorPil
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN
+from transformers.image_utils import OPENAI_CLIP_MEAN as CLIP_MEAN
 
-from modeling_2mner import OneImageProcessor, TwoMNERProcessor
+from modeling_2mner import OneImageProcessor, TwoMNERProcessor, WordProcessor
 
 TEXT = ["word_positions", "word_mask", "first_window", "input_ids", "attention_mask"]
 MEAN, SPREAD = 0.4, 0.2  # of the shared processor
@@ -185,3 +187,35 @@ def test_a_saved_folder_names_its_processor(build, tmp_path):
     processor.save_pretrained(tmp_path)
     loaded = AutoProcessor.from_pretrained(tmp_path, trust_remote_code=False)
     assert type(loaded) is OneImageProcessor and isinstance(loaded, TwoMNERProcessor) and not loaded.use_image
+
+
+@pytest.mark.parametrize(
+    "kind, changes, side, crops",
+    [
+        ("bert-crf", {}, 48, (None, None)),
+        ("umt", {}, 48, (None, None)),
+        ("umgf", {}, 48, (None, None)),
+        ("umgf", {"visual_nodes": "objects"}, 48, (48, None)),
+        ("mkgformer", {}, 32, (32, 16)),  # sizes of its own
+    ],
+)
+def test_a_processor_is_made_for_its_model(make_baseline, tokenizer, kind, changes, side, crops):
+    model = make_baseline(kind, **changes)
+    processor = OneImageProcessor.for_model(model, tokenizer, max_length=100, resnet_image_size=48)
+    assert processor.image_processor.size["height"] == side
+    assert list(processor.image_processor.image_mean) == list(
+        CLIP_MEAN if kind == "mkgformer" else IMAGENET_DEFAULT_MEAN
+    )
+    assert (processor.object_size, processor.small_object_size) == crops
+    assert processor.max_length == 64  # the text encoder's positions
+    assert (processor.use_image, processor.labels) == (model.config.uses_image, model.config.labels)
+
+
+def test_a_processor_of_adacan_reads_what_its_text_encoder_reads(
+    make_baseline, word_processor, tokenizer, make_config
+):
+    words = WordProcessor.for_model(make_baseline("adacan"), word_processor.tokenizer, resnet_image_size=48)
+    text = {"text_config": make_config().text_config.to_dict()}
+    pieces = WordProcessor.for_model(make_baseline("adacan", text_encoder="bert", **text), tokenizer)
+    assert (type(words), type(pieces)) == (WordProcessor, OneImageProcessor)
+    assert words.image_processor.size["height"] == pieces.image_processor.size["height"] == 32  # VGG's

@@ -102,10 +102,11 @@ def test_a_config_that_is_no_json_object_is_an_error(parse, config):
 
 
 def test_freeze_takes_names_of_encoders(parse):
-    assert parse("freeze: [vit, resnet]\n")[2].freeze == ["vit", "resnet"]
+    assert parse("freeze: [vit, resnet]\n")[2].freeze == ["vision", "resnet"]
     assert parse("freeze: resnet\n")[2].freeze == ["resnet"]
-    assert parse("", "--freeze", "text", "vit")[2].freeze == ["text", "vit"]
-    with pytest.raises(ValueError, match="`freeze` names 'bert'; write any of text, vit, resnet"):
+    assert parse("", "--freeze", "text", "vision")[2].freeze == ["text", "vision"]
+    assert parse("freeze: [vit, vision]\n")[2].freeze == ["vision"]  # two names of one encoder
+    with pytest.raises(ValueError, match="`freeze` names 'bert'; write any of text, vision, resnet"):
         parse("freeze: [vit, bert]\n")
 
 

@@ -98,7 +98,7 @@ def test_text_tells_data_results_and_training(write_card, make_trainer):
     assert results_table(RESULTS, make_trainer()) in card.text
     assert f"Validation:\n\n{results_table(RESULTS, make_trainer(), 'eval')}\n" in card.text
     assert "- training time: 12 s\n" in card.text and "- hardware: cpu (" in card.text
-    for line in ("- learning_rate: 0.0003", "- freeze: ['vit']", "- seed: 0", "- encoder_learning_rate: 0.0"):
+    for line in ("- learning_rate: 0.0003", "- freeze: ['vision']", "- seed: 0", "- encoder_learning_rate: 0.0"):
         assert line in card.text
     assert card.text.index("- learning_rate") < card.text.index("Some that do not") < card.text.index("- plain_adam")
     assert "a ViT and a ResNet for the picture, a CRF" in card.text

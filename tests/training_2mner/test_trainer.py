@@ -220,6 +220,12 @@ class TestFreezing:
     def test_an_image_encoder_that_a_text_only_variant_lacks_is_no_error(self, make_trainer, make_model, text_only):
         make_trainer(make_model(**text_only), freeze=["resnet", "vit"])
 
+    @pytest.mark.parametrize("name", ["vit", "vision"])
+    def test_the_vit_has_two_names(self, make_trainer, name):
+        weights = dict(make_trainer(freeze=[name]).model.named_parameters())
+
+        assert {name.split(".")[1] for name in weights if not weights[name].requires_grad} == {"vision_model"}
+
     def test_the_models_of_a_search_are_frozen_too(self, make_model, tmp_path, splits, processor):
         arguments = TwoMNERTrainingArguments(output_dir=str(tmp_path), use_cpu=True, freeze=["text"])
         parts = {"train_dataset": splits["train"], "eval_dataset": splits["validation"]}
@@ -267,7 +273,7 @@ class TestFreezing:
             make_trainer(make_model(resnet_batch_norm="train"), freeze=["resnet"])
 
     def test_an_encoder_that_is_not_there_cannot_be_frozen(self, make_trainer, make_model):
-        with pytest.raises(ValueError, match="'vit', but the model has no such encoder"):
+        with pytest.raises(ValueError, match="'vision', but the model has no such encoder"):
             make_trainer(make_model(use_vit=False), freeze=["vit"])
 
 
