@@ -11,13 +11,12 @@ import numpy as np
 
 from dataset_scripts.schema import LANGUAGE_NAMES, LANGUAGES
 from dataset_scripts.statistics.figure import DOTS_PER_INCH, INK, SOFT_INK, WIDTH, save_png
+from experiments.tables.shapes import Grid, Heat, Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from experiments.tables.figures import Heat, Panel
-    from experiments.tables.grid import Grid
 
 # From the palette of Okabe and Ito, as in the figure of the data set card.
 OURS, PAPER, RELEASED, RUN = "#0072B2", "#D55E00", "#009E73", "#56B4E9"

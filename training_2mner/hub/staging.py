@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_entries_to_yaml
 
+from reports_2mner.push import HUB_ID
 from training_2mner.hub.code import CONFIGS, drop_foreign_code, travelling_code
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ OPTIONAL = (
     ),
 )
 LARGEST = 100 * 2**20  # bytes of a file that holds no weights; the largest vocabularies have a third of it
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 STRICT = "F1 (strict)"  # what the card calls the score that counts
 WIDGET_NOTE = "A widget on a Hub page does not run custom code, so the page of this model cannot try it."
 

@@ -10,7 +10,8 @@ from experiments.grid import FOLDER, Point, read_points
 from experiments.plan import Run
 from experiments.records import write_json
 from experiments.tables import __main__ as tables
-from experiments.tables.grid import PAPERS_CHOICE, read_grids
+from experiments.tables.grid import read_grids
+from experiments.tables.shapes import PAPERS_CHOICE
 
 
 def f1_of(point: Point) -> float:
