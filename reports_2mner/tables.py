@@ -30,6 +30,10 @@ LATEX_CHARACTERS = {
 LATEX_PATTERN = re.compile("|".join(map(re.escape, sorted(LATEX_CHARACTERS, key=len, reverse=True))))
 
 
+class Markdown(str):
+    """The text of a cell that is Markdown already, for a table that is written as nothing else."""
+
+
 class Bold(str):
     """The text of a cell that is set in bold."""
 
@@ -158,7 +162,7 @@ def _text(cell: str | int) -> str:
 
 
 def _markdown_cells(row: Row) -> list[str]:
-    texts = ((cell, escape_markdown(_text(cell))) for cell in row)
+    texts = ((cell, cell if isinstance(cell, Markdown) else escape_markdown(_text(cell))) for cell in row)
     return [f"**{text}**" if isinstance(cell, Bold) else text for cell, text in texts]
 
 

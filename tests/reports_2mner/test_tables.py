@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from reports_2mner.tables import Bold, Group, Table, escape_latex, escape_markdown
+from reports_2mner.tables import Bold, Group, Markdown, Table, escape_latex, escape_markdown
 
 GROUPS = [Group([["a_b", 1234567, "2.0 ± 0.5"]], "First"), Group([["c|d", 2, Bold("x_y")]], note="Nothing * here")]
 
@@ -120,3 +120,8 @@ def test_markdown_shows_the_text_as_it_is():
     assert escape_markdown("a_b|c *d* <e> `f` [g](h) \\ ~~i~~ &amp; &#38; A & B #1 $j$") == (
         r"a\_b\|c \*d\* \<e\> \`f\` \[g\](h) \\ \~\~i\~\~ \&amp; \&\#38; A & B \#1 \$j\$"
     )
+
+
+def test_a_cell_that_is_markdown_stays_as_it_is():
+    table = Table(["a"], [[Markdown(r"**b** \|")], ["**b**"]])
+    assert table.markdown().split("\n")[2:] == [r"| **b** \| |", r"| \*\*b\*\* |"]
