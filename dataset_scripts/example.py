@@ -13,6 +13,7 @@ from dataset_scripts.card import markdown_table
 from dataset_scripts.reading import find_parquet_files, read_rows
 from dataset_scripts.rows import Row, entity_spans
 from dataset_scripts.statistics.tables import escape_markdown
+from reports_2mner.files import write_file
 
 SPLIT = "train"
 # Without the pictures, which would fill the memory.
@@ -85,8 +86,7 @@ def _write_picture(folder: Path, row: Row) -> str | None:
     if image is None:
         return None
     place = f"figures/example{Path(image['path']).suffix}"
-    (folder / place).parent.mkdir(exist_ok=True)
-    (folder / place).write_bytes(image["bytes"])
+    write_file(folder / place, image["bytes"])
     return place
 
 

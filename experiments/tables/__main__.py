@@ -20,7 +20,7 @@ from experiments.tables.latex import latex
 from experiments.tables.layout import lay_out
 from experiments.tables.markdown import paper_tables
 from experiments.tables.overview import overview
-from training_2mner.files import write_file
+from reports_2mner.files import write_file
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
