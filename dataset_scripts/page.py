@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from dataset_scripts.audit.report import visible
+from reports_2mner.html import visible
 
 # Words of a data set may be hostile. Should one ever get past the escaping, the browser still runs and loads nothing.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

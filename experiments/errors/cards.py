@@ -12,11 +12,11 @@ from typing import Any
 
 from PIL import Image
 
-from dataset_scripts.audit.report import visible
 from dataset_scripts.page import label_of, text_of
 from dataset_scripts.schema import STATUSES_WITH_IMAGE
 from experiments.errors.counts import KINDS, OUTSIDE, RIGHT, Pair, Sentence, Span, Suspect
 from modeling_2mner.images import load_image
+from reports_2mner.html import visible
 
 QUALITY = 60
 ADDRESS = re.compile(r" <\S+ object at 0x[0-9a-f]+>")  # in Pillow's messages; another one in each run
