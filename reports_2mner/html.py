@@ -20,7 +20,7 @@ from markupsafe import Markup
 TEMPLATES = Path(__file__).with_name("templates")
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str, /, **values: Any) -> str:
     """Fill a template of `templates/`; a value that it needs and does not get is an error of jinja2."""
     return _environment().get_template(template).render(values)
 
@@ -49,6 +49,7 @@ def _environment() -> Environment:
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,
+        keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )

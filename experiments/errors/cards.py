@@ -62,12 +62,14 @@ def make_thumbnail(cell: Any, status: str | None, side: int) -> Thumbnail:
     return Thumbnail(uri, *image.size, "stand-in for a picture that was not found" if status == "default" else "")
 
 
-def cut_into_pieces(words: Sequence[str], styles: Mapping[Span, str], limit: int | None = None) -> list[Piece]:
-    """The words one by one and these entities whole, each with its style; what begins after `limit` words is left out."""
+def cut_into_pieces(
+    words: Sequence[str], styles: Mapping[Span, str], limit: int | None = None
+) -> tuple[list[Piece], int]:
+    """The words one by one and these entities whole, each with its style, up to `limit` words or the end of an entity; how many are left."""
     starts = {span[1]: span for span in styles}
     pieces, place = [], 0
     while place < len(words[:limit]):
         span = starts.get(place, ("", place, place + 1))
         pieces.append((" ".join(words[place : span[2]]), span[0], styles.get(span, "")))
         place = span[2]
-    return pieces
+    return pieces, len(words) - place

@@ -108,12 +108,12 @@ def _filters(cards: Sequence[Card], types: Sequence[str]) -> list[tuple[str, str
 
 
 def _gold_pieces(sentence: Sentence) -> list[Piece]:
-    return cut_into_pieces(sentence.words, {pair.gold: _style(pair) for pair in sentence.pairs if pair.gold})
+    return cut_into_pieces(sentence.words, {pair.gold: _style(pair) for pair in sentence.pairs if pair.gold})[0]
 
 
 def _predicted_pieces(sentence: Sentence) -> list[Piece]:
     found = {pair.predicted: _style(pair) for pair in sentence.pairs if pair.predicted}
-    return cut_into_pieces(sentence.words, found | dict.fromkeys(sentence.strays, "stray"))
+    return cut_into_pieces(sentence.words, found | dict.fromkeys(sentence.strays, "stray"))[0]
 
 
 def _style(pair: Pair) -> str:
