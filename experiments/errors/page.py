@@ -74,18 +74,14 @@ def _confusion(content: Mapping[str, Any]) -> dict[str, list[tuple[int, str, int
     boundaries. The larger a cell's share of the row, the stronger its colour.
     """
     matrix, of_type = content["confusion"], content["kinds"]["type"]
-    return {
-        gold: [
-            (
-                count,
-                # the root, so that rare confusions are seen
-                f"rgba(var({'--heat' if gold == name else '--wrong-heat'}), {STRONGEST * _share(matrix, gold, name) ** 0.5:.2f})",
-                of_type[gold]["wrong_boundary"] if gold == name else 0,
-            )
-            for name, count in row.items()
-        ]
-        for gold, row in matrix.items()
-    }
+    cells: dict[str, list[tuple[int, str, int]]] = {}
+    for gold, row in matrix.items():
+        cells[gold] = []
+        for name, count in row.items():
+            strength = STRONGEST * _share(matrix, gold, name) ** 0.5  # the root, so that rare confusions are seen
+            colour = f"rgba(var({'--heat' if gold == name else '--wrong-heat'}), {strength:.2f})"
+            cells[gold].append((count, colour, of_type[gold]["wrong_boundary"] if gold == name else 0))
+    return cells
 
 
 def _share(matrix: Mapping[str, Mapping[str, int]], gold: str, predicted: str) -> float:
@@ -96,14 +92,14 @@ def _share(matrix: Mapping[str, Mapping[str, int]], gold: str, predicted: str) -
 def _filters(cards: Sequence[Card], types: Sequence[str]) -> list[tuple[str, str, list[tuple[str, str]], str | None]]:
     """The name, the title, the values with their texts and the class of each list to choose from."""
     found = {pair.kind for card in cards for pair in card.sentence.errors}
-    fields = [
+    fields: list[tuple[str, str, list[tuple[str, str]], str | None]] = [
         ("kind", "kind of error", [(kind, label(kind)) for kind in KINDS if kind in found], None),
         ("type", "type", [(kind, kind) for kind in types], None),
     ]
     for column in cards[0].sentence.groups if cards else ():
         values = sorted({card.sentence.groups[column] for card in cards})
         if len(values) > 1:
-            fields.append((column, GROUP_NAMES[column], [(value, value) for value in values], "group"))
+            fields.append((column, GROUP_NAMES.get(column, column), [(value, value) for value in values], "group"))
     return [*fields, ("suspect", "label noise", [("yes", "suspects"), ("no", "others")], None)]
 
 
