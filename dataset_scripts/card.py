@@ -84,6 +84,13 @@ def dataset_card(
     return f"{str(card).rstrip()}\n"
 
 
+def fill_body(template: Path, **values: Any) -> str:
+    """Fill the Jinja template of a card's body."""
+    from jinja2 import Template
+
+    return Template(template.read_text(encoding="utf-8"), keep_trailing_newline=True).render(values)
+
+
 def config_metadata(counts: Counts, fingerprint: str) -> list[dict[str, Any]]:
     """Return the `configs` entry of the card: for each configuration the files of its languages, split by split.
 

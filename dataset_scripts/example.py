@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from dataset_scripts.build.pictures import prepare_picture
 from dataset_scripts.reading import find_parquet_files, read_rows
 from dataset_scripts.rows import Row, row_spans
+from reports_2mner.files import write_file
 from reports_2mner.tables import Markdown, Table, escape_markdown
 
 SPLIT = "train"
@@ -86,8 +87,7 @@ def _write_picture(folder: Path, row: Row) -> str | None:
     if image is None:
         return None
     place = f"figures/example{Path(image['path']).suffix}"
-    (folder / place).parent.mkdir(exist_ok=True)
-    (folder / place).write_bytes(image["bytes"])
+    write_file(folder / place, image["bytes"])
     return place
 
 

@@ -18,13 +18,14 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.encoders import ENCODERS
+from reports_2mner.files import write_lines
 from reports_2mner.push import HUB_ID
 from reports_2mner.tables import Table
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.building import is_checkpoint
 from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
-from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements, write_lines
+from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements
 from training_2mner.model_names import OURS, SOURCES, model_name
 from training_2mner.trainer import TwoMNERTrainer
 
@@ -94,9 +95,7 @@ def write_model_card(
         is_released=config.model_type == "2m-ner-released",
         license=model_arguments.license,
     )
-    temporary = folder / ".README.md.writing"
-    write_lines(temporary, str(card).rstrip().splitlines())
-    os.replace(temporary, folder / "README.md")
+    write_lines(folder / "README.md", str(card).rstrip().splitlines())
 
 
 def results_table(results: dict[str, float], trainer: TwoMNERTrainer, prefix: str = "test") -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dataset_scripts.build.settings import BuildSettings
-from dataset_scripts.card import dataset_card
+from dataset_scripts.card import dataset_card, fill_body
 from dataset_scripts.rows import Counts
 from dataset_scripts.schema import LANGUAGE_NAMES
 from dataset_scripts.splits import Leak
@@ -35,9 +35,8 @@ def card_of_build(
 
     `example` is what `example.py` writes.
     """
-    from jinja2 import Template
-
-    body = Template(BODY.read_text(encoding="utf-8"), keep_trailing_newline=True).render(
+    body = fill_body(
+        BODY,
         **settings.to_dict(),
         figure=figure,
         leak_table=leak_table(leaks),

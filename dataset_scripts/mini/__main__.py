@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from dataset_scripts.card import dataset_card, image_table, text_table
+from dataset_scripts.card import dataset_card, fill_body, image_table, text_table
 from dataset_scripts.example import write_example
 from dataset_scripts.mini.pictures import draw_picture
 from dataset_scripts.mini.text import (
@@ -271,7 +271,8 @@ def _card_body(splits: dict[str, list[dict[str, Any]]], name: str, seed: int) ->
     uses = Counter(row["image_id"] for row in rows)
     missing = [row["image"] is None for row in rows]
     num_entities = sum(len(row_spans(row)) for row in rows)
-    return CARD_BODY.read_text(encoding="utf-8").format(
+    return fill_body(
+        CARD_BODY,
         name=name,
         seed=seed,
         num_entities=num_entities,

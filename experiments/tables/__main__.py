@@ -23,7 +23,7 @@ from experiments.tables.markdown import paper_tables
 from experiments.tables.overview import overview
 from experiments.tables.shapes import Grid
 from reports_2mner.command_line import exit_on_error, make_parser
-from training_2mner.files import write_file
+from reports_2mner.files import write_file
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from modeling_2mner.pipeline_2mner import Entities
-from training_2mner.files import write_file
+from reports_2mner.files import write_json
 from training_2mner.predict.text import ID_PREFIX, SHOWN, STATUS_FIELD, Record
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class PartialFile:
         with open(self._path, "ab") as file:
             file.truncate(end)
         if not kept:
-            write_file(self._settings_path, json.dumps(self._settings))
+            write_json(self._settings_path, self._settings)
         return kept
 
     def open(self) -> BinaryIO:
