@@ -2,7 +2,8 @@
 
 What a user runs, each with `--help`: `build`, `mini`, `audit`, `statistics`, `export`, `publish`.
 
-- what a data set is: `schema`, `rows`, `card`, `example`; how it is written and read: `parquet`, `reading`
+- what a data set is: `schema`, `language_table`, `rows`, `card`, `example`; how it is written and read: `parquet`,
+  `reading`
 - text files: `conll`, `conll_released`; pictures: `images`; what is wrong with words: `quality`
 - the builder: `settings`, `build_options`, then in the order of the data `sources`, `languages`, `splits`, `urls`, `plan`,
   `shards`, `build`, `build_card`

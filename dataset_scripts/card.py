@@ -10,14 +10,14 @@ from dataset_scripts.rows import Counts
 from dataset_scripts.schema import (
     COLUMNS,
     DEFAULT_CONFIG,
-    ENTITY_TYPES,
     IMAGE_STATUSES,
-    LABELS,
-    LANGUAGES,
     SOURCES,
     SPLITS,
+    Schema,
     available_configs,
     features,
+    sort_languages,
+    types_of,
 )
 from reports_2mner.tables import Table
 
@@ -38,17 +38,20 @@ def dataset_card(
     license_name: str | None = None,
     license_link: str | None = None,
     annotations_creators: Sequence[str] = ("other",),
+    schema: Schema | None = None,
 ) -> str:
     """Return the text of README.md for a data set with these counts.
 
-    `fingerprint` stands for the contents of its files, see `config_metadata`; `name` is the folder's name, as `load_dataset` is shown with it; `body` is Markdown that follows the counts,
-    `example` Markdown that follows the summary, see `example.py`;
-    `license` and `annotations_creators` are the Hub's terms, `license_name` and `license_link` tell of one that is "other".
+    `fingerprint` stands for the contents of its files, see `config_metadata`; `name` is the folder's name, as `load_dataset`
+    is shown with it; `body` is Markdown that follows the counts, `example` Markdown that follows the summary, see
+    `example.py`; `license` and `annotations_creators` are the Hub's terms, `license_name` and `license_link` describe one
+    that is "other"; `schema` names tags and languages.
     """
     from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCard, DatasetCardData
 
+    schema = schema or Schema()
     languages = _languages(counts)
     configs = available_configs(languages)
     metadata = DatasetCardData(
@@ -65,7 +68,7 @@ def dataset_card(
         pretty_name=title,
         configs=config_metadata(counts, fingerprint),
     )
-    infos = {config: DatasetInfo(features=features(), config_name=config) for config in configs}
+    infos = {config: DatasetInfo(features=features(schema), config_name=config) for config in configs}
     DatasetInfosDict(infos).to_dataset_card_data(metadata)
     card = DatasetCard.from_template(
         metadata,
@@ -77,8 +80,8 @@ def dataset_card(
         example=example,
         configs=list(configs),
         columns=COLUMNS,
-        labels=LABELS,
-        text_table=text_table(counts),
+        labels=schema.labels,
+        text_table=text_table(counts, schema.types),
         image_table=image_table(counts),
     )
     return f"{str(card).rstrip()}\n"
@@ -109,11 +112,12 @@ def config_metadata(counts: Counts, fingerprint: str) -> list[dict[str, Any]]:
     return entries
 
 
-def text_table(counts: Counts) -> str:
-    """Return a Markdown table of sentences, words and entities for each language and split."""
-    header = ["language", "split", "sentences", "words", "entities", *ENTITY_TYPES]
+def text_table(counts: Counts, types: Sequence[str] | None = None) -> str:
+    """Return a Markdown table of sentences, words and entities for each language and split; `types` are those found."""
+    types = types or types_of(kind for count in counts.values() for kind in count.mentions)
+    header = ["language", "split", "sentences", "words", "entities", *types]
     rows = (
-        [*key, count.sentences, count.tokens, count.mentions.total(), *(count.mentions[e] for e in ENTITY_TYPES)]
+        [*key, count.sentences, count.tokens, count.mentions.total(), *(count.mentions[kind] for kind in types)]
         for key, count in counts.items()
     )
     return Table(header, rows).markdown()
@@ -131,7 +135,7 @@ def image_table(counts: Counts) -> str:
 
 
 def _languages(counts: Counts) -> tuple[str, ...]:
-    return tuple(lang for lang in LANGUAGES if any(key[0] == lang for key in counts))
+    return sort_languages(lang for lang, _ in counts)
 
 
 def _size_category(counts: Counts) -> str:

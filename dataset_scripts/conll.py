@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataset_scripts.schema import LABEL_IDS, LABELS, find_iob2_violation
+from dataset_scripts.schema import ENTITY_TYPES, TYPE, find_iob2_violation, labels_of
 from reports_2mner.files import write_file
 
 ID_PREFIX = "IMGID:"
@@ -35,12 +35,16 @@ class Sentence:
 
 
 def read_conll(
-    path: Path | str, *, rename: Mapping[str, str] | None = None, repair_tags: bool = False
+    path: Path | str,
+    *,
+    rename: Mapping[str, str] | None = None,
+    repair_tags: bool = False,
+    types: Sequence[str] | None = ENTITY_TYPES,
 ) -> Iterator[Sentence]:
     """Yield the sentences of a file in order; ValueError names file, line, cause and remedy of the first mistake.
 
     `rename` gives types other names, as in `{"OTHER": "MISC"}`; with `repair_tags` an I- tag that continues no entity
-    begins one (IOB1 becomes IOB2) instead of being an error.
+    begins one (IOB1 becomes IOB2) instead of being an error. `types` are those that a tag may have, None lets it have any.
     """
     path = Path(path)
     rename = rename or {}
@@ -59,7 +63,7 @@ def read_conll(
                     text,
                     "put an empty line before it",
                 )
-            draft = _Draft(path, number, _image_id(path, number, text))
+            draft = _Draft(path, number, _image_id(path, number, text), types)
         elif draft:
             draft.add(number, text, rename)
         else:
@@ -80,6 +84,7 @@ class _Draft:
     path: Path
     line: int
     image_id: str
+    types: Sequence[str] | None
     tokens: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     renamed: int = 0
@@ -95,8 +100,8 @@ class _Draft:
         if tag[2:] in rename:
             tag = tag[:2] + rename[tag[2:]]
             self.renamed += 1
-        if tag not in LABEL_IDS:
-            raise _error(self.path, number, "unknown tag", tag, f"known are {', '.join(LABELS)}")
+        if not is_tag(tag, self.types):
+            raise _error(self.path, number, "unknown tag", tag, known_tags(self.types))
         self.tokens.append(token)
         self.tags.append(tag)
 
@@ -115,6 +120,18 @@ class _Draft:
                 f"start it with B{tag[1:]}, or have all such tags repaired (`repair_tags`)",
             )
         return Sentence(self.image_id, tuple(self.tokens), tags, self.line, len(repaired), self.renamed)
+
+
+def is_tag(tag: str, types: Sequence[str] | None) -> bool:
+    """Tell whether this is a tag of one of the types, or of any type for None."""
+    if tag == "O":
+        return True
+    return tag[:2] in ("B-", "I-") and (bool(TYPE.fullmatch(tag[2:])) if types is None else tag[2:] in types)
+
+
+def known_tags(types: Sequence[str] | None) -> str:
+    """Say for an error which tags there can be."""
+    return "write O, B-TYPE or I-TYPE" if types is None else f"known are {', '.join(labels_of(types))}"
 
 
 def begin_entities(tags: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:

@@ -9,11 +9,11 @@ two parts. A last sentence without an empty line after it is lost.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dataset_scripts.conll import ID_PREFIX, SHOWN, Sentence, begin_entities
-from dataset_scripts.schema import LABEL_IDS
+from dataset_scripts.conll import ID_PREFIX, SHOWN, Sentence, begin_entities, is_tag, known_tags
+from dataset_scripts.schema import ENTITY_TYPES
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +23,10 @@ def read_conll_as_released(
     *,
     rename: Mapping[str, str] | None = None,
     repair_tags: bool = False,
+    types: Sequence[str] | None = ENTITY_TYPES,
     warn: Callable[[str], object] = logger.warning,
 ) -> Iterator[Sentence]:
-    """Yield the sentences that the released loader makes of a file; `rename` and `repair_tags` as for `read_conll`.
+    """Yield the sentences that the released loader makes of a file; `rename`, `repair_tags` and `types` as for `read_conll`.
 
     Sentences without words and a lost last sentence are left out, and `warn` is told. Raises ValueError with file and
     line where the released loader stops, and for tags that the data set cannot hold.
@@ -39,6 +40,8 @@ def read_conll_as_released(
             start = start if pairs else number
             word, tag = _word_and_tag(path, number, line)
             renamed += tag[2:] in rename
+            if not is_tag(tag[:2] + rename.get(tag[2:], tag[2:]), types):
+                raise ValueError(f"{path}:{start}: unknown tag {tag!r} in this sentence; {known_tags(types)}.")
             pairs.append((word, tag[:2] + rename.get(tag[2:], tag[2:])))
         else:
             _check_image_id(path, number, image_id)
@@ -84,8 +87,6 @@ def _sentence(
     path: Path, image_id: str, start: int, pairs: list[tuple[str, str]], renamed: int, repair_tags: bool
 ) -> Sentence:
     tokens, tags = zip(*pairs, strict=True)
-    if unknown := [tag for tag in tags if tag not in LABEL_IDS]:
-        raise ValueError(f"{path}:{start}: unknown tag {unknown[0]!r} in this sentence; known are {list(LABEL_IDS)}.")
     mended, repaired = begin_entities(tags)
     if repaired and not repair_tags:
         raise ValueError(

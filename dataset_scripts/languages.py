@@ -12,12 +12,12 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from itertools import permutations
 
 from dataset_scripts.build.sources import SourceFile
 from dataset_scripts.conll import Sentence
-from dataset_scripts.schema import LANGUAGES
+from dataset_scripts.schema import LANGUAGES, sort_languages
 
 Reader = Callable[[SourceFile], Iterator[Sentence]]
 KNOWN_ALREADY = -1  # in the place of a language: another file has told this sentence
@@ -25,8 +25,9 @@ KNOWN_ALREADY = -1  # in the place of a language: another file has told this sen
 
 @dataclass
 class Languages:
-    """For the sentences of all files, in order: a position in `LANGUAGES` or `KNOWN_ALREADY`; `inferred` lists guesses."""
+    """For the sentences of all files, in order: a position in `order` or `KNOWN_ALREADY`; `inferred` lists guesses."""
 
+    order: tuple[str, ...]
     codes: array[int] = field(default_factory=lambda: array("b"))
     inferred: set[int] = field(default_factory=set)
 
@@ -37,7 +38,7 @@ def assign_languages(files: Sequence[SourceFile], read: Reader) -> Languages:
     Raises ValueError where a language must be told from the words and py3langid is not installed, and for a file
     without sentences.
     """
-    result = Languages()
+    result = Languages(sort_languages({*LANGUAGES, *(lang for file in files for lang in file.languages)}))
     told = _Told(files)
     undecided: dict[str, list[tuple[int, dict[str, float]]]] = defaultdict(list)
     for file in files:
@@ -47,14 +48,14 @@ def assign_languages(files: Sequence[SourceFile], read: Reader) -> Languages:
             if told.take(file.split, sentence):
                 result.codes.append(KNOWN_ALREADY)
                 continue
-            result.codes.append(LANGUAGES.index(choices[0]))
+            result.codes.append(result.order.index(choices[0]))
             if len(choices) > 1:
-                undecided[sentence.image_id].append((place, _scores(sentence.tokens, choices)))
+                undecided[sentence.image_id].append((place, _scores(sentence.tokens, choices, result.order)))
         if len(result.codes) == before:
             raise ValueError(f"{file.path} holds no sentence; get a complete copy of the file.")
     for group in undecided.values():
         for (place, _), language in zip(group, _best_languages([scores for _, scores in group]), strict=True):
-            result.codes[place] = LANGUAGES.index(language)
+            result.codes[place] = result.order.index(language)
             result.inferred.add(place)
     return result
 
@@ -92,13 +93,13 @@ class _Told:
         return False
 
 
-def _scores(tokens: Sequence[str], languages: Sequence[str]) -> dict[str, float]:
+def _scores(tokens: Sequence[str], languages: Sequence[str], known: tuple[str, ...]) -> dict[str, float]:
     """Return log probabilities, up to a constant, of the languages."""
-    return {language: score for language, score in _identifier()(" ".join(tokens)) if language in languages}
+    return {language: score for language, score in _identifier(known)(" ".join(tokens)) if language in languages}
 
 
-@cache
-def _identifier() -> Callable[[str], list[tuple[str, float]]]:
+@lru_cache(1)  # the languages are a setting of the whole module
+def _identifier(known: tuple[str, ...]) -> Callable[[str], list[tuple[str, float]]]:
     try:
         import py3langid
     except ImportError as error:
@@ -106,7 +107,7 @@ def _identifier() -> Callable[[str], list[tuple[str, float]]]:
             "A file holds several languages and no folder of a single language tells which sentence has which; add "
             "those folders, or install py3langid, which tells them from the words: pip install py3langid."
         ) from error
-    py3langid.set_languages(list(LANGUAGES))
+    py3langid.set_languages(list(known))
     return py3langid.rank
 
 

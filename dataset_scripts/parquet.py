@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_scripts.rows import Counts, Row, SplitCounts, encode_row
-from dataset_scripts.schema import LANGUAGES, SPLITS, features
+from dataset_scripts.schema import SPLITS, Schema, features
 from reports_2mner.files import whole_file, write_file
 
 # The Hub's viewer reads row groups up to 300 MB; with 100 rows a training job can also jump to a row cheaply.
@@ -50,10 +50,11 @@ def write_dataset(
     card: str | Callable[..., str],
     overwrite: bool = False,
     example: Callable[[Path], str] | None = None,
+    schema: Schema | None = None,
 ) -> Counts:
     """Check the rows, write them with their card, move the folder to `output` when all is done and count.
 
-    Raises ValueError for a row that breaks a rule of `rows.py`, an id that occurs twice, or an `output` in use.
+    `schema` names tags and languages. Raises ValueError for a row that breaks a rule of `rows.py`, an id that occurs twice, or an `output` in use.
     """
     output = Path(output).resolve()
     check_output(output, overwrite)
@@ -61,7 +62,7 @@ def write_dataset(
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as workplace:
         fresh = Path(workplace, "fresh")
         fresh.mkdir()
-        counts = _write_splits(fresh / "data", rows)
+        counts = _write_splits(fresh / "data", rows, schema or Schema())
         hashes = {
             path.relative_to(fresh).as_posix(): file_sha256(path) for path in (fresh / "data").rglob("*.parquet")
         }
@@ -93,10 +94,11 @@ def parquet_path(folder: Path, lang: str, split: str, index: int = 0, number: in
     return folder / lang / f"{split}-{index:05d}-of-{number:05d}.parquet"
 
 
-def write_parquet(rows: Iterable[Row], path: Path) -> None:
+def write_parquet(rows: Iterable[Row], path: Path, schema: Schema | None = None) -> None:
     """Write encoded rows to one file, which appears under its name when it is complete."""
-    with whole_file(path) as draft, _open(draft) as writer:
-        for group in _row_groups(rows):
+    columns = features(schema).arrow_schema
+    with whole_file(path) as draft, _open(draft, columns) as writer:
+        for group in _row_groups(rows, columns):
             writer.write_table(group)
 
 
@@ -129,33 +131,35 @@ def move_folder(fresh: Path, output: Path) -> None:
             raise
 
 
-def _write_splits(folder: Path, rows: Mapping[tuple[str, str], Iterable[Row]]) -> Counts:
+def _write_splits(folder: Path, rows: Mapping[tuple[str, str], Iterable[Row]], schema: Schema) -> Counts:
     counts: Counts = {}
     seen: set[str] = set()
     for (lang, split), split_rows in rows.items():
-        if lang not in LANGUAGES or split not in SPLITS:
+        if lang not in schema.languages or split not in SPLITS:
             raise ValueError(
-                f"`rows` has the key {(lang, split)!r}; languages are {list(LANGUAGES)}, splits {list(SPLITS)}."
+                f"`rows` has the key {(lang, split)!r}; languages are {list(schema.languages)}, splits {list(SPLITS)}."
             )
         counts[lang, split] = SplitCounts()
-        write_parquet(_checked(split_rows, lang, seen, counts[lang, split]), parquet_path(folder, lang, split))
+        checked = _checked(split_rows, lang, seen, counts[lang, split], schema)
+        write_parquet(checked, parquet_path(folder, lang, split), schema)
     return counts
 
 
-def _checked(rows: Iterable[Row], lang: str, seen: set[str], counts: SplitCounts) -> Iterator[dict[str, Any]]:
+def _checked(
+    rows: Iterable[Row], lang: str, seen: set[str], counts: SplitCounts, schema: Schema
+) -> Iterator[dict[str, Any]]:
     for row in rows:
-        encoded = encode_row(row)
+        encoded = encode_row(row, schema)
         if row["lang"] != lang:
             raise ValueError(f"Row {row['id']!r} has `lang` {row['lang']!r} but was given as {lang!r}.")
         if row["id"] in seen:
             raise ValueError(f"Row {row['id']!r}: `id` occurs twice; every row of the data set needs its own.")
         seen.add(row["id"])
-        counts.add(encoded)
+        counts.add(encoded, schema)
         yield encoded
 
 
-def _row_groups(rows: Iterable[Row]) -> Iterator[pa.Table]:
-    schema = features().arrow_schema
+def _row_groups(rows: Iterable[Row], schema: pa.Schema) -> Iterator[pa.Table]:
     group: list[Row] = []
     size = 0
     for row in rows:
@@ -168,10 +172,10 @@ def _row_groups(rows: Iterable[Row]) -> Iterator[pa.Table]:
         yield pa.Table.from_pylist(group, schema=schema)
 
 
-def _open(path: Path) -> pq.ParquetWriter:
+def _open(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         path,
-        features().arrow_schema,
+        schema,
         use_dictionary=DICTIONARY_COLUMNS,
         dictionary_pagesize_limit=2 * GROUP_BYTES,  # beyond, pictures would be stored plainly
         compression=COMPRESSION,

@@ -12,16 +12,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from dataset_scripts.schema import LABELS, LANGUAGES, SOURCES, SPLITS
+from dataset_scripts.language_table import CODE
+from dataset_scripts.schema import SPLITS, Schema, sort_languages
 
 ROWS_PER_BATCH = 100
-_NAMES = {"lang": LANGUAGES, "source": SOURCES}
 
 
 def find_parquet_files(folder: Path | str) -> dict[tuple[str, str], list[Path]]:
     """Return `{(lang, split): files in order}` of a data set folder; ValueError when it holds none."""
     data = Path(folder) / "data"
-    found = {(lang, split): sorted((data / lang).glob(f"{split}-*.parquet")) for lang in LANGUAGES for split in SPLITS}
+    languages = sort_languages(place.name for place in data.glob("*") if CODE.fullmatch(place.name))
+    found = {(lang, split): sorted((data / lang).glob(f"{split}-*.parquet")) for lang in languages for split in SPLITS}
     present = {key: paths for key, paths in found.items() if paths}
     if not present:
         raise ValueError(
@@ -29,6 +30,13 @@ def find_parquet_files(folder: Path | str) -> dict[tuple[str, str], list[Path]]:
             "name a folder that `python -m dataset_scripts.build` wrote."
         )
     return present
+
+
+def read_schema(path: Path | str) -> Schema:
+    """Return the names that the numbers in a parquet file stand for."""
+    from datasets import Features
+
+    return Schema.stored(Features.from_arrow_schema(pq.read_schema(path)))
 
 
 def count_rows(folder: Path | str) -> int:
@@ -39,29 +47,31 @@ def count_rows(folder: Path | str) -> int:
 def read_rows(
     folder: Path | str,
     columns: Sequence[str] | None = None,
-    languages: Collection[str] = LANGUAGES,
+    languages: Collection[str] | None = None,
     splits: Collection[str] = SPLITS,
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows in the order of their files, with names for numbers, and `split` as one more key.
 
-    `columns` (default: all) limits what is read; without `image` no picture is touched. `image` is None or a dict of
+    `languages` are all by default. `columns` (default: all) limits what is read; without `image` no picture is touched. `image` is None or a dict of
     `bytes` and `path`, not decoded. Raises ValueError for a folder that is no data set.
     """
     for (lang, split), paths in find_parquet_files(folder).items():
-        if lang in languages and split in splits:
+        if (languages is None or lang in languages) and split in splits:
             for path in paths:
                 yield from _rows_of_file(path, columns, split)
 
 
 def _rows_of_file(path: Path, columns: Sequence[str] | None, split: str) -> Iterator[dict[str, Any]]:
+    schema = read_schema(path)
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(ROWS_PER_BATCH, columns=columns):
             for row in batch.to_pylist():
-                yield {**_with_names(row), "split": split}
+                yield {**_with_names(row, schema), "split": split}
 
 
-def _with_names(row: dict[str, Any]) -> dict[str, Any]:
-    named = {column: names[row[column]] for column, names in _NAMES.items() if column in row}
+def _with_names(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
+    names = {"lang": schema.languages, "source": schema.sources}
+    named = {column: known[row[column]] for column, known in names.items() if column in row}
     if "ner_tags" in row:
-        named["ner_tags"] = [LABELS[tag] for tag in row["ner_tags"]]
+        named["ner_tags"] = [schema.labels[tag] for tag in row["ner_tags"]]
     return {**row, **named}

@@ -3,7 +3,7 @@
 A row is a dict with the columns of `schema.COLUMNS`:
 
 - `id`, `image_id`: strings; `tokens`: strings, at least one, none of them empty
-- `ner_tags`: one per token, names (`"B-PER"`) or positions in `schema.LABELS`
+- `ner_tags`: one per token, names (`"B-PER"`) or positions in the labels of its `Schema`
 - `image`: None, or `{"bytes": b"...", "path": "name.jpg"}`, the path a bare file name
 - `image_status`, `lang`, `source`: names from `schema`
 - `url`, `tw2017_split`, `quality`: may be left out for null, null and no flag
@@ -15,25 +15,25 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dataset_scripts.schema import (
     COLUMNS,
     IMAGE_STATUSES,
-    LABEL_IDS,
     LABELS,
-    LANGUAGES,
     QUALITY_FLAGS,
-    SOURCES,
     SPLITS,
     STATUSES_WITH_IMAGE,
+    Schema,
     find_iob2_violation,
 )
 from modeling_2mner.spans import Span, entity_spans
 
 Row = Mapping[str, Any]
+
+DEFAULT = Schema()
 
 OPTIONAL_COLUMNS = {"url": None, "sha256": None, "tw2017_split": None, "quality": []}
 
@@ -52,14 +52,14 @@ class SplitCounts:
     sources: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row, schema: Schema = DEFAULT) -> None:
         """Count one encoded row."""
         self.sentences += 1
         self.tokens += len(row["tokens"])
-        marked = [(tuple(row["tokens"][start:end]), kind) for kind, start, end in row_spans(row)]
+        marked = [(tuple(row["tokens"][start:end]), kind) for kind, start, end in row_spans(row, schema.labels)]
         self.mentions.update(kind for _, kind in marked)
         self.distinct.update(kind for _, kind in set(marked))
-        self.sources[SOURCES[row["source"]]] += 1
+        self.sources[schema.sources[row["source"]]] += 1
         self.statuses[row["image_status"]] += 1
 
     def __add__(self, other: SplitCounts) -> SplitCounts:
@@ -77,12 +77,12 @@ class SplitCounts:
 Counts = dict[tuple[str, str], SplitCounts]
 
 
-def row_spans(row: Row) -> list[Span]:
-    """List the entities of a row, the tags of which are names or positions in `LABELS`."""
-    return entity_spans([LABELS[tag] if isinstance(tag, int) else tag for tag in row["ner_tags"]], strict=True)
+def row_spans(row: Row, labels: Sequence[str] = LABELS) -> list[Span]:
+    """List the entities of a row, the tags of which are names or positions in `labels`."""
+    return entity_spans([labels[tag] if isinstance(tag, int) else tag for tag in row["ner_tags"]], strict=True)
 
 
-def encode_row(row: Row) -> dict[str, Any]:
+def encode_row(row: Row, schema: Schema = DEFAULT) -> dict[str, Any]:
     """Return the row with tags, language and source as numbers, in column order; ValueError when it breaks a rule."""
     if set(OPTIONAL_COLUMNS | row) != set(COLUMNS) or not set(COLUMNS) - set(OPTIONAL_COLUMNS) <= set(row):
         raise ValueError(
@@ -92,28 +92,28 @@ def encode_row(row: Row) -> dict[str, Any]:
     row = OPTIONAL_COLUMNS | row
     if not row["id"] or not isinstance(row["id"], str):
         raise ValueError(f"`id` must be a string that is not empty, got {row['id']!r}.")
-    tags = _tag_names(row)
+    tags = _tag_names(row, schema.labels)
     _check_words(row, tags)
     _check_image(row)
-    for column, known in (("lang", LANGUAGES), ("source", SOURCES)):
+    for column, known in (("lang", schema.languages), ("source", schema.sources)):
         if row[column] not in known:
             raise ValueError(f"Row {row['id']!r}: `{column}` must be one of {list(known)}, got {row[column]!r}.")
     _check_provenance(row)
     encoded = {
         "sha256": hashlib.sha256(row["image"]["bytes"]).hexdigest() if row["image"] else row["sha256"],
-        "ner_tags": [LABEL_IDS[tag] for tag in tags],
-        "lang": LANGUAGES.index(row["lang"]),
-        "source": SOURCES.index(row["source"]),
+        "ner_tags": [schema.labels.index(tag) for tag in tags],
+        "lang": schema.languages.index(row["lang"]),
+        "source": schema.sources.index(row["source"]),
     }
     return {column: encoded.get(column, row[column]) for column in COLUMNS}
 
 
-def _tag_names(row: Row) -> list[str]:
+def _tag_names(row: Row, labels: Sequence[str]) -> list[str]:
     names = []
     for tag in row["ner_tags"]:
-        name = LABELS[tag] if isinstance(tag, int) and 0 <= tag < len(LABELS) else tag
-        if name not in LABEL_IDS:
-            raise ValueError(f"Row {row['id']!r}: unknown tag {tag!r} in `ner_tags`; known are {list(LABELS)}.")
+        name = labels[tag] if isinstance(tag, int) and 0 <= tag < len(labels) else tag
+        if name not in labels:
+            raise ValueError(f"Row {row['id']!r}: unknown tag {tag!r} in `ner_tags`; known are {list(labels)}.")
         names.append(name)
     return names
 

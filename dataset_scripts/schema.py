@@ -1,18 +1,25 @@
-"""The one source of the data set's labels, languages, configurations and columns."""
+"""The one source of the data set's labels, languages, configurations and columns.
+
+Types and languages are those of a data set, not of the project. Numbers in its files are places in lists of names that it
+stores itself (`ClassLabel`). One with no other languages than `LANGUAGES`, or no other types than `ENTITY_TYPES`, stores
+that whole list, as the paper's data sets have always done; any other one stores what it has (`languages_of`, `types_of`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datasets import Features
 
-ENTITY_TYPES = ("PER", "LOC", "ORG", "MISC")
-LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
-LABEL_IDS = {label: index for index, label in enumerate(LABELS)}
-LANGUAGES = ("en", "fr", "es", "de")
-LANGUAGE_NAMES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
+TYPE_NAMES = {"PER": "person", "LOC": "location", "ORG": "organisation", "MISC": "miscellaneous"}
+ENTITY_TYPES = tuple(TYPE_NAMES)
+TYPE = re.compile(r"[^\W\d_][\w./-]*")  # what a type can be called
+LANGUAGES = ("en", "fr", "es", "de")  # fixed, for their numbers stand in files; others belong in `language_table`
 SOURCES = ("twitter2017", "cc12m", "synthetic", "twitter2015", "other")
 SPLITS = ("train", "validation", "test")
 
@@ -21,16 +28,7 @@ IMAGE_STATUSES = ("ok", "missing", "unreadable", "degenerate", "default")
 STATUSES_WITH_IMAGE = ("ok", "default")
 
 DEFAULT_CONFIG = "all"
-CONFIGS = {
-    DEFAULT_CONFIG: LANGUAGES,
-    **{language: (language,) for language in LANGUAGES},
-    "en_de": ("en", "de"),
-    "en_fr": ("en", "fr"),
-    "en_es": ("en", "es"),
-    "de_fr": ("de", "fr"),
-    "de_es": ("de", "es"),
-    "fr_es": ("fr", "es"),
-}
+PAIR_ORDER = ("en", "de", "fr", "es")  # Germanic before Romance: de_fr is a configuration, fr_de is none
 
 QUALITY_FLAGS = {
     "placeholder": "a word is wreckage of the authors' tokeniser (`replacestrstr0`), and an entity was lost there",
@@ -59,20 +57,84 @@ COLUMNS = {
 }
 
 
-def features() -> Features:
+def sort_languages(codes: Iterable[str]) -> tuple[str, ...]:
+    """The codes, each once: `LANGUAGES` in their order, then others by alphabet, whatever languages the project knows."""
+    return tuple(
+        sorted(
+            set(codes), key=lambda code: (code not in LANGUAGES, LANGUAGES.index(code) if code in LANGUAGES else code)
+        )
+    )
+
+
+def languages_of(found: Iterable[str]) -> tuple[str, ...]:
+    """The languages of a data set that has these: `LANGUAGES` if it has no others, or else its own, in order."""
+    found = set(found)
+    return LANGUAGES if found <= set(LANGUAGES) else sort_languages(found)
+
+
+def types_of(found: Iterable[str]) -> tuple[str, ...]:
+    """The types of a data set that has these: `ENTITY_TYPES` if it has no others, or else its own, the known ones first."""
+    found = set(found)
+    if found <= set(ENTITY_TYPES):
+        return ENTITY_TYPES
+    return (*(kind for kind in ENTITY_TYPES if kind in found), *sorted(found - set(ENTITY_TYPES)))
+
+
+def labels_of(types: Iterable[str]) -> tuple[str, ...]:
+    """The tags of these types, in the order of their numbers."""
+    return ("O", *(f"{part}-{kind}" for kind in types for part in "BI"))
+
+
+def types_in(labels: Iterable[str]) -> tuple[str, ...]:
+    """The types of some tags, in their order."""
+    return tuple(dict.fromkeys(label[2:] for label in labels if label != "O"))
+
+
+LABELS = labels_of(ENTITY_TYPES)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The names that stand as numbers in the files of a data set; the defaults are those of the paper's data."""
+
+    languages: tuple[str, ...] = LANGUAGES
+    labels: tuple[str, ...] = LABELS
+    sources: tuple[str, ...] = SOURCES
+
+    @classmethod
+    def of(cls, languages: Iterable[str], types: Iterable[str] = ()) -> Schema:
+        """The schema of a data set with these languages and exactly these types (`ENTITY_TYPES` for none)."""
+        return cls(languages_of(languages), labels_of(tuple(types) or ENTITY_TYPES))
+
+    @classmethod
+    def stored(cls, stored: Features) -> Schema:
+        """The names that a file stores; where it stores none, the default ones."""
+        columns = {"languages": "lang", "labels": "ner_tags", "sources": "source"}
+        found = {name: stored.get(column) for name, column in columns.items()}
+        found = {name: getattr(column, "feature", column) for name, column in found.items()}
+        return cls(**{name: tuple(column.names) for name, column in found.items() if hasattr(column, "names")})
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The entity types, in the order of their labels."""
+        return types_in(self.labels)
+
+
+def features(schema: Schema | None = None) -> Features:
     """Return the column types of every configuration and split, in the order of `COLUMNS`."""
     from datasets import ClassLabel, Features, Image, List, Value
 
+    schema = schema or Schema()
     return Features(
         {
             "id": Value("string"),
             "tokens": List(Value("string")),
-            "ner_tags": List(ClassLabel(names=list(LABELS))),
+            "ner_tags": List(ClassLabel(names=list(schema.labels))),
             "image": Image(),
             "image_id": Value("string"),
             "image_status": Value("string"),
-            "lang": ClassLabel(names=list(LANGUAGES)),
-            "source": ClassLabel(names=list(SOURCES)),
+            "lang": ClassLabel(names=list(schema.languages)),
+            "source": ClassLabel(names=list(schema.sources)),
             "url": Value("string"),
             "sha256": Value("string"),
             "tw2017_split": Value("string"),
@@ -91,7 +153,12 @@ def find_iob2_violation(tags: Sequence[str]) -> int | None:
     return None
 
 
-def available_configs(languages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Return the configurations that a data set with these languages can offer: all of it, and complete pairs."""
-    present = {name: group for name, group in CONFIGS.items() if set(group) <= set(languages)}
-    return {DEFAULT_CONFIG: tuple(lang for lang in LANGUAGES if lang in languages), **present}
+def available_configs(languages: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the configurations of a data set with these languages: all of it, each language, and each pair."""
+    languages = sort_languages(languages)
+    ordered = (*(lang for lang in PAIR_ORDER if lang in languages), *(x for x in languages if x not in PAIR_ORDER))
+    pairs = {f"{first}_{second}": (first, second) for first, second in combinations(ordered, 2)}
+    return {DEFAULT_CONFIG: languages, **{lang: (lang,) for lang in languages}, **pairs}
+
+
+CONFIGS = available_configs(LANGUAGES)

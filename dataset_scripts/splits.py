@@ -60,13 +60,14 @@ class Leak:
 class Overlap:
     """Collects the pictures and words of rows, as hashes, to say what splits share."""
 
-    def __init__(self) -> None:
-        self._cells: array[int] = array("b")
+    def __init__(self, languages: Sequence[str] = LANGUAGES) -> None:
+        self._languages = languages
+        self._cells: array[int] = array("h")
         self._pictures: array[int] = array("Q")
         self._texts: array[int] = array("Q")
 
     def add(self, lang: int, split: int, image_id: str, tokens: Sequence[str]) -> None:
-        """Take up one row; language and split are positions in `LANGUAGES` and `SPLITS`."""
+        """Take up one row; language and split are positions in `languages` and `SPLITS`."""
         self._cells.append(_cell(lang, split))
         self._pictures.append(stable_hash(image_id))
         self._texts.append(stable_hash("\t".join(tokens)))
@@ -74,12 +75,12 @@ class Overlap:
     def leaks(self) -> list[Leak]:
         """Count for every configuration and held-out split that has rows."""
         rows = Counter(zip(self._cells, self._found_in(self._pictures), self._found_in(self._texts), strict=True))
-        present = {LANGUAGES[cell // len(SPLITS)] for cell in self._cells}
-        configs = available_configs(tuple(lang for lang in LANGUAGES if lang in present))
+        present = {self._languages[cell // len(SPLITS)] for cell in self._cells}
+        configs = available_configs(present)
         if len(present) == 1:
             del configs[DEFAULT_CONFIG]  # the same rows as those of the one language
         leaks = [
-            _leak(rows, config, [LANGUAGES.index(lang) for lang in languages], split)
+            _leak(rows, config, [self._languages.index(lang) for lang in languages], split)
             for config, languages in configs.items()
             for split in HELD_OUT
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Template
@@ -17,7 +18,9 @@ TYPES = {
     "ORG": ("organisation", "#b34e00"),
     "MISC": ("other name", "#9c4a7b"),
 }
-OTHER_COLOUR = "#5b6470"  # of the types of other label sets, which are called what the model calls them
+# Of the types of other label sets, which are called what the model calls them, in turn; and of a type that is not the model's.
+OTHER_COLOURS = ("#7a5200", "#4b3fa6", "#a01c1c", "#3d6b00")
+OTHER_COLOUR = "#5b6470"
 
 SAME = "The words alone give the same answer."
 DIFFERENT = "The picture changes the answer: the words alone give another."
@@ -30,21 +33,23 @@ UNREADABLE = (
 DEGENERATE = "The picture is too small or too narrow to show anything ({reason}), so only the words were read."
 
 
-def describe(entity: dict) -> tuple[str, str]:
-    """The name and the colour of an entity's type."""
-    return TYPES.get(entity["entity_group"], (entity["entity_group"], OTHER_COLOUR))
+def describe(entity: dict, types: Sequence[str] = ()) -> tuple[str, str]:
+    """The name and the colour of an entity's type; `types` are all of the model's."""
+    kind, others = entity["entity_group"], [other for other in types if other not in TYPES]
+    colour = OTHER_COLOURS[others.index(kind) % len(OTHER_COLOURS)] if kind in others else OTHER_COLOUR
+    return TYPES.get(kind, (kind, colour))
 
 
-def show(title: str, text: str, entities: list[dict]) -> str:
+def show(title: str, text: str, entities: list[dict], types: Sequence[str] = ()) -> str:
     """HTML of a sentence with its entities marked, and of a table of them, below a title."""
-    return HTML.show(title, mark(text, entities), table(entities))
+    return HTML.show(title, mark(text, entities, types), table(entities))
 
 
-def mark(text: str, entities: list[dict]) -> str:
+def mark(text: str, entities: list[dict], types: Sequence[str] = ()) -> str:
     """HTML of a text with the name of its type behind each entity; without the names it is the text."""
     pieces, last = [], 0
     for entity in entities:
-        name, colour = describe(entity)
+        name, colour = describe(entity, types)
         pieces.append((text[last : entity["start"]], text[entity["start"] : entity["end"]], name, colour))
         last = entity["end"]
     return HTML.mark(pieces, text[last:])

@@ -66,6 +66,11 @@ class Reader:
         return self.pipeline.model.config.uses_image
 
     @property
+    def types(self) -> list[str]:
+        """The types of entities that the model knows, in the order of its tags."""
+        return list(dict.fromkeys(label[2:] for label in self.pipeline.model.config.labels if label != "O"))
+
+    @property
     def branches(self) -> dict[str, bool]:
         """The image branches whose attention can be shown, ViT first, and whether region 0 is the class token.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset_scripts.schema import ENTITY_TYPES
+from dataset_scripts.schema import types_in, types_of
 from modeling_2mner.spans import entity_spans
 
 COLUMNS = ("right", "predicted", "gold")
@@ -48,13 +48,15 @@ def count_entities(
     references: Sequence[Sequence[str]],
     predictions: Sequence[Sequence[str]],
     strict: bool = True,
-    types: Sequence[str] = ENTITY_TYPES,
+    types: Sequence[str] | None = None,
 ) -> Counts:
     """Count for each sentence; strict counting takes valid IOB2 entities alone, lenient lets a stray `I-` open one.
 
     Args:
         references, predictions: tags, one sequence a sentence, of equal lengths.
+        types: the names of the types; those of the tags by default (`schema.types_of`).
     """
+    types = types or types_of(types_in(tag for sentence in (*references, *predictions) for tag in sentence))
     table = np.zeros((len(references), len(types), len(COLUMNS)), dtype=np.int64)
     for row, (gold, predicted) in enumerate(zip(references, predictions, strict=True)):
         there, found = set(entity_spans(gold, strict)), set(entity_spans(predicted, strict))

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
 
 import yaml
 
-from dataset_scripts.schema import CONFIGS, LANGUAGES
+from dataset_scripts.language_table import CODE
+from dataset_scripts.schema import DEFAULT_CONFIG, available_configs, languages_of
 from training_2mner.data import read_part
 
 T = TypeVar("T")
@@ -137,7 +137,8 @@ def plan(
         tables: of `TABLES`, or `BEYOND`.
         seeds: how many seeds, from 19 on; Table 8 has two for each part, as in the paper.
         only: models to run; all nine by default.
-        languages: configurations to learn from; all of the table by default.
+        languages: configurations to learn from; all of the table by default. Other languages than the paper's have the
+            same tables.
         settings: which run files; other than `"paper"` they have new encoders, so that no improvement can name another one.
 
     Raises:
@@ -146,9 +147,10 @@ def plan(
     only = list(MODELS if only is None else only)
     _check("tables", tables, (*TABLES, BEYOND))
     _check("only", only, (*MODELS, *EXTRA_MODELS))
-    _check("languages", languages or (), CONFIGS)
+    known = available_configs(languages_of(_codes(languages or ())))
+    _check("languages", languages or (), known)
     range_of_seeds = range(FIRST_SEED, FIRST_SEED + seeds)
-    runs = [run for table in tables for run in _runs_of(table, range_of_seeds, only)]
+    runs = [run for table in tables for run in _runs_of(table, range_of_seeds, only, known)]
     runs = [run for run in dict.fromkeys(runs) if languages is None or run.languages in languages]
     return [run for run in runs if settings == "paper" or "text_encoder" not in run.improvement]
 
@@ -163,8 +165,9 @@ def shard(runs: list[T], which: str) -> list[T]:
     return runs[number - 1 :: count]
 
 
-def _runs_of(table: str, seeds: range, only: list[str]) -> list[Run]:
-    single = ("all", *LANGUAGES)
+def _runs_of(table: str, seeds: range, only: list[str], configs: dict[str, tuple[str, ...]]) -> list[Run]:
+    pairs = [name for name, held in configs.items() if len(held) == 2 and name != DEFAULT_CONFIG]
+    single = [name for name in configs if name not in pairs]
     if table == "table5":
         return [Run(model, "", data, seed) for data in single for model in only for seed in seeds]
     if table == "table7":
@@ -173,14 +176,18 @@ def _runs_of(table: str, seeds: range, only: list[str]) -> list[Run]:
     if OURS not in only:
         return []
     if table == "table6":
-        pairs = [name for name in CONFIGS if set(name.split("_")) in map(set, combinations(LANGUAGES, 2))]
-        return [Run(OURS, "", data, seed) for data in (*LANGUAGES, *pairs) for seed in seeds]
+        return [Run(OURS, "", data, seed) for data in configs if data != DEFAULT_CONFIG for seed in seeds]
     if table == "table8":
         parts = [f"{part}/{FOLDS}" for part in range(1, FOLDS + 1)]
         folds = [Run(OURS, "", "all", FIRST_SEED + seed, part) for part in parts for seed in range(SEEDS_A_FOLD)]
         return [*folds, *(Run(OURS, "", "all", seed) for seed in seeds)]
     variants = IMPROVEMENTS if table == BEYOND else ("no-resnet", "no-vit")
     return [Run(OURS, variant, "all", seed) for variant in ("", *variants) for seed in seeds]
+
+
+def _codes(configs: Iterable[str]) -> list[str]:
+    """The languages that configurations are named after."""
+    return [code for name in configs for code in name.split("_") if CODE.fullmatch(code)]
 
 
 @cache

@@ -113,10 +113,12 @@ def describe_sentences(dataset: Dataset) -> dict[str, list]:
     return described
 
 
-def describe_scores(references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> dict[str, Any]:
+def describe_scores(
+    references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], types: Sequence[str] | None = None
+) -> dict[str, Any]:
     """The counts of each sentence by both schemes; lenient ones are left out (`None`) where they are the same."""
-    strict = count_entities(references, predictions)
-    lenient = count_entities(references, predictions, strict=False)
+    strict = count_entities(references, predictions, types=types)
+    lenient = count_entities(references, predictions, strict=False, types=types)
     same = np.array_equal(strict.table, lenient.table)
     return {"strict": strict.to_json(), "lenient": None if same else lenient.to_json()}
 

@@ -33,6 +33,7 @@ from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 import train_hf
+from dataset_scripts.schema import types_in
 from experiments import grid
 from experiments.plan import (
     BEYOND,
@@ -61,7 +62,7 @@ from experiments.records import (
 from experiments.released import score_epochs
 from reports_2mner.command_line import at_least, comma_separated, exit_on_error, make_parser
 from training_2mner.arguments import parse_arguments
-from training_2mner.data import load_splits
+from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import PREDICTIONS
 from training_2mner.metrics import entity_scores
 from training_2mner.model_card import changed_settings
@@ -133,9 +134,10 @@ def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
     test = load_splits(settings[1])["test"]
     epochs, best = score_epochs(folder, *settings[1:], test) if by_test else ([], None)
     tags = read_predictions(folder / PREDICTIONS)
-    scored = {**describe_sentences(test), "dev": describe_scores(*tags)}
+    types = types_in(label_names(test))
+    scored = {**describe_sentences(test), "dev": describe_scores(*tags, types)}
     if best is not None:
-        scored["released"] = describe_scores(*best)
+        scored["released"] = describe_scores(*best, types)
     write_record(
         options.output / f"{run.name}.json",
         run,
@@ -193,7 +195,9 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     )
     parser.add_argument("--only", type=comma_separated(), help=f"some models: {', '.join((*MODELS, *EXTRA_MODELS))}")
     parser.add_argument(
-        "--languages", type=comma_separated(), help="some languages to learn from: all, en, fr, es, de, or pairs"
+        "--languages",
+        type=comma_separated(),
+        help="some languages to learn from: all, codes such as en, or pairs such as en_de",
     )
     parser.add_argument(
         "--settings",

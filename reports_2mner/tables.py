@@ -18,6 +18,7 @@ LATEX_CHARACTERS = {
     "–": "--",
     "--": "-{}-",
     "±": r"$\pm$",
+    "†": r"$^\dagger$",
     "·": r"$\cdot$",
     "√2": r"$\sqrt{2}$",
     "\u202f": r"\,",  # a narrow space, at which no line breaks

@@ -9,7 +9,7 @@ from dataset_scripts.audit.findings import Example, Finding, first_examples, in_
 from dataset_scripts.audit.looks import similar_looks
 from dataset_scripts.audit.rows import AuditRow
 from dataset_scripts.audit.similar import Match, find_similar
-from dataset_scripts.schema import DEFAULT_CONFIG, LANGUAGES, SPLITS, available_configs
+from dataset_scripts.schema import DEFAULT_CONFIG, SPLITS, available_configs, sort_languages
 
 Rows = Sequence[AuditRow]
 # For a held-out row the first train row like it in each language; None where the row has nothing to compare.
@@ -38,7 +38,7 @@ def find_leaks(name: str, rows: Rows, key: Callable[[AuditRow], Hashable | None]
 def find_similar_texts(rows: Rows, similarity: float) -> Finding:
     """Find held-out rows of which a train row of the same language has nearly the words; `audit_similar` says how nearly."""
     matches: dict[int, tuple[AuditRow, Match]] = {}
-    for lang in LANGUAGES:
+    for lang in sort_languages(row.lang for row in rows):
         train = [row for row in rows if row.lang == lang and not row.held_out]
         held_out = [row for row in rows if row.lang == lang and row.held_out]
         found = find_similar([row.tokens for row in train], [row.tokens for row in held_out], similarity)
@@ -124,9 +124,8 @@ def _leaks(
     examples = first_examples(
         Example((row.id, found.get(row.lang) or next(iter(found.values()))), row.text) for row, found in leaked
     )
-    languages = tuple(lang for lang in LANGUAGES if any(row.lang == lang for row in rows))
-    configs = available_configs(languages)
-    if len(languages) == 1:
+    configs = available_configs(row.lang for row in rows)
+    if len(configs[DEFAULT_CONFIG]) == 1:
         del configs[DEFAULT_CONFIG]  # the same rows as those of the one language
     table = {config: _by_split(held_out, group, counts_in) for config, group in configs.items()}
     details = {"configurations": {config: splits for config, splits in table.items() if splits}}

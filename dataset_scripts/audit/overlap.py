@@ -89,7 +89,7 @@ def _read_conll(path: Path) -> list[AuditRow]:
     if split is None:
         logger.warning("The name of %s tells no split: it is taken as train. Name it train, valid or test.", path)
     # The types do not matter here, only whether the file can be read.
-    sentences = read_conll(path, rename={"OTHER": "MISC"}, repair_tags=True)
+    sentences = read_conll(path, rename={"OTHER": "MISC"}, repair_tags=True, types=None)
     return [
         AuditRow(
             f"{path.name}:{sentence.line}", sentence.image_id, "", split or "train", sentence.tokens, sentence.tags

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from dataset_scripts.reading import ROWS_PER_BATCH, find_parquet_files
-from dataset_scripts.schema import LABEL_IDS, LABELS, SOURCES
+from dataset_scripts.reading import ROWS_PER_BATCH, find_parquet_files, read_schema
+from dataset_scripts.schema import Schema
 from modeling_2mner.spans import entity_spans
 
 REQUIRED_COLUMNS = ("id", "tokens", "ner_tags", "image_id")
@@ -86,24 +86,25 @@ def count_by_split(rows: Sequence[AuditRow]) -> dict[str, dict[str, dict[str, in
 
 
 def _rows_of_file(path: Path, lang: str, split: str) -> Iterator[AuditRow]:
+    schema = read_schema(path)
     with pq.ParquetFile(path) as file:
         if absent := [column for column in REQUIRED_COLUMNS if column not in file.schema_arrow.names]:
             raise ValueError(f"{path} has no column {absent[0]!r}; an audit needs {', '.join(REQUIRED_COLUMNS)}.")
         columns = [*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS]  # those that are not there are passed over
         for batch in file.iter_batches(ROWS_PER_BATCH, columns=columns):
             for cells in batch.to_pylist():
-                yield _audit_row(cells, lang, split)
+                yield _audit_row(cells, lang, split, schema)
 
 
-def _audit_row(cells: dict[str, Any], lang: str, split: str) -> AuditRow:
+def _audit_row(cells: dict[str, Any], lang: str, split: str, schema: Schema) -> AuditRow:
     return AuditRow(
         id=_name(cells["id"]),
         image_id=_name(cells["image_id"]),
         lang=lang,
         split=split,
         tokens=tuple(intern(_name(token)) for token in cells["tokens"] or ()),
-        tags=tuple(_tag_name(tag) for tag in cells["ner_tags"] or ()),
-        source=_source_name(cells.get("source")),
+        tags=tuple(_tag_name(tag, schema.labels) for tag in cells["ner_tags"] or ()),
+        source=_source_name(cells.get("source"), schema.sources),
         status=_name(cells.get("image_status")),
         sha256=cells.get("sha256"),
     )
@@ -113,13 +114,13 @@ def _name(cell: Any) -> str:
     return "" if cell is None else str(cell)
 
 
-def _tag_name(tag: int | str | None) -> str:
-    if isinstance(tag, int) and 0 <= tag < len(LABELS):
-        return LABELS[tag]
-    return intern(tag) if tag in LABEL_IDS else intern(f"<{tag}>")
+def _tag_name(tag: int | str | None, labels: Sequence[str]) -> str:
+    if isinstance(tag, int) and 0 <= tag < len(labels):
+        return labels[tag]
+    return intern(tag) if tag in labels else intern(f"<{tag}>")
 
 
-def _source_name(source: int | str | None) -> str:
-    if isinstance(source, int) and 0 <= source < len(SOURCES):
-        return SOURCES[source]
+def _source_name(source: int | str | None, sources: Sequence[str]) -> str:
+    if isinstance(source, int) and 0 <= source < len(sources):
+        return sources[source]
     return intern(_name(source))

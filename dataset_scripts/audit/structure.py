@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
 from dataset_scripts.audit.rows import AuditRow
-from dataset_scripts.schema import LABEL_IDS, find_iob2_violation
+from dataset_scripts.conll import is_tag
+from dataset_scripts.schema import find_iob2_violation
 
 Rows = Sequence[AuditRow]
 
@@ -53,7 +54,7 @@ def find_wrong_tag_counts(rows: Rows) -> Finding:
 
 def find_unknown_tags(rows: Rows) -> Finding:
     """Find rows with a tag that is no label, or a number that stands for none."""
-    bad = {index: [tag for tag in row.tags if tag not in LABEL_IDS] for index, row in enumerate(rows)}
+    bad = {index: [tag for tag in row.tags if not is_tag(tag, None)] for index, row in enumerate(rows)}
     examples = (Example((rows[index].id,), ", ".join(tags)) for index, tags in bad.items() if tags)
     kinds = Counter(tag for tags in bad.values() for tag in tags)
     count = sum(map(bool, bad.values()))

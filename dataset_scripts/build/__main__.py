@@ -51,6 +51,7 @@ class BuildReport:
     leaks: list[Leak]
     changes: Counter[str]
     problems: list[Problem]
+    types: tuple[str, ...]
 
 
 def build(
@@ -75,6 +76,7 @@ def build(
         raise ValueError(f"`images` must be a folder with <image id>.jpg files, but {images} is none; check the path.")
     with _workplace(output) as workplace:
         plan = make_plan(Path(source), workplace / "rows", settings)
+        settings = plan.settings
         fresh = workplace / "fresh"
         results = _run(engine, _tasks(plan, fresh / "data", images, settings), plan)
         report = _finish(plan, results, fresh, output.name, settings)
@@ -115,6 +117,7 @@ def _tasks(
                 embed=settings.embed_images,
                 use_default=settings.image_policy == "default",
                 max_side=settings.max_side,
+                schema=plan.schema,
             )
             for index, rows in enumerate(paths)
         ]
@@ -153,13 +156,16 @@ def _finish(
     """Write all but the shards: the card, the licence text, the record of the build and the figures."""
     counts = {key: sum((result.counts for _, result in group), SplitCounts()) for key, group in results.items()}
     problems = [problem for group in results.values() for _, result in group for problem in result.problems]
-    report = BuildReport(counts, plan.leaks, plan.changes, problems)
+    report = BuildReport(counts, plan.leaks, plan.changes, problems, plan.schema.types)
     figure = _draw_figure(counts, folder)
     write_file(folder / "LICENSE.md", LICENCE.read_text(encoding="utf-8"))
     record = _record(plan, results, folder, settings)
     write_json(folder / "build.json", record, indent=1)
     files = fingerprint({path: told["sha256"] for path, told in record["files"].items()})
-    card = card_of_build(report.counts, files, name, settings, plan.leaks, plan.changes, figure, write_example(folder))
+    example = write_example(folder)
+    card = card_of_build(
+        report.counts, files, name, settings, plan.leaks, plan.changes, figure, plan.schema, example=example
+    )
     write_file(folder / "README.md", card)
     return report
 
@@ -219,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     with exit_on_error(), process_engine(options.num_proc) as engine:
         report = build(options.source, options.images, options.output, options.overwrite, settings_of(options), engine)
-    print(f"{text_table(report.counts)}\n\n{image_table(report.counts)}")
+    print(f"{text_table(report.counts, report.types)}\n\n{image_table(report.counts)}")
     for change, number in report.changes.items():
         if number:
             print(f"{change}: {number:,}")

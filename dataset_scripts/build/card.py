@@ -7,8 +7,9 @@ from pathlib import Path
 
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.card import dataset_card, fill_body
+from dataset_scripts.language_table import language_name
 from dataset_scripts.rows import Counts
-from dataset_scripts.schema import LANGUAGE_NAMES
+from dataset_scripts.schema import TYPE_NAMES, Schema, sort_languages
 from dataset_scripts.splits import Leak
 from reports_2mner.tables import Table
 
@@ -29,6 +30,7 @@ def card_of_build(
     leaks: Sequence[Leak],
     changes: Mapping[str, int],
     figure: str | None,
+    schema: Schema | None = None,
     example: str = "",
 ) -> str:
     """Return README.md; `name` is the folder's, `figure` the place of the picture of entity shares in it, if there is one.
@@ -47,7 +49,8 @@ def card_of_build(
         fingerprint,
         name=name,
         title=TITLES[settings.collection],
-        summary=_summary(counts, settings.collection),
+        summary=_summary(counts, settings.collection, schema or Schema()),
+        schema=schema,
         body=body,
         example=example,
         license_name="mixed-see-license",
@@ -56,14 +59,12 @@ def card_of_build(
     )
 
 
-def _summary(counts: Counts, collection: str) -> str:
-    names = [name for lang, name in LANGUAGE_NAMES.items() if any(key[0] == lang for key in counts)]
+def _summary(counts: Counts, collection: str, schema: Schema) -> str:
+    names = [language_name(lang) for lang in sort_languages(lang for lang, _ in counts)]
+    types = ", ".join(TYPE_NAMES.get(kind, kind) for kind in schema.types)
     languages = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     kind = f" ({KINDS[collection]})" if KINDS[collection] else ""
-    return (
-        f"Sentences in {languages}{kind} with one picture each and their named entities: person, location, organisation, "
-        "miscellaneous."
-    )
+    return f"Sentences in {languages}{kind} with one picture each and their named entities: {types}."
 
 
 def leak_table(leaks: Sequence[Leak]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataset_scripts.build.settings import BuildSettings
-from dataset_scripts.schema import LANGUAGES
+from dataset_scripts.schema import sort_languages
 from reports_2mner.command_line import add_settings, at_least, make_parser, read_settings
 
 DESCRIPTION = """Build the data set folder (parquet files and a card) from text files and pictures.
@@ -25,8 +25,8 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     parser = make_parser("python -m dataset_scripts.build", DESCRIPTION)
     _add_places(parser)
     text = parser.add_argument_group("text")
-    add_settings(text, BuildSettings, "collection", "languages", "split", "seed", "train_file", "compatibility")
-    add_settings(text, BuildSettings, "repair_tags", "urls", "twitter2017")
+    add_settings(text, BuildSettings, "collection", "languages", "types", "split", "seed", "train_file")
+    add_settings(text, BuildSettings, "compatibility", "repair_tags", "urls", "twitter2017")
     pictures = parser.add_argument_group("pictures")
     add_settings(pictures, BuildSettings, "image_policy", "max_side")
     pictures.add_argument("--keep_original", action="store_true", help="keep every picture's own bytes instead")
@@ -42,7 +42,8 @@ def settings_of(options: argparse.Namespace) -> BuildSettings:
     return read_settings(
         options,
         BuildSettings,
-        languages=tuple(language for language in LANGUAGES if language in options.languages),
+        languages=options.languages and sort_languages(options.languages),
+        types=options.types and tuple(dict.fromkeys(options.types)),
         max_side=None if options.keep_original else options.max_side,
         embed_images=not options.no_images,
     )

@@ -11,19 +11,19 @@ import logging
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
-from dataset_scripts.build.settings import RENAMED_TYPES, BuildSettings
+from dataset_scripts.build.settings import OPEN, RENAMED_TYPES, BuildSettings
 from dataset_scripts.build.sources import SourceFile, find_source_files
 from dataset_scripts.build.urls import CAPTION_ID, find_urls
 from dataset_scripts.conll import Sentence, read_conll
 from dataset_scripts.conll_released import read_conll_as_released
 from dataset_scripts.languages import KNOWN_ALREADY, Languages, assign_languages
 from dataset_scripts.quality import find_text_flags
-from dataset_scripts.schema import LANGUAGES, SPLITS
+from dataset_scripts.schema import ENTITY_TYPES, SPLITS, Schema, sort_languages, types_of
 from dataset_scripts.splits import Leak, Overlap, split_of_group, split_pool, stable_hash
 
 logger = logging.getLogger(__name__)
@@ -42,13 +42,18 @@ class NamedSentence:
 
 @dataclass
 class Plan:
-    """The files of rows to make shards of, in order, by language and split; what splits share; what was changed."""
+    """The files of rows to make shards of, in order, by language and split; what splits share; what was changed.
+
+    `schema` and `settings` have the languages and types that were found, where the settings left them open.
+    """
 
     rows: dict[tuple[str, str], list[Path]] = field(default_factory=dict)
     sizes: Counter[tuple[str, str]] = field(default_factory=Counter)
     leaks: list[Leak] = field(default_factory=list)
     changes: Counter[str] = field(default_factory=Counter)
     files: list[Path] = field(default_factory=list)
+    schema: Schema = field(default_factory=Schema)
+    settings: BuildSettings = field(default_factory=BuildSettings)
 
 
 def make_plan(source: Path, folder: Path, settings: BuildSettings) -> Plan:
@@ -59,19 +64,24 @@ def make_plan(source: Path, folder: Path, settings: BuildSettings) -> Plan:
     corpus = _Corpus(source, settings)
     splits = _split(corpus, settings)
     plan = Plan(files=[file.path for file in corpus.files])
-    overlap = Overlap()
+    overlap = Overlap(corpus.order)
     describe = _Describer(corpus, settings)
     with _RowFiles(folder, settings.rows_per_shard) as out:
         for named, split in zip(corpus.sentences(), splits, strict=True):
-            overlap.add(LANGUAGES.index(named.lang), split, named.sentence.image_id, named.sentence.tokens)
+            overlap.add(corpus.order.index(named.lang), split, named.sentence.image_id, named.sentence.tokens)
             out.write(named.lang, SPLITS[split], describe.row(named))
             plan.changes.update(_changes(named))
     if not out.sizes:
-        raise ValueError(f"`source` {source} has no sentence in any of `languages` {list(settings.languages)}.")
-    keys = [(lang, split) for lang in LANGUAGES for split in SPLITS if out.sizes[lang, split]]
+        raise ValueError(
+            f"`source` {source} has no sentence in any of `languages` {list(settings.languages or corpus.order)}."
+        )
+    languages = sort_languages(lang for lang, _ in out.sizes)
+    keys = [(lang, split) for lang in languages for split in SPLITS if out.sizes[lang, split]]
     plan.rows = {key: out.paths[key] for key in keys}
     plan.sizes = out.sizes
     plan.leaks = overlap.leaks()
+    plan.schema = Schema.of(languages, corpus.types)
+    plan.settings = replace(settings, languages=settings.languages or languages, types=corpus.types)
     return plan
 
 
@@ -82,13 +92,25 @@ class _Corpus:
         # The files are read several times; each warning is given once.
         released = partial(read_conll_as_released, warn=cache(logger.warning))
         read = read_conll if settings.compatibility == "strict" else released
-        self._read_path = partial(read, rename=RENAMED_TYPES[settings.collection], repair_tags=settings.repair_tags)
-        self._wanted = [LANGUAGES.index(lang) for lang in settings.languages]
+        types = settings.types or (None if settings.collection == OPEN else ENTITY_TYPES)
+        self._read_path = partial(read, rename=settings.renamed_types, repair_tags=settings.repair_tags, types=types)
         self.files = find_source_files(source, settings.languages, settings.train_file)
-        self._languages: Languages = assign_languages(self.files, self._read)
+        self._types: set[str] = set()
+        self._languages: Languages = assign_languages(self.files, self._read_first if types is None else self._read)
+        self.order = self._languages.order
+        self._wanted = [self.order.index(lang) for lang in settings.languages or self.order if lang in self.order]
+        self.types = types or types_of(self._types)
+        if types is None and self.types != ENTITY_TYPES:
+            logger.info("The types are those of the files: %s; `types` refuses all others.", ", ".join(self.types))
 
     def _read(self, file: SourceFile) -> Iterator[Sentence]:
         return self._read_path(file.path)
+
+    def _read_first(self, file: SourceFile) -> Iterator[Sentence]:
+        """Read and learn which types there are."""
+        for sentence in self._read(file):
+            self._types.update(tag[2:] for tag in sentence.tags if tag != "O")
+            yield sentence
 
     def sentences(self) -> Iterator[NamedSentence]:
         """Yield the sentences in the languages wanted; those of one picture and language are numbered from the second on."""
@@ -100,9 +122,9 @@ class _Corpus:
                 code = self._languages.codes[place]
                 if code == KNOWN_ALREADY or code not in self._wanted:
                     continue
-                name = _free_name(f"{LANGUAGES[code]}/{sentence.image_id}", used)
+                name = _free_name(f"{self.order[code]}/{sentence.image_id}", used)
                 inferred = place in self._languages.inferred
-                yield NamedSentence(sentence, file.split, LANGUAGES[code], name, inferred)
+                yield NamedSentence(sentence, file.split, self.order[code], name, inferred)
 
 
 def _free_name(name: str, used: Counter[int]) -> str:

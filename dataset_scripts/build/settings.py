@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.schema import LANGUAGES
+from dataset_scripts.language_table import CODE
+from dataset_scripts.schema import LANGUAGES, TYPE
 from dataset_scripts.splits import METHODS
 from reports_2mner.command_line import at_least, option
 
@@ -24,6 +25,7 @@ CHOICES = {
     "image_policy": ("none", "default"),
 }
 LEAST_SIDE = 64
+OPEN = "other"  # the collection whose languages and types are those of its files
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,15 @@ class BuildSettings:
         "what the files are, which gives rows their `source`; in all others than mmnerd, the type OTHER becomes MISC",
         choices=CHOICES["collection"],
     )
-    languages: tuple[str, ...] = option(LANGUAGES, "those to take; all that are found by default", choices=LANGUAGES)
+    languages: tuple[str, ...] | None = option(
+        None, "those to take, such as en it; all that are found by default", metavar="CODE"
+    )
+    types: tuple[str, ...] | None = option(
+        None,
+        "the entity types, in the order of their numbers, such as PER PROD; by default PER LOC ORG MISC, with `--collection "
+        "other` those in the files",
+        metavar="TYPE",
+    )
     split: str = option(
         "given",
         "`given` by the files; or made by the builder: `paper`, rows of all languages pooled, 8:1:1; `grouped`, by picture, "
@@ -67,8 +77,12 @@ class BuildSettings:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {list(known)}, got {getattr(self, name)!r}.")
-        if not self.languages or set(self.languages) - set(LANGUAGES):
-            raise ValueError(f"`languages` must be some of {list(LANGUAGES)}, got {list(self.languages)}.")
+        if self.languages is None and self.collection != OPEN:
+            object.__setattr__(self, "languages", LANGUAGES)
+        if self.languages is not None:
+            self._check_languages(self.languages)
+        if self.types is not None and (not self.types or not all(map(TYPE.fullmatch, self.types))):
+            raise ValueError(f"`types` must be names such as PER and PROD, got {list(self.types)}.")
         if self.train_file and Path(self.train_file).is_absolute():
             raise ValueError(f"`train_file` must be a name in each folder of the source, got {self.train_file!r}.")
         if self.max_side is not None and self.max_side < LEAST_SIDE:
@@ -76,8 +90,24 @@ class BuildSettings:
         if self.rows_per_shard < 1:
             raise ValueError(f"`rows_per_shard` must be at least 1, got {self.rows_per_shard}.")
 
+    def _check_languages(self, languages: tuple[str, ...]) -> None:
+        if self.collection == OPEN:
+            if not languages or not all(map(CODE.fullmatch, languages)):
+                raise ValueError(f"`languages` must be codes such as en and it (ISO 639), got {list(languages)}.")
+        elif not languages or set(languages) - set(LANGUAGES):
+            raise ValueError(
+                f"`languages` must be some of {list(LANGUAGES)}, got {list(languages)}; only the collection {OPEN!r} can "
+                "have others."
+            )
+
+    @property
+    def renamed_types(self) -> dict[str, str]:
+        """The types that get another name; one that is asked for keeps its own."""
+        return {old: new for old, new in RENAMED_TYPES[self.collection].items() if old not in (self.types or ())}
+
     def to_dict(self) -> dict[str, Any]:
         """Return the decisions for the record; of files of this machine only whether they were used."""
-        values = asdict(self) | {"languages": list(self.languages)}
+        values = asdict(self)
+        values |= {name: values[name] and list(values[name]) for name in ("languages", "types")}
         values["urls"], values["twitter2017"] = self.urls is not None, self.twitter2017 is not None
         return values

@@ -16,7 +16,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any
 from dataset_scripts.build.pictures import DEFAULT_IMAGE_ID, Picture, default_picture, find_unsafe_part, read_picture
 from dataset_scripts.parquet import file_sha256, write_parquet
 from dataset_scripts.rows import SplitCounts, encode_row
-from dataset_scripts.schema import COLUMNS
+from dataset_scripts.schema import COLUMNS, Schema
 from reports_2mner.files import write_json
 
 DECIDING_PACKAGES = ("datasets", "pillow", "pyarrow")
@@ -43,6 +43,7 @@ class ShardTask:
     embed: bool  # the bytes of the pictures; otherwise only what became of them, and their hash
     use_default: bool  # the stand-in picture for those that cannot be used
     max_side: int | None  # pixels, None keeps pictures as they are
+    schema: Schema = field(default_factory=Schema)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def write_shard(task: ShardTask) -> ShardResult:
     counts, problems = SplitCounts(), []
     # Stopped between file and manifest, the new file must not stand under the manifest of an earlier one.
     _manifest_path(task).unlink(missing_ok=True)
-    write_parquet(_encoded_rows(task, counts, problems), task.output)
+    write_parquet(_encoded_rows(task, counts, problems), task.output, task.schema)
     result = ShardResult(task.output.stat().st_size, file_sha256(task.output), counts, problems)
     _write_manifest(task, key, result)
     return result
@@ -89,8 +90,8 @@ def _encoded_rows(task: ShardTask, counts: SplitCounts, problems: list[Problem])
         picture = find(row["image_id"])
         if picture.reason and task.images:
             problems.append(Problem(row["id"], picture.status, picture.reason))
-        encoded = encode_row({**row, **_image_columns(picture, task.embed)})
-        counts.add(encoded)
+        encoded = encode_row({**row, **_image_columns(picture, task.embed)}, task.schema)
+        counts.add(encoded, task.schema)
         yield encoded
 
 
@@ -117,7 +118,7 @@ def _task_key(task: ShardTask) -> str:
     """Return a hash of all that decides on the file: rows, settings, versions, and size and time of every picture."""
     digest = hashlib.sha256(file_sha256(task.rows).encode())
     settings = [task.images is not None, task.embed, task.use_default, task.max_side]
-    digest.update(json.dumps([settings, versions(), list(COLUMNS)]).encode())
+    digest.update(json.dumps([settings, versions(), list(COLUMNS), asdict(task.schema)]).encode())
     if task.images:
         for image_id in [DEFAULT_IMAGE_ID, *(row["image_id"] for row in _read_rows(task.rows))]:
             digest.update(repr(_fingerprint(task.images, image_id)).encode())

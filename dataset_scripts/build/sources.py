@@ -5,21 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from pathlib import Path
 
-from dataset_scripts.schema import LANGUAGES, SPLITS
+from dataset_scripts.language_table import CODE
+from dataset_scripts.schema import LANGUAGES, SPLITS, sort_languages
 
 logger = logging.getLogger(__name__)
 
 TRAIN_FILE = "train_conll_format.txt"
 FOLDER_PREFIX = "train_valid_test_"
-# Folders of one language come first, so that what they hold tells the languages in those of several.
-FOLDER_LANGUAGES = {
-    **{language: (language,) for language in LANGUAGES},
-    **{f"{first}_plus_{second}": (first, second) for first, second in permutations(LANGUAGES, 2)},
-    "all_lang": LANGUAGES,
-}
+ALL_KIND, BETWEEN = "all_lang", "_plus_"  # as in train_valid_test_all_lang and train_valid_test_en_plus_de
 # Names of train, validation and test files: the authors', and those of Twitter-2015/2017.
 FILE_NAMES = (
     (TRAIN_FILE, "valid_conll_format.txt", "test_conll_format.txt"),
@@ -38,12 +33,13 @@ class SourceFile:
 
 
 def find_source_files(
-    source: Path, languages: Sequence[str] = LANGUAGES, train_file: str | None = None
+    source: Path, languages: Sequence[str] | None = LANGUAGES, train_file: str | None = None
 ) -> list[SourceFile]:
     """List the files of a distribution, folders of one language first.
 
     `source` holds `train_valid_test_*` folders, is one of them, is the folder above them, or holds three files such as
-    train.txt, valid.txt and test.txt, which are taken as English unless `languages` names another single language.
+    train.txt, valid.txt and test.txt, which are taken as English unless `languages` names another single language; with None
+    it is all that the folders name.
     Folders that neither hold any of `languages` nor tell what those that do hold are passed over. `train_file` is
     another name for the train file, as the authors' `--train_file`. Raises ValueError that says what is missing or
     ambiguous.
@@ -52,7 +48,8 @@ def find_source_files(
         raise ValueError(f"`source` must be a folder, but {source} is none; check the path.")
     folders = _distribution(source)
     if not folders:
-        return _files_side_by_side(source, languages, train_file)
+        return _files_side_by_side(source, languages or ("en",), train_file)
+    languages = languages or sort_languages(language for group in folders.values() for language in group)
     wanted = _wanted(folders, languages)
     found = {language for group in wanted.values() for language in group}
     if absent := [language for language in languages if language not in found]:
@@ -66,8 +63,8 @@ def _distribution(source: Path) -> dict[Path, tuple[str, ...]]:
     """Return the distribution's folders in `source`, or `source` itself, or those in the one folder that has any."""
     if here := _folders_in(source):
         return here
-    if (kind := source.resolve().name.removeprefix(FOLDER_PREFIX)) in FOLDER_LANGUAGES:
-        return {source: FOLDER_LANGUAGES[kind]}
+    if group := _languages_of_folder(source.resolve().name):
+        return {source: group}
     below = {child: found for child in sorted(source.iterdir()) if (found := _folders_in(child))}
     if len(below) > 1:
         raise ValueError(
@@ -77,8 +74,23 @@ def _distribution(source: Path) -> dict[Path, tuple[str, ...]]:
 
 
 def _folders_in(holder: Path) -> dict[Path, tuple[str, ...]]:
-    folders = {holder / f"{FOLDER_PREFIX}{kind}": group for kind, group in FOLDER_LANGUAGES.items()}
-    return {folder: group for folder, group in folders.items() if folder.is_dir()}
+    """Return those with one language first, so that what they hold tells the languages in those of several."""
+    folders = holder.iterdir() if holder.is_dir() else ()
+    found = {folder: group for folder in folders if folder.is_dir() and (group := _languages_of_folder(folder.name))}
+    order = sort_languages({*LANGUAGES, *(language for group in found.values() for language in group)})
+    if (everything := holder / f"{FOLDER_PREFIX}{ALL_KIND}") in found:
+        found[everything] = order
+    places = {folder: [len(group), *map(order.index, group)] for folder, group in found.items()}
+    return {folder: found[folder] for folder in sorted(found, key=places.__getitem__)}
+
+
+def _languages_of_folder(name: str) -> tuple[str, ...]:
+    """Return the languages that a folder's name tells; none for another kind of folder."""
+    kind = name.removeprefix(FOLDER_PREFIX) if name.startswith(FOLDER_PREFIX) else ""
+    if kind == ALL_KIND:
+        return LANGUAGES
+    group = tuple(kind.split(BETWEEN))
+    return group if len(set(group)) == len(group) <= 2 and all(map(CODE.fullmatch, group)) else ()
 
 
 def _wanted(folders: dict[Path, tuple[str, ...]], languages: Sequence[str]) -> dict[Path, tuple[str, ...]]:
@@ -91,8 +103,8 @@ def _wanted(folders: dict[Path, tuple[str, ...]], languages: Sequence[str]) -> d
 def _files_side_by_side(source: Path, languages: Sequence[str], train_file: str | None) -> list[SourceFile]:
     if not _names(source):
         raise ValueError(
-            f"`source` {source} holds none of the folders {[FOLDER_PREFIX + kind for kind in FOLDER_LANGUAGES]}, nor does "
-            f"a folder directly in it, nor does it hold files such as {', '.join(FILE_NAMES[1])}; name the folder that "
+            f"`source` {source} holds none of the folders {[*map(FOLDER_PREFIX.__add__, LANGUAGES)]}, others of that "
+            f"form (with another language, {FOLDER_PREFIX}en{BETWEEN}de, {FOLDER_PREFIX}{ALL_KIND}), nor does a folder directly in it, nor does it hold files such as {', '.join(FILE_NAMES[1])}; name the folder that "
             "does."
         )
     return _files(source, (languages[0] if len(languages) == 1 else "en",), train_file)

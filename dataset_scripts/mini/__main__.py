@@ -24,6 +24,8 @@ from dataset_scripts.mini.text import (
     AMBIGUOUS_NAMES,
     AMBIGUOUS_SLOTS,
     FILLERS,
+    MINI_LANGUAGES,
+    MINI_TYPES,
     TEMPLATES,
     Sentence,
     Words,
@@ -32,7 +34,7 @@ from dataset_scripts.mini.text import (
 )
 from dataset_scripts.parquet import check_output, write_dataset
 from dataset_scripts.rows import Counts, Row, row_spans
-from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
+from dataset_scripts.schema import SPLITS
 from reports_2mner.command_line import exit_on_error, make_parser
 from reports_2mner.tables import Table
 
@@ -65,7 +67,7 @@ class Kind:
     @property
     def unit(self) -> int:
         """Number of rows that are made together."""
-        return (len(LANGUAGES) if self.parallel else 1) * (len(ENTITY_TYPES) if self.ambiguous else 1)
+        return (len(MINI_LANGUAGES) if self.parallel else 1) * (len(MINI_TYPES) if self.ambiguous else 1)
 
 
 KINDS = (
@@ -133,7 +135,7 @@ class _Author:
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self._languages = _take_turns(rng, LANGUAGES)
+        self._languages = _take_turns(rng, MINI_LANGUAGES)
         self._fillers = {kind: _take_turns(rng, names) for kind, names in FILLERS.items()}
         self._openings = {
             name: _pairings(rng, templates)
@@ -145,13 +147,13 @@ class _Author:
     def write(self, split: str, size: int) -> list[Draft]:
         """Write a split."""
         kinds = plan(size)
-        pictures = sum(len(ENTITY_TYPES) if kind.ambiguous else 1 for kind in kinds)
+        pictures = sum(len(MINI_TYPES) if kind.ambiguous else 1 for kind in kinds)
         numbers = iter(self._rng.sample(range(pictures), pictures))
         made: Counter[Kind] = Counter()
         drafts = []
         for kind in kinds:
             sentence = self._sentence(kind)
-            languages = LANGUAGES if kind.parallel else (next(self._languages),)
+            languages = MINI_LANGUAGES if kind.parallel else (next(self._languages),)
             for subject in self._subjects(kind, sentence):
                 picture = Picture(f"mini-{split}-{next(numbers):05d}", subject, made[kind] in kind.missing)
                 made[kind] += 1
@@ -175,8 +177,8 @@ class _Author:
     def _subjects(self, kind: Kind, sentence: Sentence) -> list[str | None]:
         """Every type for ambiguous names, or else one of the types of the sentence (any, if it has none) or clutter."""
         if kind.ambiguous:
-            return self._rng.sample(ENTITY_TYPES, len(ENTITY_TYPES))
-        return [None if self._rng.random() < 1 / 3 else self._rng.choice(sentence.types() or ENTITY_TYPES)]
+            return self._rng.sample(MINI_TYPES, len(MINI_TYPES))
+        return [None if self._rng.random() < 1 / 3 else self._rng.choice(sentence.types() or MINI_TYPES)]
 
 
 def _take_turns(rng: Random, items: Sequence[Any]) -> Iterator[Any]:
@@ -251,7 +253,9 @@ def write_mini(
     check_output(output, overwrite)
     splits = generate(seed, *sizes)
     rows = {
-        (lang, split): [row for row in splits[split] if row["lang"] == lang] for lang in LANGUAGES for split in SPLITS
+        (lang, split): [row for row in splits[split] if row["lang"] == lang]
+        for lang in MINI_LANGUAGES
+        for split in SPLITS
     }
     card = partial(
         dataset_card,
@@ -294,7 +298,7 @@ def count_ambiguous(row: Row) -> int:
 def _ceiling_table(splits: dict[str, list[dict[str, Any]]]) -> str:
     lines = [
         [label, *(f"{text_only_ceiling(r for r in splits[split] if r['lang'] in langs):.1f}" for split in SPLITS)]
-        for label, langs in (("all", LANGUAGES), *((lang, (lang,)) for lang in LANGUAGES))
+        for label, langs in (("all", MINI_LANGUAGES), *((lang, (lang,)) for lang in MINI_LANGUAGES))
     ]
     return Table(["language", *SPLITS], lines).markdown()
 

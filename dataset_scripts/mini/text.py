@@ -1,6 +1,6 @@
 """The sentences of the mini data set: templates in four languages and the names that fill them.
 
-Templates stand in groups of four lines, one per language in the order of `schema.LANGUAGES`. Words are split at spaces.
+Templates stand in groups of four lines, one per language in the order of `MINI_LANGUAGES`. Words are split at spaces.
 {X} and {Y} are names that could be of any type; no word around them agrees with a gender or calls for a person, a place
 or a thing. {PER}, {LOC}, {ORG} and {MISC} are names of a known type, {TIME} is a time and no entity.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES
-
+MINI_LANGUAGES = ("en", "fr", "es", "de")
+MINI_TYPES = ("PER", "LOC", "ORG", "MISC")
 AMBIGUOUS_SLOTS = ("{X}", "{Y}")
 Words = dict[str, tuple[str, ...]]
 
@@ -19,14 +19,17 @@ Words = dict[str, tuple[str, ...]]
 def _groups(text: str) -> list[Words]:
     lines = [tuple(line.split()) for line in text.split("\n") if line]
     return [
-        dict(zip(LANGUAGES, lines[i : i + len(LANGUAGES)], strict=True)) for i in range(0, len(lines), len(LANGUAGES))
+        dict(zip(MINI_LANGUAGES, lines[i : i + len(MINI_LANGUAGES)], strict=True))
+        for i in range(0, len(lines), len(MINI_LANGUAGES))
     ]
 
 
 def _names(text: str) -> list[Words]:
     """Read one name a line, with `/` between its forms when the languages differ."""
     forms = [[tuple(form.split()) for form in line.split("/")] for line in text.split("\n") if line]
-    return [dict(zip(LANGUAGES, form if len(form) > 1 else form * len(LANGUAGES), strict=True)) for form in forms]
+    return [
+        dict(zip(MINI_LANGUAGES, form if len(form) > 1 else form * len(MINI_LANGUAGES), strict=True)) for form in forms
+    ]
 
 
 ONE_NAME = _groups("""
@@ -384,7 +387,7 @@ FIRST_NAMES = ["Anna", "Carmen", "Claire", "Diego", "Emma", "Felix", "Julien", "
 LAST_NAMES = ["Becker", "Dubois", "Fischer", "García", "Keller", "Lefèvre", "Moreau", "Navarro", "Ortega", "Wagner"]
 
 FILLERS = {
-    "PER": [dict.fromkeys(LANGUAGES, (first, last)) for first in FIRST_NAMES for last in LAST_NAMES],
+    "PER": [dict.fromkeys(MINI_LANGUAGES, (first, last)) for first in FIRST_NAMES for last in LAST_NAMES],
     "LOC": _names("""
 Berlin/Berlin/Berlín/Berlin
 Brussels/Bruxelles/Bruselas/Brüssel
@@ -452,7 +455,7 @@ class Sentence:
 
     def types(self) -> list[str]:
         """List the entity types that the words alone tell."""
-        return sorted({slot_type(slot) for slot in self.names} & set(ENTITY_TYPES))
+        return sorted({slot_type(slot) for slot in self.names} & set(MINI_TYPES))
 
     def render(self, language: str, subject: str | None) -> tuple[list[str], list[str]]:
         """Give tokens and tags in a language; names of any type get the type `subject`, which the picture shows."""
@@ -462,7 +465,7 @@ class Sentence:
             name = self.names[word][language] if word in self.names else (word,)
             kind = subject if word in AMBIGUOUS_SLOTS else slot_type(word)
             tokens += name
-            tags += [f"B-{kind}", *[f"I-{kind}"] * (len(name) - 1)] if kind in ENTITY_TYPES else ["O"] * len(name)
+            tags += [f"B-{kind}", *[f"I-{kind}"] * (len(name) - 1)] if kind in MINI_TYPES else ["O"] * len(name)
         return tokens, tags
 
 
@@ -473,4 +476,4 @@ def slot_type(word: str) -> str:
 
 def slots(template: Words) -> list[str]:
     """List the slots of a template, in the order of its first language."""
-    return [word for word in template[LANGUAGES[0]] if word.startswith("{")]
+    return [word for word in template[MINI_LANGUAGES[0]] if word.startswith("{")]

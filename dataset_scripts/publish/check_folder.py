@@ -14,15 +14,16 @@ import pyarrow.parquet as pq
 import yaml
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from dataset_scripts.language_table import CODE
 from dataset_scripts.parquet import file_sha256
-from dataset_scripts.schema import LANGUAGES, SPLITS, features
+from dataset_scripts.schema import SPLITS, Schema, features
 
 SHARD = re.compile(
-    rf"data/(?P<lang>{'|'.join(LANGUAGES)})/(?P<split>{'|'.join(SPLITS)})"
+    rf"data/(?P<lang>{CODE.pattern})/(?P<split>{'|'.join(SPLITS)})"
     r"-(?P<index>\d{5})-of-(?P<total>\d{5})\.parquet"
 )
 OTHER_FILES = re.compile(r"README\.md|LICENSE\.md|build\.json|figures/\w+\.(png|jpg)")
-FOLDERS = re.compile(rf"figures|data|data/({'|'.join(LANGUAGES)})")
+FOLDERS = re.compile(rf"figures|data|data/({CODE.pattern})")
 
 
 def check_folder(folder: Path | str) -> list[str]:
@@ -140,8 +141,9 @@ def _check_schema(path: Path) -> None:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is no parquet file that opens ({error}); build it again.") from error
-    expected = features()
     found = Features.from_arrow_schema(schema)
+    stored = Schema.stored(found)
+    expected = features(Schema.of(stored.languages, stored.types))
     differing = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
     if differing or not schema.equals(expected.arrow_schema):
         raise ValueError(

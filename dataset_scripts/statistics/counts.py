@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from typing import Any
 from tqdm import tqdm
 
 from dataset_scripts.conll import read_conll
-from dataset_scripts.reading import count_rows, find_parquet_files, read_rows
+from dataset_scripts.reading import count_rows, find_parquet_files, read_rows, read_schema
 from dataset_scripts.rows import Counts, SplitCounts, row_spans
-from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
+from dataset_scripts.schema import ENTITY_TYPES, SPLITS, sort_languages
 from dataset_scripts.splits import stable_hash
-from dataset_scripts.statistics.paper import DatasetSize, paper_counts
+from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES, DatasetSize, paper_counts
 from modeling_2mner.spans import entity_spans
 
 ALL = "all"
@@ -44,6 +44,7 @@ class Statistics:
 
     name: str
     split_method: str = GIVEN
+    types: tuple[str, ...] = ENTITY_TYPES
     originals: dict[str, Counter[str]] | None = None
     spans: Counts = field(default_factory=dict)
     lists: Counts = field(default_factory=dict)
@@ -55,7 +56,11 @@ class Statistics:
     @property
     def languages(self) -> tuple[str, ...]:
         """The languages that the data set has, in the order of the schema."""
-        return tuple(lang for lang in LANGUAGES if any(key[0] == lang for key in self.spans))
+        return sort_languages(lang for lang, _ in self.spans)
+
+    def has_paper(self, lang: str) -> bool:
+        """Whether the paper has figures of this language, and of the types that the data set has."""
+        return lang in PAPER_LANGUAGES and self.types == PAPER_TYPES
 
     @property
     def sources(self) -> Counter[str]:
@@ -101,8 +106,9 @@ def count_statistics(folder: Path | str, twitter2017: Path | str | None = None) 
     """
     folder = Path(folder)
     originals = None if twitter2017 is None else read_originals(Path(twitter2017))
-    statistics = Statistics(folder.resolve().name, read_split_method(folder), originals)
-    for key in find_parquet_files(folder):
+    statistics = Statistics(folder.resolve().name, read_split_method(folder), originals=originals)
+    for key, paths in find_parquet_files(folder).items():
+        statistics.types = read_schema(paths[0]).types
         statistics.open_split(key)
     rows = read_rows(folder, COLUMNS_READ)
     for row in tqdm(rows, total=count_rows(folder), desc="counting", unit=" sentences", disable=None):
@@ -141,7 +147,7 @@ def read_split_method(folder: Path) -> str:
 class Comparison:
     """The figures of a language (or all) and a split (or all): the paper's, and this data set's in both countings.
 
-    `paper` is None for splits that are not the paper's, `spans` and `lists` for a split that the data set lacks.
+    `paper` is None for splits, languages and types that are not the paper's, `spans` and `lists` for a split that the data set lacks.
     """
 
     lang: str
@@ -179,22 +185,22 @@ def compare(statistics: Statistics) -> list[Comparison]:
 
 def _compare_split(statistics: Statistics, lang: str, split: str) -> Comparison:
     key = lang, split
-    given = statistics.split_method == GIVEN
+    has_paper = statistics.split_method == GIVEN and statistics.has_paper(lang)
     paper, spans, lists = (
-        _figures([counts[key]]) if key in counts else None
-        for counts in (paper_counts() if given else {}, statistics.spans, statistics.lists)
+        _figures([counts[key]], statistics.types) if key in counts else None
+        for counts in (paper_counts() if has_paper else {}, statistics.spans, statistics.lists)
     )
     return Comparison(lang, split, paper, spans, lists)
 
 
 def _compare_sum(statistics: Statistics, lang: str, languages: tuple[str, ...]) -> Comparison:
     paper, spans, lists = (
-        _figures(count for key, count in counts.items() if key[0] in languages)
+        _figures((count for key, count in counts.items() if key[0] in languages), statistics.types)
         for counts in (paper_counts(), statistics.spans, statistics.lists)
     )
     if statistics.split_method != GIVEN:
         lists["sentences"] = sum(count_texts(statistics, language) for language in languages)
-    return Comparison(lang, ALL, paper, spans, lists)
+    return Comparison(lang, ALL, paper if all(map(statistics.has_paper, languages)) else None, spans, lists)
 
 
 def count_texts(statistics: Statistics, lang: str) -> int:
@@ -202,9 +208,9 @@ def count_texts(statistics: Statistics, lang: str) -> int:
     return len(set().union(*(texts for key, texts in statistics.texts.items() if key[0] == lang)))
 
 
-def _figures(counts: Iterable[SplitCounts]) -> Figures:
+def _figures(counts: Iterable[SplitCounts], types: Sequence[str]) -> Figures:
     together = sum(counts, SplitCounts())
-    by_type = {kind: together.mentions[kind] for kind in ENTITY_TYPES}
+    by_type = {kind: together.mentions[kind] for kind in types}
     return {**by_type, "total": together.mentions.total(), "sentences": together.sentences}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataset_scripts.schema import ENTITY_TYPES, LANGUAGE_NAMES, LANGUAGES
+from collections.abc import Sequence
+
+from dataset_scripts.language_table import language_name
 from dataset_scripts.statistics.counts import (
     ALL,
     COUNTINGS,
@@ -13,11 +15,10 @@ from dataset_scripts.statistics.counts import (
     compare,
     dataset_sizes,
 )
-from dataset_scripts.statistics.paper import TABLE_3, DatasetSize
+from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES, TABLE_3, DatasetSize
 from reports_2mner.tables import Group, Table, escape_latex, escape_markdown
 
 LACKING = "–"
-TABLE_2_HEADER = ("split", "counted", *ENTITY_TYPES, "total", "sentences")
 TABLE_3_HEADER = ("data set", "multilingual", "multimodal", "train", "validation", "test", "total")
 
 LATEX_PREAMBLE = (
@@ -45,33 +46,39 @@ def tables(statistics: Statistics) -> list[Table]:
     compared = compare(statistics)
     found = []
     for lang in dict.fromkeys(comparison.lang for comparison in compared):
-        groups = [Group(_group(comparison)) for comparison in compared if comparison.lang == lang]
-        caption = f"Table 2: {LANGUAGE_NAMES.get(lang, 'all languages')}"
-        found.append(Table(TABLE_2_HEADER, align="ll" + "r" * len(TABLE_2_HEADER[2:]), caption=caption, groups=groups))
+        columns = _columns(statistics)
+        groups = [Group(_group(comparison, columns)) for comparison in compared if comparison.lang == lang]
+        caption = f"Table 2: {'all languages' if lang == ALL else language_name(lang)}"
+        header = ("split", "counted", *columns)
+        found.append(Table(header, align="ll" + "r" * len(columns), caption=caption, groups=groups))
     sizes = [Group([_size_row(size) for size in sizes]) for sizes in (TABLE_3, dataset_sizes(statistics))]
     caption = "Table 3: sentences beside other data sets"
     return [*found, Table(TABLE_3_HEADER, align="lllrrrr", caption=caption, groups=sizes)]
 
 
-def _group(comparison: Comparison) -> list[list[str]]:
+def _columns(statistics: Statistics) -> tuple[str, ...]:
+    return (*statistics.types, "total", "sentences")
+
+
+def _group(comparison: Comparison, columns: Sequence[str]) -> list[list[str]]:
     split = "all splits" if comparison.split == ALL else comparison.split
-    rows = [] if comparison.paper is None else [["paper", *_cells(comparison.paper)]]
+    rows = [] if comparison.paper is None else [["paper", *_cells(comparison.paper, columns)]]
     for counting in COUNTINGS:
-        rows.append([counting, *_cells(getattr(comparison, counting))])
+        rows.append([counting, *_cells(getattr(comparison, counting), columns)])
         if comparison.differences(counting):
-            rows.append(["difference", *_difference_cells(comparison, counting)])
+            rows.append(["difference", *_difference_cells(comparison, counting, columns)])
     return [[split if number == 0 else "", *row] for number, row in enumerate(rows)]
 
 
-def _cells(figures: Figures | None) -> list[str]:
+def _cells(figures: Figures | None, columns: Sequence[str]) -> list[str]:
     if figures is None:
-        return [LACKING] * len(TABLE_2_HEADER[2:])
-    return [f"{figures[name]:,}" for name in TABLE_2_HEADER[2:]]
+        return [LACKING] * len(columns)
+    return [f"{figures[name]:,}" for name in columns]
 
 
-def _difference_cells(comparison: Comparison, counting: str) -> list[str]:
+def _difference_cells(comparison: Comparison, counting: str, columns: Sequence[str]) -> list[str]:
     above, percent = comparison.differences(counting), comparison.percent(counting)
-    cells = [f"{above[name]:+,} ({percent[name]:+.1f}%)" if above[name] else "0" for name in TABLE_2_HEADER[2:]]
+    cells = [f"{above[name]:+,} ({percent[name]:+.1f}%)" if above[name] else "0" for name in columns]
     return [cell.replace("-", "−") for cell in cells]
 
 
@@ -123,7 +130,11 @@ def _note_on_splits(statistics: Statistics) -> str:
 
 
 def _note_on_languages(statistics: Statistics) -> str:
-    absent = [LANGUAGE_NAMES[lang] for lang in LANGUAGES if lang not in statistics.languages]
+    if statistics.types != PAPER_TYPES:
+        return f"The types ({', '.join(statistics.types)}) are not the paper's, which has no figures to compare with."
+    if foreign := [language_name(lang) for lang in statistics.languages if lang not in PAPER_LANGUAGES]:
+        return f"The paper has no figures for {', '.join(foreign)}, nor for a sum with them."
+    absent = [language_name(lang) for lang in PAPER_LANGUAGES if lang not in statistics.languages]
     if not absent:
         return ""
     return f"The data set has no {', no '.join(absent)}; sums of the paper are over the other languages."

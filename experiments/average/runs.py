@@ -12,7 +12,6 @@ from pathlib import Path
 from transformers import AutoConfig
 
 import modeling_2mner  # noqa: F401  registers the models
-from dataset_scripts.schema import ENTITY_TYPES
 from experiments.plan import AVERAGED, EXTRA_MODELS, FIRST_SEED, IMAGE_MODELS, MODELS, MODELS_FOLDER, Run
 from modeling_2mner.configuration_tagging import TaggingConfig
 from training_2mner.model_names import model_name
@@ -50,7 +49,7 @@ def check_labels(folders: Sequence[Path], configs: Sequence[TaggingConfig]) -> l
     """The tags, which are the same in all runs.
 
     Raises:
-        ValueError: if they are not, or have types that a record does not count.
+        ValueError: if they are not.
     """
     for folder, config in zip(folders, configs, strict=True):
         if config.labels != configs[0].labels:
@@ -58,7 +57,6 @@ def check_labels(folders: Sequence[Path], configs: Sequence[TaggingConfig]) -> l
                 f"`runs` must have the same tags in the same order, but {folder} has {', '.join(config.labels)}, and "
                 f"{folders[0]} {', '.join(configs[0].labels)}; average runs that were trained on the same data."
             )
-    check_types(f"`runs` names {folders[0]}, whose", configs[0].labels)
     return configs[0].labels
 
 
@@ -116,16 +114,6 @@ def check_output(output: Path, name: str, folders: Sequence[Path]) -> None:
     averaged = json.loads(path.read_text(encoding="utf-8")).get("averaged") if path.is_file() else names_of(folders)
     if averaged != names_of(folders) or (output / MODELS_FOLDER / name / "config.json").exists():
         raise ValueError(f"`output` {output} has another run called {name!r}; give this average another `--name`.")
-
-
-def check_types(whose: str, labels: Iterable[str]) -> None:
-    """Refuse types for which records, and the paper's tables, have no column."""
-    unknown = {label[2:] for label in labels if label != "O"} - set(ENTITY_TYPES)
-    if unknown:
-        raise ValueError(
-            f"{whose} entities are of the types {', '.join(sorted(unknown))}, too; a record counts {', '.join(ENTITY_TYPES)} "
-            "alone."
-        )
 
 
 def name_of(folder: Path) -> str:

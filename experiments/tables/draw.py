@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dataset_scripts.schema import LANGUAGE_NAMES, LANGUAGES
+from dataset_scripts.language_table import language_name
+from dataset_scripts.schema import PAIR_ORDER
 from experiments.tables.shapes import Grid, Heat, Panel
 from reports_2mner.figures import BLUE, GREEN, INK, LIGHT_GREY, SKY, SOFT_INK, VERMILION, new_figure, save_png
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 OURS, PAPER, RELEASED, RUN = BLUE, VERMILION, GREEN, SKY
 LINE, TITLE, FOOT = 0.23, 0.62, 0.42  # inches
-ORDER = ("en", "de", "fr", "es")  # Germanic and Romance languages side by side
 HEAT_SIZE = 3.6
 
 
@@ -81,14 +81,17 @@ def _legend(figure: Figure, panels: list[Panel]) -> None:
 
 def draw_heat(heats: list[Heat], path: Path) -> None:
     """Draw heat maps side by side, in one scale, and save them as a PNG of 1,400 pixels in width."""
-    order = [LANGUAGES.index(language) for language in ORDER]
+    known = heats[0].languages
+    # Germanic and Romance languages side by side, others behind.
+    names = [*(code for code in PAIR_ORDER if code in known), *(code for code in known if code not in PAIR_ORDER)]
+    order = [known.index(code) for code in names]
     off = ~np.eye(len(order), dtype=bool)
     found = np.concatenate([heat.values[off] for heat in heats])
     limit = max(1.0, float(np.nanmax(np.abs(found)))) if np.isfinite(found).any() else 1.0
     with new_figure(HEAT_SIZE, "constrained") as figure:
         grid = figure.subplots(1, len(heats), squeeze=False)[0]
         for axes, heat in zip(grid, heats, strict=True):
-            _draw_heat(axes, heat.values[np.ix_(order, order)], heat.is_certain[np.ix_(order, order)], limit)
+            _draw_heat(axes, heat.values[np.ix_(order, order)], heat.is_certain[np.ix_(order, order)], limit, names)
             axes.set_title(heat.title, fontsize=9.5, color=INK, loc="left", pad=20)
         note = (
             "on the diagonal F1 after training on the tested language alone, elsewhere what the other one adds to it;"
@@ -101,7 +104,7 @@ def draw_heat(heats: list[Heat], path: Path) -> None:
         save_png(figure, path)
 
 
-def _draw_heat(axes: Axes, values: np.ndarray, is_certain: np.ndarray, limit: float) -> None:
+def _draw_heat(axes: Axes, values: np.ndarray, is_certain: np.ndarray, limit: float, codes: list[str]) -> None:
     differences = np.where(np.eye(len(values), dtype=bool), np.nan, values)
     axes.set_facecolor(LIGHT_GREY)
     axes.imshow(differences, cmap="PuOr", vmin=-2 * limit, vmax=2 * limit)  # no shade too dark for its number
@@ -111,13 +114,13 @@ def _draw_heat(axes: Axes, values: np.ndarray, is_certain: np.ndarray, limit: fl
             text = text.replace("-0.0", "0.0")
             weight = "bold" if is_certain[row, column] else "normal"
             axes.text(column, row, text, ha="center", va="center", fontsize=9, color=INK, weight=weight)
-    names = [LANGUAGE_NAMES[language] for language in ORDER]
+    names = [language_name(code) for code in codes]
     axes.set_xticks(range(len(names)), names, fontsize=8.5, color=INK)
     axes.set_yticks(range(len(names)), [f"+ {name}" for name in names], fontsize=8.5, color=INK)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    for border in (axes.axhline, axes.axvline):
+    for border in (axes.axhline, axes.axvline) if tuple(codes) == PAIR_ORDER else ():
         border(1.5, color="white", linewidth=3)  # between the families
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_scripts.schema import CONFIGS, LANGUAGES
 from experiments.bootstrap import compare_drawn
 from experiments.tables.draw import draw_heat, draw_panels
 from experiments.tables.layout import Group, PaperTable, System
@@ -77,30 +76,31 @@ def _gain(group: Group, seeing: System, blind: System) -> Dot:
 
 def heats(table: PaperTable) -> list[Heat]:
     """The paper's heat map, if the data are the paper's, and ours."""
-    ours = _empty("ours")
-    paper = _empty("paper")
-    for tested, group in zip(LANGUAGES, table.groups, strict=True):
+    languages = tuple(next(iter(group.titles)) for group in table.groups)  # each alone comes first
+    ours = _empty("ours", languages)
+    paper = _empty("paper", languages)
+    for tested, group in zip(languages, table.groups, strict=True):
         _fill(paper, tested, {key: row["f1"] for key, row in group.paper.items()} if group.systems else {})
         _fill(ours, tested, {system.key: measure(system, "lenient")["f1"].mean() for system in group.systems})
         for key in _certain(group, tested):
-            ours.is_certain[_place(key, tested)] = True
+            ours.is_certain[_place(ours, key, tested)] = True
     return [heat for heat in (paper, ours) if np.isfinite(heat.values).any()]
 
 
-def _empty(title: str) -> Heat:
-    shape = (len(LANGUAGES), len(LANGUAGES))
-    return Heat(title, np.full(shape, np.nan), np.zeros(shape, dtype=bool))
+def _empty(title: str, languages: tuple[str, ...]) -> Heat:
+    shape = (len(languages), len(languages))
+    return Heat(title, np.full(shape, np.nan), np.zeros(shape, dtype=bool), languages)
 
 
 def _fill(heat: Heat, tested: str, f1: dict[str, float]) -> None:
     alone = f1.get(tested, np.nan)
     for key, value in f1.items():
-        heat.values[_place(key, tested)] = value if key == tested else value - alone
+        heat.values[_place(heat, key, tested)] = value if key == tested else value - alone
 
 
-def _place(key: str, tested: str) -> tuple[int, int]:
-    added: Sequence[str] = [language for language in CONFIGS[key] if language != tested] or [tested]
-    return LANGUAGES.index(added[0]), LANGUAGES.index(tested)
+def _place(heat: Heat, key: str, tested: str) -> tuple[int, int]:
+    added: Sequence[str] = [language for language in key.split("_") if language != tested] or [tested]
+    return heat.languages.index(added[0]), heat.languages.index(tested)
 
 
 def _certain(group: Group, tested: str) -> list[str]:

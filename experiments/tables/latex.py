@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from experiments.records import Record
-from experiments.tables.layout import HEADER, PaperTable
-from experiments.tables.markdown import OTHER_SENTENCES, group_rows, is_same
+from experiments.tables.layout import PaperTable
+from experiments.tables.markdown import group_notes, group_rows, is_same
 from experiments.tables.noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin_rows
 from experiments.tables.shapes import Grid
 from reports_2mner.tables import Group, Table
@@ -38,12 +38,12 @@ def latex(tables: list[PaperTable], records: list[Record], grids: Sequence[Grid]
 
 def _paper_table(table: PaperTable, scheme: str) -> Table:
     groups = [
-        Group(group_rows(group, scheme, NARROW), group.title, "" if group.is_comparable() else OTHER_SENTENCES)
+        Group(group_rows(group, scheme, NARROW), group.title, " ".join(group_notes(group, scheme)))
         for group in table.filled()
     ]
     return Table(
-        ("", "", *HEADER),
-        align="ll" + "r" * len(HEADER),
+        ("", "", *table.header),
+        align="ll" + "r" * len(table.header),
         caption=f"{table.title.partition('. ')[2]} ({KINDS[scheme]})",
         label=f"{table.name}-{scheme}",
         groups=groups,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from dataset_scripts.schema import CONFIGS, ENTITY_TYPES, LANGUAGE_NAMES, LANGUAGES
+from dataset_scripts.language_table import language_name
+from dataset_scripts.schema import DEFAULT_CONFIG, available_configs, languages_of
+from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES
 from experiments.counts import Counts, add_up
 from experiments.plan import EXTRA_MODELS, FOLDS, IMAGE_MODELS, MODELS, OURS, TABLES, Run
 from experiments.records import Record
@@ -18,10 +20,8 @@ from training_2mner.model_names import SOURCES
 
 PAPER = Path(__file__).with_name("paper.json")
 PAPER_DATA = "mmnerd"
-COLUMNS = (*(f"f1_{kind}" for kind in ENTITY_TYPES), "precision", "recall", "f1")
-HEADER = (*ENTITY_TYPES, "P", "R", "F1")
 NAMES = {name.lower(): name for name in SOURCES} | {"adacan-sum": "AdaCAN, halves added"}
-SETTINGS = {"all": "All", **LANGUAGE_NAMES}
+ALL = "All"
 CAPTIONS = {
     "table5": "Comparison of the models",
     "table6": "Effect of a second language (2M-NER)",
@@ -29,7 +29,7 @@ CAPTIONS = {
     "table8": "Fifths of the training data (2M-NER, all languages)",
     "table9": "Contribution of ResNet and ViT (2M-NER, all languages)",
 }
-SHARED = {"table6": LANGUAGES, "table8": ("all",), "table9": (OURS,)}  # rows that Table 5 has too
+SHARED = {"table8": ("all",), "table9": (OURS,)}  # rows that Table 5 has too, as Table 6 has single languages
 PARTS = tuple(f"{part}/{FOLDS}" for part in range(1, FOLDS + 1))
 VARIANTS = {"": "2M-NER", "no-resnet": "-ResNet", "no-vit": "-ViT"}
 SUFFIXES = {"": "", "text": ", words alone", "no-resnet": " without ResNet", "no-vit": " without ViT"} | {
@@ -49,7 +49,8 @@ class System:
         title: what stands in front.
         key: the model, training languages or part, short.
         records: its runs, one a seed.
-        paper: the paper's percentages by `COLUMNS`; `None` where they are of other data than the runs.
+        paper: the paper's percentages by `columns`; `None` where it has none.
+        computed: the columns of `paper` that the text of the paper lacks, and that follow from others.
         language: the only language to score on; all by default.
     """
 
@@ -57,6 +58,7 @@ class System:
     key: str
     records: tuple[Record, ...]
     paper: dict[str, float] | None = None
+    computed: tuple[str, ...] = ()
     language: str = ""
 
     def scored(self, protocol: str) -> list[Record]:
@@ -89,13 +91,15 @@ class Group:
         title: the setting, such as a language.
         systems: those that have records, in the paper's order.
         titles: of all rows, those without records included, by key.
-        paper: the paper's percentages of all its rows, by key and column; empty where they are of other data.
+        paper: the paper's percentages of its rows, by key and column; empty where they are of other data.
+        types: the entity types of the data.
     """
 
     title: str
     systems: tuple[System, ...]
     titles: dict[str, str]
     paper: dict[str, dict[str, float]]
+    types: tuple[str, ...] = PAPER_TYPES
 
     @property
     def missing(self) -> list[str]:
@@ -122,10 +126,18 @@ class PaperTable:
         """Number and caption."""
         return f"Table {self.name.removeprefix('table')}. {CAPTIONS[self.name]}"
 
+    @property
+    def header(self) -> tuple[str, ...]:
+        """What stands above the columns of figures."""
+        return header(self.groups[0].types)
+
     def filled(self) -> list[Group]:
         """The groups that have a row; none where all rows are such as another table has too."""
         rows = {system.key for group in self.groups for system in group.systems}
-        return [group for group in self.groups if group.systems] if rows - set(SHARED.get(self.name, ())) else []
+        shared = (
+            [next(iter(group.titles)) for group in self.groups] if self.name == "table6" else SHARED.get(self.name, ())
+        )
+        return [group for group in self.groups if group.systems] if rows - set(shared) else []
 
     def missing(self) -> list[str]:
         """Where there are rows without records, and which."""
@@ -168,25 +180,57 @@ def check_same_data(records: list[Record]) -> None:
 def is_paper_data(record: Record) -> bool:
     """Whether a run was scored on what the paper's figures are of: MMNERD, with all languages of the configuration."""
     named = record.content["data"]["name"].rsplit("/", 1)[-1] == PAPER_DATA
-    return named and set(record.group("lang").tolist()) == set(CONFIGS[record.run.languages])
+    languages = available_configs(PAPER_LANGUAGES).get(record.run.languages, ())
+    is_whole = set(record.content["test"].get("lang", ())) == set(languages)
+    return named and is_whole and set(types_of_records([record])) == set(PAPER_TYPES)
+
+
+def types_of_records(records: list[Record]) -> tuple[str, ...]:
+    """The entity types of the data that the runs were scored on."""
+    return records[0].counts().types if records else PAPER_TYPES
+
+
+def columns(types: Sequence[str]) -> tuple[str, ...]:
+    """The scores in a table's columns."""
+    return (*(f"f1_{kind}" for kind in types), "precision", "recall", "f1")
+
+
+def header(types: Sequence[str]) -> tuple[str, ...]:
+    """What stands above these columns."""
+    return (*types, "P", "R", "F1")
+
+
+def _languages(records: list[Record]) -> tuple[str, ...]:
+    """The languages that tables have: the paper's, unless the data have others."""
+    return languages_of(lang for record in records for lang in set(record.content["test"].get("lang", ())))
+
+
+def _models(models: Sequence[str], variant: str, data: str, records: list[Record]) -> list[str]:
+    """The models of a table, those behind that the paper does not have but that were run."""
+    found = [r.run.model for r in records if (r.run.variant, r.run.languages, r.run.part) == (variant, data, "")]
+    return list(dict.fromkeys([*models, *(model for model in found if model not in (*MODELS, *EXTRA_MODELS))]))
 
 
 def _groups(name: str, records: list[Record]) -> Iterator[Group]:
     if name in ("table5", "table7"):
         models, variant = (MODELS, "") if name == "table5" else (IMAGE_MODELS, "text")
-        for data, title in SETTINGS.items():
-            rows = {model: (NAMES[model], Run(model, variant, data)) for model in models}
+        for data in (DEFAULT_CONFIG, *_languages(records)):
+            title = ALL if data == DEFAULT_CONFIG else language_name(data)
+            found = _models(models, variant, data, records)
+            rows = {model: (NAMES.get(model, model), Run(model, variant, data)) for model in found}
             yield _group(title, rows, records, (name, data))
     elif name == "table6":
-        for language in LANGUAGES:
-            rows = {data: (languages_title(data, language), Run(OURS, "", data)) for data in _with(language)}
-            yield _group(LANGUAGE_NAMES[language], rows, records, (name, language), language)
+        configs = available_configs(_languages(records))
+        for language in configs[DEFAULT_CONFIG]:
+            pairs = [data for data, held in configs.items() if data != DEFAULT_CONFIG and language in held]
+            rows = {data: (languages_title(data, language), Run(OURS, "", data)) for data in pairs}
+            yield _group(language_name(language), rows, records, (name, language), language)
     elif name == "table8":
         rows = {part: (f"Part {part}", Run(OURS, part=part)) for part in PARTS}
-        yield _add_mean(_group(SETTINGS["all"], rows | {"all": ("All parts", Run(OURS))}, records, (name,)))
+        yield _add_mean(_group(ALL, rows | {"all": ("All parts", Run(OURS))}, records, (name,)))
     else:
         runs = {title: Run(OURS, variant) for variant, title in VARIANTS.items()}
-        yield _group(SETTINGS["all"], {run.system: (title, run) for title, run in runs.items()}, records, (name,))
+        yield _group(ALL, {run.system: (title, run) for title, run in runs.items()}, records, (name,))
 
 
 def _group(
@@ -194,13 +238,15 @@ def _group(
 ) -> Group:
     found = {key: tuple(filter(_is_like(run), records)) for key, (_, run) in rows.items()}
     ours = [record for runs in found.values() for record in runs]
-    paper = {key: _paper_row((*place, key)) for key in rows} if all(map(is_paper_data, ours)) else {}
+    figures = {key: row for key in rows if (row := _paper_row((*place, key)))} if all(map(is_paper_data, ours)) else {}
+    paper = {key: row for key, (row, _) in figures.items()}
     systems = [
-        System(rows[key][0], key, runs, paper.get(key), "" if key == language else language)
+        System(rows[key][0], key, runs, *figures.get(key, (None, ())), "" if key == language else language)
         for key, runs in found.items()
         if runs
     ]
-    return Group(title, tuple(systems), {key: title for key, (title, _) in rows.items()}, paper)
+    titles = {key: title for key, (title, _) in rows.items()}
+    return Group(title, tuple(systems), titles, paper, types_of_records(records))
 
 
 def _add_mean(group: Group) -> Group:
@@ -209,7 +255,7 @@ def _add_mean(group: Group) -> Group:
     if len(parts) < len(PARTS):
         return group
     rows = [group.paper[key] for key in PARTS if group.paper]
-    paper = {column: sum(row[column] for row in rows) / len(rows) for column in COLUMNS} if rows else None
+    paper = {column: sum(row[column] for row in rows) / len(rows) for column in columns(group.types)} if rows else None
     mean = System("Mean of the parts", "mean", tuple(record for part in parts for record in part.records), paper)
     return replace(group, systems=(*parts, mean, *(system for system in group.systems if system not in parts)))
 
@@ -220,40 +266,39 @@ def _is_like(run: Run) -> Callable[[Record], bool]:
     return lambda record: (record.run.system, record.run.languages, record.run.part) == wanted
 
 
-def _with(language: str) -> list[str]:
-    """The configurations of one or two languages that hold this one, alone first."""
-    return [language, *(data for data, held in CONFIGS.items() if len(held) == 2 and language in held)]
-
-
 def by_system(records: list[Record]) -> dict[str, list[Record]]:
-    """The records of each model or variant, in the paper's order, the variants last."""
+    """The records of each model or variant, in the paper's order, the variants last; behind the others what it lacks."""
     systems: dict[str, list[Record]] = {}
-    order = (*MODELS, *EXTRA_MODELS)
-    for record in sorted(records, key=lambda record: (record.run.variant, order.index(record.run.model))):
+    order = {model: place for place, model in enumerate((*MODELS, *EXTRA_MODELS))}
+    for record in sorted(records, key=lambda r: (r.run.variant, order.get(r.run.model, len(order)), r.run.model)):
         systems.setdefault(record.run.system, []).append(record)
     return systems
 
 
 def run_title(run: Run) -> str:
     """Model and variant of a run, in words."""
-    return NAMES[run.model] + SUFFIXES[run.variant]
+    return NAMES.get(run.model, run.model) + SUFFIXES.get(run.variant, f", {run.variant}")
 
 
 def languages_title(data: str, tested: str) -> str:
     """Such as "German & English", the tested language first."""
-    others = [other for other in CONFIGS[data] if other != tested]
-    return " & ".join(LANGUAGE_NAMES[language] for language in (tested, *others))
+    others = [other for other in data.split("_") if other != tested]
+    return " & ".join(map(language_name, (tested, *others)))
 
 
-def _paper_row(place: tuple[str, ...]) -> dict[str, float]:
-    """The paper's percentages of a row; an F1 that the text of the paper lacks follows from precision and recall."""
+def _paper_row(place: tuple[str, ...]) -> tuple[dict[str, float], tuple[str, ...]] | None:
+    """The paper's percentages of a row, and which of them are computed: an F1 that the text of the paper lacks follows
+    from precision and recall. `None` for a row that the paper does not have.
+    """
     row = _paper()
     for key in place:
+        if key not in row:
+            return None
         row = row[key]
-    row = {f"f1_{key}" if key in ENTITY_TYPES else key: value for key, value in row.items()}
-    if row["f1"] is None:
-        row["f1"] = 2 * row["precision"] * row["recall"] / (row["precision"] + row["recall"])
-    return row
+    row = {f"f1_{key}" if key in PAPER_TYPES else key: value for key, value in row.items()}
+    if row["f1"] is not None:
+        return row, ()
+    return row | {"f1": 2 * row["precision"] * row["recall"] / (row["precision"] + row["recall"])}, ("f1",)
 
 
 @cache

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from experiments.records import Record
-from experiments.tables.layout import HEADER, Group, PaperTable
+from experiments.tables.layout import Group, PaperTable, header
 from experiments.tables.noise import GAP_HEADER, GAP_NOTE, MARGINS_HEADER, MARGINS_NOTE, gap_rows, margin_rows
-from experiments.tables.values import rows
+from experiments.tables.values import COMPUTED, MARK, has_computed, rows
 from reports_2mner.tables import Bold, Table
 
 READING = """\
@@ -89,9 +89,8 @@ def _groups(table: PaperTable, scheme: str) -> list[str]:
 
 
 def _group(group: Group, scheme: str) -> str:
-    header = ["Training" if _is_by_data(group) else "Model", "Figures", *HEADER]
-    table = Table(header, group_rows(group, scheme)).markdown()
-    return f"{table}\n" if group.is_comparable() else f"{table}\n\n{OTHER_SENTENCES}\n"
+    names = ["Training" if _is_by_data(group) else "Model", "Figures", *header(group.types)]
+    return "\n\n".join([Table(names, group_rows(group, scheme)).markdown(), *group_notes(group, scheme)]) + "\n"
 
 
 def group_rows(group: Group, scheme: str, plus_minus: str = " ± ") -> list[list[str]]:
@@ -103,6 +102,12 @@ def group_rows(group: Group, scheme: str, plus_minus: str = " ± ") -> list[list
         lines.append([row.title if row.title != former else "", row.figures, *cells])
         former = row.title
     return lines
+
+
+def group_notes(group: Group, scheme: str) -> list[str]:
+    """What a reader must know of the figures of a group, below it."""
+    notes = [f"{MARK} {COMPUTED}"] if scheme == "lenient" and has_computed(group) else []
+    return notes if group.is_comparable() else [*notes, OTHER_SENTENCES]
 
 
 def _is_by_data(group: Group) -> bool:

@@ -8,7 +8,7 @@ from experiments.bootstrap import compare
 from experiments.counts import add_up, scores
 from experiments.plan import AVERAGED, EXTRA_MODELS, IMAGE_MODELS, IMPROVEMENTS
 from experiments.records import Record
-from experiments.tables.layout import COLUMNS, HEADER, by_system, run_title
+from experiments.tables.layout import by_system, columns, header, run_title, types_of_records
 from experiments.tables.values import cell
 from reports_2mner.tables import Table
 
@@ -34,7 +34,7 @@ def systems_table(records: list[Record], scheme: str) -> str:
         [run_title(group[0].run), str(len(group)), *_cells([scores(record.counts(scheme)) for record in group])]
         for group in by_system(records).values()
     ]
-    return _table(["Model", "Seeds", *HEADER], rows)
+    return _table(["Model", "Seeds", *header(types_of_records(records))], rows)
 
 
 def group_table(records: list[Record], scheme: str, column: str) -> str:
@@ -44,7 +44,7 @@ def group_table(records: list[Record], scheme: str, column: str) -> str:
         for name in sorted(set(group[0].group(column).tolist())):
             found = [scores(record.counts(scheme).select(record.group(column) == name)) for record in group]
             rows.append([run_title(group[0].run), name, *_cells(found)])
-    return _table(["Model", "Language" if column == "lang" else "Source", *HEADER], rows)
+    return _table(["Model", "Language" if column == "lang" else "Source", *header(types_of_records(records))], rows)
 
 
 def pictures_table(records: list[Record], scheme: str) -> str:
@@ -76,7 +76,10 @@ def _compare(first: list[Record], second: list[Record], scheme: str) -> list[str
 
 
 def _cells(found: list[dict[str, float]]) -> list[str]:
-    return [_mean([values[column] for values in found]) for column in COLUMNS]
+    return [
+        _mean([values[column] for values in found])
+        for column in columns([name.removeprefix("f1_") for name in found[0] if name.startswith("f1_")])
+    ]
 
 
 def _mean(values: list[float]) -> str:

@@ -47,12 +47,14 @@ class Heat:
 
     Args:
         values: percentages.
+        languages: of the rows and columns.
         is_certain: where the paired test tells the difference from none.
     """
 
     title: str
     values: np.ndarray
     is_certain: np.ndarray
+    languages: tuple[str, ...]
 
 
 @dataclass(frozen=True)

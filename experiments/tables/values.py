@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,29 +10,38 @@ import numpy as np
 
 from experiments.bootstrap import Drawn, compare_drawn, draw
 from experiments.counts import scores
-from experiments.tables.layout import COLUMNS, Group, System
+from experiments.tables.layout import Group, System, columns
 
+NO_FIGURE = "-"
+MARK = "†"
+COMPUTED = "computed from the paper's precision and recall; its text lacks this F1."
 KEPT = 256  # results, as Markdown, LaTeX and figures ask for the same
 PROTOCOLS = {"dev": "ours", "released": "ours, best test epoch"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure in percent, with its standard deviation over seeds where there are several."""
+    """A figure in percent, with its standard deviation over seeds where there are several; `None` for none at all.
 
-    mean: float
+    `is_computed` says of a figure of the paper that its text lacks it, and that it follows from others there.
+    """
+
+    mean: float | None
     spread: float | None = None
     is_bold: bool = False
+    is_computed: bool = False
 
-    def text(self, plus_minus: str = " ± ") -> str:
-        """Two decimals, as in the paper."""
+    def text(self, plus_minus: str = " ± ", mark: str = MARK) -> str:
+        """Two decimals, as in the paper; `mark` stands behind computed figures."""
+        if self.mean is None:
+            return NO_FIGURE
         spread = "" if self.spread is None else f"{plus_minus}{self.spread:.2f}"
-        return f"{self.mean:.2f}{spread}"
+        return f"{self.mean:.2f}{spread}{mark * self.is_computed}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: the title of its system, whose figures they are, and one cell each of `COLUMNS`."""
+    """A line of a table: the title of its system, whose figures they are, and one cell each of `columns`."""
 
     title: str
     figures: str
@@ -44,21 +54,28 @@ def rows(group: Group, scheme: str) -> list[Row]:
     bold = {protocol: best_cells(group, scheme, protocol) for protocol in PROTOCOLS}
     lines = []
     for system in group.systems:
-        if system.paper and scheme == "lenient":
-            lines.append(Row(system.title, "paper", tuple(Cell(system.paper[column]) for column in COLUMNS)))
+        if group.paper and scheme == "lenient":
+            paper = {column: (system.paper or {}).get(column) for column in columns(group.types)}
+            cells = [Cell(value, is_computed=column in system.computed) for column, value in paper.items()]
+            lines.append(Row(system.title, "paper", tuple(cells)))
         for protocol, figures in PROTOCOLS.items():
             runs = len(system.scored(protocol))
             if runs:
-                cells = _cells(system, scheme, protocol, bold[protocol])
+                cells = _cells(system, scheme, protocol, bold[protocol], columns(group.types))
                 lines.append(Row(system.title, f"{figures} ({runs} run{'s' * (runs > 1)})", cells))
     return lines
+
+
+def has_computed(group: Group) -> bool:
+    """Whether a figure of the paper is marked as computed."""
+    return any(system.computed for system in group.systems)
 
 
 @lru_cache(KEPT)
 def measure(system: System, scheme: str, protocol: str = "dev") -> dict[str, np.ndarray]:
     """The percentages of each run, by column."""
     found = [scores(system.counts(record, scheme, protocol)) for record in system.scored(protocol)]
-    return {column: 100 * np.array([values[column] for values in found]) for column in COLUMNS}
+    return {column: 100 * np.array([values[column] for values in found]) for column in found[0]}
 
 
 def cell(values: np.ndarray, is_bold: bool = False) -> Cell:
@@ -74,7 +91,7 @@ def best_cells(group: Group, scheme: str, protocol: str) -> set[tuple[str, str]]
     means = {system.key: measure(system, scheme, protocol) for system in systems}
     samples = drawn(group, scheme, protocol)
     best = set()
-    for column in COLUMNS:
+    for column in columns(group.types):
         first, second = sorted(means, key=lambda key: -means[key][column].mean())[:2]
         found = compare_drawn(samples[first], samples[second], column)
         if found.is_significant and found.difference > 0:
@@ -92,6 +109,8 @@ def drawn(group: Group, scheme: str = "lenient", protocol: str = "dev") -> dict[
     return {system.key: draw([counts[system.key]], system.pictures)[0] for system in systems}
 
 
-def _cells(system: System, scheme: str, protocol: str, bold: set[tuple[str, str]]) -> tuple[Cell, ...]:
+def _cells(
+    system: System, scheme: str, protocol: str, bold: set[tuple[str, str]], names: Sequence[str]
+) -> tuple[Cell, ...]:
     found = measure(system, scheme, protocol)
-    return tuple(cell(found[column], (system.key, column) in bold) for column in COLUMNS)
+    return tuple(cell(found[column], (system.key, column) in bold) for column in names)

@@ -97,7 +97,7 @@ def test_rows_survive_unchanged(folder):
 
 @pytest.mark.parametrize("action", [find_parquet_files, count_rows, lambda folder: list(read_rows(folder))])
 def test_a_folder_without_a_data_set_is_refused(tmp_path, action):
-    (tmp_path / "data" / "it").mkdir(parents=True)
-    (tmp_path / "data" / "it" / "train-00000-of-00001.parquet").touch()
+    (tmp_path / "data" / "italian").mkdir(parents=True)
+    (tmp_path / "data" / "italian" / "train-00000-of-00001.parquet").touch()
     with pytest.raises(ValueError, match=r"holds no data set: there is no data/<language>/<split>-\*\.parquet"):
         action(tmp_path)

@@ -10,6 +10,7 @@ from demo import highlight
 TEXT = "<b>Köln</b> & São\nPaulo 👩‍👩‍👧!"
 KOELN = {"entity_group": "LOC", "score": 0.9876, "word": "Köln", "start": 3, "end": 7}
 PAULO = {"entity_group": "PER", "score": 0.5, "word": "São\nPaulo", "start": 14, "end": 23}
+COLOURS = [colour for _, colour in highlight.TYPES.values()] + [*highlight.OTHER_COLOURS, highlight.OTHER_COLOUR]
 OTHER = {**KOELN, "entity_group": "<x>"}
 
 
@@ -24,14 +25,21 @@ def without_tags(html: str) -> str:
     return unescape(re.sub("<[^>]*>", "", html))
 
 
-@pytest.mark.parametrize("colour", [*(colour for _, colour in highlight.TYPES.values()), highlight.OTHER_COLOUR])
+@pytest.mark.parametrize("colour", COLOURS)
 def test_white_text_is_readable_on_each_colour(colour):
     assert 1.05 / (luminance(colour) + 0.05) >= 4.5
 
 
 def test_each_type_has_a_colour_of_its_own():
-    colours = [colour for _, colour in highlight.TYPES.values()]
-    assert len({*colours, highlight.OTHER_COLOUR}) == len(colours) + 1
+    assert len(set(COLOURS)) == len(COLOURS)
+
+
+def test_other_types_get_colours_in_the_order_of_the_model():
+    kinds = ["PER", "PROD", "SPECIES"]
+    found = [highlight.describe({"entity_group": kind}, kinds) for kind in kinds]
+    assert found[0] == highlight.TYPES["PER"]
+    assert found[1:] == [("PROD", highlight.OTHER_COLOURS[0]), ("SPECIES", highlight.OTHER_COLOURS[1])]
+    assert highlight.describe({"entity_group": "GPE"}, kinds) == ("GPE", highlight.OTHER_COLOUR)
 
 
 @pytest.mark.parametrize("entities", [[], [KOELN], [KOELN, PAULO], [OTHER]])

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset_scripts.statistics.paper import PAPER_TYPES
 from experiments.counts import scores
 from experiments.grid import read_points
 from experiments.records import read_records
 from experiments.tables import __main__ as tables
 from experiments.tables.grid import read_grids
-from experiments.tables.layout import COLUMNS, by_system, run_title
+from experiments.tables.layout import by_system, columns, run_title
 from experiments.tables.values import cell
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,7 @@ def test_the_documentation_has_the_records_figures():
     for group in by_system(records).values():
         found = [scores(record.counts()) for record in group]
         lenient = [scores(record.counts("lenient"))["f1"] for record in group]
-        values = [[one[column] for one in found] for column in COLUMNS] + [lenient]
+        values = [[one[column] for one in found] for column in columns(PAPER_TYPES)] + [lenient]
         expected = [cell(100 * np.array(column)).text() for column in values]
         assert told[run_title(group[0].run)][:-1] == expected
 

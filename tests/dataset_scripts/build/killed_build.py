@@ -16,10 +16,10 @@ rows = count()
 encode_row = shards.encode_row
 
 
-def encode_row_or_die(row):
+def encode_row_or_die(row, schema):
     if next(rows) == int(last):
         os.kill(os.getpid(), signal.SIGKILL)
-    return encode_row(row)
+    return encode_row(row, schema)
 
 
 shards.encode_row = encode_row_or_die

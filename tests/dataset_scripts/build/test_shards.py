@@ -85,7 +85,7 @@ def test_changed_rows_pictures_or_output_write_it_again(task):
 def test_file_of_a_stopped_task_is_not_taken_for_an_earlier_one(task, monkeypatch):
     first = write_shard(task)
 
-    def write_and_stop(rows, path):
+    def write_and_stop(rows, path, schema):
         path.write_bytes(b"?" * first.bytes)
         raise KeyboardInterrupt
 
@@ -99,7 +99,7 @@ def test_other_versions_write_it_again(task, monkeypatch):
     write_shard(task)
     written = []
     monkeypatch.setattr(shards, "versions", lambda: {"pillow": "0"})
-    monkeypatch.setattr(shards, "write_parquet", lambda rows, path: written.append(list(rows)))
+    monkeypatch.setattr(shards, "write_parquet", lambda rows, path, schema: written.append(list(rows)))
     write_shard(task)
     assert len(written[0]) == 3
 

@@ -147,7 +147,7 @@ DAMAGES = {
     "code": (lambda f: (f / "mmnerd.py").write_text("x"), "links: mmnerd.py"),
     "hidden file": (lambda f: (f / "data/en/.train.partial").write_text("x"), "links: data/en/.train.partial"),
     "hidden folder": (lambda f: (f / ".git/refs").mkdir(parents=True), r"links: .git \(1 in all\)"),
-    "language": (lambda f: (f / "data/it").mkdir(), r"links: data/it \("),
+    "language": (lambda f: (f / "data/italian").mkdir(), r"links: data/italian \("),
     "link": (lambda f: (f / "data/fr").symlink_to(f / "data/de"), r"links: data/fr \("),
     "linked card": (
         lambda f: (f / "README.md").rename(f / "a") and (f / "README.md").symlink_to(f / "a"),

@@ -5,11 +5,12 @@ import re
 
 import pytest
 
+from dataset_scripts.statistics.paper import PAPER_TYPES
 from experiments.counts import count_entities, scores
 from experiments.plan import Run
 from experiments.records import describe_scores, read_record, read_records, write_record
 from experiments.tables import __main__ as tables
-from experiments.tables.layout import COLUMNS
+from experiments.tables.layout import columns
 from experiments.tables.overview import overview
 
 GOLD = [["B-PER", "O"], ["B-LOC", "I-LOC"], ["B-ORG", "O"], ["O", "B-MISC"]] * 10
@@ -45,11 +46,11 @@ def test_every_figure_is_the_records(folder):
     expected = scores(count_entities(GOLD, STRAY))
     (overall, *_) = rows(text, "BERT-CRF")
     assert overall[1] == "1" and [float(cell) for cell in overall[2:]] == [
-        round(100 * expected[column], 2) for column in COLUMNS
+        round(100 * expected[column], 2) for column in columns(PAPER_TYPES)
     ]
     known = {f"{100 * value:.2f}" for record in read_records(folder) for value in scores(record.counts()).values()}
     known |= {f"{100 * scores(read_record(folder / 'bert-crf.all.seed-19.json').counts().select(mask))[column]:.2f}"
-              for mask in (slice(0, None, 2), slice(1, None, 2)) for column in COLUMNS}  # fmt: skip
+              for mask in (slice(0, None, 2), slice(1, None, 2)) for column in columns(PAPER_TYPES)}  # fmt: skip
     for cell in rows(text, "BERT-CRF"):
         assert all(value in known for value in cell[2:])
 
