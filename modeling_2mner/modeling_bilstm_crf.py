@@ -4,7 +4,7 @@ The second reads each word's characters too, and has a tanh layer before the tag
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .configuration_words import BiLSTMCRFConfig
 from .outputs import TaggerModelOutput
@@ -27,7 +27,7 @@ class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
 
     encoders = ()
 
-    def __init__(self, config: BiLSTMCRFConfig):
+    def __init__(self, config: BiLSTMCRFConfig) -> None:
         config.check()
         super().__init__(config)
         self.words = WordEmbeddings(config)
@@ -53,7 +53,12 @@ class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
         self.words.vectors = value
 
     def forward(
-        self, word_ids, char_ids=None, char_lengths=None, word_mask=None, image_index=None
+        self,
+        word_ids: Tensor,
+        char_ids: Tensor | None = None,
+        char_lengths: Tensor | None = None,
+        word_mask: Tensor | None = None,
+        image_index: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences.
 
@@ -62,7 +67,7 @@ class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
             char_ids: `(batch, words, characters)`; needed by a model with characters, unused by one without.
             char_lengths: `(batch, words)`, how many characters are real.
             word_mask: `(batch, words)` bool, true where there is a word; all by default.
-            image_index: what the processor says besides, and nothing here needs.
+            image_index: what the processor also returns; not used here.
 
         Raises:
             ValueError: if the characters are missing.
