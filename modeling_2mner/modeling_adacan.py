@@ -158,6 +158,25 @@ class AdaCANModel(AdaCANPreTrainedModel):
         text_model (`PreTrainedModel`, *optional*): a ready encoder for `text_encoder="bert"`.
         vgg_model ([`VGGFeatures`], *optional*): a ready encoder of pictures. Both are built from `config` with new
             weights where left out.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_2mner import AdaCANConfig, AdaCANModel
+
+    >>> config = AdaCANConfig(
+    ...     vocab_size=5,
+    ...     word_embedding_size=8,
+    ...     character_embedding_size=None,
+    ...     lstm_hidden_size=8,
+    ...     vgg_channels=[[4], [8]],
+    ...     image_size=32,
+    ... )
+    >>> model = AdaCANModel(config)
+    >>> model(torch.tensor([[2, 3, 4]]), pixel_values=torch.zeros(1, 3, 32, 32)).attentions.shape  # 8 x 8 regions
+    torch.Size([1, 3, 64])
+    ```
     """
 
     encoders = ("text", "vgg")
@@ -288,7 +307,30 @@ class AdaCANModel(AdaCANPreTrainedModel):
 
 class AdaCANForTokenClassification(AdaCANPreTrainedModel, WordTagger):
     """AdaCAN, and CNN-BiLSTM-CRF for `use_image=False`; arguments and outputs of [`WordTagger`] and
-    [`AdaCANModel.forward`]."""
+    [`AdaCANModel.forward`].
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from modeling_2mner import AdaCANConfig, AdaCANForTokenClassification, WordProcessor, WordTokenizer
+
+    >>> tokenizer = WordTokenizer(words=["Anna", "in", "Paris"], characters="APainrs")
+    >>> config = AdaCANConfig(
+    ...     vocab_size=tokenizer.vocab_size,
+    ...     num_characters=tokenizer.num_characters,
+    ...     word_embedding_size=8,
+    ...     lstm_hidden_size=8,
+    ...     vgg_channels=[[4], [8]],
+    ...     image_size=32,
+    ... )
+    >>> model = AdaCANForTokenClassification(config).eval()  # with new weights
+    >>> processor = WordProcessor.for_model(model, tokenizer)
+    >>> batch = processor([["Anna", "in", "Paris"], ["Paris"]], [Image.new("RGB", (64, 64)), None])
+    >>> model(**batch).predictions.shape  # (sentences, words)
+    torch.Size([2, 3])
+    ```
+    """
 
     base_model_class = AdaCANModel
 

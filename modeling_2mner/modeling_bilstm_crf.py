@@ -23,6 +23,17 @@ class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
 
     Args:
         config ([`BiLSTMCRFConfig`]): the architecture.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_2mner import BiLSTMCRFConfig, BiLSTMCRFModel
+
+    >>> model = BiLSTMCRFModel(BiLSTMCRFConfig(vocab_size=5, word_embedding_size=8, lstm_hidden_size=16))
+    >>> model(torch.tensor([[2, 3, 4]])).last_hidden_state.shape  # both directions
+    torch.Size([1, 3, 32])
+    ```
     """
 
     encoders = ()
@@ -86,7 +97,21 @@ class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
 
 
 class BiLSTMCRFForTokenClassification(BiLSTMCRFPreTrainedModel, WordTagger):
-    """BiLSTM-CRF and HBiLSTM-CRF; arguments and outputs of [`WordTagger`] and [`BiLSTMCRFModel.forward`]."""
+    """BiLSTM-CRF and HBiLSTM-CRF; arguments and outputs of [`WordTagger`] and [`BiLSTMCRFModel.forward`].
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import BiLSTMCRFConfig, BiLSTMCRFForTokenClassification, WordProcessor, WordTokenizer
+
+    >>> tokenizer = WordTokenizer(words=["Anna", "in", "Paris"])
+    >>> processor = WordProcessor(tokenizer=tokenizer, use_image=False)
+    >>> config = BiLSTMCRFConfig(vocab_size=tokenizer.vocab_size, word_embedding_size=8, lstm_hidden_size=8)
+    >>> model = BiLSTMCRFForTokenClassification(config).eval()  # with new weights
+    >>> model(**processor([["Anna", "in", "Paris"], ["Paris"]])).predictions.shape  # (sentences, words)
+    torch.Size([2, 3])
+    ```
+    """
 
     base_model_class = BiLSTMCRFModel
 

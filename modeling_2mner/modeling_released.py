@@ -64,6 +64,16 @@ class TwoMNERReleasedConfig(TwoMNERConfig):
     Raises:
         ValueError: as [`TwoMNERConfig`]; also for a layer that the text encoder does not have, and for a ViT of another
             hidden size than the text encoder's, since words and ViT tokens share one projection.
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import TwoMNERReleasedConfig
+
+    >>> config = TwoMNERReleasedConfig()
+    >>> config.resnet_features, config.crf_constrained_decoding
+    ('pooled', False)
+    ```
     """
 
     model_type = "2m-ner-released"
@@ -130,7 +140,31 @@ class TwoMNERReleasedPreTrainedModel(TwoMNERPreTrainedModel):
 
 
 class TwoMNERReleasedModel(TwoMNERReleasedPreTrainedModel, TwoMNERModel):
-    """The release's network below the decoder; arguments and shapes of [`TwoMNERModel`]."""
+    """The release's network below the decoder; arguments and shapes of [`TwoMNERModel`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_2mner import TwoMNERReleasedConfig, TwoMNERReleasedModel
+
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = TwoMNERReleasedConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": 8, **sizes},
+    ...     vision_config={"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **sizes},
+    ...     use_resnet=False,
+    ... )
+    >>> model = TwoMNERReleasedModel(config).eval()  # with new weights
+    >>> outputs = model(
+    ...     input_ids=torch.tensor([[2, 5, 6, 7, 3]]),
+    ...     attention_mask=torch.ones(1, 5, dtype=torch.long),
+    ...     word_positions=torch.tensor([[1, 2, 3]]),
+    ...     pixel_values=torch.zeros(1, 3, 32, 32),
+    ... )
+    >>> outputs.last_hidden_state.shape
+    torch.Size([1, 3, 32])
+    ```
+    """
 
     def _build_collaboration(self, config: TwoMNERConfig, region_size: int) -> MultimodalCollaboration:
         return MultimodalCollaboration(config, region_size, ReleasedCrossAttention)
@@ -184,6 +218,32 @@ class TwoMNERReleasedForTokenClassification(TwoMNERReleasedPreTrainedModel, TwoM
     | `contrastive_loss.temperature`, `*.position_ids` | none: no weights |
 
     The release numbers its labels by first appearance in the training file: give the config that order as `id2label`.
+
+    Example:
+
+    ```python
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import (
+    ...     TwoMNERReleasedConfig,
+    ...     TwoMNERReleasedForTokenClassification,
+    ...     TwoMNERReleasedProcessor,
+    ... )
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = TwoMNERReleasedConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": len(tokenizer), **sizes},
+    ...     use_vit=False,
+    ...     use_resnet=False,
+    ...     fusion_projection=False,
+    ... )
+    >>> model = TwoMNERReleasedForTokenClassification(config).eval()  # with new weights
+    >>> processor = TwoMNERReleasedProcessor(tokenizer=tokenizer)
+    >>> _ = model.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
+    >>> model(**processor([["Anna", "in", "Paris"]])).predictions.shape  # (sentences, words)
+    torch.Size([1, 3])
+    ```
     """
 
     base_model_class = TwoMNERReleasedModel
@@ -221,6 +281,21 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
 
     Pictures are opened by [`load_image`]: unlike the release it turns them upright, puts transparent parts on white,
     and counts a truncated file as unreadable.
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import TwoMNERReleasedProcessor
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> processor = TwoMNERReleasedProcessor(tokenizer=tokenizer)
+    >>> batch = processor([["Anna", "in", "Paris"], ["Paris"]], [Image.new("RGB", (300, 300)), None])
+    >>> batch.image_status
+    ['ok', 'default']
+    ```
     """
 
     resnet_image_processor: CLIPImageProcessorPil

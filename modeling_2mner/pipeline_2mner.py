@@ -86,6 +86,30 @@ class TwoMNERPipeline(Pipeline):
     Raises:
         ValueError: for an input of another form, an unknown parameter value, or a bad picture with
             `on_bad_image="raise"`.
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import TwoMNERConfig, TwoMNERForTokenClassification, TwoMNERPipeline, TwoMNERProcessor
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = TwoMNERConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": len(tokenizer), **sizes},
+    ...     vision_config={"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **sizes},
+    ...     use_resnet=False,
+    ... )
+    >>> model = TwoMNERForTokenClassification(config)  # with new weights
+    >>> pipe = TwoMNERPipeline(model=model, processor=TwoMNERProcessor.for_model(model, tokenizer))
+    >>> entities = pipe("Anna in Paris", Image.new("RGB", (64, 64)), threshold=0.5)
+    >>> entities.image_status
+    'ok'
+    ```
+
+    A trained model is loaded with `transformers.pipeline("multimodal-ner", model="path/or/id", trust_remote_code=True)`.
     """
 
     _load_processor = True  # type: ignore[assignment]  # `Pipeline` declares these four as `None`
@@ -107,7 +131,7 @@ class TwoMNERPipeline(Pipeline):
             return []
         return super().__call__(_as_known_to_pipelines(inputs), **kwargs)
 
-    def _sanitize_parameters(  # type: ignore[override]  # the parameters that there are, by name
+    def _sanitize_parameters(  # type: ignore[override]  # here and below, each step names what it takes
         self,
         threshold: float | None = None,
         n_best: int | None = None,

@@ -29,6 +29,18 @@ class WordTokenizer(PreTrainedTokenizer):
     Raises:
         ValueError: with both or neither of a file and words, for a file that is not such a vocabulary, for a word or
             character that occurs twice, and for one of the special tokens among the words.
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import WordTokenizer
+
+    >>> tokenizer = WordTokenizer(words=["in", "paris", "00"], characters="inpars")
+    >>> tokenizer(["in", "Paris", "24", "Hugo"], is_split_into_words=True)["input_ids"]
+    [2, 3, 4, 1]
+    >>> tokenizer.character_ids("in")
+    [1, 2]
+    ```
     """
 
     vocab_files_names = {"vocab_file": "vocab.json"}  # noqa: RUF012  (transformers reads these class attributes)
