@@ -10,7 +10,7 @@ class ProjectionHead(nn.Sequential):
     Shapes: `(batch, in_features)` to `(batch, out_features)`.
     """
 
-    def __init__(self, in_features: int, out_features: int):
+    def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(nn.Linear(in_features, out_features), nn.ReLU(), nn.Linear(out_features, out_features))
 
 
@@ -55,7 +55,9 @@ def _same_picture(image_ids: torch.Tensor) -> torch.Tensor:
     return same & ~torch.eye(len(image_ids), dtype=torch.bool, device=image_ids.device)
 
 
-def _nt_xent(text, image, temperature: float, duplicate: torch.Tensor | None) -> torch.Tensor:
+def _nt_xent(
+    text: torch.Tensor, image: torch.Tensor, temperature: float, duplicate: torch.Tensor | None
+) -> torch.Tensor:
     pairs = len(text)
     embeds = torch.cat([text, image])  # (2 * pairs, projection)
     similarity = embeds @ embeds.T / temperature  # cosine, since the rows have length one
@@ -66,7 +68,9 @@ def _nt_xent(text, image, temperature: float, duplicate: torch.Tensor | None) ->
     return nn.functional.cross_entropy(similarity.masked_fill(excluded, float("-inf")), positive)
 
 
-def _info_nce(text, image, temperature: float, duplicate: torch.Tensor | None) -> torch.Tensor:
+def _info_nce(
+    text: torch.Tensor, image: torch.Tensor, temperature: float, duplicate: torch.Tensor | None
+) -> torch.Tensor:
     similarity = text @ image.T / temperature  # (pairs, pairs)
     if duplicate is not None:
         similarity = similarity.masked_fill(duplicate, float("-inf"))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 from torch.nn.functional import pad
 
 try:
@@ -57,12 +57,13 @@ class LinearChainCRF(CRF):
 
     def __init__(self, num_tags: int, labels: Sequence[str] | None = None) -> None:
         super().__init__(num_tags, batch_first=True)
-        if labels is not None and len(labels) != num_tags:
-            raise ValueError(f"`labels` must have `num_tags` = {num_tags} names, got {len(labels)}.")
+        names = ["O"] * num_tags if labels is None else labels
+        if len(names) != num_tags:
+            raise ValueError(f"`labels` must have `num_tags` = {num_tags} names, got {len(names)}.")
         # Plain lists: `from_pretrained` builds on the meta device, where a tensor that is not saved would be lost.
-        self.may_start, self.may_follow = iob2_transitions(["O"] * num_tags if labels is None else labels)
+        self.may_start, self.may_follow = iob2_transitions(names)
         if not any(self.may_start):
-            raise ValueError(f"`labels` must contain `O` or a `B-type` label, got {list(labels)}.")
+            raise ValueError(f"`labels` must contain `O` or a `B-type` label, got {list(names)}.")
 
     def neg_log_likelihood(self, emissions: Tensor, tags: Tensor, mask: Tensor, constrained: bool = False) -> Tensor:
         """Return the negative log-likelihood of the gold labels of each sentence (Eq. 15-17), not reduced.
@@ -184,12 +185,13 @@ class _LogPartition(torch.autograd.Function):
         return log_z.masked_fill(~mask[0], 0)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: BackwardCFunction, grad: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # `once_differentiable` would let a constant upstream gradient pass in silence
             raise NotImplementedError(
                 "The CRF has no second derivative: differentiate it without `create_graph=True`."
             )
-        scores, transitions, mask, before, after, log_z = ctx.saved_tensors
+        # torch declares a tuple of one tensor.
+        scores, transitions, mask, before, after, log_z = ctx.saved_tensors  # type: ignore[misc]
         right = (scores + after - log_z).masked_fill(~mask.unsqueeze(1), -torch.inf)
         labels = (before + right).exp_() * grad  # (words, labels, batch)
         last = _mirror(mask)[:1].unsqueeze(1).expand_as(labels[:1])

@@ -1,5 +1,7 @@
 """The multimodal collaboration module (Eq. 11-14): words attend to the regions of a picture."""
 
+from typing import Any, Protocol
+
 import torch
 from torch import nn
 from transformers.activations import ACT2FN
@@ -7,7 +9,33 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
-def eager_attention_forward(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
+class CollaborationConfig(Protocol):
+    """The fields that this module reads of a model's config."""
+
+    dropout: float | int
+    layer_norm_eps: float | int
+    _attn_implementation: str
+
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def num_collaboration_heads(self) -> int: ...
+    @property
+    def collaboration_ffn(self) -> bool: ...
+    @property
+    def collaboration_intermediate_size(self) -> int | None: ...
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Scaled dot-product attention that keeps its weights: `(batch, heads, words, regions)`."""
     scores = query @ key.transpose(2, 3) * scaling
     if attention_mask is not None:
@@ -25,7 +53,7 @@ class CrossAttention(nn.Module):
 
     is_causal = False
 
-    def __init__(self, config, region_size: int):
+    def __init__(self, config: CollaborationConfig, region_size: int) -> None:
         super().__init__()
         self.config = config
         self.head_size = config.hidden_size // config.num_collaboration_heads
@@ -60,7 +88,7 @@ class CrossAttention(nn.Module):
 class FeedForward(nn.Module):
     """The MLP sub-layer of Eq. 14, `(batch, words, hidden)` to the same shape."""
 
-    def __init__(self, config):
+    def __init__(self, config: CollaborationConfig) -> None:
         super().__init__()
         width = config.collaboration_intermediate_size or 4 * config.hidden_size
         self.intermediate = nn.Linear(config.hidden_size, width)
@@ -77,7 +105,7 @@ class MultimodalCollaboration(GradientCheckpointingLayer):
     A sentence without a picture attends to nothing: its attention output is zero, so its words pass through the
     residual connections alone.
 
-    It has the form of a layer of BERT, and UMT is built of it, too: there the "words" and the "regions" may be the
+    It has the form of a BERT layer, and UMT is built from it as well: there the "words" and the "regions" may be the
     states of one sequence, or of a picture and a text.
 
     Shapes: words `(batch, words, hidden)`, regions `(batch, regions, region_size)` or `None` when no sentence of the
@@ -85,7 +113,12 @@ class MultimodalCollaboration(GradientCheckpointingLayer):
     attention functions of transformers take it; returns words `(batch, words, hidden)` and the attention weights.
     """
 
-    def __init__(self, config, region_size: int, attention_class: type[CrossAttention] = CrossAttention):
+    def __init__(
+        self,
+        config: CollaborationConfig,
+        region_size: int,
+        attention_class: type[CrossAttention] = CrossAttention,
+    ) -> None:
         super().__init__()
         self.attention = attention_class(config, region_size)
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -94,7 +127,11 @@ class MultimodalCollaboration(GradientCheckpointingLayer):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, words, regions=None, has_image=None, attention_mask=None
+        self,
+        words: torch.Tensor,
+        regions: torch.Tensor | None = None,
+        has_image: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         weights = None
         attended = torch.zeros_like(words)
@@ -103,7 +140,7 @@ class MultimodalCollaboration(GradientCheckpointingLayer):
             if has_image is not None:  # not a multiplication by zero: what an unused picture gives may not be finite
                 attended = attended.masked_fill(~has_image[:, None, None], 0.0)
         words = self.attention_norm(words + self.dropout(attended))  # Eq. 13
-        if self.ffn is not None:
+        if self.ffn is not None and self.ffn_norm is not None:
             words = self.ffn_norm(words + self.dropout(self.ffn(words)))  # Eq. 14
         return words, weights
 

@@ -7,11 +7,12 @@ Inference Endpoints import this file from the folder of the model, outside of an
 import base64
 import binascii
 from io import BytesIO
+from typing import Any
 
 from PIL import Image
 from transformers import pipeline
 
-# Of one request; a small file can hold a picture that takes seconds to decode, so pixels count, too.
+# Per request; a small file can hold a picture that takes seconds to decode, so pixels count as well.
 MAX_SENTENCES = 64
 MAX_CHARACTERS = 100_000
 MAX_PICTURES = 64
@@ -19,7 +20,7 @@ MAX_PIXELS = 100_000_000
 MAX_PICTURE_BYTES = 20_000_000
 MAX_READINGS = 100
 BATCH_SIZE = 16
-PARAMETERS = {"threshold": (int, float), "n_best": int, "return_word_tags": bool}
+PARAMETERS: dict[str, type | tuple[type, ...]] = {"threshold": (int, float), "n_best": int, "return_word_tags": bool}
 
 
 class BadRequest(ValueError):
@@ -27,29 +28,30 @@ class BadRequest(ValueError):
 
 
 class EndpointHandler:
-    """Answer requests with the model of a folder.
+    """Answer requests with the model in a folder.
 
     A request is `{"inputs": ..., "parameters": {...}}`. `inputs` is one sentence or a list of them; a sentence is a
     string, or `{"text": "..."}` or `{"words": ["..."]}` with an optional `"image"`: a picture in base64 or as a data URI, or
-    a list of such. `parameters` are those of the pipeline: `threshold`, `n_best`, `return_word_tags`.
+    a list of them. `parameters` are those of the pipeline: `threshold`, `n_best`, `return_word_tags`.
 
     The answer to a sentence is `{"entities": [...], "image_status": "..."}`, with `"words"` for `return_word_tags`, or
     `{"readings": [...], "image_status": "..."}` for `n_best`. The answer to a list is a list. A picture that does not
-    decode is no error, the `image_status` tells; nothing is ever fetched or read from the disk.
+    decode is not an error, `image_status` reports it; nothing is ever fetched or read from the disk.
 
     Args:
         path (`str`): the folder, or a Hub id.
         device (`int` or `str`, *optional*): where the model runs; a GPU if there is one.
 
     Raises:
-        BadRequest: for a request that makes no sense; the sentence is named.
+        BadRequest: for a request that cannot be understood; the message names the sentence.
     """
 
-    def __init__(self, path: str = "", device=None):
-        # The folder is the model that the owner of the endpoint chose, code and all.
-        self.pipeline = pipeline("multimodal-ner", model=path, device=device, trust_remote_code=True)
+    def __init__(self, path: str = "", device: int | str | None = None) -> None:
+        # The folder is the model that the owner of the endpoint chose, code and all. The task is this project's own,
+        # unknown to the types of transformers.
+        self.pipeline = pipeline("multimodal-ner", model=path, device=device, trust_remote_code=True)  # type: ignore[call-overload]
 
-    def __call__(self, data: dict):
+    def __call__(self, data: dict) -> dict | list[dict]:
         sentences, parameters = read_request(data)
         answers = self.answer(sentences, parameters)
         return answers if isinstance(data["inputs"], list) else answers[0]
@@ -58,7 +60,7 @@ class EndpointHandler:
         """Answer sentences that `read_request` has read, possibly those of several requests with equal parameters."""
         try:
             results = self.pipeline(sentences, batch_size=min(len(sentences), BATCH_SIZE) or 1, **parameters)
-        except ValueError as error:  # a value of a parameter, told by the pipeline
+        except ValueError as error:  # a parameter's value, which the pipeline refuses
             raise BadRequest(str(error)) from error
         return [_to_answer(result, parameters) for result in results]
 
@@ -95,7 +97,7 @@ def _count_pixels(picture: bytes) -> int:
     try:
         with Image.open(BytesIO(picture)) as header:
             return header.width * header.height
-    except Exception:  # no picture: the pipeline says so in its answer
+    except Exception:  # not a picture: the pipeline says so in its answer
         return 0
 
 
@@ -112,7 +114,7 @@ def _read_parameters(parameters: dict) -> dict:
     return parameters
 
 
-def _read_sentence(sentence, name: str) -> dict:
+def _read_sentence(sentence: object, name: str) -> dict:
     if isinstance(sentence, str):
         sentence = {"text": sentence}
     if not isinstance(sentence, dict) or ("text" in sentence) == ("words" in sentence):
@@ -127,13 +129,13 @@ def _read_sentence(sentence, name: str) -> dict:
     return {**sentence, "image": _read_pictures(sentence.get("image"), name)}
 
 
-def _read_pictures(image, name: str) -> bytes | list[bytes] | None:
+def _read_pictures(image: object, name: str) -> bytes | list[bytes] | None:
     if not isinstance(image, list):
         return None if image is None else _read_picture(image, name)
     return [_read_picture(picture, name) for picture in image]
 
 
-def _read_picture(image, name: str) -> bytes:
+def _read_picture(image: object, name: str) -> bytes:
     if not isinstance(image, str):
         raise BadRequest(f'{name}: "image" must be a picture in base64, or a list of such.')
     if "://" in image[:16]:
@@ -147,7 +149,7 @@ def _read_picture(image, name: str) -> bytes:
         raise BadRequest(f'{name}: "image" is not base64 ({error}).') from error
 
 
-def _to_answer(result, parameters: dict) -> dict:
+def _to_answer(result: Any, parameters: dict) -> dict:
     if parameters.get("n_best"):
         return {"readings": result, "image_status": result[0]["entities"].image_status}
     if parameters.get("return_word_tags"):

@@ -11,7 +11,7 @@ import ssl
 import time
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
-from .images import LoadedImage, load_image
+from .images import LoadedImage, PictureSource, load_image
 
 MAX_BYTES = 20_000_000
 MAX_SECONDS = 20.0
@@ -22,14 +22,14 @@ _CHUNK = 1 << 16
 _IPV6_UNICAST = ipaddress.ip_network("2000::/3")
 
 
-def read_picture(source, allow_urls: bool = False) -> LoadedImage:
-    """Open a picture as [`load_image`] does, and besides from a data URI or, with `allow_urls`, from the web.
+def read_picture(source: PictureSource, allow_urls: bool = False) -> LoadedImage:
+    """Open a picture as [`load_image`] does, and also from a data URI or, with `allow_urls`, from the web.
 
-    What is wrong is told by status and reason, never raised. An address is fetched by http or https from public hosts
+    What is wrong is reported in status and reason, never raised. An address is fetched by http or https from public hosts
     only, at most `MAX_BYTES` in `MAX_SECONDS`, following `MAX_REDIRECTS` redirects.
 
     Raises:
-        TypeError: if `source` is nothing that could be a picture.
+        TypeError: if `source` cannot be a picture.
     """
     if not isinstance(source, str):
         return load_image(source)
@@ -96,25 +96,25 @@ def _open_socket(connection: http.client.HTTPConnection, deadline: float) -> soc
 
 def _public_address(hostname: str, port: int) -> str:
     """Look up a host, and refuse it if any of its addresses is private, local or reserved."""
-    addresses = [info[4][0] for info in socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)]
+    addresses = [str(info[4][0]) for info in socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)]
     for address in addresses:
         if not _is_public(address):
-            raise ValueError(f"{hostname} is at {address}, which is no public address")
+            raise ValueError(f"{hostname} is at {address}, which is not a public address")
     return addresses[0]
 
 
 def _is_public(address: str) -> bool:
     number = ipaddress.ip_address(address)
     number = getattr(number, "ipv4_mapped", None) or number  # of IPv6 only
-    if number.version == 6 and (number not in _IPV6_UNICAST or number.sixtofour):
+    if isinstance(number, ipaddress.IPv6Address) and (number not in _IPV6_UNICAST or number.sixtofour):
         return False  # `is_global` lets site-local addresses pass, and those with a private IPv4 address inside
     return number.is_global and not number.is_multicast
 
 
 class _HurriedReader(io.RawIOBase):
-    """What a response reads from: a server that sends drop by drop must not keep us for ever."""
+    """What a response reads from: a server that sends drop by drop must not hold us up for ever."""
 
-    def __init__(self, sock: socket.socket, deadline: float):
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
         self._deadline = deadline
 
@@ -124,7 +124,7 @@ class _HurriedReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what `BufferedReader` passes
         self._sock.settimeout(_seconds_left(self._deadline))
         return self._sock.recv_into(buffer)
 
@@ -134,7 +134,8 @@ def _request(connection: http.client.HTTPConnection, address: str, deadline: flo
     target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
     target = quote(target, safe="/?%:@!$&'()*+,;=~")  # blanks and letters beyond ASCII
     connection.request("GET", target, headers={"User-Agent": "2m-ner", "Accept": "image/*"})
-    response = http.client.HTTPResponse(_HurriedReader(connection.sock, deadline), method="GET")
+    # Of a socket, a response uses nothing but `makefile`.
+    response = http.client.HTTPResponse(_HurriedReader(connection.sock, deadline), method="GET")  # type: ignore[arg-type]
     response.begin()
     return response
 

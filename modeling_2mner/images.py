@@ -6,6 +6,7 @@ import stat
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -18,6 +19,9 @@ MAX_ASPECT = 50
 # Formats that Pillow decodes by itself; some of the others start another program.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+_Stored: TypeAlias = str | os.PathLike[str] | bytes | bytearray
+PictureSource: TypeAlias = Image.Image | _Stored | dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,13 @@ class LoadedImage:
     reason: str = ""
 
 
-def load_image(source) -> LoadedImage:
+def load_image(source: PictureSource) -> LoadedImage:
     """Open a picture given as PIL image, path, bytes, `{"bytes": ..., "path": ...}` or `None`.
 
-    What is wrong with a picture is told by `status` and `reason`, never raised. URLs are not fetched.
+    What is wrong with a picture is reported in `status` and `reason`, never raised. URLs are not fetched.
 
     Raises:
-        TypeError: if `source` is none of these kinds.
+        TypeError: if `source` is not one of these kinds.
     """
     source = _unwrap(source)
     if source is None:
@@ -54,7 +58,7 @@ def load_image(source) -> LoadedImage:
         return LoadedImage(None, "unreadable", f"{type(error).__name__}: {error}")
 
 
-def picture_key(source):
+def picture_key(source: PictureSource) -> tuple[str, int] | str | bytes | None:
     """A hashable name of a picture: equal for one object, path or byte string that occurs twice.
 
     Raises:
@@ -68,7 +72,7 @@ def picture_key(source):
     return bytes(source) if isinstance(source, bytearray) else source
 
 
-def _unwrap(source):
+def _unwrap(source: PictureSource) -> Image.Image | _Stored | None:
     """Take a data set's cell apart, and refuse what cannot be a picture."""
     if isinstance(source, dict):
         source = source.get("bytes") or source.get("path")
@@ -77,9 +81,9 @@ def _unwrap(source):
     raise TypeError(f"a picture must be a PIL image, a path, bytes or None, not {type(source).__name__}.")
 
 
-def _decode(source) -> LoadedImage:
+def _decode(source: Image.Image | _Stored) -> LoadedImage:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about size, where the limits here are stricter, and about odd metadata
+        warnings.simplefilter("ignore")  # about size, for which the limits here are stricter, and about odd metadata
         image = source if isinstance(source, Image.Image) else _open(source)
         width, height = image.size
         if width * height > MAX_PIXELS:
@@ -89,7 +93,7 @@ def _decode(source) -> LoadedImage:
         return LoadedImage(_to_rgb(_upright(image)), "ok")
 
 
-def _open(source) -> Image.Image:
+def _open(source: _Stored) -> Image.Image:
     if isinstance(source, (bytes, bytearray)):
         return Image.open(BytesIO(source), formats=FORMATS)
     if _URL.match(str(source)):
@@ -126,4 +130,4 @@ def _scale_to_bytes(image: Image.Image) -> Image.Image:
     return Image.fromarray((values.clip(min=0) * (255.0 / top)).round().astype(np.uint8))
 
 
-__all__ = ["LoadedImage", "load_image", "picture_key"]
+__all__ = ["LoadedImage", "PictureSource", "load_image", "picture_key"]

@@ -4,8 +4,11 @@ Words attend to the regions of a picture and, guided by what they saw, to the wo
 two, another decides how much of the mixture reaches the tags.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_words import AdaCANConfig
@@ -45,15 +48,15 @@ class AdaCANPreTrainedModel(WordVectorPreTrainedModel):
 class CharacterCNN(nn.Module):
     """A word's vector from its characters: convolutions of several widths, the maximum over the word, two layers."""
 
-    def __init__(self, config: AdaCANConfig):
+    def __init__(self, config: AdaCANConfig, embedding_size: int) -> None:
         super().__init__()
         self.max_characters = config.max_characters
-        self.vectors = nn.Embedding(config.num_characters, config.character_embedding_size, padding_idx=0)
+        self.vectors = nn.Embedding(config.num_characters, embedding_size, padding_idx=0)
+        widths = cast(list[int], config.character_widths)  # where the caller gives none, the config does
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(config.character_embedding_size, config.character_filters, width)
-            for width in config.character_widths
+            nn.Conv1d(embedding_size, config.character_filters, width) for width in widths
         )
-        filters = config.character_filters * len(config.character_widths)
+        filters = config.character_filters * len(widths)
         self.hidden_layer = nn.Linear(filters, config.character_hidden_size)
         self.dropout = nn.Dropout(config.character_dropout)
         self.output = nn.Linear(config.character_hidden_size, config.character_size)
@@ -73,9 +76,9 @@ class CharacterCNN(nn.Module):
         return self.output(hidden).unflatten(0, char_lengths.shape)
 
     @staticmethod
-    def _pool(convolution: nn.Conv1d, states: Tensor, lengths: Tensor) -> Tensor:
+    def _pool(convolution: nn.Module, states: Tensor, lengths: Tensor) -> Tensor:
         """The maximum over a word's windows, `(words, filters)`, from `(words, size, characters)`."""
-        width = convolution.kernel_size[0]
+        width = cast(nn.Conv1d, convolution).kernel_size[0]
         windows = torch.tanh(convolution(nn.functional.pad(states, (0, width))))  # (words, filters, windows)
         places = torch.arange(windows.shape[2], device=lengths.device)
         outside = places > (lengths[:, None] - width).clamp(min=0)
@@ -90,7 +93,7 @@ class AdditiveAttention(nn.Module):
     same weights. `"sum"` adds them, z = tanh(W_v v_i + W_h h_t + b).
     """
 
-    def __init__(self, config: AdaCANConfig):
+    def __init__(self, config: AdaCANConfig) -> None:
         super().__init__()
         self.concat = config.attention_combine == "concat"
         self.key = nn.Linear(config.hidden_size, config.attention_size, bias=False)  # W_v, W_x
@@ -117,9 +120,9 @@ class AdditiveAttention(nn.Module):
 
 
 class CoAttention(nn.Module):
-    """Both attentions and both gates: from words and regions to what the tags are told of the picture."""
+    """Both attentions and both gates: from words and regions to what the tags learn of the picture."""
 
-    def __init__(self, config: AdaCANConfig):
+    def __init__(self, config: AdaCANConfig) -> None:
         super().__init__()
         size = config.hidden_size
         self.visual_attention = AdditiveAttention(config)
@@ -155,28 +158,56 @@ class AdaCANModel(AdaCANPreTrainedModel):
         text_model (`PreTrainedModel`, *optional*): a ready encoder for `text_encoder="bert"`.
         vgg_model ([`VGGFeatures`], *optional*): a ready encoder of pictures. Both are built from `config` with new
             weights where left out.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_2mner import AdaCANConfig, AdaCANModel
+
+    >>> config = AdaCANConfig(
+    ...     vocab_size=5,
+    ...     word_embedding_size=8,
+    ...     character_embedding_size=None,
+    ...     lstm_hidden_size=8,
+    ...     vgg_channels=[[4], [8]],
+    ...     image_size=32,
+    ... )
+    >>> model = AdaCANModel(config)
+    >>> model(torch.tensor([[2, 3, 4]]), pixel_values=torch.zeros(1, 3, 32, 32)).attentions.shape  # 8 x 8 regions
+    torch.Size([1, 3, 64])
+    ```
     """
 
     encoders = ("text", "vgg")
 
-    def __init__(self, config: AdaCANConfig, text_model=None, vgg_model=None):
+    def __init__(
+        self,
+        config: AdaCANConfig,
+        text_model: PreTrainedModel | None = None,
+        vgg_model: VGGFeatures | None = None,
+    ) -> None:
         config.check()
         super().__init__(config)
         if config.text_encoder == "bert":
-            self.text_model = build_encoder(config.text_config) if text_model is None else text_model
-            config.text_config = self.text_model.config
+            if text_model is None:
+                text_model = build_encoder(cast(PreTrainedConfig, config.text_config))
+            self.text_model, config.text_config = text_model, text_model.config
         else:
             self._create_word_encoder(config)
         if config.use_image:
-            self.vgg_model = VGGFeatures(config.vgg_channels) if vgg_model is None else vgg_model
-            config.vgg_channels = self.vgg_model.channels
-            self.image_projection = nn.Linear(config.vgg_channels[-1][-1], config.hidden_size)  # W_I, b_I
+            if vgg_model is None:
+                vgg_model = VGGFeatures(cast(list[list[int]], config.vgg_channels))
+            self.vgg_model, config.vgg_channels = vgg_model, vgg_model.channels
+            self.image_projection = nn.Linear(vgg_model.channels[-1][-1], config.hidden_size)  # W_I, b_I
             self.co_attention = CoAttention(config)
         self.post_init()
 
     def _create_word_encoder(self, config: AdaCANConfig) -> None:
         self.words = WordEmbeddings(config)
-        self.characters = None if config.character_embedding_size is None else CharacterCNN(config)
+        self.characters = (
+            None if config.character_embedding_size is None else CharacterCNN(config, config.character_embedding_size)
+        )
         self.dropout = nn.Dropout(config.dropout)
         size = config.word_embedding_size + (0 if self.characters is None else config.character_size)
         self.lstm = PackedBiLSTM(size, config.lstm_hidden_size)
@@ -213,11 +244,11 @@ class AdaCANModel(AdaCANPreTrainedModel):
             pixel_values: `(images, 3, height, width)`; without, all sentences are text only.
             input_ids, attention_mask, word_positions: `(windows, pieces)`, and the place of each word's first piece
                 `(batch, words)` in them when flattened; of `text_encoder="bert"`.
-            first_window: what the processor says besides, and nothing here needs.
+            first_window: what the processor also returns; not used here.
 
         Returns:
             [`TaggerModelOutput`] with [h ; u] and, for a batch with pictures, the `attentions` α. A sentence without a
-            picture has u = 0 and no weight anywhere: its tags are told from h alone.
+            picture has u = 0 and no weight anywhere: its tags are read from h alone.
 
         Raises:
             ValueError: for inputs of the other kind of text encoder, or missing characters.
@@ -231,10 +262,16 @@ class AdaCANModel(AdaCANPreTrainedModel):
         filtered, weights = self.look(words, word_mask, pixel_values, image_index)
         return TaggerModelOutput(last_hidden_state=torch.cat([words, filtered], dim=-1), attentions=weights)
 
-    def encode_words(self, word_ids, char_ids, char_lengths, word_mask) -> Tensor:
+    def encode_words(
+        self,
+        word_ids: Tensor | None,
+        char_ids: Tensor | None,
+        char_lengths: Tensor | None,
+        word_mask: Tensor | None,
+    ) -> Tensor:
         """h of `text_encoder="lstm"`, `(batch, words, size)`."""
-        needed = (word_ids,) if self.characters is None else (word_ids, char_ids, char_lengths)
-        if any(inputs is None for inputs in needed):
+        unread = self.characters is not None and (char_ids is None or char_lengths is None)
+        if word_ids is None or unread:
             raise ValueError("this model reads words; pass `word_ids`, `char_ids`, `char_lengths` of `WordProcessor`.")
         states = self.words(word_ids)
         if self.characters is not None:
@@ -242,14 +279,18 @@ class AdaCANModel(AdaCANPreTrainedModel):
         lengths = (torch.ones_like(word_ids) if word_mask is None else word_mask).sum(dim=1)
         return self.lstm(self.dropout(states), lengths)[0]
 
-    def encode_pieces(self, input_ids, attention_mask, word_positions) -> Tensor:
+    def encode_pieces(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, word_positions: Tensor | None
+    ) -> Tensor:
         """h of `text_encoder="bert"`, the state of each word's first piece: `(batch, words, size)`."""
         if input_ids is None or word_positions is None:
             raise ValueError("this model reads sub-words; pass `input_ids`, `word_positions` of `OneImageProcessor`.")
         states = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return gather_words(states, word_positions)
 
-    def look(self, words, word_mask, pixel_values, image_index) -> tuple[Tensor, Tensor | None]:
+    def look(
+        self, words: Tensor, word_mask: Tensor | None, pixel_values: Tensor | None, image_index: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         """u `(batch, words, size)` and α `(batch, words, regions)`, zero for sentences without a picture."""
         if pixel_values is None:
             return torch.zeros_like(words), None
@@ -266,7 +307,30 @@ class AdaCANModel(AdaCANPreTrainedModel):
 
 class AdaCANForTokenClassification(AdaCANPreTrainedModel, WordTagger):
     """AdaCAN, and CNN-BiLSTM-CRF for `use_image=False`; arguments and outputs of [`WordTagger`] and
-    [`AdaCANModel.forward`]."""
+    [`AdaCANModel.forward`].
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from modeling_2mner import AdaCANConfig, AdaCANForTokenClassification, WordProcessor, WordTokenizer
+
+    >>> tokenizer = WordTokenizer(words=["Anna", "in", "Paris"], characters="APainrs")
+    >>> config = AdaCANConfig(
+    ...     vocab_size=tokenizer.vocab_size,
+    ...     num_characters=tokenizer.num_characters,
+    ...     word_embedding_size=8,
+    ...     lstm_hidden_size=8,
+    ...     vgg_channels=[[4], [8]],
+    ...     image_size=32,
+    ... )
+    >>> model = AdaCANForTokenClassification(config).eval()  # with new weights
+    >>> processor = WordProcessor.for_model(model, tokenizer)
+    >>> batch = processor([["Anna", "in", "Paris"], ["Paris"]], [Image.new("RGB", (64, 64)), None])
+    >>> model(**batch).predictions.shape  # (sentences, words)
+    torch.Size([2, 3])
+    ```
+    """
 
     base_model_class = AdaCANModel
 

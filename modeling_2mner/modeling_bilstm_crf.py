@@ -4,7 +4,7 @@ The second reads each word's characters too, and has a tanh layer before the tag
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .configuration_words import BiLSTMCRFConfig
 from .outputs import TaggerModelOutput
@@ -23,11 +23,22 @@ class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
 
     Args:
         config ([`BiLSTMCRFConfig`]): the architecture.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_2mner import BiLSTMCRFConfig, BiLSTMCRFModel
+
+    >>> model = BiLSTMCRFModel(BiLSTMCRFConfig(vocab_size=5, word_embedding_size=8, lstm_hidden_size=16))
+    >>> model(torch.tensor([[2, 3, 4]])).last_hidden_state.shape  # both directions
+    torch.Size([1, 3, 32])
+    ```
     """
 
     encoders = ()
 
-    def __init__(self, config: BiLSTMCRFConfig):
+    def __init__(self, config: BiLSTMCRFConfig) -> None:
         config.check()
         super().__init__(config)
         self.words = WordEmbeddings(config)
@@ -53,7 +64,12 @@ class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
         self.words.vectors = value
 
     def forward(
-        self, word_ids, char_ids=None, char_lengths=None, word_mask=None, image_index=None
+        self,
+        word_ids: Tensor,
+        char_ids: Tensor | None = None,
+        char_lengths: Tensor | None = None,
+        word_mask: Tensor | None = None,
+        image_index: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences.
 
@@ -62,7 +78,7 @@ class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
             char_ids: `(batch, words, characters)`; needed by a model with characters, unused by one without.
             char_lengths: `(batch, words)`, how many characters are real.
             word_mask: `(batch, words)` bool, true where there is a word; all by default.
-            image_index: what the processor says besides, and nothing here needs.
+            image_index: what the processor also returns; not used here.
 
         Raises:
             ValueError: if the characters are missing.
@@ -81,7 +97,21 @@ class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
 
 
 class BiLSTMCRFForTokenClassification(BiLSTMCRFPreTrainedModel, WordTagger):
-    """BiLSTM-CRF and HBiLSTM-CRF; arguments and outputs of [`WordTagger`] and [`BiLSTMCRFModel.forward`]."""
+    """BiLSTM-CRF and HBiLSTM-CRF; arguments and outputs of [`WordTagger`] and [`BiLSTMCRFModel.forward`].
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import BiLSTMCRFConfig, BiLSTMCRFForTokenClassification, WordProcessor, WordTokenizer
+
+    >>> tokenizer = WordTokenizer(words=["Anna", "in", "Paris"])
+    >>> processor = WordProcessor(tokenizer=tokenizer, use_image=False)
+    >>> config = BiLSTMCRFConfig(vocab_size=tokenizer.vocab_size, word_embedding_size=8, lstm_hidden_size=8)
+    >>> model = BiLSTMCRFForTokenClassification(config).eval()  # with new weights
+    >>> model(**processor([["Anna", "in", "Paris"], ["Paris"]])).predictions.shape  # (sentences, words)
+    torch.Size([2, 3])
+    ```
+    """
 
     base_model_class = BiLSTMCRFModel
 

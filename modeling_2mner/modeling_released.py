@@ -5,19 +5,22 @@ mistake is code of this file alone. `docs/paper-vs-release.md` lists all differe
 """
 
 import re
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from huggingface_hub.dataclasses import strict
 from PIL import Image, ImageDraw
-from torch import nn
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from transformers import CLIPImageProcessorPil, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .configuration_2mner import TwoMNERConfig
 from .encoders import gather_words
 from .fusion import CrossAttention, MultimodalCollaboration
-from .images import LoadedImage
+from .images import LoadedImage, PictureSource
 from .modeling_2mner import TwoMNERForTokenClassification, TwoMNERModel, TwoMNERPreTrainedModel
 from .processing_2mner import TwoMNERProcessor
 from .torchvision_resnet import convert_torchvision_resnet
@@ -25,7 +28,7 @@ from .torchvision_resnet import convert_torchvision_resnet
 # In the release's order, which decides their token ids.
 EXTRA_CHARACTERS = ("\ufffd", "\x80", "\xad", "\uf02d", "\uf0d6", "\u200b", "\uf0d8", "\uf0a7")
 
-# One rule a line: a name in the authors' state dict and the name of the same tensor here.
+# One rule per line: a name in the authors' state dict and the name of the same tensor here.
 _RULES = (
     (r"^emb\.", "model.text_model."),
     (r"^vit\.(vision_model\.)?", "model.vision_model."),  # transformers 5 has no inner module
@@ -59,8 +62,18 @@ class TwoMNERReleasedConfig(TwoMNERConfig):
     `use_vit=False` and `use_resnet=False`.
 
     Raises:
-        ValueError: as [`TwoMNERConfig`]; also for a layer that the text encoder has not, and for a ViT of another
+        ValueError: as [`TwoMNERConfig`]; also for a layer that the text encoder does not have, and for a ViT of another
             hidden size than the text encoder's, since words and ViT tokens share one projection.
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import TwoMNERReleasedConfig
+
+    >>> config = TwoMNERReleasedConfig()
+    >>> config.resnet_features, config.crf_constrained_decoding
+    ('pooled', False)
+    ```
     """
 
     model_type = "2m-ner-released"
@@ -79,15 +92,16 @@ class TwoMNERReleasedConfig(TwoMNERConfig):
 
     def _check_contradictions(self) -> None:
         super()._check_contradictions()
-        layers = self.text_config.num_hidden_layers
+        layers = cast(PreTrainedConfig, self.text_config).num_hidden_layers
         if self.text_encoder_layer is not None and not 0 <= self.text_encoder_layer <= layers:
             raise ValueError(
                 f"`text_encoder_layer` is {self.text_encoder_layer}, but the text encoder has {layers} layers; write "
                 f"a number from 0 to {layers}, or leave it out for the last."
             )
-        if self.use_vit and self.vision_config.hidden_size != self.hidden_size:
+        size = cast(PreTrainedConfig, self.vision_config).hidden_size if self.use_vit else self.hidden_size
+        if size != self.hidden_size:
             raise ValueError(
-                f"the ViT's hidden size is {self.vision_config.hidden_size}, the text encoder's {self.hidden_size}; "
+                f"the ViT's hidden size is {size}, the text encoder's {self.hidden_size}; "
                 "the release projects both with one layer, so choose encoders of one size."
             )
 
@@ -112,7 +126,7 @@ class ReleasedCrossAttention(CrossAttention):
 
 
 class TwoMNERReleasedPreTrainedModel(TwoMNERPreTrainedModel):
-    """Weights, loading and saving; new linear layers start as torch makes them, since the release does not say."""
+    """Weights, loading and saving; new linear layers start as torch makes them, since the release says nothing else."""
 
     config: TwoMNERReleasedConfig
 
@@ -126,12 +140,38 @@ class TwoMNERReleasedPreTrainedModel(TwoMNERPreTrainedModel):
 
 
 class TwoMNERReleasedModel(TwoMNERReleasedPreTrainedModel, TwoMNERModel):
-    """The release's network below the decoder; arguments and shapes of [`TwoMNERModel`]."""
+    """The release's network below the decoder; arguments and shapes of [`TwoMNERModel`].
 
-    def _build_collaboration(self, config: TwoMNERReleasedConfig, region_size: int) -> MultimodalCollaboration:
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_2mner import TwoMNERReleasedConfig, TwoMNERReleasedModel
+
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = TwoMNERReleasedConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": 8, **sizes},
+    ...     vision_config={"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **sizes},
+    ...     use_resnet=False,
+    ... )
+    >>> model = TwoMNERReleasedModel(config).eval()  # with new weights
+    >>> outputs = model(
+    ...     input_ids=torch.tensor([[2, 5, 6, 7, 3]]),
+    ...     attention_mask=torch.ones(1, 5, dtype=torch.long),
+    ...     word_positions=torch.tensor([[1, 2, 3]]),
+    ...     pixel_values=torch.zeros(1, 3, 32, 32),
+    ... )
+    >>> outputs.last_hidden_state.shape
+    torch.Size([1, 3, 32])
+    ```
+    """
+
+    def _build_collaboration(self, config: TwoMNERConfig, region_size: int) -> MultimodalCollaboration:
         return MultimodalCollaboration(config, region_size, ReleasedCrossAttention)
 
-    def encode_text(self, input_ids, attention_mask, word_positions):
+    def encode_text(
+        self, input_ids: Tensor, attention_mask: Tensor | None, word_positions: Tensor
+    ) -> tuple[BaseModelOutputWithPooling, Tensor]:
         """Run the text encoder: its outputs, and for each word the state before its first piece.
 
         The release counts pieces without [CLS] but indexes with it: the first word of a window reads [CLS], every
@@ -178,11 +218,44 @@ class TwoMNERReleasedForTokenClassification(TwoMNERReleasedPreTrainedModel, TwoM
     | `contrastive_loss.temperature`, `*.position_ids` | none: no weights |
 
     The release numbers its labels by first appearance in the training file: give the config that order as `id2label`.
+
+    Example:
+
+    ```python
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import (
+    ...     TwoMNERReleasedConfig,
+    ...     TwoMNERReleasedForTokenClassification,
+    ...     TwoMNERReleasedProcessor,
+    ... )
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = TwoMNERReleasedConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": len(tokenizer), **sizes},
+    ...     use_vit=False,
+    ...     use_resnet=False,
+    ...     fusion_projection=False,
+    ... )
+    >>> model = TwoMNERReleasedForTokenClassification(config).eval()  # with new weights
+    >>> processor = TwoMNERReleasedProcessor(tokenizer=tokenizer)
+    >>> _ = model.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
+    >>> model(**processor([["Anna", "in", "Paris"]])).predictions.shape  # (sentences, words)
+    torch.Size([1, 3])
+    ```
     """
 
     base_model_class = TwoMNERReleasedModel
 
-    def objective(self, tag_loss, text_embeds, vit_embeds, resnet_embeds, image_ids) -> dict[str, torch.Tensor]:
+    def objective(
+        self,
+        tag_loss: Tensor,
+        text_embeds: Tensor | None,
+        vit_embeds: Tensor | None,
+        resnet_embeds: Tensor | None,
+        image_ids: Tensor | None,
+    ) -> dict[str, Tensor]:
         """Twice Eq. 18, with its plain parts; arguments of [`TwoMNERForTokenClassification.objective`].
 
         Without image branches the contrastive losses are zero but the weight alpha stays: 2 alpha L_CRF. Without a CRF
@@ -201,25 +274,42 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
     - Eight odd characters become special tokens of `tokenizer`, which is changed in place, so that no word vanishes.
       The model must grow with it: `model.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)`.
     - The ViT sees the centre of the picture, its shorter side resized. The ResNet sees a random window, flipped half
-      of the time, at evaluation too: [`random_view`]. It draws from torch's generator, for each sentence anew even
-      where two share a picture.
+      of the time, at evaluation too: [`random_view`]. It draws from torch's generator, once for each sentence,
+      even where two share a picture.
     - Where a list of `images` has none for a sentence, or one that cannot be used, [`default_picture`] stands in, and
       `image_status` is `"default"`. `images=None` means none at all, for a text-only network.
 
     Pictures are opened by [`load_image`]: unlike the release it turns them upright, puts transparent parts on white,
     and counts a truncated file as unreadable.
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import TwoMNERReleasedProcessor
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> processor = TwoMNERReleasedProcessor(tokenizer=tokenizer)
+    >>> batch = processor([["Anna", "in", "Paris"], ["Paris"]], [Image.new("RGB", (300, 300)), None])
+    >>> batch.image_status
+    ['ok', 'default']
+    ```
     """
+
+    resnet_image_processor: CLIPImageProcessorPil
 
     def __init__(
         self,
-        image_processor=None,
-        resnet_image_processor=None,
-        tokenizer=None,
+        image_processor: CLIPImageProcessorPil | None = None,
+        resnet_image_processor: CLIPImageProcessorPil | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         max_length: int = 512,
         labels: list[str] | None = None,
         on_bad_image: str = "none",
-        chat_template=None,
-    ):
+        chat_template: str | None = None,
+    ) -> None:
         super().__init__(
             image_processor, resnet_image_processor, tokenizer, max_length, labels, on_bad_image, chat_template
         )
@@ -227,7 +317,13 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
         self.tokenizer.add_special_tokens(tokens, replace_extra_special_tokens=False)
 
     @classmethod
-    def for_model(cls, model: PreTrainedModel, tokenizer, max_length: int = 512, resnet_image_size: int = 224):
+    def for_model(
+        cls,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int = 512,
+        resnet_image_size: int = 224,
+    ) -> TwoMNERProcessor:
         """A plain [`TwoMNERProcessor`]: a run of `train_hf.py` has neither the release's odd tokens nor its random views."""
         return TwoMNERProcessor.for_model(model, tokenizer, max_length, resnet_image_size)
 
@@ -245,7 +341,9 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
         windows = self.resnet_image_processor(images=views, do_resize=False, return_tensors="pt")
         return {"pixel_values": centres["pixel_values"], "resnet_pixel_values": windows["pixel_values"]}
 
-    def _load_images(self, images, num_sentences: int) -> tuple[list, dict]:
+    def _load_images(
+        self, images: Sequence[PictureSource] | None, num_sentences: int
+    ) -> tuple[list[Hashable], dict[Hashable, LoadedImage]]:
         """As the parent, but each sentence has a picture of its own under its row."""
         keys, pictures = super()._load_images(images, num_sentences)
         if images is None:
@@ -269,7 +367,7 @@ def random_view(image: Image.Image, side: int) -> Image.Image:
 
 
 def default_picture() -> Image.Image:
-    """Draw the stand-in for a picture that cannot be used; the release takes one of its data set, `17_06_4705.jpg`."""
+    """Draw the stand-in for a picture that cannot be used; the release takes one from its data set, `17_06_4705.jpg`."""
     picture = Image.new("RGB", (640, 480), (224, 224, 224))
     ImageDraw.Draw(picture).text((320, 240), "image not found", fill=(96, 96, 96), anchor="mm", font_size=48)
     return picture
@@ -278,7 +376,7 @@ def default_picture() -> Image.Image:
 def convert_released_state_dict(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Rename the tensors of the authors' `MMNER` network for [`TwoMNERReleasedForTokenClassification`].
 
-    Those without counterpart are left out; of a text-only network the text encoder's pooler, too.
+    Those without a counterpart are left out; for a text-only network, so is the text encoder's pooler.
 
     Raises:
         ValueError: for a name that their network does not have.

@@ -20,11 +20,11 @@ class TwoMNERModelOutput(ModelOutput):
             branch, ViT first; only with `output_attentions=True`.
     """
 
-    last_hidden_state: torch.FloatTensor | None = None
-    text_embeds: torch.FloatTensor | None = None
-    vit_embeds: torch.FloatTensor | None = None
-    resnet_embeds: torch.FloatTensor | None = None
-    cross_attentions: tuple[torch.FloatTensor, ...] | None = None
+    last_hidden_state: torch.Tensor | None = None
+    text_embeds: torch.Tensor | None = None
+    vit_embeds: torch.Tensor | None = None
+    resnet_embeds: torch.Tensor | None = None
+    cross_attentions: tuple[torch.Tensor, ...] | None = None
 
 
 @dataclass
@@ -38,9 +38,9 @@ class TaggerOutput(ModelOutput):
             `None` in training mode, which has no use for them.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    predictions: torch.LongTensor | None = None
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    predictions: torch.Tensor | None = None
 
 
 @dataclass
@@ -53,10 +53,10 @@ class TwoMNERTokenClassifierOutput(TaggerOutput):
         text_embeds, vit_embeds, resnet_embeds, cross_attentions: see [`TwoMNERModelOutput`].
     """
 
-    text_embeds: torch.FloatTensor | None = None
-    vit_embeds: torch.FloatTensor | None = None
-    resnet_embeds: torch.FloatTensor | None = None
-    cross_attentions: tuple[torch.FloatTensor, ...] | None = None
+    text_embeds: torch.Tensor | None = None
+    vit_embeds: torch.Tensor | None = None
+    resnet_embeds: torch.Tensor | None = None
+    cross_attentions: tuple[torch.Tensor, ...] | None = None
 
 
 @dataclass
@@ -64,17 +64,17 @@ class TaggerModelOutput(ModelOutput):
     """Output of the comparison models below their decoders.
 
     Args:
-        last_hidden_state (`torch.FloatTensor` of shape `(batch, words, size)`): what each word's tag is told from.
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, words, size)`): what each word's tag is read from.
         piece_states (`torch.FloatTensor` of shape `(windows, pieces, size)`): the same for each piece; `None` for
             models without pieces.
         span_states (`torch.FloatTensor` of shape `(windows, pieces, hidden)`): UMT's stream for entity spans.
         attentions (`torch.FloatTensor` of shape `(batch, words, regions)`): AdaCAN's visual attention.
     """
 
-    last_hidden_state: torch.FloatTensor | None = None
-    piece_states: torch.FloatTensor | None = None
-    span_states: torch.FloatTensor | None = None
-    attentions: torch.FloatTensor | None = None
+    last_hidden_state: torch.Tensor | None = None
+    piece_states: torch.Tensor | None = None
+    span_states: torch.Tensor | None = None
+    attentions: torch.Tensor | None = None
 
 
 __all__ = ["TaggerModelOutput", "TaggerOutput", "TwoMNERModelOutput", "TwoMNERTokenClassifierOutput"]

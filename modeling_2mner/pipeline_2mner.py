@@ -1,16 +1,19 @@
 """The pipeline "multimodal-ner": sentences and pictures in, entities out."""
 
+import os
 import reprlib
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 from types import GeneratorType
+from typing import Any, cast
 
 import torch
 from torch.utils.data import Subset
-from transformers import Pipeline
+from transformers import Pipeline, ProcessorMixin
 
+from .crf import LinearChainCRF
 from .image_sources import read_picture
-from .images import LoadedImage, picture_key
+from .images import LoadedImage, PictureSource, picture_key
 from .posteriors import TagPosteriors
 from .spans import entity_spans
 from .windows import surface
@@ -28,7 +31,7 @@ class SentenceWithPictures:
     pictures: tuple[LoadedImage, ...]
 
 
-class Entities(list):
+class Entities(list[dict[str, Any]]):
     """The entities of one sentence, in order, with what became of its picture.
 
     Args:
@@ -38,7 +41,12 @@ class Entities(list):
         image_reason (`str` or `list[str]`): why a picture is not used, empty if it is.
     """
 
-    def __init__(self, entities=(), image_status="missing", image_reason=""):
+    def __init__(
+        self,
+        entities: Iterable[dict[str, Any]] = (),
+        image_status: str | list[str] = "missing",
+        image_reason: str | list[str] = "",
+    ) -> None:
         super().__init__(entities)
         self.image_status = image_status
         self.image_reason = image_reason
@@ -56,12 +64,12 @@ class TwoMNERPipeline(Pipeline):
     `None`. With a list of pictures, each is tried with the sentence and the tag posteriors are averaged, as the paper's
     task definition has it. A picture that cannot be used is reported in `image_status`, and the sentence is read without.
 
-    A list of strings without any blank is one sentence in words, any other list of strings several sentences;
+    A list of strings without spaces is one sentence in words, any other list of strings several sentences;
     `is_split_into_words=True` or `False` says which it is.
 
     Args:
         threshold (`float`, *optional*): leave out entities with a lower score.
-        n_best (`int`, *optional*): return the so many likeliest readings of each sentence, as
+        n_best (`int`, *optional*): return this many of the likeliest readings of each sentence, as
             `{"score": posterior of the whole reading, "entities": [...]}`.
         return_word_tags (`bool`, *optional*): return `{"entities", "words", "image_status"}` for each sentence; in
             `words` each word has its `tag`, that tag's posterior as `score`, `start` and `end`. With `n_best`, each
@@ -78,14 +86,40 @@ class TwoMNERPipeline(Pipeline):
     Raises:
         ValueError: for an input of another form, an unknown parameter value, or a bad picture with
             `on_bad_image="raise"`.
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import TwoMNERConfig, TwoMNERForTokenClassification, TwoMNERPipeline, TwoMNERProcessor
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = TwoMNERConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": len(tokenizer), **sizes},
+    ...     vision_config={"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **sizes},
+    ...     use_resnet=False,
+    ... )
+    >>> model = TwoMNERForTokenClassification(config)  # with new weights
+    >>> pipe = TwoMNERPipeline(model=model, processor=TwoMNERProcessor.for_model(model, tokenizer))
+    >>> entities = pipe("Anna in Paris", Image.new("RGB", (64, 64)), threshold=0.5)
+    >>> entities.image_status
+    'ok'
+    ```
+
+    A trained model is loaded with `transformers.pipeline("multimodal-ner", model="path/or/id", trust_remote_code=True)`.
     """
 
-    _load_processor = True
-    _load_tokenizer = False
-    _load_image_processor = False
-    _load_feature_extractor = False
+    _load_processor = True  # type: ignore[assignment]  # `Pipeline` declares these four as `None`
+    _load_tokenizer = False  # type: ignore[assignment]
+    _load_image_processor = False  # type: ignore[assignment]
+    _load_feature_extractor = False  # type: ignore[assignment]
+    processor: ProcessorMixin
 
-    def __call__(self, inputs, images=None, **kwargs):
+    # As any pipeline's, the type of the result follows from that of the inputs and from the parameters.
+    def __call__(self, inputs: Any, images: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         split = kwargs.get("is_split_into_words", self._preprocess_params.get("is_split_into_words"))
         if images is not None:
             inputs = _pair(inputs, images, split)
@@ -97,7 +131,7 @@ class TwoMNERPipeline(Pipeline):
             return []
         return super().__call__(_as_known_to_pipelines(inputs), **kwargs)
 
-    def _sanitize_parameters(
+    def _sanitize_parameters(  # type: ignore[override]  # here and below, each step names what it takes
         self,
         threshold: float | None = None,
         n_best: int | None = None,
@@ -116,15 +150,19 @@ class TwoMNERPipeline(Pipeline):
         writing = {"threshold": threshold, "n_best": n_best, "return_word_tags": return_word_tags}
         return _given(reading), {}, _given(writing)
 
-    def preprocess(
-        self, inputs, is_split_into_words: bool | None = None, allow_urls: bool = False, on_bad_image: str = "none"
+    def preprocess(  # type: ignore[override]
+        self,
+        inputs: object,
+        is_split_into_words: bool | None = None,
+        allow_urls: bool = False,
+        on_bad_image: str = "none",
     ) -> dict[str, SentenceWithPictures]:
         """Take one input apart and open its pictures."""
         words, sources = _take_apart(inputs)
         try:
             pictures = tuple(read_picture(source, allow_urls) for source in sources)
         except TypeError as error:
-            raise ValueError(f"The picture of {reprlib.repr(words)} is none: {error}") from error
+            raise ValueError(f"The picture of {reprlib.repr(words)} is not one: {error}") from error
         given = [picture for picture, source in zip(pictures, sources, strict=True) if picture_key(source) is not None]
         bad = [picture for picture in given if picture.image is None]
         if bad and on_bad_image == "raise":
@@ -134,7 +172,7 @@ class TwoMNERPipeline(Pipeline):
             )
         return {"sentence": SentenceWithPictures(words, pictures)}
 
-    def _forward(self, model_inputs: dict) -> dict:
+    def _forward(self, model_inputs: dict) -> dict:  # type: ignore[override]
         given = model_inputs["sentence"]
         sentences = given if isinstance(given, list) else [given]
         words = [sentence.words for sentence in sentences for _ in sentence.pictures]
@@ -157,15 +195,15 @@ class TwoMNERPipeline(Pipeline):
             first = last
         return {"read": read if isinstance(given, list) else read[0]}
 
-    def postprocess(
+    def postprocess(  # type: ignore[override]
         self, model_outputs: dict, threshold: float = 0.0, n_best: int | None = None, return_word_tags: bool = False
-    ):
+    ) -> Entities | dict | list[dict]:
         """Read the entities off the posteriors of one sentence."""
         read = model_outputs["read"]
         posteriors = self._posteriors(read["logits"])
         readings = []
         for tags, score in posteriors.best_readings(n_best or 1):
-            reading = {"score": score, "entities": self._entities(tags, posteriors, read, threshold)}
+            reading: dict[str, Any] = {"score": score, "entities": self._entities(tags, posteriors, read, threshold)}
             if return_word_tags:
                 reading["words"] = self._word_tags(tags, posteriors, read)
             readings.append(reading)
@@ -176,7 +214,7 @@ class TwoMNERPipeline(Pipeline):
             return {"entities": entities, "words": readings[0]["words"], "image_status": entities.image_status}
         return entities
 
-    def save_pretrained(self, save_directory, **kwargs) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Save model and processor, with all code, so that the folder loads as this pipeline again."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
@@ -190,7 +228,9 @@ class TwoMNERPipeline(Pipeline):
                 "`processor.post_process_entities(model(**batch).predictions, batch)`."
             )
         if config.use_crf:
-            return TagPosteriors(logits, config.labels, self.model.crf, config.crf_constrained_decoding)
+            return TagPosteriors(
+                logits, config.labels, cast(LinearChainCRF, self.model.crf), config.crf_constrained_decoding
+            )
         return TagPosteriors(logits, config.labels)
 
     def _entities(self, tags: list[int], posteriors: TagPosteriors, read: dict, threshold: float) -> Entities:
@@ -225,17 +265,19 @@ def _given(parameters: dict) -> dict:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def _as_known_to_pipelines(inputs):
+def _as_known_to_pipelines(inputs: Any) -> Any:
     """Turn several sentences, such as the rows of `datasets`, into one of the few kinds that `Pipeline` takes."""
     if isinstance(inputs, (list, tuple)):
         return list(inputs)
     if isinstance(inputs, GeneratorType) or not isinstance(inputs, Iterable):
         return inputs
-    return Subset(inputs, range(len(inputs))) if isinstance(inputs, Sized) else (item for item in inputs)
+    if isinstance(inputs, Sized):
+        return Subset(inputs, range(len(inputs)))  # type: ignore[arg-type]  # it needs an index and no more
+    return (item for item in inputs)
 
 
-def _is_sentence(inputs, is_split_into_words: bool | None) -> bool:
-    """Tell whether a list holds the words of one sentence."""
+def _is_sentence(inputs: object, is_split_into_words: bool | None) -> bool:
+    """Whether a list holds the words of one sentence."""
     if not isinstance(inputs, (list, tuple)) or not inputs or not all(isinstance(item, str) for item in inputs):
         return False
     if is_split_into_words is None:
@@ -243,7 +285,7 @@ def _is_sentence(inputs, is_split_into_words: bool | None) -> bool:
     return is_split_into_words
 
 
-def _pair(inputs, images, is_split_into_words: bool | None):
+def _pair(inputs: object, images: object, is_split_into_words: bool | None) -> dict | list[dict]:
     """Put sentences and pictures that were given apart into dicts."""
     if isinstance(inputs, ONE_SENTENCE) or _is_sentence(inputs, is_split_into_words):
         return _with_picture(inputs, images)
@@ -255,7 +297,7 @@ def _pair(inputs, images, is_split_into_words: bool | None):
     return [_with_picture(sentence, image) for sentence, image in zip(inputs, images, strict=True)]
 
 
-def _with_picture(sentence, image) -> dict:
+def _with_picture(sentence: object, image: object) -> dict:
     if isinstance(sentence, dict):
         raise ValueError(
             f'`images` goes with strings and lists of words; a dict holds its own "image", got {reprlib.repr(sentence)}.'
@@ -263,25 +305,27 @@ def _with_picture(sentence, image) -> dict:
     return {"text" if isinstance(sentence, str) else "words": sentence, "image": image}
 
 
-def _take_apart(inputs) -> tuple[str | list[str], list]:
+def _take_apart(inputs: object) -> tuple[str | list[str], list[PictureSource]]:
     """Return the sentence of one input and the sources of its pictures, at least one."""
-    if not isinstance(inputs, dict):
-        inputs = {"words" if isinstance(inputs, (list, tuple)) else "text": inputs}
-    texts = [key for key in WORD_KEYS if key in inputs]
+    if isinstance(inputs, dict):
+        given: dict[str, Any] = inputs
+    else:
+        given = {"words" if isinstance(inputs, (list, tuple)) else "text": inputs}
+    texts = [key for key in WORD_KEYS if key in given]
     if len(texts) != 1:
         raise ValueError(
             f'an input must have one of "text" and "words" (or "tokens"), with an "image" beside it, got '
-            f"{reprlib.repr(inputs)}."
+            f"{reprlib.repr(given)}."
         )
-    words = inputs[texts[0]]
+    words = given[texts[0]]
     as_text = isinstance(words, str) and texts[0] == "text"
     as_words = isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words) and texts[0] != "text"
     if not as_text and not as_words:
-        raise ValueError(f'"text" must be a string and "words" a list of strings, got {reprlib.repr(inputs)}.')
-    return words if as_text else list(words), _picture_sources(inputs)
+        raise ValueError(f'"text" must be a string and "words" a list of strings, got {reprlib.repr(given)}.')
+    return words if as_text else list(words), _picture_sources(given)
 
 
-def _picture_sources(inputs: dict) -> list:
+def _picture_sources(inputs: dict) -> list[PictureSource]:
     given = [inputs[key] for key in PICTURE_KEYS if inputs.get(key) is not None]
     if len(given) > 1:
         raise ValueError(f'an input must have either "image" or "images", got {reprlib.repr(inputs)}.')

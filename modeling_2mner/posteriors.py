@@ -24,7 +24,7 @@ class TagPosteriors:
 
     def __init__(
         self, logits: Tensor, labels: list[str], crf: LinearChainCRF | None = None, constrained: bool = False
-    ):
+    ) -> None:
         self.labels = labels
         self._logits = logits
         self._crf = crf or _without_transitions(labels, logits.device)
@@ -33,13 +33,13 @@ class TagPosteriors:
         self.marginals = self._crf.marginals(logits, self._mask, constrained).mean(0)  # (words, labels)
 
     def best_readings(self, count: int) -> list[tuple[list[int], float]]:
-        """The likeliest tag sequences with their posteriors, best first; fewer if there are not so many."""
+        """The likeliest tag sequences with their posteriors, best first; fewer if there are not that many."""
         if len(self._logits) == 1:
             return self._crf.best_paths(self._logits[0], count, self._constrained)
         averaged = _log(self.marginals)
         return _without_transitions(self.labels, averaged.device).best_paths(averaged, count, constrained=True)
 
-    def score_spans(self, spans: list[tuple[str, int, int]]) -> list[float]:
+    def score_spans(self, spans: Sequence[tuple[str, int, int]]) -> list[float]:
         """The posterior of each entity `(type, start, end)`: of this type with exactly these words."""
         ids = {label: index for index, label in enumerate(self.labels)}
         numbered = [(start, end, ids[f"B-{kind}"], ids[f"I-{kind}"]) for kind, start, end in spans]

@@ -18,7 +18,7 @@ class TaggingPreTrainedModel(PreTrainedModel):
     config: TaggingConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
-    input_modalities = ("image", "text")
+    input_modalities: tuple[str, ...] = ("image", "text")  # type: ignore[assignment]  # a list or text in transformers
     # The losses are means over sentences: the Trainer must not divide them by its own count of items.
     accepts_loss_kwargs = False
     supports_gradient_checkpointing = True

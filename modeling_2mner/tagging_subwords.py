@@ -1,5 +1,7 @@
 """Labels for words or for sub-words: what UMT, UMGF and MKGFormer have in common in the step to tags."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 from transformers.utils import can_return_tuple
@@ -22,7 +24,9 @@ class SubwordTagger(WordTagger):
 
     config: SubwordConfig
 
-    def _create_decoder(self, config: SubwordConfig, num_states: int, labels: list[str] | None) -> None:
+    def _create_decoder(  # type: ignore[override]  # a model is made from its own config
+        self, config: SubwordConfig, num_states: int, labels: list[str] | None
+    ) -> None:
         by_word = config.label_scheme == "word"
         super()._create_decoder(config, config.num_states, labels if by_word else None)
 
@@ -33,9 +37,15 @@ class SubwordTagger(WordTagger):
         word_positions: Tensor | None = None,
         word_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        **inputs,
+        **inputs: Any,
     ) -> TaggerOutput:
-        """Tag the words of a batch; arguments of [`WordTagger.forward`] and of the model below."""
+        """Tag the words of a batch; arguments of [`WordTagger.forward`] and of the model below.
+
+        Raises:
+            ValueError: without `word_positions`, or without the `attention_mask` that `"subword_aux"` needs.
+        """
+        if word_positions is None:
+            raise ValueError("`word_positions` is missing; make the inputs with `OneImageProcessor`.")
         if word_mask is None:
             word_mask = torch.ones_like(word_positions, dtype=torch.bool)
         outputs = self.model(
@@ -43,14 +53,17 @@ class SubwordTagger(WordTagger):
         )
         if self.config.label_scheme == "word":
             return self._tag(outputs, labels, word_mask, word_positions)
+        if attention_mask is None:
+            raise ValueError("`attention_mask` is missing; make the inputs with `OneImageProcessor`.")
         pieces = attention_mask.bool()
+        num_labels = len(self.config.labels)
         if labels is not None:
-            labels = piece_labels(labels, word_positions, word_mask, pieces, self.config.num_labels)
+            labels = piece_labels(labels, word_positions, word_mask, pieces, num_labels)
         tagged = self._tag(outputs, labels, pieces, word_positions)
         predictions = tagged.predictions
         if predictions is not None:
             predictions = word_tags(predictions, word_positions, word_mask, self.config)
-        logits = gather_words(tagged.logits, word_positions)[..., : self.config.num_labels]
+        logits = gather_words(cast(Tensor, tagged.logits), word_positions)[..., :num_labels]
         return TaggerOutput(loss=tagged.loss, logits=logits, predictions=predictions)
 
     def _tag(
@@ -92,7 +105,7 @@ def piece_labels(labels: Tensor, word_positions: Tensor, word_mask: Tensor, piec
 def word_tags(predictions: Tensor, word_positions: Tensor, word_mask: Tensor, config: SubwordConfig) -> Tensor:
     """Tags of words `(batch, words)` for labels of pieces `(windows, pieces)`, -100 where there is no word."""
     tags = predictions.flatten()[word_positions]
-    tags = tags.masked_fill(tags >= config.num_labels, config.label2id["O"])
+    tags = tags.masked_fill(tags >= len(config.labels), config.labels.index("O"))
     return tags.masked_fill(~word_mask, -100)
 
 

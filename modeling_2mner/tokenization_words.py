@@ -4,8 +4,9 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from typing import Any, cast
 
-from transformers import PreTrainedTokenizer
+from transformers import BatchEncoding, PreTrainedTokenizer
 
 from .windows import split_text
 
@@ -17,7 +18,7 @@ class WordTokenizer(PreTrainedTokenizer):
 
     A word is looked up in the forms of [`~WordTokenizer.forms`]. A word that looks like the padding or the unknown token
     is an ordinary one. Called like other tokenizers, with raw text or with `is_split_into_words=True`, it gives one
-    `input_id` a word.
+    `input_id` per word.
 
     Args:
         vocab_file (`str`, *optional*): JSON with the `words` and `characters` below, as `save_vocabulary` writes it.
@@ -26,8 +27,20 @@ class WordTokenizer(PreTrainedTokenizer):
         pad_token, unk_token (`str`): how the words 0 and 1 are shown.
 
     Raises:
-        ValueError: with both or neither of a file and words, for a file that is no such vocabulary, for a word or
+        ValueError: with both or neither of a file and words, for a file that is not such a vocabulary, for a word or
             character that occurs twice, and for one of the special tokens among the words.
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import WordTokenizer
+
+    >>> tokenizer = WordTokenizer(words=["in", "paris", "00"], characters="inpars")
+    >>> tokenizer(["in", "Paris", "24", "Hugo"], is_split_into_words=True)["input_ids"]
+    [2, 3, 4, 1]
+    >>> tokenizer.character_ids("in")
+    [1, 2]
+    ```
     """
 
     vocab_files_names = {"vocab_file": "vocab.json"}  # noqa: RUF012  (transformers reads these class attributes)
@@ -40,13 +53,13 @@ class WordTokenizer(PreTrainedTokenizer):
         characters: Iterable[str] | None = None,
         pad_token: str = "[PAD]",
         unk_token: str = "[UNK]",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         if (vocab_file is None) == (words is None):
             raise ValueError("pass either `vocab_file` or `words`, with their `characters`; not both or neither.")
         if vocab_file is not None:
             words, characters = _read_vocabulary(vocab_file)
-        self._words = [str(pad_token), str(unk_token), *words]
+        self._words = [str(pad_token), str(unk_token), *(words or ())]
         self._word_ids = _number("words", self._words, 0)
         # Found by their names alone, the special tokens would be taken for words of a sentence.
         self._vocabulary = dict(self._word_ids)
@@ -96,12 +109,12 @@ class WordTokenizer(PreTrainedTokenizer):
         path = os.path.join(save_directory, prefix + self.vocab_files_names["vocab_file"])
         vocabulary = {"words": self._words[2:], "characters": list(self._character_ids)}
         with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-            # In ASCII: half a surrogate pair, which a word can hold, is no UTF-8.
+            # In ASCII: half a surrogate pair, which a word can hold, is not valid UTF-8.
             json.dump(vocabulary, file, indent=0)
         os.replace(f"{path}.tmp", path)
         return (path,)
 
-    def _tokenize(self, text: str, **kwargs) -> list[str]:
+    def _tokenize(self, text: str, **kwargs: Any) -> list[str]:
         return split_text(text)[0]
 
     def _convert_token_to_id(self, token: str) -> int:
@@ -110,12 +123,18 @@ class WordTokenizer(PreTrainedTokenizer):
     def _convert_id_to_token(self, index: int) -> str:
         return self._words[index]
 
-    def _encode_plus(self, text, text_pair=None, is_split_into_words: bool = False, **kwargs):
+    def _encode_plus(  # type: ignore[override]  # all further options go through `kwargs`
+        self,
+        text: str | list[str] | list[int],
+        text_pair: str | list[str] | list[int] | None = None,
+        is_split_into_words: bool = False,
+        **kwargs: Any,
+    ) -> BatchEncoding:
         # `PreTrainedTokenizer` would split these words again.
         if is_split_into_words and isinstance(text, str):  # what it makes of a sentence of one word
             text = [text]
         if is_split_into_words and text and isinstance(text[0], str):
-            text = [self.word_id(word) for word in text]
+            text = [self.word_id(word) for word in cast(list[str], text)]
         return super()._encode_plus(text, text_pair, is_split_into_words=is_split_into_words, **kwargs)
 
 
@@ -125,12 +144,12 @@ def _read_vocabulary(path: str) -> tuple[list[str], list[str]]:
             vocabulary = json.load(file)
         words, characters = vocabulary["words"], vocabulary["characters"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"`vocab_file` {path} is no vocabulary of words and characters: {error!r}.") from error
+        raise ValueError(f"`vocab_file` {path} is not a vocabulary of words and characters: {error!r}.") from error
     return words, characters
 
 
 def _number(name: str, entries: Iterable[str], start: int) -> dict[str, int]:
-    numbers = {}
+    numbers: dict[str, int] = {}
     for number, entry in enumerate(entries, start):
         if numbers.setdefault(entry, number) != number:
             raise ValueError(f"`{name}` holds {entry!r} twice, or as a special token; each needs one number.")

@@ -5,7 +5,7 @@ import re
 import torch
 from transformers import ResNetConfig, ResNetModel
 
-# One rule a line: the torchvision name and the name of the same tensor in transformers.
+# One rule per line: the torchvision name and the name of the same tensor in transformers.
 _RULES = (
     (r"^conv1\.", "embedder.embedder.convolution."),
     (r"^bn1\.", "embedder.embedder.normalization."),
@@ -22,7 +22,7 @@ def load_torchvision_resnet(path: str) -> ResNetModel:
     Only tensors are unpickled (`weights_only=True`); the classifier `fc` is left out.
 
     Raises:
-        ValueError: if a tensor of the file has no counterpart or another shape, or the network misses one.
+        ValueError: if a tensor of the file has no counterpart or another shape, or one of the network's is missing.
     """
     tensors = convert_torchvision_resnet(torch.load(path, map_location="cpu", weights_only=True))
     encoder = ResNetModel(torchvision_resnet_config(tensors))
@@ -30,7 +30,7 @@ def load_torchvision_resnet(path: str) -> ResNetModel:
         encoder.load_state_dict(tensors)
     except RuntimeError as error:  # missing, unknown or of another shape
         raise ValueError(
-            f"`resnet` {str(path)!r} is no torchvision bottleneck ResNet: {str(error).splitlines()[1].strip()} "
+            f"`resnet` {str(path)!r} is not a torchvision bottleneck ResNet: {str(error).splitlines()[1].strip()} "
             "Pass resnet50, 101 or 152."
         ) from error
     return encoder

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import cast
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -20,10 +21,11 @@ class VGGFeatures(nn.Module):
         channels (`list[list[int]]`): channels of the convolutions, stage by stage.
     """
 
-    def __init__(self, channels: list[list[int]]):
+    def __init__(self, channels: list[list[int]]) -> None:
         super().__init__()
         self.channels = [list(stage) for stage in channels]
-        layers, inside = [], 3
+        layers: list[nn.Module] = []
+        inside = 3
         for stage in self.channels:
             for outside in stage:
                 layers += [nn.Conv2d(inside, outside, kernel_size=3, padding=1), nn.ReLU(inplace=True)]
@@ -34,14 +36,14 @@ class VGGFeatures(nn.Module):
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Read pictures `(images, 3, height, width)`: `(images, channels, height / 2^stages, width / 2^stages)`."""
         pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)  # the faster layout for convolutions
-        return self.features(pixel_values.to(self.features[0].weight.dtype))
+        return self.features(pixel_values.to(cast(nn.Conv2d, self.features[0]).weight.dtype))
 
 
 def load_vgg_encoder(name: str) -> VGGFeatures:
     """Load a pretrained VGG-16 without its classifier, from a torchvision state dict file, a folder or a Hub id.
 
-    Folder and Hub repository hold a `model.safetensors` as timm writes it. Of a file only tensors are unpickled
-    (`weights_only=True`). A narrower network of any depth is taken as well.
+    The folder or Hub repository holds a `model.safetensors` as timm writes it. From a state dict file, only tensors are
+    unpickled (`weights_only=True`). A narrower network of any depth is accepted as well.
 
     Raises:
         ValueError: if a tensor is missing, unknown or of another shape, as with batch norm, and for VGG-11, 13 and 19.
@@ -60,8 +62,8 @@ def load_vgg_encoder(name: str) -> VGGFeatures:
         encoder.load_state_dict(features)
     except RuntimeError as error:  # missing, unknown or of another shape
         raise _refusal(name, str(error).splitlines()[1].strip()) from error
-    for module in encoder.modules():  # or the model would draw the weights anew, as for any layer of its own
-        module._is_hf_initialized = True
+    for module in encoder.modules():  # or the model would draw new weights, as for any layer of its own
+        module._is_hf_initialized = True  # type: ignore[assignment]  # a mark that transformers looks for
     return encoder
 
 
@@ -89,7 +91,7 @@ def _read(name: str) -> dict[str, torch.Tensor]:
 
 def _refusal(name: str, reason: str) -> ValueError:
     return ValueError(
-        f"`vgg` {str(name)!r} is no VGG-16 without batch norm: {reason} Pass torchvision's `vgg16` state dict or a "
+        f"`vgg` {str(name)!r} is not a VGG-16 without batch norm: {reason} Pass torchvision's `vgg16` state dict or a "
         "checkpoint such as timm/vgg16.tv_in1k."
     )
 

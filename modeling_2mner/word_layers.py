@@ -10,7 +10,7 @@ from transformers import initialization as init
 from .configuration_words import WordVectorConfig
 from .tagging import TaggingPreTrainedModel
 
-PADDING, UNKNOWN = 0, 1  # the first two word vectors; of characters padding alone
+PADDING, UNKNOWN = 0, 1  # the first two word vectors; of the characters, padding alone
 
 
 class WordVectorPreTrainedModel(TaggingPreTrainedModel):
@@ -22,7 +22,7 @@ class WordVectorPreTrainedModel(TaggingPreTrainedModel):
 
     config: WordVectorConfig
     main_input_name = "word_ids"
-    input_modalities = ("text",)
+    input_modalities: tuple[str, ...] = ("text",)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -45,14 +45,16 @@ class WordVectorPreTrainedModel(TaggingPreTrainedModel):
 class WordEmbeddings(nn.Module):
     """Word vectors; in training, a word that the training data hold only once is often read as the unknown word.
 
-    This is what trains the vector of the unknown word (Lample et al. 2016). `singletons` `(vocab_size,)` tells these
+    This is what trains the vector of the unknown word (Lample et al. 2016). `singletons` `(vocab_size,)` marks these
     words; none by default.
     """
 
-    def __init__(self, config: WordVectorConfig):
+    singletons: torch.Tensor
+
+    def __init__(self, config: WordVectorConfig) -> None:
         super().__init__()
         self.unknown_rate = config.unknown_rate
-        self.vectors = nn.Embedding(config.vocab_size, config.word_embedding_size, padding_idx=PADDING)
+        self.vectors: nn.Module = nn.Embedding(config.vocab_size, config.word_embedding_size, padding_idx=PADDING)
         self.register_buffer("singletons", torch.zeros(config.vocab_size, dtype=torch.bool))
 
     def forward(self, word_ids: torch.Tensor) -> torch.Tensor:
@@ -66,7 +68,7 @@ class WordEmbeddings(nn.Module):
 class PackedBiLSTM(nn.Module):
     """One bidirectional LSTM layer that reads each row to its own end and no further."""
 
-    def __init__(self, input_size: int, hidden_size: int):
+    def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True, bidirectional=True)
 
@@ -85,7 +87,7 @@ class PackedBiLSTM(nn.Module):
         if not rows or not steps:
             empty = states.new_zeros(rows, steps, 2 * self.lstm.hidden_size)
             return empty, empty.new_zeros(rows, empty.shape[-1])
-        # Packing knows no empty row: such a row reads one step, which is dropped.
+        # Packing does not allow empty rows: such a row reads one step, which is dropped.
         packed = pack_padded_sequence(states, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
         outputs, (last, _) = self.lstm(packed)
         outputs, _ = pad_packed_sequence(outputs, batch_first=True, total_length=steps)
@@ -97,13 +99,13 @@ class PackedBiLSTM(nn.Module):
 class CharacterBiLSTM(nn.Module):
     """A word's vector from its characters: the last states of an LSTM in either direction (Lample et al. 2016)."""
 
-    def __init__(self, num_characters: int, embedding_size: int, hidden_size: int):
+    def __init__(self, num_characters: int, embedding_size: int, hidden_size: int) -> None:
         super().__init__()
         self.vectors = nn.Embedding(num_characters, embedding_size, padding_idx=PADDING)
         self.lstm = PackedBiLSTM(embedding_size, hidden_size)
 
     def forward(self, char_ids: torch.Tensor, char_lengths: torch.Tensor) -> torch.Tensor:
-        """Read the characters `(batch, words, characters)` of words, so many `(batch, words)` of them.
+        """Read the characters `(batch, words, characters)` of words, as many as `char_lengths` `(batch, words)` says.
 
         Returns `(batch, words, 2 * hidden)`; zeros for a word without known characters.
         """
@@ -112,7 +114,7 @@ class CharacterBiLSTM(nn.Module):
         return last.unflatten(0, char_lengths.shape)
 
 
-def _draw(parameter: nn.Parameter, bound: float) -> None:
+def _draw(parameter: torch.Tensor, bound: float) -> None:
     init.uniform_(parameter, -bound, bound)
 
 

@@ -197,7 +197,7 @@ class TestHosts:
         ],
     )
     def test_hosts_that_are_not_public_are_refused(self, web, nothing_connects, host):
-        assert unreadable(read_picture(web.address(host=host), allow_urls=True), "which is no public address")
+        assert unreadable(read_picture(web.address(host=host), allow_urls=True), "which is not a public address")
 
     @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "::ffff:8.8.8.8"])
     def test_public_addresses_are_not(self, address):
@@ -276,9 +276,9 @@ class TestDownload:
     @pytest.mark.parametrize(
         ("location", "reason"),
         [
-            ("http://127.0.0.2:{port}/b.png", "no public address"),
-            ("http://[::1]:{port}/b.png", "no public address"),
-            ("//10.0.0.1/b.png", "no public address"),
+            ("http://127.0.0.2:{port}/b.png", "not a public address"),
+            ("http://[::1]:{port}/b.png", "not a public address"),
+            ("//10.0.0.1/b.png", "not a public address"),
             ("file:///etc/hostname", "only http and https"),
             ("ftp://127.0.0.1:{port}/b.png", "only http and https"),
             ("data:image/png;base64,AAAA", "only http and https"),

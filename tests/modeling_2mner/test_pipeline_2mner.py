@@ -211,8 +211,8 @@ class TestInputs:
             (["in Köln", "Hi"], [b"b"], r"`images` must be one picture for one sentence, or a list as long"),
             (["in Köln", "Hi"], b"b", r"`images` must be one picture .*got .*in Köln.*b'b'"),
             ((text for text in ["a"]), [b"b"], r"`images` must be one picture"),
-            ("Anna", 5, r"The picture of 'Anna' is none: a picture must be a PIL image"),
-            ("Anna", [b"b", 5], r"The picture of 'Anna' is none"),
+            ("Anna", 5, r"The picture of 'Anna' is not one: a picture must be a PIL image"),
+            ("Anna", [b"b", 5], r"The picture of 'Anna' is not one"),
         ],
     )
     def test_other_inputs_are_refused(self, pipe, inputs, images, message):

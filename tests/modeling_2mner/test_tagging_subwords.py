@@ -52,6 +52,12 @@ def test_labels_of_several_windows_are_refused(tagger, long_batch, predict):
         predict(tagger, long_batch)
 
 
+@pytest.mark.parametrize("name", ["word_positions", "attention_mask"])
+def test_inputs_that_are_missing_are_named(tagger, batch, predict, name):
+    with pytest.raises(ValueError, match=f"`{name}` is missing; make the inputs with `OneImageProcessor`"):
+        predict(tagger, {given: batch[given] for given in batch if given != name})
+
+
 def test_a_sentence_of_several_windows_gets_its_tags(tagger, one_image_processor, sentences, long_batch, predict):
     given = {name: long_batch[name] for name in long_batch if name != "labels"}
     outputs = predict(tagger, given)

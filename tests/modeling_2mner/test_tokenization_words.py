@@ -87,7 +87,7 @@ def test_a_folder_without_the_vocabulary_is_refused(numbers, tmp_path):
 def test_a_file_that_is_no_vocabulary_is_refused(text, tmp_path):
     path = tmp_path / "vocab.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="is no vocabulary"):
+    with pytest.raises(ValueError, match="is not a vocabulary"):
         WordTokenizer(vocab_file=str(path))
 
 

@@ -140,7 +140,9 @@ def test_another_network_is_refused(tmp_path, tensors, fault):
     else:
         wrong = {f"module.{name}": tensor for name, tensor in tensors.items()}
     torch.save(wrong, tmp_path / "wrong.pth")
-    with pytest.raises(ValueError, match=r"wrong.pth' is no torchvision bottleneck ResNet.*Pass resnet50, 101 or 152"):
+    with pytest.raises(
+        ValueError, match=r"wrong.pth' is not a torchvision bottleneck ResNet.*Pass resnet50, 101 or 152"
+    ):
         load_torchvision_resnet(tmp_path / "wrong.pth")
 
 

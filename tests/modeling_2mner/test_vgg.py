@@ -111,7 +111,9 @@ def published(channels: list[list[int]]) -> dict[str, Tensor]:
 )
 def test_another_network_is_refused(tmp_path, tensors, change, reason):
     torch.save(change(tensors), tmp_path / "wrong.pth")
-    with pytest.raises(ValueError, match=rf"wrong.pth' is no VGG-16 without batch norm: {reason}.*Pass torchvision's"):
+    with pytest.raises(
+        ValueError, match=rf"wrong.pth' is not a VGG-16 without batch norm: {reason}.*Pass torchvision's"
+    ):
         load_vgg_encoder(str(tmp_path / "wrong.pth"))
 
 
