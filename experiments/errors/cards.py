@@ -15,8 +15,9 @@ from PIL import Image
 from dataset_scripts.audit.report import visible
 from dataset_scripts.page import label_of, text_of
 from dataset_scripts.schema import STATUSES_WITH_IMAGE
-from experiments.errors.counts import KINDS, OUTSIDE, RIGHT, Pair, Sentence, Span, Suspect
+from experiments.errors.counts import KINDS, OUTSIDE, RIGHT, Pair, Sentence, Suspect
 from modeling_2mner.images import load_image
+from modeling_2mner.spans import Span
 
 QUALITY = 60
 ADDRESS = re.compile(r" <\S+ object at 0x[0-9a-f]+>")  # in Pillow's messages; another one in each run
