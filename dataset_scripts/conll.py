@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dataset_scripts.schema import LABEL_IDS, LABELS, find_iob2_violation
+from reports_2mner.conll_format import ID_PREFIX, format_sentence
 
-ID_PREFIX = "IMGID:"
 SHOWN = 80  # characters of a bad line that an error quotes
 
 
@@ -165,8 +165,7 @@ def _format(sentence: Sentence) -> str:
             f"{len(sentence.tags)} tags, cells that are empty, hold a TAB or line end, or are words that begin with "
             f"{ID_PREFIX}: {bad}; repair it first."
         )
-    lines = (f"{token}\t{tag}\n" for token, tag in zip(sentence.tokens, sentence.tags, strict=True))
-    return f"{ID_PREFIX}{sentence.image_id}\n{''.join(lines)}\n"
+    return format_sentence(sentence.image_id, sentence.tokens, sentence.tags)
 
 
 def _error(path: Path, number: int, cause: str, value: str | bytes, remedy: str) -> ValueError:

@@ -12,8 +12,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from dataset_scripts.conll import ID_PREFIX, SHOWN, Sentence, begin_entities
+from dataset_scripts.conll import SHOWN, Sentence, begin_entities
 from dataset_scripts.schema import LABEL_IDS
+from reports_2mner.conll_format import ID_PREFIX
 
 logger = logging.getLogger(__name__)
 

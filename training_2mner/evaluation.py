@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from datasets import Dataset
 
+from reports_2mner.conll_format import format_sentence
 from training_2mner.data import text_values
+from training_2mner.files import write_file
 from training_2mner.metrics import entity_scores, grouped_entity_scores, to_tag_names
 from training_2mner.trainer import TwoMNERTrainer
 
@@ -62,17 +62,5 @@ def _score(
 def write_predictions(path: Path, dataset: Dataset, references: list[list[str]], predictions: list[list[str]]) -> None:
     """Write `IMGID:` lines and `word TAB gold TAB predicted` lines, an empty line after each sentence."""
     image_ids = dataset["image_id"] if "image_id" in dataset.column_names else [""] * len(dataset)
-    temporary = path.with_name(f".{path.name}.writing")
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        for image_id, words, gold, predicted in zip(
-            image_ids, dataset["tokens"], references, predictions, strict=True
-        ):
-            file.writelines(_sentence_lines(image_id, words, gold, predicted))
-    os.replace(temporary, path)
-
-
-def _sentence_lines(image_id: str, words: list[str], gold: list[str], predicted: list[str]) -> Iterable[str]:
-    yield f"IMGID:{image_id}\n"
-    for word, tag, guess in zip(words, gold, predicted, strict=True):
-        yield f"{word}\t{tag}\t{guess}\n"
-    yield "\n"
+    sentences = zip(image_ids, dataset["tokens"], references, predictions, strict=True)
+    write_file(path, "".join(format_sentence(*sentence) for sentence in sentences))
