@@ -18,6 +18,7 @@ from torchcrf import CRF
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from modeling_2mner.crf import LinearChainCRF
+from reports_2mner.tables import Table
 
 SHAPES = ((16, 32), (16, 128), (64, 128), (64, 512))  # (sentences, words)
 TOLERANCE = 1e-5
@@ -76,12 +77,12 @@ def interleaved_medians(first: Callable, second: Callable, repeats: int) -> tupl
     return statistics.median(times[0][3:]), statistics.median(times[1][3:])
 
 
-def compare(name: str, theirs: Callable, ours: Callable, repeats: int) -> str:
+def compare(name: str, theirs: Callable, ours: Callable, repeats: int) -> list[str]:
     their_ms, our_ms = interleaved_medians(theirs, ours, repeats)
-    return f"| {name} | {their_ms:.2f} | {our_ms:.2f} | {their_ms / our_ms:.1f}x |"
+    return [name, f"{their_ms:.2f}", f"{our_ms:.2f}", f"{their_ms / our_ms:.1f}x"]
 
 
-def rows(crf: LinearChainCRF, batch: Batch, repeats: int) -> list[str]:
+def rows(crf: LinearChainCRF, batch: Batch, repeats: int) -> list[list[str]]:
     """Return the table rows of one batch: decoding, and the loss with its gradients."""
     emissions, _, mask = batch
     baseline = CRF(crf.num_tags, batch_first=True)
@@ -113,12 +114,12 @@ def main() -> None:
     torch.manual_seed(0)
 
     crf = LinearChainCRF(arguments.labels)
-    print("| task, sentences x words | pytorch-crf (ms) | 2M-NER (ms) | ratio |\n|---|---|---|---|")
-    differences = []
-    for shape in SHAPES:
-        batch = random_batch(*shape, arguments.labels)
-        differences.append(largest_difference(crf, batch))
-        print("\n".join(rows(crf, batch, arguments.repeats)), flush=True)
+    batches = [random_batch(*shape, arguments.labels) for shape in SHAPES]
+    differences = [largest_difference(crf, batch) for batch in batches]
+    lines = (row for batch in batches for row in rows(crf, batch, arguments.repeats))
+    header = ["task, sentences x words", "pytorch-crf (ms)", "2M-NER (ms)", "ratio"]
+    for line in Table(header, lines).markdown_lines():
+        print(line, flush=True)
     print(f"\nLargest difference of losses, gradients and path scores: {max(differences):.1e}")
     if max(differences) > TOLERANCE:
         raise SystemExit(f"The results differ by more than {TOLERANCE}.")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from benchmarks.hours_measure import Measure, describe, measure, read_measures, 
 from benchmarks.hours_networks import Length
 from benchmarks.hours_tables import Cost, Machine, compute_cost, hours_table, measured_cost, run_hours, systems
 from experiments.plan import Run
+from reports_2mner.tables import Table
 
 Counts = dict[str, Count]
 Measures = dict[str, Measure]
@@ -41,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
     counts = {system: count(run, options.settings, length) for system, run in runs.items()}
-    print("\n".join(["## Operations of a sentence", "", *count_lines(counts), ""]), flush=True)
+    print("\n".join(["## Operations of a sentence", "", count_table(counts), ""]), flush=True)
     measures = read_measures(options.measured)
     if options.measure:
         measures |= measure_all({name: runs[name] for name in options.models or runs}, counts, options, length)
@@ -79,11 +81,24 @@ def measure_all(runs: dict[str, Run], counts: Counts, options: argparse.Namespac
     """Measure some systems, and print and keep each result at once."""
     device = torch.device(options.device)
     print(f"## Measured: {describe(device, options.bf16)}, {length}\n")
-    print(
-        "| network | sentences/s, training | evaluation | TFLOP/s, training | evaluation | peak GiB | loading/s, core |"
-    )
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
-    measures = {}
+    measures: Measures = {}
+    header = ["network", "sentences/s, training", "evaluation", "TFLOP/s, training", "evaluation", "peak GiB"]
+    rows = _measured_rows(runs, counts, options, length, device, measures)
+    for line in Table([*header, "loading/s, core"], rows, align="lrrrrrr").markdown_lines():
+        print(line, flush=True)
+    print()
+    return measures
+
+
+def _measured_rows(
+    runs: dict[str, Run],
+    counts: Counts,
+    options: argparse.Namespace,
+    length: Length,
+    device: torch.device,
+    measures: Measures,
+) -> Iterator[list[str]]:
+    """Measure one system after the other into `measures`."""
     for system, run in runs.items():
         found = measure(run, options.settings, length, options.steps, device, options.bf16)
         measures[system] = found
@@ -91,13 +106,8 @@ def measure_all(runs: dict[str, Run], counts: Counts, options: argparse.Namespac
         rates = [
             flops / 1e12 for flops in (counts[system].train / found.train, counts[system].evaluate / found.evaluate)
         ]
-        print(
-            f"| {system} | {1 / found.train:.2f} | {1 / found.evaluate:.2f} | {rates[0]:.3f} | {rates[1]:.3f} | "
-            f"{found.memory:.1f} | {1 / found.load:.0f} |",
-            flush=True,
-        )
-    print()
-    return measures
+        times = [f"{1 / found.train:.2f}", f"{1 / found.evaluate:.2f}", *(f"{rate:.3f}" for rate in rates)]
+        yield [system, *times, f"{found.memory:.1f}", f"{1 / found.load:.0f}"]
 
 
 def lowest_rate(counts: Counts, measures: Measures) -> float:
@@ -106,23 +116,30 @@ def lowest_rate(counts: Counts, measures: Measures) -> float:
     return min(counts[system].train / measures[system].train for system in large) / 1e12
 
 
-def count_lines(counts: Counts) -> list[str]:
-    """The operations as lines of Markdown."""
-    lines = ["| network | GFLOP, training | evaluation | operations a step | a prediction | trained weights |"]
-    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for system, found in sorted(counts.items()):
-        cells = f"{found.train / 1e9:.2f} | {found.evaluate / 1e9:.2f} | {found.train_launches} | "
-        lines.append(f"| {system} | {cells}{found.evaluate_launches} | {found.trained / 1e6:.1f} M |")
-    return lines
+def count_table(counts: Counts) -> str:
+    """The operations as Markdown."""
+    rows = [
+        [
+            system,
+            *(f"{flops / 1e9:.2f}" for flops in (found.train, found.evaluate)),
+            *(str(launches) for launches in (found.train_launches, found.evaluate_launches)),
+            f"{found.trained / 1e6:.1f} M",
+        ]
+        for system, found in sorted(counts.items())
+    ]
+    header = ["network", "GFLOP, training", "evaluation", "operations a step", "a prediction", "trained weights"]
+    return Table(header, rows, align="lrrrrr").markdown()
 
 
 def print_hours(costs: dict[str, Cost], machine: Machine, options: argparse.Namespace) -> None:
     """Print the hours of runs and tables, and what they rest on."""
-    print("## Hours of a run on all four languages\n\n| network | hours | from |\n| --- | ---: | --- |")
+    rows = []
     for system, run in sorted(systems().items()):
         cost = costs[system]
         hours = run_hours(Run(run.model, run.variant), cost, options.workers)
-        print(f"| {system} | {hours:.2f} | {'measured seconds' if cost.measured else 'operations'} |")
+        rows.append([system, f"{hours:.2f}", "measured seconds" if cost.measured else "operations"])
+    print("## Hours of a run on all four languages\n")
+    print(Table(["network", "hours", "from"], rows, align="lrl").markdown())
     print(
         "\n## Hours of the tables, one run after another\n\n"
         + hours_table(costs, options.workers, options.seeds)

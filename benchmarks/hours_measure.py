@@ -16,7 +16,7 @@ from torch import nn
 from benchmarks.hours_networks import Length, make_model, make_processor, make_rows, objective, run_arguments
 from experiments.plan import Run
 from modeling_2mner import TwoMNERProcessor
-from training_2mner.files import write_file
+from reports_2mner.files import write_json
 
 WARM_UP = 2
 LOADING_ROWS = 8
@@ -150,4 +150,4 @@ def read_measures(path: Path | None) -> dict[str, Measure]:
 def write_measures(path: Path | None, measures: dict[str, Measure]) -> None:
     """Write all that is measured so far."""
     if path is not None:
-        write_file(path, json.dumps({name: asdict(measured) for name, measured in measures.items()}, indent=2) + "\n")
+        write_json(path, {name: asdict(measured) for name, measured in measures.items()}, indent=2)

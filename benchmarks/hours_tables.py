@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from benchmarks.hours_counts import Count
 from benchmarks.hours_measure import Measure
@@ -12,6 +13,7 @@ from dataset_scripts.schema import CONFIGS
 from dataset_scripts.statistics.paper import paper_counts
 from experiments.grid import ALPHAS, LEARNING_RATES
 from experiments.plan import BEYOND, IMPROVEMENTS, OURS, TABLES, Run, plan
+from reports_2mner.tables import Table
 
 ADAM_BYTES = 28  # a weight: weight, gradient and both moments read, all but the gradient written, 4 bytes each
 Costs = dict[str, "Cost"]
@@ -111,13 +113,15 @@ def systems(tables: Iterable[str] = TABLES) -> dict[str, Run]:
 def hours_table(costs: Costs, workers: int, seeds: int) -> str:
     """Runs and hours of each table as Markdown, and of all of them without making a run twice."""
     columns = sorted({1, seeds})
-    names = "".join(f" runs | hours, {number} seed{'s' * (number > 1)} |" for number in columns)
-    lines = [f"| table |{names}", "| --- |" + " ---: | ---: |" * len(columns)]
+    header = ["table"]
+    for number in columns:
+        header += ["runs", f"hours, {number} seed{'s' * (number > 1)}"]
     rows = [(f"Table {table.removeprefix('table')}", [table]) for table in TABLES]
     rows += [("Tables 5 to 9, each run once", [*TABLES]), ("improvements", [BEYOND])]
     plans_of = {name: [plan(tables, number) for number in columns] for name, tables in rows}
     plans_of["grid"] = [[Run(OURS)] * (number * len(ALPHAS) * len(LEARNING_RATES)) for number in columns]
+    lines = []
     for name, plans in plans_of.items():
-        cells = "".join(f" {len(runs)} | {total_hours(runs, costs, workers):.1f} |" for runs in plans)
-        lines.append(f"| {name} |{cells}")
-    return "\n".join(lines)
+        cells = [(str(len(runs)), f"{total_hours(runs, costs, workers):.1f}") for runs in plans]
+        lines.append([name, *chain(*cells)])
+    return Table(header, lines, align="l" + "r" * (len(header) - 1)).markdown()

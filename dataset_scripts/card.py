@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from dataset_scripts.schema import (
     available_configs,
     features,
 )
+from reports_2mner.tables import Table
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "dataset_card_template.md"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -83,6 +84,13 @@ def dataset_card(
     return f"{str(card).rstrip()}\n"
 
 
+def fill_body(template: Path, **values: Any) -> str:
+    """Fill the Jinja template of a card's body."""
+    from jinja2 import Template
+
+    return Template(template.read_text(encoding="utf-8"), keep_trailing_newline=True).render(values)
+
+
 def config_metadata(counts: Counts, fingerprint: str) -> list[dict[str, Any]]:
     """Return the `configs` entry of the card: for each configuration the files of its languages, split by split.
 
@@ -104,33 +112,22 @@ def config_metadata(counts: Counts, fingerprint: str) -> list[dict[str, Any]]:
 def text_table(counts: Counts) -> str:
     """Return a Markdown table of sentences, words and entities for each language and split."""
     header = ["language", "split", "sentences", "words", "entities", *ENTITY_TYPES]
-    return markdown_table(
-        header,
-        (
-            [*key, count.sentences, count.tokens, count.mentions.total(), *(count.mentions[e] for e in ENTITY_TYPES)]
-            for key, count in counts.items()
-        ),
+    rows = (
+        [*key, count.sentences, count.tokens, count.mentions.total(), *(count.mentions[e] for e in ENTITY_TYPES)]
+        for key, count in counts.items()
     )
+    return Table(header, rows).markdown()
 
 
 def image_table(counts: Counts) -> str:
     """Return a Markdown table of sentences by source and by picture status for each language and split."""
     sources = [source for source in SOURCES if any(count.sources[source] for count in counts.values())]
     header = ["language", "split", *sources, *(f"picture {status}" for status in IMAGE_STATUSES)]
-    return markdown_table(
-        header,
-        (
-            [*key, *(count.sources[s] for s in sources), *(count.statuses[s] for s in IMAGE_STATUSES)]
-            for key, count in counts.items()
-        ),
+    rows = (
+        [*key, *(count.sources[s] for s in sources), *(count.statuses[s] for s in IMAGE_STATUSES)]
+        for key, count in counts.items()
     )
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
-    """Return a Markdown table; numbers get thousands separators."""
-    lines = [header, ["---"] * len(header)]
-    lines += [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return Table(header, rows).markdown()
 
 
 def _languages(counts: Counts) -> tuple[str, ...]:

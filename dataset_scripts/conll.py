@@ -8,14 +8,13 @@ Tokens and ids are never stripped, split on blanks or decoded: both may hold any
 from __future__ import annotations
 
 import codecs
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from dataset_scripts.schema import LABEL_IDS, LABELS, find_iob2_violation
 from reports_2mner.conll_format import ID_PREFIX, format_sentence
+from reports_2mner.files import write_file
 
 SHOWN = 80  # characters of a bad line that an error quotes
 
@@ -73,12 +72,7 @@ def read_conll(
 
 def write_conll(sentences: Iterable[Sentence], path: Path | str) -> None:
     """Write sentences in the authors' format; `read_conll` gives them back. ValueError when the format cannot hold one."""
-    path = Path(path)
-    with TemporaryDirectory(dir=path.parent, prefix=".") as workplace:
-        partial = Path(workplace, path.name)
-        with open(partial, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(_format(sentence) for sentence in sentences)
-        os.replace(partial, path)
+    write_file(path, map(_format, sentences))
 
 
 @dataclass

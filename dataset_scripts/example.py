@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from dataset_scripts.build.pictures import prepare_picture
-from dataset_scripts.card import markdown_table
 from dataset_scripts.reading import find_parquet_files, read_rows
 from dataset_scripts.rows import Row, row_spans
-from dataset_scripts.statistics.tables import escape_markdown
+from reports_2mner.files import write_file
+from reports_2mner.tables import Markdown, Table, escape_markdown
 
 SPLIT = "train"
 # Without the pictures, which would fill the memory.
@@ -31,7 +31,9 @@ def write_example(folder: Path) -> str:
     lines = ["## One sentence in all languages", "A picture of the train split and its sentences, entities in bold."]
     if place := _write_picture(folder, rows[0]):
         lines.append(f"![The picture of the sentences below]({place})")
-    lines.append(markdown_table(["language", "sentence"], [[row["lang"], mark_entities(row)] for row in rows]))
+    lines.append(
+        Table(["language", "sentence"], [[row["lang"], Markdown(mark_entities(row))] for row in rows]).markdown()
+    )
     return "\n\n".join(lines)
 
 
@@ -85,8 +87,7 @@ def _write_picture(folder: Path, row: Row) -> str | None:
     if image is None:
         return None
     place = f"figures/example{Path(image['path']).suffix}"
-    (folder / place).parent.mkdir(exist_ok=True)
-    (folder / place).write_bytes(image["bytes"])
+    write_file(folder / place, image["bytes"])
     return place
 
 

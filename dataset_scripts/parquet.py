@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from dataset_scripts.rows import Counts, Row, SplitCounts, encode_row
 from dataset_scripts.schema import LANGUAGES, SPLITS, features
+from reports_2mner.files import whole_file, write_file
 
 # The Hub's viewer reads row groups up to 300 MB; with 100 rows a training job can also jump to a row cheaply.
 ROWS_PER_GROUP = 100
@@ -66,7 +67,7 @@ def write_dataset(
         }
         extra = {"example": example(fresh)} if example else {}
         text = card if isinstance(card, str) else card(counts, fingerprint(hashes), **extra)
-        (fresh / "README.md").write_text(text, encoding="utf-8", newline="\n")
+        write_file(fresh / "README.md", text)
         move_folder(fresh, output)
     return counts
 
@@ -94,12 +95,9 @@ def parquet_path(folder: Path, lang: str, split: str, index: int = 0, number: in
 
 def write_parquet(rows: Iterable[Row], path: Path) -> None:
     """Write encoded rows to one file, which appears under its name when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with _open(partial) as writer:
+    with whole_file(path) as draft, _open(draft) as writer:
         for group in _row_groups(rows):
             writer.write_table(group)
-    os.replace(partial, path)
 
 
 def file_sha256(path: Path) -> str:

@@ -42,21 +42,7 @@ THEME = gr.themes.Default(
     # The weights that gradio brings whole; of 600 it has a few letters only.
     font=(gr.themes.LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"),
 )
-CSS = """
-.entities h3 {margin: 0 0 0.25rem}
-.entities .sentence {font-size: 1.1rem; line-height: 2; white-space: pre-wrap; overflow-wrap: anywhere}
-.entities mark {box-decoration-break: clone; border-radius: 0.3rem; padding: 0.15rem 0.35rem}
-.entities mark, .entities mark small {color: white}
-.entities mark small {border-left: 1px solid; font-size: 0.75rem; margin-left: 0.35rem; padding-left: 0.1rem}
-.entities table {width: 100%; margin-top: 0.75rem}
-.entities :is(table, tr, th, td) {border: none !important}
-.entities :is(th, td) {padding: 0.3rem 0.5rem 0.3rem 0; text-align: left; overflow-wrap: anywhere}
-.entities :is(th, td):last-child {padding-right: 0; text-align: right}
-.legend {margin-top: -0.5rem}
-.show-api-divider {display: none}
-.scale {border: 1px solid var(--border-color-primary); border-radius: 0.25rem; height: 0.75rem}
-.ends {display: flex; justify-content: space-between}
-"""
+CSS = Path(__file__).with_name("app.css").read_text(encoding="utf-8")
 
 
 class Page:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log
+from pathlib import Path
 
 import numpy as np
+from jinja2 import Template
 from PIL import Image, ImageChops, ImageOps
+
+TEMPLATE = Path(__file__).with_name("heat_map.html.jinja").read_text(encoding="utf-8")
+HTML = Template(TEMPLATE, autoescape=True, trim_blocks=True).module
 
 # White, yellow, orange, red, after ColorBrewer's YlOrRd: each darker than the one before, so the order can be read
 # without colour. They multiply the picture, made grey and light, which keeps its lines visible below all of them.
@@ -68,16 +73,5 @@ def draw(picture: Image.Image, regions: np.ndarray) -> Image.Image:
 
 def legend(branch: str, look: Look) -> str:
     """HTML that names the branch and says what the colours stand for."""
-    if look.regions.size == 1:
-        return f"<p><b>{branch}</b>: this branch sees the picture as a whole, without regions.</p>"
     stops = ", ".join(f"rgb({red:.0f} {green:.0f} {blue:.0f})" for red, green, blue in COLOURS)
-    text = (
-        f"a region's share of the attention. Spread evenly, each would get {(1 - look.whole) / look.regions.size:.1%}."
-    )
-    if look.whole:
-        text += f" {look.whole:.1%} went to the class token, which stands for the whole picture."
-    return (
-        f'<div class="scale" style="background: linear-gradient(to right, {stops})"></div>'
-        f'<div class="ends"><span>{look.regions.min():.1%}</span><span>{look.regions.max():.1%}</span></div>'
-        f"<p><b>{branch}</b>: {text}</p>"
-    )
+    return HTML.legend(branch, look, stops)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
+from pathlib import Path
+
+from jinja2 import Template
+
+TEMPLATE = Path(__file__).with_name("highlight.html.jinja").read_text(encoding="utf-8")
+HTML = Template(TEMPLATE, autoescape=True, trim_blocks=True).module
 
 # Name and colour of each type: blue, green, orange and purple of Okabe and Ito's palette for all kinds of colour vision,
 # darkened until white text on them has a contrast of 4.5 to 1. The name is written beside each entity, too.
@@ -32,7 +37,7 @@ def describe(entity: dict) -> tuple[str, str]:
 
 def show(title: str, text: str, entities: list[dict]) -> str:
     """HTML of a sentence with its entities marked, and of a table of them, below a title."""
-    return f'<h3>{title}</h3><p class="sentence">{mark(text, entities)}</p>{table(entities)}'
+    return HTML.show(title, mark(text, entities), table(entities))
 
 
 def mark(text: str, entities: list[dict]) -> str:
@@ -40,19 +45,14 @@ def mark(text: str, entities: list[dict]) -> str:
     pieces, last = [], 0
     for entity in entities:
         name, colour = describe(entity)
-        before, inside = escape(text[last : entity["start"]]), escape(text[entity["start"] : entity["end"]])
-        pieces.append(f'{before}<mark style="background: {colour}">{inside}<small> {escape(name)}</small></mark>')
+        pieces.append((text[last : entity["start"]], text[entity["start"] : entity["end"]], name, colour))
         last = entity["end"]
-    return "".join([*pieces, escape(text[last:])])
+    return HTML.mark(pieces, text[last:])
 
 
 def table(entities: list[dict]) -> str:
     """HTML of a table with name, type and score of each entity."""
-    if not entities:
-        return "<p>No names found.</p>"
-    rows = [(entity["word"], describe(entity)[0], f"{entity['score']:.1%}") for entity in entities]
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><thead><tr><th>Name</th><th>Type</th><th>Score</th></tr></thead><tbody>{body}</tbody></table>"
+    return HTML.table([(entity["word"], describe(entity)[0], f"{entity['score']:.1%}") for entity in entities])
 
 
 def choices(entities: list[dict]) -> list[tuple[str, int]]:

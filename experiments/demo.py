@@ -23,9 +23,9 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 import train_hf
 from dataset_scripts.mini import __main__ as mini
 from reports_2mner.command_line import make_parser
+from reports_2mner.files import write_json
 from training_2mner.arguments import DataArguments, parse_arguments
 from training_2mner.data import load_splits
-from training_2mner.files import write_file
 
 RUN = Path("configuration_2mner") / "runs" / "demo-2m-ner.yaml"
 TEXT_ONLY = {"use_vit": False, "use_resnet": False}
@@ -118,7 +118,7 @@ def predict(model, processor, row: dict) -> list[dict]:
 
 def save_json(figures: dict[str, float], path: Path) -> None:
     """Write the figures."""
-    write_file(path, json.dumps(figures, indent=2) + "\n")
+    write_json(path, figures, indent=2)
 
 
 if __name__ == "__main__":

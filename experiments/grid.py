@@ -29,7 +29,7 @@ from experiments.records import (
     describe_machine,
     describe_training,
     public_command,
-    write_json,
+    write_line,
 )
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, parse_arguments
 from training_2mner.building import build
@@ -181,7 +181,7 @@ class _Recorder(TrainerCallback):
         place = (model.config.alpha, args.learning_rate)
         point = next(point for point in self._points if (point.alpha, point.learning_rate) == place)
         found = describe_training(state)
-        write_json(
+        write_line(
             self._folder / f"{point.name}.json",
             point=asdict(point),
             **self._facts,

@@ -25,10 +25,10 @@ from dataset_scripts.parquet import file_sha256, fingerprint
 from experiments.counts import Counts, count_entities
 from experiments.plan import Run
 from reports_2mner.conll_format import read_sentences
+from reports_2mner.files import write_json
 from training_2mner.arguments import DataArguments
 from training_2mner.data import text_values
 from training_2mner.data_record import read_data_record
-from training_2mner.files import write_file
 
 GROUPS = ("lang", "source")
 
@@ -95,12 +95,12 @@ def _to_record(content: dict[str, Any]) -> Record:
 
 def write_record(path: Path, run: Run, **content: Any) -> None:
     """Write a run's file."""
-    write_json(path, run=asdict(run), **content)
+    write_line(path, run=asdict(run), **content)
 
 
-def write_json(path: Path, **content: Any) -> None:
-    """Write a file of one line."""
-    write_file(path, json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n")
+def write_line(path: Path, **content: Any) -> None:
+    """Write a JSON file of one line."""
+    write_json(path, content, ensure_ascii=False, separators=(",", ":"))
 
 
 def describe_sentences(dataset: Dataset) -> dict[str, list]:

@@ -28,6 +28,12 @@ HOME = {*FLOOR, "model_cards"}
 # The pattern by which transformers finds what to copy beside a model's file. It reads docstrings and comments, too.
 LOADERS_PATTERN = re.compile(r"^\s*from\s+(\.\S+)\s+import", re.MULTILINE)
 
+# An HTML tag that opens or closes. `<image id>` and the like in messages are none; Markdown has no other way to fold a part
+# away than details.
+TAGS = "a|article|b|bdi|body|br|button|code|dd|div|dl|dt|em|form|h[1-6]|head|html|i|img|input|label|li|link|main|mark|meta|nav|ol"
+TAGS += "|option|p|pre|script|section|select|small|span|strong|style|sub|sup|svg|table|tbody|td|th|thead|title|tr|ul"
+HTML_TAG = re.compile(rf"</?({TAGS})(\s*/?>|\s+[\w-]+=|\s*$)")
+
 MOST_LINES_OF_A_FILE = 500
 MOST_LINES_OF_A_FUNCTION = 60
 
@@ -105,6 +111,14 @@ def find_circle(graph: dict[str, set[str]]) -> list[str]:
         return circle
 
     return next((circle for name in sorted(graph) if (circle := walk(name, []))), [])
+
+
+def html_in_strings(source: str) -> list[str]:
+    """The string constants with an HTML tag; the parts of an f-string are constants, docstrings are left out."""
+    tree = ast.parse(source)
+    texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in texts]
+    return [node.value for node in constants if isinstance(node.value, str) and HTML_TAG.search(node.value)]
 
 
 @pytest.mark.parametrize("path", TRAVELLING, ids=name_of)
@@ -197,6 +211,31 @@ def test_functions_stay_small():
         if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > MOST_LINES_OF_A_FUNCTION
     }
     assert long == {}
+
+
+def test_pages_are_templates():
+    found = {
+        name_of(path): texts
+        for path in sources()
+        if package_of(path) not in ("reports_2mner", "tests") and (texts := html_in_strings(path.read_text("utf-8")))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "is_html"),
+    [
+        ("x = '<p>text</p>'", True),
+        ("x = f'<td class=\"number\">{count}'", True),
+        ("x = f'<mark{style}>' + '</mark>'", True),
+        ("def f():\n    'Returns <b>bold</b>.'", False),
+        ("x = 'a folder with <image id>.jpg files, IMGID:<id>'", False),
+        ("x = '<details><summary>Strict</summary>'", False),
+        ("x = {'<p>': 1}", True),
+    ],
+)
+def test_html_in_a_string_is_found(source, is_html):
+    assert bool(html_in_strings(source)) is is_html
 
 
 def test_nothing_is_left_to_do_later():

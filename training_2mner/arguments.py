@@ -14,7 +14,7 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
 from modeling_2mner.encoders import ENCODER_ALIASES, ENCODERS
-from training_2mner.hub.release import check_id
+from reports_2mner.push import check_id
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from datasets import Dataset
 
 from reports_2mner.conll_format import format_sentence
+from reports_2mner.files import write_file
 from training_2mner.data import text_values
-from training_2mner.files import write_file
 from training_2mner.metrics import entity_scores, grouped_entity_scores, to_tag_names
 from training_2mner.trainer import TwoMNERTrainer
 
@@ -63,4 +63,4 @@ def write_predictions(path: Path, dataset: Dataset, references: list[list[str]],
     """Write `IMGID:` lines and `word TAB gold TAB predicted` lines, an empty line after each sentence."""
     image_ids = dataset["image_id"] if "image_id" in dataset.column_names else [""] * len(dataset)
     sentences = zip(image_ids, dataset["tokens"], references, predictions, strict=True)
-    write_file(path, "".join(format_sentence(*sentence) for sentence in sentences))
+    write_file(path, (format_sentence(*sentence) for sentence in sentences))

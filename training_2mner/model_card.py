@@ -18,11 +18,14 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.encoders import ENCODERS
+from reports_2mner.files import write_lines
+from reports_2mner.push import HUB_ID
+from reports_2mner.tables import Table
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.building import is_checkpoint
 from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
-from training_2mner.hub.staging import HUB_ID, STRICT, WIDGET_NOTE, requirements, write_lines
+from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements
 from training_2mner.model_names import OURS, SOURCES, model_name
 from training_2mner.trainer import TwoMNERTrainer
 
@@ -92,9 +95,7 @@ def write_model_card(
         is_released=config.model_type == "2m-ner-released",
         license=model_arguments.license,
     )
-    temporary = folder / ".README.md.writing"
-    write_lines(temporary, str(card).rstrip().splitlines())
-    os.replace(temporary, folder / "README.md")
+    write_lines(folder / "README.md", str(card).rstrip().splitlines())
 
 
 def results_table(results: dict[str, float], trainer: TwoMNERTrainer, prefix: str = "test") -> str:
@@ -105,11 +106,11 @@ def results_table(results: dict[str, float], trainer: TwoMNERTrainer, prefix: st
     groups = [group for group in groups if group.startswith(prefix) and not group.endswith("_lenient")]
     header = ["Sentences", "Precision", "Recall", "F1", *types, "lenient F1"]
     columns = ["precision", "recall", "f1", *(f"f1_{kind}" for kind in types), "lenient_f1"]
-    table = [header, ["---"] * len(header)]
+    rows = []
     for group in groups:
         name = group.removeprefix(prefix).removeprefix("_").replace("_", " ", 1) or "all"
-        table.append([name, *(_percent(results.get(f"{group}_{column}")) for column in columns)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in table)
+        rows.append([name, *(_percent(results.get(f"{group}_{column}")) for column in columns)])
+    return Table(header, rows).markdown()
 
 
 def changed_settings(*arguments: Any) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from transformers.trainer_callback import ProgressCallback
 
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.encoders import ENCODERS
+from reports_2mner.push import connect, open_repository
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import has_pictures
 from training_2mner.gather import gather_with_gradient
-from training_2mner.hub.release import MESSAGE, connect, open_repository, release
+from training_2mner.hub.release import MESSAGE, release
 from training_2mner.metrics import entity_scores, to_tag_names
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -37,6 +35,7 @@ from dataset_scripts.audit.rows import read_audit_rows
 from dataset_scripts.audit.structure import check_structure
 from dataset_scripts.audit.text import check_text, find_words_without_pieces
 from reports_2mner.command_line import add_settings, at_least, make_parser, option, read_settings
+from reports_2mner.files import write_file
 
 NEVER = "never"
 
@@ -118,13 +117,6 @@ def _check_place(path: Path | None) -> None:
         raise ValueError(f"{path} cannot be written: it is a folder, or the folder it is in does not exist.")
 
 
-def _write(path: Path, text: str) -> None:
-    with TemporaryDirectory(dir=path.absolute().parent, prefix=".") as workplace:
-        draft = Path(workplace, path.name)
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(draft, path)
-
-
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m dataset_scripts.audit", __doc__)
@@ -169,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(to_text(report))
     for path, text in ((options.json, to_json), (options.html, to_html)):
         if path:
-            _write(path, text(report))
+            write_file(path, text(report))
     if has_severity(report.findings, options.fail_on):
         raise SystemExit(1)
 

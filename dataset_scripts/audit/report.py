@@ -13,6 +13,7 @@ from dataset_scripts.audit.findings import CHECKS, SEVERITIES, Finding, worst_fi
 from dataset_scripts.audit.rows import AuditRow, count_by_split
 from dataset_scripts.parquet import file_sha256, fingerprint
 from dataset_scripts.reading import find_parquet_files
+from reports_2mner.html import visible
 
 # Raised whenever a program that reads the JSON would have to change.
 SCHEMA_VERSION = 1
@@ -106,11 +107,6 @@ def flatten(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tu
 def spell(value: Any) -> str:
     """Return a value of a table for people: thousands separated, invisible characters spelled out."""
     return f"{value:,}" if isinstance(value, int) else visible(str(value))
-
-
-def visible(text: str) -> str:
-    """Spell out characters that have no shape of their own or change the direction of writing."""
-    return "".join(character if character.isprintable() else f"<U+{ord(character):04X}>" for character in text)
 
 
 def shorten(text: str, characters: int) -> str:

@@ -7,7 +7,6 @@ The folder then opens with `load_dataset("mmnerd", "en")` from the folder that h
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections import Counter
@@ -34,6 +33,7 @@ from dataset_scripts.parquet import check_output, file_sha256, fingerprint, move
 from dataset_scripts.rows import Counts, SplitCounts
 from dataset_scripts.splits import Leak
 from reports_2mner.command_line import exit_on_error
+from reports_2mner.files import write_file, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -155,12 +155,12 @@ def _finish(
     problems = [problem for group in results.values() for _, result in group for problem in result.problems]
     report = BuildReport(counts, plan.leaks, plan.changes, problems)
     figure = _draw_figure(counts, folder)
-    (folder / "LICENSE.md").write_text(LICENCE.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+    write_file(folder / "LICENSE.md", LICENCE.read_text(encoding="utf-8"))
     record = _record(plan, results, folder, settings)
-    (folder / "build.json").write_text(f"{json.dumps(record, indent=1)}\n", encoding="utf-8", newline="\n")
+    write_json(folder / "build.json", record, indent=1)
     files = fingerprint({path: told["sha256"] for path, told in record["files"].items()})
     card = card_of_build(report.counts, files, name, settings, plan.leaks, plan.changes, figure, write_example(folder))
-    (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
+    write_file(folder / "README.md", card)
     return report
 
 
@@ -170,7 +170,6 @@ def _draw_figure(counts: Counts, folder: Path) -> str | None:
         return None
     from dataset_scripts.statistics.figure import draw_entity_shares
 
-    (folder / FIGURE).parent.mkdir(exist_ok=True)
     draw_entity_shares(counts, folder / FIGURE)
     return FIGURE
 

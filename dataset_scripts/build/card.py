@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dataset_scripts.build.settings import BuildSettings
-from dataset_scripts.card import dataset_card, markdown_table
+from dataset_scripts.card import dataset_card, fill_body
 from dataset_scripts.rows import Counts
 from dataset_scripts.schema import LANGUAGE_NAMES
 from dataset_scripts.splits import Leak
+from reports_2mner.tables import Table
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "model_cards"
 LICENCE = TEMPLATES / "dataset_licence.md"
@@ -34,9 +35,8 @@ def card_of_build(
 
     `example` is what `example.py` writes.
     """
-    from jinja2 import Template
-
-    body = Template(BODY.read_text(encoding="utf-8"), keep_trailing_newline=True).render(
+    body = fill_body(
+        BODY,
         **settings.to_dict(),
         figure=figure,
         leak_table=leak_table(leaks),
@@ -69,13 +69,11 @@ def _summary(counts: Counts, collection: str) -> str:
 def leak_table(leaks: Sequence[Leak]) -> str:
     """Return a Markdown table of what held-out splits share with train, by configuration."""
     header = ["configuration", "split", "rows", "picture in train", "words in train"]
-    return markdown_table(
-        header,
-        (
-            [leak.config, leak.split, leak.rows, *(_share(n, leak.rows) for n in (leak.pictures, leak.texts))]
-            for leak in leaks
-        ),
+    rows = (
+        [leak.config, leak.split, leak.rows, *(_share(n, leak.rows) for n in (leak.pictures, leak.texts))]
+        for leak in leaks
     )
+    return Table(header, rows).markdown()
 
 
 def _share(count: int, total: int) -> str:

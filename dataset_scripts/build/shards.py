@@ -26,6 +26,7 @@ from dataset_scripts.build.pictures import DEFAULT_IMAGE_ID, Picture, default_pi
 from dataset_scripts.parquet import file_sha256, write_parquet
 from dataset_scripts.rows import SplitCounts, encode_row
 from dataset_scripts.schema import COLUMNS
+from reports_2mner.files import write_json
 
 DECIDING_PACKAGES = ("datasets", "pillow", "pyarrow")
 NOT_LOOKED_FOR = Picture(None, "missing", "no folder of pictures was given")
@@ -151,9 +152,6 @@ def _read_manifest(task: ShardTask, key: str) -> ShardResult | None:
 
 
 def _write_manifest(task: ShardTask, key: str, result: ShardResult) -> None:
-    path = _manifest_path(task)
-    partial_path = path.with_suffix(".partial")
     problems = [asdict(problem) for problem in result.problems]
     manifest = {**vars(result), "key": key, "counts": vars(result.counts), "problems": problems}
-    partial_path.write_text(json.dumps(manifest), encoding="utf-8")
-    os.replace(partial_path, path)
+    write_json(_manifest_path(task), manifest)

@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from dataset_scripts.card import dataset_card, image_table, markdown_table, text_table
+from dataset_scripts.card import dataset_card, fill_body, image_table, text_table
 from dataset_scripts.example import write_example
 from dataset_scripts.mini.pictures import draw_picture
 from dataset_scripts.mini.text import (
@@ -34,6 +34,7 @@ from dataset_scripts.parquet import check_output, write_dataset
 from dataset_scripts.rows import Counts, Row, row_spans
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 from reports_2mner.command_line import exit_on_error, make_parser
+from reports_2mner.tables import Table
 
 AMBIGUOUS_TEMPLATES = ("one", "two", "mixed")
 CARD_BODY = Path(__file__).resolve().parents[2] / "model_cards" / "mmnerd_mini_card_body.md"
@@ -270,7 +271,8 @@ def _card_body(splits: dict[str, list[dict[str, Any]]], name: str, seed: int) ->
     uses = Counter(row["image_id"] for row in rows)
     missing = [row["image"] is None for row in rows]
     num_entities = sum(len(row_spans(row)) for row in rows)
-    return CARD_BODY.read_text(encoding="utf-8").format(
+    return fill_body(
+        CARD_BODY,
         name=name,
         seed=seed,
         num_entities=num_entities,
@@ -294,7 +296,7 @@ def _ceiling_table(splits: dict[str, list[dict[str, Any]]]) -> str:
         [label, *(f"{text_only_ceiling(r for r in splits[split] if r['lang'] in langs):.1f}" for split in SPLITS)]
         for label, langs in (("all", LANGUAGES), *((lang, (lang,)) for lang in LANGUAGES))
     ]
-    return markdown_table(["language", *SPLITS], lines)
+    return Table(["language", *SPLITS], lines).markdown()
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from dataset_scripts.statistics.counts import (
@@ -29,6 +28,7 @@ from dataset_scripts.statistics.figure import draw_entity_shares
 from dataset_scripts.statistics.paper import TABLE_3, DatasetSize
 from dataset_scripts.statistics.tables import to_latex, to_markdown
 from reports_2mner.command_line import exit_on_error, make_parser
+from reports_2mner.files import whole_file, write_file
 
 
 def to_json(statistics: Statistics) -> str:
@@ -76,20 +76,18 @@ def write_statistics(statistics: Statistics, output: Path | str) -> list[Path]:
         raise ValueError(f"`output` must be a folder, but {output} is a file; give another name.")
     if find_spec("matplotlib") is None:
         raise ValueError("The picture needs matplotlib; install it, or print the tables alone, without `output`.")
-    output.mkdir(parents=True, exist_ok=True)
     texts = {
         "statistics.md": to_markdown(statistics),
         "statistics.tex": to_latex(statistics),
         "statistics.json": to_json(statistics),
     }
-    with TemporaryDirectory(dir=output, prefix=".") as workplace:
-        for name, text in texts.items():
-            Path(workplace, name).write_text(text, encoding="utf-8", newline="\n")
-        draw_entity_shares(statistics.spans, Path(workplace, "entity_shares.png"))
-        names = [*texts, "entity_shares.png"]
-        for name in names:
-            os.replace(Path(workplace, name), output / name)
-    return [output / name for name in names]
+    paths = [output / name for name in (*texts, "entity_shares.png")]
+    with ExitStack() as stack:  # which moves the drafts when all are written
+        *drafts, picture = [stack.enter_context(whole_file(path)) for path in paths]
+        for draft, text in zip(drafts, texts.values(), strict=True):
+            write_file(draft, text)
+        draw_entity_shares(statistics.spans, picture)
+    return paths
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:

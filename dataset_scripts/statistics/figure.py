@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-
-import numpy as np
-from PIL import Image
 
 from dataset_scripts.rows import Counts
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGE_NAMES, LANGUAGES
+from reports_2mner.figures import GREEN, GREY, INK, ORANGE, SKY, SOFT_INK, WIDTH, new_figure, save_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# From the palette of Okabe and Ito, which stays distinct in all common kinds of colour blindness, and a light grey.
-COLOURS = {"PER": "#56B4E9", "LOC": "#E69F00", "ORG": "#009E73", "MISC": "#D0D0D0"}
+COLOURS = {"PER": SKY, "LOC": ORANGE, "ORG": GREEN, "MISC": GREY}
 TYPE_NAMES = {"PER": "person", "LOC": "location", "ORG": "organisation", "MISC": "miscellaneous"}
-INK, SOFT_INK = "#222222", "#555555"
 
-DOTS_PER_INCH = 200
-WIDTH = 7.0  # inches, as the lengths below: 1,400 pixels, sharp where a page shows them as 700
-MARGIN_TOP, MARGIN_BOTTOM, MARGIN_LEFT, MARGIN_RIGHT = 0.38, 0.06, 0.78, 0.12
+MARGIN_TOP, MARGIN_BOTTOM, MARGIN_LEFT, MARGIN_RIGHT = 0.38, 0.06, 0.78, 0.12  # inches
 BAR_PITCH = 0.62
 BAR_HEIGHT = 0.66  # of the pitch
 DIGIT_WIDTH, LABEL_MARGIN = 0.0138, 0.006  # of a bar: a part that is too narrow for its number has it below the bar
-PALETTE_SIZE = 64  # the four colours and their blends with white and ink
 
 
 def draw_entity_shares(counts: Counts, path: Path | str) -> None:
@@ -37,23 +28,15 @@ def draw_entity_shares(counts: Counts, path: Path | str) -> None:
     The file is 1,400 pixels wide, on white; equal counts give equal bytes with the same matplotlib. Raises ValueError
     when no language is counted.
     """
-    from matplotlib import style
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     mentions = _mentions_by_language(counts)
     height = MARGIN_TOP + BAR_PITCH * len(mentions) + MARGIN_BOTTOM
-    # The defaults of matplotlib, whatever the user's own settings are.
-    with style.context("default"):
-        figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, facecolor="white")
-        canvas = FigureCanvasAgg(figure)
+    with new_figure(height) as figure:
         width = WIDTH - MARGIN_LEFT - MARGIN_RIGHT
         area = (MARGIN_LEFT / WIDTH, MARGIN_BOTTOM / height, width / WIDTH, BAR_PITCH * len(mentions) / height)
         axes = figure.add_axes(area)
         _draw_bars(axes, mentions)
         _draw_legend(axes)
-        canvas.draw()
-        save_png(np.asarray(canvas.buffer_rgba())[..., :3], Path(path))
+        save_png(figure, path)
 
 
 def _mentions_by_language(counts: Counts) -> dict[str, Counter[str]]:
@@ -113,13 +96,3 @@ def _draw_legend(axes: Axes) -> None:
         borderaxespad=0.2,
         borderpad=0,
     )
-
-
-def save_png(pixels: np.ndarray, path: Path) -> None:
-    """Save (height, width, 3) as a PNG with a palette, a third of the size, and without date or name of a program."""
-    image = Image.fromarray(pixels).quantize(PALETTE_SIZE, dither=Image.Dither.NONE)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent, prefix=".") as workplace:
-        draft = Path(workplace, "draft.png")
-        image.save(draft, optimize=True)
-        os.replace(draft, path)

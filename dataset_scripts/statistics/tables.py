@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import chain
-
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGE_NAMES, LANGUAGES
 from dataset_scripts.statistics.counts import (
     ALL,
@@ -19,37 +14,15 @@ from dataset_scripts.statistics.counts import (
     dataset_sizes,
 )
 from dataset_scripts.statistics.paper import TABLE_3, DatasetSize
+from reports_2mner.tables import Group, Table, escape_latex, escape_markdown
 
 LACKING = "–"
 TABLE_2_HEADER = ("split", "counted", *ENTITY_TYPES, "total", "sentences")
 TABLE_3_HEADER = ("data set", "multilingual", "multimodal", "train", "validation", "test", "total")
-NUM_TEXT_COLUMNS = {TABLE_2_HEADER: 2, TABLE_3_HEADER: 3}
 
 LATEX_PREAMBLE = (
     r"% Needs \usepackage{booktabs}. The tables are as wide as a page of A4 or letter with margins of an inch."
 )
-LATEX_CHARACTERS = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "−": "$-$",
-    "–": "--",
-    "--": "-{}-",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "[": "{[}",  # after the end of a row, a bare bracket or star would be taken for an argument
-    "*": "{*}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of plain text: groups of rows, which LaTeX parts by rules."""
-
-    caption: str
-    header: tuple[str, ...]
-    groups: list[list[list[str]]]
 
 
 def to_markdown(statistics: Statistics) -> str:
@@ -57,14 +30,14 @@ def to_markdown(statistics: Statistics) -> str:
     parts = [f"# Statistics of {escape_markdown(statistics.name)}"]
     parts += [escape_markdown(note) for note in describe(statistics)]
     for table in tables(statistics):
-        parts += [f"## {escape_markdown(table.caption)}", _markdown(table)]
+        parts += [f"## {escape_markdown(table.caption)}", table.padded_markdown()]
     return "\n\n".join(parts) + "\n"
 
 
 def to_latex(statistics: Statistics) -> str:
     """Return the same tables and notes as LaTeX to be read in by `\\input`."""
     notes = [escape_latex(note) for note in describe(statistics)]
-    return "\n\n".join([LATEX_PREAMBLE, *notes, *(_latex(table) for table in tables(statistics))]) + "\n"
+    return "\n\n".join([LATEX_PREAMBLE, *notes, *(table.latex() for table in tables(statistics))]) + "\n"
 
 
 def tables(statistics: Statistics) -> list[Table]:
@@ -72,10 +45,12 @@ def tables(statistics: Statistics) -> list[Table]:
     compared = compare(statistics)
     found = []
     for lang in dict.fromkeys(comparison.lang for comparison in compared):
-        groups = [_group(comparison) for comparison in compared if comparison.lang == lang]
-        found.append(Table(f"Table 2: {LANGUAGE_NAMES.get(lang, 'all languages')}", TABLE_2_HEADER, groups))
-    sizes = [[_size_row(size) for size in sizes] for sizes in (TABLE_3, dataset_sizes(statistics))]
-    return [*found, Table("Table 3: sentences beside other data sets", TABLE_3_HEADER, sizes)]
+        groups = [Group(_group(comparison)) for comparison in compared if comparison.lang == lang]
+        caption = f"Table 2: {LANGUAGE_NAMES.get(lang, 'all languages')}"
+        found.append(Table(TABLE_2_HEADER, align="ll" + "r" * len(TABLE_2_HEADER[2:]), caption=caption, groups=groups))
+    sizes = [Group([_size_row(size) for size in sizes]) for sizes in (TABLE_3, dataset_sizes(statistics))]
+    caption = "Table 3: sentences beside other data sets"
+    return [*found, Table(TABLE_3_HEADER, align="lllrrrr", caption=caption, groups=sizes)]
 
 
 def _group(comparison: Comparison) -> list[list[str]]:
@@ -164,54 +139,3 @@ def _note_on_sources(statistics: Statistics) -> str:
         f"{sum(foreign.values()):,} rows come from sources that are no part of the paper's data set "
         f"({', '.join(sorted(foreign))}): the differences say nothing about them."
     )
-
-
-def _markdown(table: Table) -> str:
-    rows = [[escape_markdown(cell) for cell in row] for row in (table.header, *chain(*table.groups))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    num_text = NUM_TEXT_COLUMNS[table.header]
-    lines = [_markdown_line(row, widths, num_text) for row in rows]
-    rule = [f"{'-' * (width - 1)}{'-' if index < num_text else ':'}" for index, width in enumerate(widths)]
-    return "\n".join([lines[0], f"| {' | '.join(rule)} |", *lines[1:]])
-
-
-def _markdown_line(row: Iterable[str], widths: list[int], num_text: int) -> str:
-    cells = (
-        f"{cell:<{width}}" if index < num_text else f"{cell:>{width}}"
-        for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-    )
-    return f"| {' | '.join(cells)} |"
-
-
-def _latex(table: Table) -> str:
-    num_text = NUM_TEXT_COLUMNS[table.header]
-    groups = ["\n".join(_latex_line(row) for row in group) for group in table.groups]
-    lines = [
-        r"\begin{table*}",
-        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
-        f"\\caption{{{escape_latex(table.caption)}}}",
-        f"\\begin{{tabular}}{{{'l' * num_text}{'r' * (len(table.header) - num_text)}}}",
-        r"\toprule",
-        _latex_line(table.header),
-        r"\midrule",
-        "\n\\midrule\n".join(groups),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table*}",
-    ]
-    return "\n".join(lines)
-
-
-def _latex_line(row: Iterable[str]) -> str:
-    return f"{' & '.join(escape_latex(cell) for cell in row)} \\\\"
-
-
-def escape_markdown(text: str) -> str:
-    """Return Markdown that shows the text as it is, also in a table."""
-    return re.sub(r"([\\`*_\[\]<>|#~&$])", r"\\\1", text)
-
-
-def escape_latex(text: str) -> str:
-    """Return LaTeX that shows the text as it is."""
-    pattern = "|".join(map(re.escape, sorted(LATEX_CHARACTERS, key=len, reverse=True)))
-    return re.sub(pattern, lambda match: LATEX_CHARACTERS[match.group()], text)

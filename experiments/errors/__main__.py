@@ -37,10 +37,10 @@ from experiments.records import describe_data, describe_sentences
 from modeling_2mner.spans import entity_spans
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from reports_2mner.conll_format import read_sentences
+from reports_2mner.files import write_file
 from training_2mner.arguments import DataArguments
 from training_2mner.data import label_names, load_splits, tag_names, text_values
 from training_2mner.evaluation import PREDICTIONS
-from training_2mner.files import write_file
 
 PAGE, COUNTS = "errors.html", "errors.json"
 SHOWN_WORDS = 12

@@ -12,7 +12,6 @@ missing one, are predicted once and reported apart. Writes `audit.json`, which h
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,9 @@ from experiments.image_audit.page import Example, to_html
 from experiments.image_audit.predictions import BATCH_SIZE, SEED, Reader, Result, predict_all
 from experiments.records import GROUPS, describe_data, describe_machine, public_name
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
+from reports_2mner.files import write_file, write_json
 from training_2mner.arguments import DataArguments
 from training_2mner.data import check_columns, load_splits, text_values
-from training_2mner.files import write_file
 from training_2mner.model_names import model_name
 
 EXAMPLES = 20
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         described, page = audit(options)
     name = described["run"]
     output = options.output or Path("runs") / "image_audit" / name
-    write_file(output / "audit.json", json.dumps(described, ensure_ascii=False, indent=1) + "\n")
+    write_json(output / "audit.json", described, ensure_ascii=False, indent=1)
     write_file(output / "image_audit.html", page)
     print(f"{described['verdict']['text']}\n{_summary(described)}\nSee image_audit.html and audit.json in {output}.")
 

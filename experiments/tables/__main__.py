@@ -16,13 +16,14 @@ from experiments.counts import SCHEMES
 from experiments.grid import read_points
 from experiments.records import Record, read_records
 from experiments.tables.figures import draw_figures
-from experiments.tables.grid import Grid, draw_grids, grid_tables, read_grids
+from experiments.tables.grid import draw_grids, grid_tables, read_grids
 from experiments.tables.latex import latex
 from experiments.tables.layout import lay_out
 from experiments.tables.markdown import paper_tables
 from experiments.tables.overview import overview
+from experiments.tables.shapes import Grid
 from reports_2mner.command_line import exit_on_error, make_parser
-from training_2mner.files import write_file
+from reports_2mner.files import write_file
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

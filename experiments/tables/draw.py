@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dataset_scripts.schema import LANGUAGE_NAMES, LANGUAGES
-from dataset_scripts.statistics.figure import DOTS_PER_INCH, INK, SOFT_INK, WIDTH, save_png
+from experiments.tables.shapes import Grid, Heat, Panel
+from reports_2mner.figures import BLUE, GREEN, INK, LIGHT_GREY, SKY, SOFT_INK, VERMILION, new_figure, save_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from experiments.tables.figures import Heat, Panel
-    from experiments.tables.grid import Grid
 
-# From the palette of Okabe and Ito, as in the figure of the data set card.
-OURS, PAPER, RELEASED, RUN = "#0072B2", "#D55E00", "#009E73", "#56B4E9"
+OURS, PAPER, RELEASED, RUN = BLUE, VERMILION, GREEN, SKY
 LINE, TITLE, FOOT = 0.23, 0.62, 0.42  # inches
 ORDER = ("en", "de", "fr", "es")  # Germanic and Romance languages side by side
 HEAT_SIZE = 3.6
-GREY = "#EEEEEE"
 
 
 def draw_panels(panels: list[Panel], path: Path, is_gain: bool = False) -> None:
@@ -32,7 +27,7 @@ def draw_panels(panels: list[Panel], path: Path, is_gain: bool = False) -> None:
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     lines = max(len(panel.dots) for panel in panels)
-    with _figure(FOOT + rows * (lines * LINE + TITLE)) as figure:
+    with new_figure(FOOT + rows * (lines * LINE + TITLE), "constrained") as figure:
         grid = list(figure.subplots(rows, columns, squeeze=False, sharex=True).flat)
         for axes, panel in zip(grid, panels, strict=False):
             _draw_panel(axes, panel, is_gain)
@@ -44,7 +39,7 @@ def draw_panels(panels: list[Panel], path: Path, is_gain: bool = False) -> None:
             fontsize=8.5,
             color=SOFT_INK,
         )
-        _write(figure, path)
+        save_png(figure, path)
 
 
 def _draw_panel(axes: Axes, panel: Panel, is_gain: bool) -> None:
@@ -53,7 +48,7 @@ def _draw_panel(axes: Axes, panel: Panel, is_gain: bool) -> None:
     axes.set_ylim(len(panel.dots) - 0.4, -0.6)
     axes.tick_params(axis="x", labelsize=8, labelcolor=SOFT_INK, labelbottom=True, length=2)
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color=GREY, linewidth=0.8)
+    axes.grid(axis="x", color=LIGHT_GREY, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     if is_gain:
@@ -90,7 +85,7 @@ def draw_heat(heats: list[Heat], path: Path) -> None:
     off = ~np.eye(len(order), dtype=bool)
     found = np.concatenate([heat.values[off] for heat in heats])
     limit = max(1.0, float(np.nanmax(np.abs(found)))) if np.isfinite(found).any() else 1.0
-    with _figure(HEAT_SIZE) as figure:
+    with new_figure(HEAT_SIZE, "constrained") as figure:
         grid = figure.subplots(1, len(heats), squeeze=False)[0]
         for axes, heat in zip(grid, heats, strict=True):
             _draw_heat(axes, heat.values[np.ix_(order, order)], heat.is_certain[np.ix_(order, order)], limit)
@@ -103,12 +98,12 @@ def draw_heat(heats: list[Heat], path: Path) -> None:
             fontsize=8,
             color=SOFT_INK,
         )
-        _write(figure, path)
+        save_png(figure, path)
 
 
 def _draw_heat(axes: Axes, values: np.ndarray, is_certain: np.ndarray, limit: float) -> None:
     differences = np.where(np.eye(len(values), dtype=bool), np.nan, values)
-    axes.set_facecolor(GREY)
+    axes.set_facecolor(LIGHT_GREY)
     axes.imshow(differences, cmap="PuOr", vmin=-2 * limit, vmax=2 * limit)  # no shade too dark for its number
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
@@ -131,9 +126,9 @@ def draw_grid(grid: Grid, path: Path) -> None:
     from matplotlib.patches import Rectangle
 
     means, best = grid.means, grid.best
-    with _figure(FOOT + TITLE + 2 * LINE * len(grid.rates)) as figure:
+    with new_figure(FOOT + TITLE + 2 * LINE * len(grid.rates), "constrained") as figure:
         axes = figure.subplots()
-        axes.set_facecolor(GREY)
+        axes.set_facecolor(LIGHT_GREY)
         spread = max(1.0, float(np.nanmax(means) - np.nanmin(means)))
         # Twice the range, so that no shade is too dark for its number.
         axes.imshow(means, cmap="Blues", vmin=np.nanmin(means), vmax=np.nanmin(means) + 2 * spread, aspect="auto")
@@ -149,22 +144,4 @@ def draw_grid(grid: Grid, path: Path) -> None:
         axes.set_title("F1 on dev in percent; the best point is framed", fontsize=9.5, color=INK, loc="left")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        _write(figure, path)
-
-
-@contextmanager
-def _figure(height: float) -> Iterator[Figure]:
-    """A figure of a height in inches, with the defaults of matplotlib whatever the user's own settings are."""
-    from matplotlib import style
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with style.context("default"):
-        figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, facecolor="white", layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure
-
-
-def _write(figure: Figure, path: Path) -> None:
-    figure.canvas.draw()
-    save_png(np.asarray(figure.canvas.buffer_rgba())[..., :3], path)
+        save_png(figure, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,50 +11,8 @@ from dataset_scripts.schema import CONFIGS, LANGUAGES
 from experiments.bootstrap import compare_drawn
 from experiments.tables.draw import draw_heat, draw_panels
 from experiments.tables.layout import Group, PaperTable, System
+from experiments.tables.shapes import Dot, Heat, Panel
 from experiments.tables.values import drawn, measure
-
-
-@dataclass(frozen=True)
-class Dot:
-    """A line of a plot, in percent.
-
-    Args:
-        label: what stands beside it.
-        value, low, high: the mean over runs and the 95 % interval.
-        runs: each run.
-        paper: the paper's figure; `None` without one.
-        released: the mean by the released protocol; `None` where the runs were not scored by it.
-    """
-
-    label: str
-    value: float
-    low: float
-    high: float
-    runs: tuple[float, ...] = ()
-    paper: float | None = None
-    released: float | None = None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A plot of a figure."""
-
-    title: str
-    dots: tuple[Dot, ...]
-
-
-@dataclass(frozen=True)
-class Heat:
-    """F1 alone (on the diagonal) and what a second language adds to it, `(added, tested)`, NaN where nothing is.
-
-    Args:
-        values: percentages.
-        is_certain: where the paired test tells the difference from none.
-    """
-
-    title: str
-    values: np.ndarray
-    is_certain: np.ndarray
 
 
 def draw_figures(tables: list[PaperTable], folder: Path) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dataset_scripts.card import markdown_table
 from experiments.records import Record
 from experiments.tables.layout import HEADER, Group, PaperTable
 from experiments.tables.noise import GAP_HEADER, GAP_NOTE, MARGINS_HEADER, MARGINS_NOTE, gap_rows, margin_rows
-from experiments.tables.values import Cell, Row, rows
+from experiments.tables.values import rows
+from reports_2mner.tables import Bold, Table
 
 READING = """\
 How to read the tables. All figures are percentages on test, PER to MISC are F1. Each row of the paper has up to \
@@ -50,10 +50,10 @@ def noise_sections(tables: list[PaperTable], records: list[Record]) -> list[str]
     margins, gaps = margin_rows(tables), gap_rows(records)
     if margins:
         parts += ["## Are the margins larger than the noise?\n", MARGINS_NOTE + "\n"]
-        parts += [markdown_table(MARGINS_HEADER, margins) + "\n"]
+        parts += [Table(MARGINS_HEADER, margins).markdown() + "\n"]
     if gaps:
         parts += ["## What choosing the epoch on test makes of a score\n", GAP_NOTE + "\n"]
-        parts += [markdown_table(GAP_HEADER, gaps) + "\n"]
+        parts += [Table(GAP_HEADER, gaps).markdown() + "\n"]
     return parts
 
 
@@ -89,25 +89,24 @@ def _groups(table: PaperTable, scheme: str) -> list[str]:
 
 
 def _group(group: Group, scheme: str) -> str:
+    header = ["Training" if _is_by_data(group) else "Model", "Figures", *HEADER]
+    table = Table(header, group_rows(group, scheme)).markdown()
+    return f"{table}\n" if group.is_comparable() else f"{table}\n\n{OTHER_SENTENCES}\n"
+
+
+def group_rows(group: Group, scheme: str, plus_minus: str = " ± ") -> list[list[str]]:
+    """The lines of a group as text; a title that is that of the line above is left out."""
     lines: list[list[str]] = []
     former = ""
     for row in rows(group, scheme):
-        lines.append([row.title if row.title != former else "", row.figures, *_cells(row)])
+        cells = [Bold(cell.text(plus_minus)) if cell.is_bold else cell.text(plus_minus) for cell in row.cells]
+        lines.append([row.title if row.title != former else "", row.figures, *cells])
         former = row.title
-    table = markdown_table(["Training" if _is_by_data(group) else "Model", "Figures", *HEADER], lines)
-    return f"{table}\n" if group.is_comparable() else f"{table}\n\n{OTHER_SENTENCES}\n"
+    return lines
 
 
 def _is_by_data(group: Group) -> bool:
     return len({system.records[0].run.system for system in group.systems}) == 1 and len(group.systems) > 1
-
-
-def _cells(row: Row) -> list[str]:
-    return [_text(cell) for cell in row.cells]
-
-
-def _text(cell: Cell) -> str:
-    return f"**{cell.text()}**" if cell.is_bold else cell.text()
 
 
 def _figure(table: PaperTable, figures: Iterable[str]) -> list[str]:

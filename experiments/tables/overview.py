@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataset_scripts.card import markdown_table
 from experiments.bootstrap import compare
 from experiments.counts import add_up, scores
 from experiments.plan import AVERAGED, EXTRA_MODELS, IMAGE_MODELS, IMPROVEMENTS
 from experiments.records import Record
 from experiments.tables.layout import COLUMNS, HEADER, by_system, run_title
 from experiments.tables.values import cell
+from reports_2mner.tables import Table
 
 DIFFERENCE = ("difference", "95 % interval")
 
@@ -92,4 +92,4 @@ def _has_several(records: list[Record], column: str) -> bool:
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
-    return markdown_table(header, rows) + "\n"
+    return Table(header, rows).markdown() + "\n"

@@ -2,7 +2,7 @@ from collections import Counter
 
 from huggingface_hub import DatasetCard
 
-from dataset_scripts.card import config_metadata, dataset_card, markdown_table
+from dataset_scripts.card import config_metadata, dataset_card
 from dataset_scripts.rows import SplitCounts
 from dataset_scripts.schema import COLUMNS, CONFIGS, LANGUAGES, SPLITS
 
@@ -57,7 +57,3 @@ def test_body_has_measured_counts_columns_and_the_extra_markdown():
     assert 'load_dataset("mmnerd", "en")' in card
     assert all(f"\n| `{column}` | {meaning} |\n" in card for column, meaning in COLUMNS.items())
     assert card.endswith("\n\n## More\n\n{{ kept }} & $kept\n")
-
-
-def test_numbers_in_tables_are_readable():
-    assert markdown_table(["a", "b"], [["x", 1234567]]) == "| a | b |\n| --- | --- |\n| x | 1,234,567 |"

@@ -123,6 +123,12 @@ def test_the_chosen_epoch(write_card):
     assert "The weights are those of epoch 1 of 2, the best on validation by `f1`." in card.text
 
 
+def test_names_of_sources_cannot_leave_their_cell(make_trainer):
+    results = {f"test_source_my|own_{score}": 0.5 for score in ("precision", "recall", "f1", "lenient_f1")}
+    line = results_table(results, make_trainer()).splitlines()[-1]
+    assert line.startswith(r"| source my\|own | 50.00 | 50.00 | 50.00 | ")
+
+
 def test_results_table(make_trainer):
     assert results_table(RESULTS, make_trainer()).splitlines() == [
         "| Sentences | Precision | Recall | F1 | PER | LOC | ORG | MISC | lenient F1 |",

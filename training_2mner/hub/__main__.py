@@ -18,13 +18,8 @@ from pathlib import Path
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from reports_2mner.command_line import make_parser
+from reports_2mner.push import refusal
 from training_2mner.hub.release import MESSAGE, release
-
-REMEDIES = {
-    401: "sign in again with `hf auth login`, or set HF_TOKEN to a token that is valid",
-    403: "use a token that may write to this namespace, or publish under your own name",
-    412: "the repository was changed meanwhile; look at what is there, and run this again",
-}
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -49,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Release from the command line and print where."""
     options = read_command_line(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s")
-    logging.getLogger("training_2mner").setLevel(logging.INFO)
+    for package in ("training_2mner", "reports_2mner"):
+        logging.getLogger(package).setLevel(logging.INFO)
     try:
         commit = release(**vars(options))
     except HfHubHTTPError as error:
-        remedy = REMEDIES.get(error.response.status_code, "try again later")
-        raise SystemExit(f"error: the Hub refused {options.repo_id}: {error}\n{remedy}") from error
+        raise SystemExit(f"error: {refusal(options.repo_id, error)}") from error
     except (ValueError, OSError, RuntimeError, HTTPError) as error:
         raise SystemExit(f"error: {error}") from error
     condition = ", signed in, for it is private" if options.private else ""

@@ -12,6 +12,7 @@ from typing import Any
 from transformers.dynamic_module_utils import get_relative_import_files
 
 import modeling_2mner
+from reports_2mner.files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def drop_foreign_code(path: Path, code: list[str]) -> None:
     for place in dropped:
         logger.warning("%s names code that is not this model's, and that it never runs; it is left out.", place)
     if dropped:
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+        write_json(path, content, indent=2, ensure_ascii=False)
 
 
 def read_json(path: Path) -> Any:

@@ -16,7 +16,7 @@ SENTENCE = "Angela Merkel visited the Louvre in Paris ."
 class Blocked:
     """Make the packages of this project impossible to import."""
 
-    NAMES = ("modeling_2mner", "configuration_2mner", "training_2mner", "dataset_scripts")
+    NAMES = ("modeling_2mner", "configuration_2mner", "reports_2mner", "training_2mner", "dataset_scripts")
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):

@@ -9,15 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard, get_token
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub import CommitInfo, ModelCard
 
-from training_2mner.hub.staging import CARD, HUB_ID, Names, stage
+from reports_2mner.push import check_id, connect, push
+from training_2mner.hub.staging import CARD, Names, stage
 
 logger = logging.getLogger(__name__)
 
 CHECK = Path(__file__).with_name("load_cleanly.py")
-KEPT_ON_THE_HUB = {".gitattributes"}  # written by the Hub itself
 MESSAGE = "Upload the model"
 # What the process that tries the release must not have: the right to publish, and a place in a group of processes.
 KEPT_FROM_CHECK = (
@@ -76,28 +75,8 @@ def release(
                 "weights. What you may allow depends on the data, too; write it as `license:` at the top of README.md.",
                 repo_id,
             )
-        parent = open_repository(api, repo_id, private)
-        _check_tag(api, repo_id, tag)
-        operations = _operations(api, repo_id, parent, staged)
-        commit = api.create_commit(repo_id, operations, commit_message=message, parent_commit=parent)
-    if tag:
-        api.create_tag(repo_id, tag=tag, revision=commit.oid)
-    return commit
-
-
-def check_id(name: str, value: str) -> None:
-    """Raise `ValueError` if the argument `name` is no Hub id with an owner."""
-    if not HUB_ID.fullmatch(value):
-        raise ValueError(f"`{name}` must be a user or an organisation, a slash and a name, got {value!r}.")
-    validate_repo_id(value)
-
-
-def connect(token: str | None = None) -> HfApi:
-    """Speak to the Hub with a token, by default that of `hf auth login` or HF_TOKEN; `ValueError` without any."""
-    token = token or get_token()
-    if not token:
-        raise ValueError("There is no token for the Hub; sign in with `hf auth login`, or set HF_TOKEN.")
-    return HfApi(token=token)
+        files = (path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file())
+        return push(staged, files, repo_id, "model", private=private, message=message, api=api, tag=tag)
 
 
 def check_in_clean_process(folder: Path) -> None:
@@ -115,34 +94,3 @@ def check_in_clean_process(folder: Path) -> None:
         raise ValueError(
             f"the model does not work where this project is not installed; nothing was published:\n{done.stderr[-2000:]}"
         )
-
-
-def open_repository(api: HfApi, repo_id: str, private: bool) -> str | None:
-    """Make the repository where there is none, check its visibility, and return its newest commit."""
-    api.create_repo(repo_id, private=private, exist_ok=True)
-    info = api.model_info(repo_id)
-    if info.private != private:
-        asked, is_now = ("private", "public") if private else ("public", "private")
-        raise ValueError(
-            f"{repo_id} was to be {asked}, but on the Hub it is {is_now}; change that in the repository's settings on "
-            f"the Hub, or ask for a {is_now} one (`private={not private}`, --{'no-' if private else ''}private; in "
-            f"train_hf.py --hub_private_repo {not private})."
-        )
-    return info.sha
-
-
-def _check_tag(api: HfApi, repo_id: str, tag: str | None) -> None:
-    if tag and any(ref.name == tag for ref in api.list_repo_refs(repo_id).tags):
-        raise ValueError(f"{repo_id} has a tag {tag!r} already, and tags are not moved; choose another for `tag`.")
-
-
-def _operations(api: HfApi, repo_id: str, parent: str | None, staged: Path) -> list:
-    """Upload every file of the release, and delete what the Hub has beside them."""
-    files = sorted(path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file())
-    stale = sorted(set(api.list_repo_files(repo_id, revision=parent)) - set(files) - KEPT_ON_THE_HUB)
-    for name in stale:
-        logger.info("Deleting %s on the Hub: it is not part of the release.", name)
-    return [
-        *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=staged / name) for name in files),
-        *(CommitOperationDelete(path_in_repo=name, is_folder=False) for name in stale),
-    ]

@@ -12,6 +12,8 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_entries_to_yaml
 
+from reports_2mner.files import write_lines
+from reports_2mner.push import HUB_ID
 from training_2mner.hub.code import CONFIGS, drop_foreign_code, travelling_code
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,6 @@ OPTIONAL = (
     ),
 )
 LARGEST = 100 * 2**20  # bytes of a file that holds no weights; the largest vocabularies have a third of it
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 STRICT = "F1 (strict)"  # what the card calls the score that counts
 WIDGET_NOTE = "A widget on a Hub page does not run custom code, so the page of this model cannot try it."
 
@@ -105,11 +106,6 @@ def adapt_card(card: ModelCard, folder: str, names: Names) -> ModelCard:
     return card
 
 
-def write_lines(path: Path, lines: list[str]) -> None:
-    """Write lines as UTF-8, the same on every system."""
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-
-
 def _find_weights(folder: Path) -> list[str]:
     for name in NEEDED:
         if not (folder / name).is_file():
@@ -141,7 +137,6 @@ def _write_eval_results(card: ModelCard, target: Path) -> None:
     entries = [_entry(result) for result in results if HUB_ID.fullmatch(result.dataset_type)]
     if entries:
         path = target / ".eval_results" / f"{entries[0].dataset_id.split('/')[1]}.yaml"
-        path.parent.mkdir()
         text = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
         write_lines(path, text.splitlines())
     elif results:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from modeling_2mner.pipeline_2mner import Entities
 from reports_2mner.conll_format import ID_PREFIX, format_sentence
-from training_2mner.files import write_file
+from reports_2mner.files import write_json
 from training_2mner.predict.text import SHOWN, STATUS_FIELD, Record
 
 logger = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ class PartialFile:
         with open(self._path, "ab") as file:
             file.truncate(end)
         if not kept:
-            write_file(self._settings_path, json.dumps(self._settings))
+            write_json(self._settings_path, self._settings)
         return kept
 
     def open(self) -> BinaryIO:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from dataset_scripts.audit.findings import CHECKS, Example, Finding
-from dataset_scripts.audit.report import flatten, make_report, shorten, spell, to_json, to_text, visible
+from dataset_scripts.audit.report import flatten, make_report, shorten, spell, to_json, to_text
 from dataset_scripts.audit.rows import AuditRow
 from dataset_scripts.mini.__main__ import write_mini
 
@@ -71,5 +71,4 @@ def test_nested_counts_become_lines():
 
 def test_values_are_spelled_for_people():
     assert [spell(12345), spell(0.25), spell("a\n")] == ["12,345", "0.25", "a<U+000A>"]
-    assert visible("a\u200bé 😀") == "a<U+200B>é 😀"
     assert [shorten("abcdef", 6), shorten("abcdefg", 6)] == ["abcdef", "abc..."]

@@ -249,7 +249,7 @@ def test_build_stopped_at_its_very_end_leaves_nothing_of_its_card_behind(source,
         raise Stopped
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr("dataset_scripts.build.move_folder", stop)
+        patch.setattr("dataset_scripts.build.__main__.move_folder", stop)
         build(source, pictures, tmp_path / "mmnerd")
     assert list(tmp_path.rglob("example.jpg"))
     for folder in ("mmnerd", "whole/mmnerd"):

@@ -6,7 +6,7 @@ import pytest
 from dataset_scripts.rows import SplitCounts
 from dataset_scripts.statistics.counts import Statistics
 from dataset_scripts.statistics.paper import paper_counts
-from dataset_scripts.statistics.tables import describe, escape_latex, escape_markdown, to_latex, to_markdown
+from dataset_scripts.statistics.tables import describe, to_latex, to_markdown
 
 
 @pytest.fixture
@@ -89,25 +89,6 @@ def test_latex_has_equal_rows_and_closes_what_it_opens(statistics):
     assert r" & difference & +4 (+0.1\%) & 0 & 0 & 0 & +4 (+0.0\%) & $-$1 ($-$0.0\%) \\" in latex
     assert r"m\_ner | 5\% (rows) & no (EN)" in latex
     assert latex.count("{") == latex.count("}") and latex.isascii()
-
-
-@pytest.mark.parametrize(
-    ("text", "escaped"),
-    [
-        ("a_b & 5% $x$ #1 {y}", r"a\_b \& 5\% \$x\$ \#1 \{y\}"),
-        ("~^\\", r"\textasciitilde{}\textasciicircum{}\textbackslash{}"),
-        ("−3 – --long <a>", r"$-$3 -- -{}-long \textless{}a\textgreater{}"),
-        ("[2] *", "{[}2] {*}"),
-    ],
-)
-def test_latex_shows_the_text_as_it_is(text, escaped):
-    assert escape_latex(text) == escaped
-
-
-def test_markdown_shows_the_text_as_it_is():
-    assert escape_markdown("a_b|c *d* <e> `f` [g](h) \\ ~~i~~ &amp; #1 $j$") == (
-        r"a\_b\|c \*d\* \<e\> \`f\` \[g\](h) \\ \~\~i\~\~ \&amp; \#1 \$j\$"
-    )
 
 
 def test_notes_say_which_annotation_tweets_were_counted_by(statistics):

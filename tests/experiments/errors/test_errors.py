@@ -12,7 +12,8 @@ from PIL import Image
 
 from dataset_scripts.parquet import write_dataset
 from experiments.errors import __main__ as errors
-from experiments.errors.cards import SCRIPT, make_thumbnail
+from experiments.errors.cards import make_thumbnail
+from reports_2mner.html import TEMPLATES
 from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits
 from training_2mner.evaluation import write_predictions
@@ -152,7 +153,7 @@ def test_every_sentence_with_errors_can_be_filtered(made):
     assert (boundary["data-gold"], boundary["data-predicted"], boundary["data-suspect"]) == ("PER", "ORG", "no")
     assert {item["data-lang"] for item in elements.all("article")} == {"en", "de"}
     assert {item["name"] for item in elements.all("select")} >= {"kind", "type", "lang", "source", "suspect"}
-    used = set(re.findall(r'chosen\("(\w+)"\)', SCRIPT))
+    used = set(re.findall(r'chosen\("(\w+)"\)', (TEMPLATES / "errors.js").read_text(encoding="utf-8")))
     assert used <= {item["name"] for tag in ("select", "input") for item in elements.all(tag)}
 
 

@@ -8,9 +8,10 @@ from PIL import Image
 
 from experiments.grid import FOLDER, Point, read_points
 from experiments.plan import Run
-from experiments.records import write_json
+from experiments.records import write_line
 from experiments.tables import __main__ as tables
-from experiments.tables.grid import PAPERS_CHOICE, read_grids
+from experiments.tables.grid import read_grids
+from experiments.tables.shapes import PAPERS_CHOICE
 
 
 def f1_of(point: Point) -> float:
@@ -24,7 +25,7 @@ def folder(tmp_path):
     points = [Point(a, r, "all", seed) for a in (0.2, 0.5, 0.8) for r in (5e-5, 1e-4) for seed in (19, 20)]
     for point in points:
         if (point.alpha, point.learning_rate) != (0.2, 1e-4):
-            write_json(tmp_path / FOLDER / f"{point.name}.json", point=asdict(point), dev={"f1": f1_of(point)})
+            write_line(tmp_path / FOLDER / f"{point.name}.json", point=asdict(point), dev={"f1": f1_of(point)})
     return tmp_path
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.plan import Run
 from experiments.records import read_records
-from experiments.tables.latex import escape, latex
+from experiments.tables.latex import latex
 from experiments.tables.layout import lay_out
 from experiments.tables.markdown import OTHER_SENTENCES, paper_tables
 
@@ -51,7 +51,3 @@ def test_every_row_has_all_columns(both):
         assert len({line.count(" & ") for line in lines}) == 1
         assert table.count(r"\end{longtable}") == 1
     assert both[0].count("{") == both[0].count("}")
-
-
-def test_special_characters_are_escaped():
-    assert escape("a_b & 5 % ± √2 · {x} \\") == (r"a\_b \& 5 \% $\pm$ $\sqrt{2}$ $\cdot$ \{x\} \textbackslash{}")

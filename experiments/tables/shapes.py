@@ -1,0 +1,103 @@
+"""What the figures of the tables show: dots with their intervals, heat maps, grids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.tables.values import cell
+
+PAPERS_CHOICE = (0.8, 5e-5)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A line of a plot, in percent.
+
+    Args:
+        label: what stands beside it.
+        value, low, high: the mean over runs and the 95 % interval.
+        runs: each run.
+        paper: the paper's figure; `None` without one.
+        released: the mean by the released protocol; `None` where the runs were not scored by it.
+    """
+
+    label: str
+    value: float
+    low: float
+    high: float
+    runs: tuple[float, ...] = ()
+    paper: float | None = None
+    released: float | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A plot of a figure."""
+
+    title: str
+    dots: tuple[Dot, ...]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """F1 alone (on the diagonal) and what a second language adds to it, `(added, tested)`, NaN where nothing is.
+
+    Args:
+        values: percentages.
+        is_certain: where the paired test tells the difference from none.
+    """
+
+    title: str
+    values: np.ndarray
+    is_certain: np.ndarray
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The points of one configuration of the data set.
+
+    Args:
+        languages: the configuration.
+        alphas, rates: the values, rising.
+        scores: percentages by learning rate and alpha, one a seed.
+    """
+
+    languages: str
+    alphas: tuple[float, ...]
+    rates: tuple[float, ...]
+    scores: dict[tuple[float, float], np.ndarray]
+
+    @property
+    def best(self) -> tuple[float, float]:
+        """Learning rate and alpha with the highest mean."""
+        return max(self.scores, key=lambda place: self.scores[place].mean())
+
+    @property
+    def means(self) -> np.ndarray:
+        """The means, `(learning rates, alphas)`, NaN where no point is finished."""
+        return np.array(
+            [[self.scores[rate, alpha].mean() if (rate, alpha) in self.scores else np.nan for alpha in self.alphas]
+             for rate in self.rates]
+        )  # fmt: skip
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows."""
+        header = ["learning rate", *(f"alpha {alpha:g}" for alpha in self.alphas)]
+        return header, [[f"{rate:g}", *self._cells(rate)] for rate in self.rates]
+
+    def _cells(self, rate: float) -> Iterator[str]:
+        for alpha in self.alphas:
+            values = self.scores.get((rate, alpha))
+            yield "" if values is None else cell(values).text()
+
+    def sentence(self) -> str:
+        """What is best, how far it is from the worst, and how far from the paper's choice."""
+        rate, alpha = self.best
+        top = self.scores[rate, alpha].mean()
+        lowest = min(values.mean() for values in self.scores.values())
+        told = f"Best: alpha {alpha:g} and learning rate {rate:g} ({top:.2f}); the lowest of all is {lowest:.2f}."
+        paper = self.scores.get(PAPERS_CHOICE[::-1])
+        return told if paper is None else f"{told} The paper's choice has {paper.mean():.2f}."
