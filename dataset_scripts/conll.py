@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataset_scripts.schema import ENTITY_TYPES, TYPE, find_iob2_violation, labels_of
+from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_file
 
-ID_PREFIX = "IMGID:"
 SHOWN = 80  # characters of a bad line that an error quotes
 
 
@@ -176,8 +176,7 @@ def _format(sentence: Sentence) -> str:
             f"{len(sentence.tags)} tags, cells that are empty, hold a TAB or line end, or are words that begin with "
             f"{ID_PREFIX}: {bad}; repair it first."
         )
-    lines = (f"{token}\t{tag}\n" for token, tag in zip(sentence.tokens, sentence.tags, strict=True))
-    return f"{ID_PREFIX}{sentence.image_id}\n{''.join(lines)}\n"
+    return format_sentence(sentence.image_id, sentence.tokens, sentence.tags)
 
 
 def _error(path: Path, number: int, cause: str, value: str | bytes, remedy: str) -> ValueError:

@@ -12,8 +12,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dataset_scripts.conll import ID_PREFIX, SHOWN, Sentence, begin_entities, is_tag, known_tags
+from dataset_scripts.conll import SHOWN, Sentence, begin_entities, is_tag, known_tags
 from dataset_scripts.schema import ENTITY_TYPES
+from reports_2mner.conll_format import ID_PREFIX
 
 logger = logging.getLogger(__name__)
 

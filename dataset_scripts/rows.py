@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataset_scripts.schema import (
     COLUMNS,
@@ -29,7 +29,9 @@ from dataset_scripts.schema import (
     Schema,
     find_iob2_violation,
 )
-from modeling_2mner.spans import Span, entity_spans
+
+if TYPE_CHECKING:
+    from modeling_2mner.spans import Span
 
 Row = Mapping[str, Any]
 
@@ -79,6 +81,9 @@ Counts = dict[tuple[str, str], SplitCounts]
 
 def row_spans(row: Row, labels: Sequence[str] = LABELS) -> list[Span]:
     """List the entities of a row, the tags of which are names or positions in `labels`."""
+    # The package of the models takes seconds to load, which those who count nothing need not wait for.
+    from modeling_2mner.spans import entity_spans
+
     return entity_spans([labels[tag] if isinstance(tag, int) else tag for tag in row["ner_tags"]], strict=True)
 
 

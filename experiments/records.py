@@ -8,7 +8,7 @@ import platform
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from transformers import TrainerState
 from dataset_scripts.parquet import file_sha256, fingerprint
 from experiments.counts import Counts, count_entities
 from experiments.plan import Run
+from reports_2mner.conll_format import read_sentences
 from reports_2mner.files import write_json
 from training_2mner.arguments import DataArguments
 from training_2mner.data import text_values
@@ -182,19 +183,6 @@ def read_predictions(path: Path) -> tuple[list[list[str]], list[list[str]]]:
         references.append([row[1] for row in rows])
         predictions.append([row[2] for row in rows])
     return references, predictions
-
-
-def read_sentences(path: Path) -> Iterator[tuple[str, list[list[str]]]]:
-    """The sentences of a `predictions_test.conll`: the picture's name, and word, gold and predicted tag of each line."""
-    image_id, rows = "", []
-    for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
-        if line.startswith("IMGID:") and "\t" not in line:
-            image_id, rows = line.removeprefix("IMGID:"), []
-        elif line:
-            rows.append(line.rsplit("\t", 2))
-        else:
-            yield image_id, rows
-            rows = []
 
 
 def _commit(loaded: Dataset) -> str | None:

@@ -1,12 +1,14 @@
 """What a model believes about the tags of one sentence, over one picture or several."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel
 
 from .crf import LinearChainCRF
+from .spans import Span
 
 
 class TagPosteriors:
@@ -39,12 +41,33 @@ class TagPosteriors:
         averaged = _log(self.marginals)
         return _without_transitions(self.labels, averaged.device).best_paths(averaged, count, constrained=True)
 
-    def score_spans(self, spans: Sequence[tuple[str, int, int]]) -> list[float]:
-        """The posterior of each entity `(type, start, end)`: of this type with exactly these words."""
+    def score_spans(self, spans: Sequence[Span]) -> list[float]:
+        """The posterior of each entity: of this type with exactly these words."""
         ids = {label: index for index, label in enumerate(self.labels)}
         numbered = [(start, end, ids[f"B-{kind}"], ids[f"I-{kind}"]) for kind, start, end in spans]
         posteriors = self._crf.span_posteriors(self._logits, self._mask, numbered, self._constrained)
         return posteriors.mean(0).tolist()
+
+
+def sentence_posteriors(model: PreTrainedModel, logits: Tensor, word_mask: Tensor) -> list[Tensor]:
+    """The posteriors of each sentence of a batch, `(words, labels)`, float64: the CRF's marginals, or the softmax.
+
+    Args:
+        model: whose `logits` these are, with or without CRF.
+        logits: `(batch, words, labels)`.
+        word_mask: `(batch, words)` bool.
+    """
+    logits, word_mask, config = logits.cpu().double(), word_mask.cpu(), model.config
+    if config.use_crf:
+        found = model.crf.marginals(logits, word_mask, constrained=config.crf_constrained_decoding)
+    else:
+        found = logits.softmax(-1)  # (batch, words, labels)
+    return [row[:length] for row, length in zip(found, word_mask.sum(1).tolist(), strict=True)]
+
+
+def average_posteriors(runs: Iterable[Sequence[Tensor]]) -> list[Tensor]:
+    """The mean over runs of the posteriors of each sentence, `(words, labels)`."""
+    return [torch.stack(found).mean(0) for found in zip(*runs, strict=True)]
 
 
 def decode_averaged(posteriors: Sequence[Tensor], labels: list[str], batch_size: int = 32) -> list[list[str]]:
@@ -78,4 +101,4 @@ def _without_transitions(labels: list[str], device: torch.device) -> LinearChain
     return crf
 
 
-__all__ = ["TagPosteriors", "decode_averaged"]
+__all__ = ["TagPosteriors", "average_posteriors", "decode_averaged", "sentence_posteriors"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from datasets import Dataset
 
-from reports_2mner.files import write_lines
+from reports_2mner.conll_format import format_sentence
+from reports_2mner.files import write_file
 from training_2mner.data import text_values
 from training_2mner.metrics import entity_scores, grouped_entity_scores, to_tag_names
 from training_2mner.trainer import TwoMNERTrainer
@@ -63,11 +63,4 @@ def write_predictions(path: Path, dataset: Dataset, references: list[list[str]],
     """Write `IMGID:` lines and `word TAB gold TAB predicted` lines, an empty line after each sentence."""
     image_ids = dataset["image_id"] if "image_id" in dataset.column_names else [""] * len(dataset)
     sentences = zip(image_ids, dataset["tokens"], references, predictions, strict=True)
-    write_lines(path, (line for sentence in sentences for line in _sentence_lines(*sentence)))
-
-
-def _sentence_lines(image_id: str, words: list[str], gold: list[str], predicted: list[str]) -> Iterable[str]:
-    yield f"IMGID:{image_id}"
-    for word, tag, guess in zip(words, gold, predicted, strict=True):
-        yield f"{word}\t{tag}\t{guess}"
-    yield ""
+    write_file(path, (format_sentence(*sentence) for sentence in sentences))

@@ -22,7 +22,6 @@ from dataset_scripts.rows import Counts, SplitCounts, row_spans
 from dataset_scripts.schema import ENTITY_TYPES, SPLITS, sort_languages
 from dataset_scripts.splits import stable_hash
 from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES, DatasetSize, paper_counts
-from modeling_2mner.spans import entity_spans
 
 ALL = "all"
 GIVEN = "given"
@@ -124,7 +123,7 @@ def read_originals(folder: Path) -> dict[str, Counter[str]]:
             f"that holds {', '.join(TWITTER_FILES)}."
         )
     return {
-        sentence.image_id: Counter(span.type for span in entity_spans(sentence.tags, strict=True))
+        sentence.image_id: Counter(span.type for span in row_spans({"ner_tags": sentence.tags}))
         for name in TWITTER_FILES
         for sentence in read_conll(folder / name, rename={"OTHER": "MISC"})
     }

@@ -17,7 +17,7 @@ import argparse
 import gc
 import shlex
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from datasets import Dataset
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import AutoModelForTokenClassification, AutoProcessor, PreTrainedModel
+from transformers import AutoModelForTokenClassification, AutoProcessor
 
 from dataset_scripts.schema import types_in
 from experiments.average.runs import (
@@ -39,7 +39,7 @@ from experiments.average.runs import (
 )
 from experiments.plan import MODELS_FOLDER, Run
 from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
-from modeling_2mner.posteriors import decode_averaged
+from modeling_2mner.posteriors import average_posteriors, decode_averaged, sentence_posteriors
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
@@ -126,32 +126,11 @@ def predict(
     batches = DataLoader(rows, batch_size, collate_fn=collator)
     for batch in tqdm(batches, desc=name_of(folder), unit=" batches", disable=None):
         output = model(**batch.to(device))
-        found = posteriors_of(model, output.logits, batch["word_mask"])
+        found = sentence_posteriors(model, output.logits, batch["word_mask"])
         tags = zip(output.predictions.tolist(), found, strict=True)
         answers.tags.extend([labels[tag] for tag in row[: len(words)]] for row, words in tags)
         answers.posteriors.extend(found)
     return answers
-
-
-def posteriors_of(model: PreTrainedModel, logits: Tensor, word_mask: Tensor) -> list[Tensor]:
-    """The posteriors of each sentence of a batch, `(words, labels)`, float64.
-
-    Args:
-        model: whose `logits` these are, with or without CRF.
-        logits: `(batch, words, labels)`.
-        word_mask: `(batch, words)` bool.
-    """
-    logits, word_mask, config = logits.cpu().double(), word_mask.cpu(), model.config
-    if config.use_crf:
-        found = model.crf.marginals(logits, word_mask, constrained=config.crf_constrained_decoding)
-    else:
-        found = logits.softmax(-1)  # (batch, words, labels)
-    return [row[:length] for row, length in zip(found, word_mask.sum(1).tolist(), strict=True)]
-
-
-def average_posteriors(runs: Iterable[Sequence[Tensor]]) -> list[Tensor]:
-    """The mean over runs of the posteriors of each sentence, `(words, labels)`."""
-    return [torch.stack(found).mean(0) for found in zip(*runs, strict=True)]
 
 
 def _write(

@@ -33,9 +33,10 @@ from experiments.errors.counts import (
     sentence_ids,
 )
 from experiments.errors.page import to_html
-from experiments.records import describe_data, describe_sentences, read_sentences
+from experiments.records import describe_data, describe_sentences
 from modeling_2mner.spans import entity_spans
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
+from reports_2mner.conll_format import read_sentences
 from reports_2mner.files import write_file
 from training_2mner.arguments import DataArguments
 from training_2mner.data import label_names, load_splits, tag_names, text_values

@@ -12,8 +12,9 @@ from typing import Any
 from PIL import Image
 
 from dataset_scripts.schema import STATUSES_WITH_IMAGE
-from experiments.errors.counts import Sentence, Span
+from experiments.errors.counts import Sentence
 from modeling_2mner.images import load_image
+from modeling_2mner.spans import Span
 
 QUALITY = 60
 ADDRESS = re.compile(r" <\S+ object at 0x[0-9a-f]+>")  # in Pillow's messages; another one in each run

@@ -11,10 +11,9 @@ from typing import Any
 
 from datasets import Dataset
 
-from modeling_2mner.spans import entity_spans
+from modeling_2mner.spans import Span, entity_spans
 from training_2mner.data import tag_names
 
-Span = tuple[str, int, int]
 Places = dict[str, dict[str, list[str]]]  # type -> split -> ids of the sentences, one for each mention
 
 SPLITS = ("train", "test")

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.bootstrap import Comparison, compare, interval
 from experiments.counts import SCHEMES, Counts, count_entities, scores
-from modeling_2mner.spans import entity_spans
+from modeling_2mner.spans import Span, entity_spans
 
 Tags = Sequence[Sequence[str]]
 
@@ -111,7 +111,7 @@ def _flips(gold: set, right: set, other: set) -> Iterator[tuple[str, str]]:
             yield entity[0], "changed"
 
 
-def _meeting(entity: tuple[str, int, int], others: set) -> set:
+def _meeting(entity: Span, others: set) -> set:
     """Those that share a word with the entity."""
     _, start, end = entity
     return {other for other in others if other[1] < end and start < other[2]}

@@ -1,8 +1,13 @@
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from dataset_scripts.rows import SplitCounts, encode_row, row_spans
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 ROW = {
     "id": "en/1",
@@ -97,3 +102,8 @@ def test_spans_of_names_and_numbers():
     entities = [("PER", 0, 2), ("PER", 2, 3), ("LOC", 4, 5)]
     assert row_spans({"ner_tags": ["B-PER", "I-PER", "B-PER", "O", "B-LOC"]}) == entities
     assert row_spans({"ner_tags": [1, 2, 1, 0, 3]}) == entities
+
+
+def test_programs_that_only_read_rows_start_without_the_models():
+    code = "import dataset_scripts.statistics.__main__, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

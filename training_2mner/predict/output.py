@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from modeling_2mner.pipeline_2mner import Entities
+from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_json
-from training_2mner.predict.text import ID_PREFIX, SHOWN, STATUS_FIELD, Record
+from training_2mner.predict.text import SHOWN, STATUS_FIELD, Record
 
 logger = logging.getLogger(__name__)
 
@@ -76,18 +77,12 @@ def _write_conll(record: Record, prediction: Prediction) -> str:
     for entity in prediction.entities:
         for place in range(entity["start"], entity["end"]):
             tags[place] = f"{'B' if place == entity['start'] else 'I'}-{entity['entity_group']}"
-    lines = (f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True))
-    return f"{_id_line(record)}{''.join(lines)}\n"
+    return format_sentence(record.fields.get("image_id"), words, tags)
 
 
 def _repeats_conll(record: Record, text: str) -> bool:
-    words = "".join(f"{line.partition(chr(9))[0]}\n" for line in text.removesuffix("\n\n").split("\n"))
-    return words == _id_line(record) + "".join(f"{word}\n" for word in conll_words(record))
-
-
-def _id_line(record: Record) -> str:
-    image_id = record.fields.get("image_id")
-    return "" if image_id is None else f"{ID_PREFIX}{image_id}\n"
+    words = "".join(f"{line.partition(chr(9))[0]}\n" for line in text.removesuffix("\n").split("\n"))
+    return words == format_sentence(record.fields.get("image_id"), conll_words(record))
 
 
 def conll_words(record: Record) -> list[str]:

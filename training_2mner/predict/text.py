@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from reports_2mner.conll_format import ID_PREFIX
+
 WORD_FIELDS = ("text", "words", "tokens")
 PICTURE_FIELDS = ("image", "images")
 RESULT_FIELDS = ("entities", "word_tags")
 STATUS_FIELD = "image_status"
-ID_PREFIX = "IMGID:"
 SHOWN = 80  # characters of a bad line that an error quotes
 # How JPEG, PNG, GIF, WEBP, BMP and TIFF begin in base64, which has no dots, while the names of picture files have.
 _BASE64 = re.compile(r"(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR|Qk|SUkq|TU0A)[A-Za-z0-9+/]{60,}={0,2}")

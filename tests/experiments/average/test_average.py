@@ -16,7 +16,7 @@ from experiments.average import runs as average_runs
 from experiments.counts import scores
 from experiments.plan import EXTRA_MODELS, MODELS, Run, plan
 from experiments.records import read_predictions, read_records
-from modeling_2mner.posteriors import decode_averaged
+from modeling_2mner.posteriors import average_posteriors, decode_averaged
 from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits
 
@@ -133,17 +133,17 @@ def test_padding_does_not_matter_to_the_decoding(batch_size):
 
 def test_the_average_is_the_mean_whatever_the_order():
     first, second, third = (random_posteriors([3, 5], seed) for seed in (1, 2, 3))
-    found = average.average_posteriors([first, second, third])
+    found = average_posteriors([first, second, third])
     for words, parts in zip(found, zip(first, second, third, strict=True), strict=True):
         torch.testing.assert_close(words, (parts[0] + parts[1] + parts[2]) / 3)
-    turned = average.average_posteriors([third, first, second])
+    turned = average_posteriors([third, first, second])
     torch.testing.assert_close(turned, found)
-    assert not torch.allclose(found[0], average.average_posteriors([first, second])[0])
+    assert not torch.allclose(found[0], average_posteriors([first, second])[0])
 
 
 def test_the_order_of_the_runs_does_not_matter(answers, runs):
     tags = [
-        decode_averaged(average.average_posteriors([answers[place].posteriors for place in order]), read_labels(runs))
+        decode_averaged(average_posteriors([answers[place].posteriors for place in order]), read_labels(runs))
         for order in ((0, 1, 2), (2, 0, 1), (1, 0, 2))
     ]
     assert tags[0] == tags[1] == tags[2] != answers[0].tags
@@ -156,7 +156,7 @@ def read_labels(folders) -> list[str]:
 def test_a_run_with_itself_is_the_run(answers, runs):
     """The average is that run's posterior, so that the answer is its best valid sequence by single words."""
     labels, single = read_labels(runs), answers[0].posteriors
-    both = average.average_posteriors([single, single])
+    both = average_posteriors([single, single])
     torch.testing.assert_close(both, single)
     tags = decode_averaged(both, labels)
     begun = [words[:4] for words in both[:5]]  # enumerating whole sentences would take long
@@ -199,7 +199,7 @@ def test_the_record_is_that_of_the_average(finished, answers, runs, test_split):
     gold, tags = read_predictions(finished / "models" / record.run.name / "predictions_test.conll")
     names = test_split.features["ner_tags"].feature.names
     assert gold == [[names[tag] for tag in sentence] for sentence in test_split["ner_tags"]]
-    assert tags == decode_averaged(average.average_posteriors(run.posteriors for run in answers), read_labels(runs))
+    assert tags == decode_averaged(average_posteriors(run.posteriors for run in answers), read_labels(runs))
     predicted = sum(tag.startswith("B-") for sentence in tags for tag in sentence)
     assert record.counts().table[:, :, 1].sum() == predicted > 0
 
