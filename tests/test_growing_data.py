@@ -51,7 +51,7 @@ MAKE_AND_TABULATE = """
 import sys
 from pathlib import Path
 from dataset_scripts.mini.__main__ import write_mini
-from experiments import tables
+from experiments.tables import __main__ as tables
 output, *results = map(Path, sys.argv[1:])
 write_mini(output / "mini", sizes=(32, 16, 16))
 for folder in results:
