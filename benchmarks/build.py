@@ -27,7 +27,7 @@ from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset_scripts.build.__main__ import build
+from dataset_scripts.build.builder import build
 from dataset_scripts.conll import Sentence, read_conll, write_conll
 
 FILES = {"train": "train_conll_format.txt", "valid": "valid_conll_format.txt", "test": "test_conll_format.txt"}

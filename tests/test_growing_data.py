@@ -15,7 +15,8 @@ from transformers import AutoModelForTokenClassification
 
 import train_hf
 from dataset_scripts.audit.__main__ import audit, has_severity
-from dataset_scripts.build.__main__ import build, main
+from dataset_scripts.build.__main__ import main
+from dataset_scripts.build.builder import build
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.publish.check_folder import check_folder
 from dataset_scripts.reading import read_rows
@@ -50,7 +51,7 @@ assert table.language_name("it") == "Italian"
 MAKE_AND_TABULATE = """
 import sys
 from pathlib import Path
-from dataset_scripts.mini.__main__ import write_mini
+from dataset_scripts.mini.generator import write_mini
 from experiments.tables import __main__ as tables
 output, *results = map(Path, sys.argv[1:])
 write_mini(output / "mini", sizes=(32, 16, 16))

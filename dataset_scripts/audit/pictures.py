@@ -15,7 +15,7 @@ from tqdm import tqdm
 from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
 from dataset_scripts.audit.looks import MAX_DISTANCE, difference_hash, similar_looks
 from dataset_scripts.audit.rows import AuditRow
-from dataset_scripts.build.__main__ import process_engine
+from dataset_scripts.build.engine import process_engine
 from dataset_scripts.reading import ROWS_PER_BATCH, find_parquet_files
 from dataset_scripts.schema import IMAGE_STATUSES, STATUSES_WITH_IMAGE
 from modeling_2mner.images import load_image
@@ -40,7 +40,7 @@ def examine_pictures(folder: Path | str, num_proc: int = 1) -> list[PictureFacts
     """
     paths = [path for paths in find_parquet_files(folder).values() for path in paths]
     groups = [(path, group) for path in paths for group in range(pq.read_metadata(path).num_row_groups)]
-    with process_engine(num_proc) as engine:
+    with process_engine(num_proc, __name__) as engine:
         parts = tqdm(engine(_examine_group, groups), "pictures", len(groups), unit=" row groups", disable=None)
         return [fact for part in parts for fact in part]
 

@@ -1,229 +1,35 @@
-"""Build the data set folder from text files and pictures.
+"""Build the data set folder (parquet files and a card) from text files and pictures.
 
     python -m dataset_scripts.build --source MMNERD --images MMNERD/images --output mmnerd
 
-The folder then opens with `load_dataset("mmnerd", "en")` from the folder that holds it.
+The files are those of the MMNERD authors, of Twitter-2015 or Twitter-2017, or others of that form. Afterwards, in the
+folder that holds the output: load_dataset('mmnerd'), load_dataset('mmnerd', 'en'). A build that was stopped continues when
+the same command is given again.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
-from multiprocessing import get_all_start_methods, get_context
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock, Timeout
-from tqdm import tqdm
-
-from dataset_scripts.build.card import LICENCE, card_of_build
-from dataset_scripts.build.options import read_command_line, settings_of
-from dataset_scripts.build.plan import Plan, make_plan
+from dataset_scripts.build.builder import build
+from dataset_scripts.build.engine import process_engine
 from dataset_scripts.build.settings import BuildSettings
-from dataset_scripts.build.shards import Problem, ShardResult, ShardTask, versions, write_shard
+from dataset_scripts.build.shards import write_shard
 from dataset_scripts.card import image_table, text_table
-from dataset_scripts.example import write_example
-from dataset_scripts.parquet import check_output, file_sha256, fingerprint, move_folder, parquet_path
-from dataset_scripts.rows import Counts, SplitCounts
-from dataset_scripts.splits import Leak
-from reports_2mner.command_line import exit_on_error
-from reports_2mner.files import write_file, write_json
-
-logger = logging.getLogger(__name__)
+from dataset_scripts.schema import sort_languages
+from reports_2mner.command_line import add_settings, at_least, exit_on_error, make_parser, read_settings
 
 SHOWN_PROBLEMS = 10
-FIGURE = "figures/entity_shares.png"
-# Runs a function on every task and gives the results in the order of the tasks, as `map` does.
-Engine = Callable[[Callable[[ShardTask], ShardResult], list[ShardTask]], Iterable[ShardResult]]
-
-
-@dataclass
-class BuildReport:
-    """What was written, what splits share, what was changed, and the rows whose pictures could not be used."""
-
-    counts: Counts
-    leaks: list[Leak]
-    changes: Counter[str]
-    problems: list[Problem]
-    types: tuple[str, ...]
-
-
-def build(
-    source: Path | str,
-    images: Path | str | None,
-    output: Path | str,
-    overwrite: bool = False,
-    settings: BuildSettings | None = None,
-    engine: Engine = map,
-) -> BuildReport:
-    """Write the data set of the files under `source` to the folder `output`.
-
-    `images` holds `<image id>.jpg` files; with None no row has a picture. `engine` runs the shards: `map`, the `map` of a
-    process pool, or a cluster's. All text is checked before the first picture is read. A build that was stopped goes on
-    where it was when it is started again. Raises ValueError for a folder that does not fit and for a broken line.
-    """
-    output = Path(output).resolve()
-    images = Path(images) if images is not None else None
-    settings = settings or BuildSettings()
-    check_output(output, overwrite)
-    if images and not images.is_dir():
-        raise ValueError(f"`images` must be a folder with <image id>.jpg files, but {images} is none; check the path.")
-    with _workplace(output) as workplace:
-        plan = make_plan(Path(source), workplace / "rows", settings)
-        settings = plan.settings
-        fresh = workplace / "fresh"
-        results = _run(engine, _tasks(plan, fresh / "data", images, settings), plan)
-        report = _finish(plan, results, fresh, output.name, settings)
-        move_folder(fresh, output)
-    if images and not any(count.statuses["ok"] for count in report.counts.values()):
-        logger.warning("Not one picture of the data set was found in %s; check `images`.", images)
-    return report
-
-
-@contextmanager
-def _workplace(output: Path) -> Iterator[Path]:
-    """Give a folder beside `output` to one build at a time; it goes when the build is done, or has left no shard in it."""
-    workplace = output.parent / f".{output.name}.partial"
-    (workplace / "rows").mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(workplace / "lock", timeout=0):
-            yield workplace
-    except Timeout as error:
-        raise ValueError(
-            f"Another build is writing `output` {output}; wait for its end or give another name."
-        ) from error
-    except ValueError:
-        if not any(workplace.rglob("*.parquet")):
-            shutil.rmtree(workplace)
-        raise
-    shutil.rmtree(workplace)
-
-
-def _tasks(
-    plan: Plan, data: Path, images: Path | None, settings: BuildSettings
-) -> dict[tuple[str, str], list[ShardTask]]:
-    tasks = {
-        key: [
-            ShardTask(
-                rows=rows,
-                output=parquet_path(data, *key, index, len(paths)),
-                images=images.resolve() if images else None,
-                embed=settings.embed_images,
-                use_default=settings.image_policy == "default",
-                max_side=settings.max_side,
-                schema=plan.schema,
-            )
-            for index, rows in enumerate(paths)
-        ]
-        for key, paths in plan.rows.items()
-    }
-    _remove_others(data.parent, {task.output for group in tasks.values() for task in group})
-    return tasks
-
-
-def _remove_others(fresh: Path, outputs: set[Path]) -> None:
-    """Remove what a stopped build left unfinished, or made with other settings."""
-    for path in fresh.rglob("*"):
-        if path.is_file() and path not in outputs:
-            path.unlink()
-
-
-def _run(
-    engine: Engine, tasks: dict[tuple[str, str], list[ShardTask]], plan: Plan
-) -> dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]]:
-    results: dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]] = {key: [] for key in tasks}
-    flat = [(key, task) for key, group in tasks.items() for task in group]
-    with tqdm(total=plan.sizes.total(), unit=" sentences", desc="pictures", disable=None) as progress:
-        for (key, task), result in zip(flat, engine(write_shard, [task for _, task in flat]), strict=True):
-            results[key].append((task, result))
-            progress.update(result.counts.sentences)
-    return results
-
-
-def _finish(
-    plan: Plan,
-    results: dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]],
-    folder: Path,
-    name: str,
-    settings: BuildSettings,
-) -> BuildReport:
-    """Write all but the shards: the card, the licence text, the record of the build and the figures."""
-    counts = {key: sum((result.counts for _, result in group), SplitCounts()) for key, group in results.items()}
-    problems = [problem for group in results.values() for _, result in group for problem in result.problems]
-    report = BuildReport(counts, plan.leaks, plan.changes, problems, plan.schema.types)
-    figure = _draw_figure(counts, folder)
-    write_file(folder / "LICENSE.md", LICENCE.read_text(encoding="utf-8"))
-    record = _record(plan, results, folder, settings)
-    write_json(folder / "build.json", record, indent=1)
-    files = fingerprint({path: told["sha256"] for path, told in record["files"].items()})
-    example = write_example(folder)
-    card = card_of_build(
-        report.counts, files, name, settings, plan.leaks, plan.changes, figure, plan.schema, example=example
-    )
-    write_file(folder / "README.md", card)
-    return report
-
-
-def _draw_figure(counts: Counts, folder: Path) -> str | None:
-    if find_spec("matplotlib") is None:
-        logger.info("The card gets no figure without matplotlib: pip install matplotlib.")
-        return None
-    from dataset_scripts.statistics.figure import draw_entity_shares
-
-    draw_entity_shares(counts, folder / FIGURE)
-    return FIGURE
-
-
-def _record(
-    plan: Plan,
-    results: dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]],
-    folder: Path,
-    settings: BuildSettings,
-) -> dict[str, Any]:
-    """Return what a later reader needs to check the files and to build them again; it names no path of this machine."""
-    return {
-        "settings": settings.to_dict(),
-        "versions": versions(),
-        "sources": {f"{path.parent.name}/{path.name}": file_sha256(path) for path in plan.files},
-        "changes": dict(plan.changes),
-        "leaks": [asdict(leak) for leak in plan.leaks],
-        "files": {
-            task.output.relative_to(folder).as_posix(): {
-                "rows": result.counts.sentences,
-                "bytes": result.bytes,
-                "sha256": result.sha256,
-            }
-            for group in results.values()
-            for task, result in group
-        },
-    }
-
-
-@contextmanager
-def process_engine(processes: int) -> Iterator[Engine]:
-    """Give an engine that runs shards in so many processes, or in this one."""
-    if processes == 1:
-        yield map
-        return
-    # Processes forked from this one would inherit locks of its threads; the server imports everything once for all.
-    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload([write_shard.__module__])
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        yield pool.map
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build from the command line and print what was written."""
     options = read_command_line(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-    with exit_on_error(), process_engine(options.num_proc) as engine:
+    with exit_on_error(), process_engine(options.num_proc, write_shard.__module__) as engine:
         report = build(options.source, options.images, options.output, options.overwrite, settings_of(options), engine)
     print(f"{text_table(report.counts, report.types)}\n\n{image_table(report.counts)}")
     for change, number in report.changes.items():
@@ -234,6 +40,55 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if len(report.problems) > SHOWN_PROBLEMS:
         print(f"... {len(report.problems)} rows without their picture in all; the column `image_status` marks them.")
     print(f"Written to {options.output}.")
+
+
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = make_parser("python -m dataset_scripts.build", __doc__)
+    _add_places(parser)
+    text = parser.add_argument_group("text")
+    add_settings(text, BuildSettings, "collection", "languages", "types", "split", "seed", "train_file")
+    add_settings(text, BuildSettings, "compatibility", "repair_tags", "urls", "twitter2017")
+    pictures = parser.add_argument_group("pictures")
+    add_settings(pictures, BuildSettings, "image_policy", "max_side")
+    pictures.add_argument("--keep_original", action="store_true", help="keep every picture's own bytes instead")
+    add_settings(pictures, BuildSettings, "rows_per_shard")
+    options = parser.parse_args(arguments)
+    if not options.images and not options.no_images:
+        parser.error("one of the arguments --images --no_images is required")
+    return options
+
+
+def settings_of(options: argparse.Namespace) -> BuildSettings:
+    """Return the decisions that the command line states."""
+    return read_settings(
+        options,
+        BuildSettings,
+        languages=options.languages and sort_languages(options.languages),
+        types=options.types and tuple(dict.fromkeys(options.types)),
+        max_side=None if options.keep_original else options.max_side,
+        embed_images=not options.no_images,
+    )
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--source",
+        type=Path,
+        required=True,
+        help="folder that holds train_valid_test_* folders (those you have), or the folder above it, or one of them, or "
+        "a folder with train.txt, valid.txt and test.txt",
+    )
+    add("--images", type=Path, help="folder with a picture <image id>.jpg for every sentence")
+    add(
+        "--no_images",
+        action="store_true",
+        help="store no pictures; with --images, what became of them and their hashes stay",
+    )
+    add("--output", type=Path, default=Path("mmnerd"), help="folder to write (default: %(default)s)")
+    add("--overwrite", action="store_true", help="replace the output folder of an earlier build")
+    add("--num_proc", type=at_least(1), default=1, help="processes that read pictures (default: %(default)s)")
 
 
 if __name__ == "__main__":

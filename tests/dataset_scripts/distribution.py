@@ -12,7 +12,7 @@ from pathlib import Path
 import PIL.Image
 
 from dataset_scripts.conll import Sentence, write_conll
-from dataset_scripts.mini.__main__ import generate
+from dataset_scripts.mini.generator import generate
 from dataset_scripts.schema import LANGUAGES, SPLITS
 
 FILES = ("train_conll_format.txt", "valid_conll_format.txt", "test_conll_format.txt")

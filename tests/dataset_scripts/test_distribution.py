@@ -5,7 +5,7 @@ from shutil import copytree
 
 import pytest
 
-from dataset_scripts.build.__main__ import build
+from dataset_scripts.build.builder import build
 from dataset_scripts.build.pictures import load_image
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.reading import read_rows

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_scripts.build.__main__ import build
+from dataset_scripts.build.builder import build
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import LANGUAGES

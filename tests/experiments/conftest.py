@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_scripts.mini.__main__ import write_mini
+from dataset_scripts.mini.generator import write_mini
 from dataset_scripts.schema import CONFIGS, ENTITY_TYPES
 from experiments.plan import MODELS, TABLES, Run, plan
 from experiments.records import describe_scores, write_record

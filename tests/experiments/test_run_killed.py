@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_scripts.mini.__main__ import write_mini
+from dataset_scripts.mini.generator import write_mini
 from experiments.records import read_records
 from experiments.tables import __main__ as tables
 

@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerFast
 from dataset_scripts.audit.__main__ import AuditSettings, audit, main
 from dataset_scripts.audit.leakage import find_similar_texts
 from dataset_scripts.audit.rows import read_audit_rows
-from dataset_scripts.build.__main__ import build
-from dataset_scripts.mini.__main__ import write_mini
+from dataset_scripts.build.builder import build
+from dataset_scripts.mini.generator import write_mini
 from dataset_scripts.parquet import write_dataset
 
 REAL = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "mmnerd"

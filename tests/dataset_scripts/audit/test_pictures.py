@@ -72,7 +72,7 @@ def test_bytes_tell_hash_look_and_what_is_wrong(make_picture):
 def test_pictures_are_examined_in_the_order_of_the_rows(tmp_path, make_picture, monkeypatch, processes):
     asked = []
     engine = audit_pictures.process_engine
-    monkeypatch.setattr(audit_pictures, "process_engine", lambda number: asked.append(number) or engine(1))
+    monkeypatch.setattr(audit_pictures, "process_engine", lambda number, name: asked.append(number) or engine(1, name))
     data = [encode(make_picture(number)) for number in range(6)]
     write(tmp_path, "de", "train", [data[5]])
     write(tmp_path, "en", "test", [data[3], b"broken", data[4]])

@@ -5,7 +5,7 @@ import pytest
 from dataset_scripts.audit.findings import CHECKS, Example, Finding
 from dataset_scripts.audit.report import flatten, make_report, shorten, spell, to_json, to_text
 from dataset_scripts.audit.rows import AuditRow
-from dataset_scripts.mini.__main__ import write_mini
+from dataset_scripts.mini.generator import write_mini
 
 ROW = AuditRow("en/1", "1", "en", "train", ("Rome",), ("B-LOC",))
 ESCAPE = "\x1b[2J\u202e"

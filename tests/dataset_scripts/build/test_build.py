@@ -8,7 +8,9 @@ import pytest
 from datasets import Image, get_dataset_config_names, load_dataset
 from huggingface_hub import DatasetCard
 
-from dataset_scripts.build.__main__ import build, main, process_engine
+from dataset_scripts.build.__main__ import main
+from dataset_scripts.build.builder import build
+from dataset_scripts.build.engine import process_engine
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem
 from dataset_scripts.publish.check_folder import check_folder
@@ -249,7 +251,7 @@ def test_build_stopped_at_its_very_end_leaves_nothing_of_its_card_behind(source,
         raise Stopped
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr("dataset_scripts.build.__main__.move_folder", stop)
+        patch.setattr("dataset_scripts.build.builder.move_folder", stop)
         build(source, pictures, tmp_path / "mmnerd")
     assert list(tmp_path.rglob("example.jpg"))
     for folder in ("mmnerd", "whole/mmnerd"):

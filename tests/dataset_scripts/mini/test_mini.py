@@ -9,7 +9,7 @@ from datasets import get_dataset_config_names, load_dataset
 from PIL import Image
 
 from dataset_scripts.mini import __main__ as mini
-from dataset_scripts.mini.__main__ import SIZES, count_ambiguous, generate, plan, text_only_ceiling, write_mini
+from dataset_scripts.mini.generator import SIZES, count_ambiguous, generate, plan, text_only_ceiling, write_mini
 from dataset_scripts.mini.pictures import draw_picture
 from dataset_scripts.mini.text import AMBIGUOUS_NAMES, AMBIGUOUS_SLOTS, FILLERS, TEMPLATES, Sentence, slots
 from dataset_scripts.rows import encode_row, row_spans
@@ -29,7 +29,7 @@ def jpeg():
 def full(jpeg):
     """All rows at full size, with one stand-in for every drawn picture."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mini, "draw_picture", lambda subject, rng: jpeg)
+        patch.setattr("dataset_scripts.mini.generator.draw_picture", lambda subject, rng: jpeg)
         return generate()
 
 
@@ -193,7 +193,7 @@ def test_written_folder_opens_by_name_from_its_parent(tmp_path, monkeypatch, tin
 
 
 def test_command_line_writes_the_full_set_with_its_ceiling_in_the_card(tmp_path, monkeypatch, capsys, jpeg, full):
-    monkeypatch.setattr(mini, "draw_picture", lambda subject, rng: jpeg)
+    monkeypatch.setattr("dataset_scripts.mini.generator.draw_picture", lambda subject, rng: jpeg)
     output = str(tmp_path / "mini")
     mini.main(["--output", output])
     assert "| en | train | 600 |" in capsys.readouterr().out
@@ -211,7 +211,7 @@ def test_command_line_writes_the_full_set_with_its_ceiling_in_the_card(tmp_path,
 
 @pytest.mark.parametrize(("sizes", "cause"), [((64, 15, 16), "num_validation"), ((20_000, 16, 16), "lower")])
 def test_impossible_sizes_are_refused(sizes, cause, monkeypatch, jpeg):
-    monkeypatch.setattr(mini, "draw_picture", lambda subject, rng: jpeg)
+    monkeypatch.setattr("dataset_scripts.mini.generator.draw_picture", lambda subject, rng: jpeg)
     with pytest.raises(ValueError, match=cause):
         generate(3, *sizes)
 

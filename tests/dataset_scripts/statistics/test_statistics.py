@@ -3,7 +3,7 @@ import json
 import pytest
 from PIL import Image
 
-from dataset_scripts.mini.__main__ import write_mini
+from dataset_scripts.mini.generator import write_mini
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.statistics import __main__ as module
 from dataset_scripts.statistics.__main__ import main, to_json, write_statistics

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from dataset_scripts.conll import read_conll
-from dataset_scripts.mini.__main__ import write_mini
+from dataset_scripts.mini.generator import write_mini
 from modeling_2mner import TwoMNERPipeline
 from training_2mner.predict.__main__ import main, open_records, predict
 

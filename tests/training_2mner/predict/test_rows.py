@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_scripts.mini.__main__ import write_mini
+from dataset_scripts.mini.generator import write_mini
 from dataset_scripts.reading import read_rows
 from training_2mner.predict.rows import ParquetRecords
 

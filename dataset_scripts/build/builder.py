@@ -1,0 +1,193 @@
+"""Build a data set folder: plan, then shards, then what describes them; what was begun is finished later."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from dataset_scripts.build.card import LICENCE, card_of_build
+from dataset_scripts.build.engine import Engine
+from dataset_scripts.build.plan import Plan, make_plan
+from dataset_scripts.build.settings import BuildSettings
+from dataset_scripts.build.shards import Problem, ShardResult, ShardTask, versions, write_shard
+from dataset_scripts.example import write_example
+from dataset_scripts.parquet import check_output, file_sha256, fingerprint, move_folder, parquet_path
+from dataset_scripts.rows import Counts, SplitCounts
+from dataset_scripts.splits import Leak
+from reports_2mner.files import write_file, write_json
+
+logger = logging.getLogger(__name__)
+
+FIGURE = "figures/entity_shares.png"
+
+
+@dataclass
+class BuildReport:
+    """What was written, what splits share, what was changed, and the rows whose pictures could not be used."""
+
+    counts: Counts
+    leaks: list[Leak]
+    changes: Counter[str]
+    problems: list[Problem]
+    types: tuple[str, ...]
+
+
+def build(
+    source: Path | str,
+    images: Path | str | None,
+    output: Path | str,
+    overwrite: bool = False,
+    settings: BuildSettings | None = None,
+    engine: Engine = map,
+) -> BuildReport:
+    """Write the data set of the files under `source` to the folder `output`.
+
+    `images` holds `<image id>.jpg` files; with None no row has a picture. `engine` runs the shards: `map`, the `map` of a
+    process pool, or a cluster's. All text is checked before the first picture is read. A build that was stopped goes on
+    where it was when it is started again. Raises ValueError for a folder that does not fit and for a broken line.
+    """
+    output = Path(output).resolve()
+    images = Path(images) if images is not None else None
+    settings = settings or BuildSettings()
+    check_output(output, overwrite)
+    if images and not images.is_dir():
+        raise ValueError(f"`images` must be a folder with <image id>.jpg files, but {images} is none; check the path.")
+    with _workplace(output) as workplace:
+        plan = make_plan(Path(source), workplace / "rows", settings)
+        settings = plan.settings
+        fresh = workplace / "fresh"
+        results = _run(engine, _tasks(plan, fresh / "data", images, settings), plan)
+        report = _finish(plan, results, fresh, output.name, settings)
+        move_folder(fresh, output)
+    if images and not any(count.statuses["ok"] for count in report.counts.values()):
+        logger.warning("Not one picture of the data set was found in %s; check `images`.", images)
+    return report
+
+
+@contextmanager
+def _workplace(output: Path) -> Iterator[Path]:
+    """Give a folder beside `output` to one build at a time; it goes when the build is done, or has left no shard in it."""
+    workplace = output.parent / f".{output.name}.partial"
+    (workplace / "rows").mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(workplace / "lock", timeout=0):
+            yield workplace
+    except Timeout as error:
+        raise ValueError(
+            f"Another build is writing `output` {output}; wait for its end or give another name."
+        ) from error
+    except ValueError:
+        if not any(workplace.rglob("*.parquet")):
+            shutil.rmtree(workplace)
+        raise
+    shutil.rmtree(workplace)
+
+
+def _tasks(
+    plan: Plan, data: Path, images: Path | None, settings: BuildSettings
+) -> dict[tuple[str, str], list[ShardTask]]:
+    tasks = {
+        key: [
+            ShardTask(
+                rows=rows,
+                output=parquet_path(data, *key, index, len(paths)),
+                images=images.resolve() if images else None,
+                embed=settings.embed_images,
+                use_default=settings.image_policy == "default",
+                max_side=settings.max_side,
+                schema=plan.schema,
+            )
+            for index, rows in enumerate(paths)
+        ]
+        for key, paths in plan.rows.items()
+    }
+    _remove_others(data.parent, {task.output for group in tasks.values() for task in group})
+    return tasks
+
+
+def _remove_others(fresh: Path, outputs: set[Path]) -> None:
+    """Remove what a stopped build left unfinished, or made with other settings."""
+    for path in fresh.rglob("*"):
+        if path.is_file() and path not in outputs:
+            path.unlink()
+
+
+def _run(
+    engine: Engine, tasks: dict[tuple[str, str], list[ShardTask]], plan: Plan
+) -> dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]]:
+    results: dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]] = {key: [] for key in tasks}
+    flat = [(key, task) for key, group in tasks.items() for task in group]
+    with tqdm(total=plan.sizes.total(), unit=" sentences", desc="pictures", disable=None) as progress:
+        for (key, task), result in zip(flat, engine(write_shard, [task for _, task in flat]), strict=True):
+            results[key].append((task, result))
+            progress.update(result.counts.sentences)
+    return results
+
+
+def _finish(
+    plan: Plan,
+    results: dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]],
+    folder: Path,
+    name: str,
+    settings: BuildSettings,
+) -> BuildReport:
+    """Write all but the shards: the card, the licence text, the record of the build and the figures."""
+    counts = {key: sum((result.counts for _, result in group), SplitCounts()) for key, group in results.items()}
+    problems = [problem for group in results.values() for _, result in group for problem in result.problems]
+    report = BuildReport(counts, plan.leaks, plan.changes, problems, plan.schema.types)
+    figure = _draw_figure(counts, folder)
+    write_file(folder / "LICENSE.md", LICENCE.read_text(encoding="utf-8"))
+    record = _record(plan, results, folder, settings)
+    write_json(folder / "build.json", record, indent=1)
+    files = fingerprint({path: told["sha256"] for path, told in record["files"].items()})
+    example = write_example(folder)
+    card = card_of_build(
+        report.counts, files, name, settings, plan.leaks, plan.changes, figure, plan.schema, example=example
+    )
+    write_file(folder / "README.md", card)
+    return report
+
+
+def _draw_figure(counts: Counts, folder: Path) -> str | None:
+    if find_spec("matplotlib") is None:
+        logger.info("The card gets no figure without matplotlib: pip install matplotlib.")
+        return None
+    from dataset_scripts.statistics.figure import draw_entity_shares
+
+    draw_entity_shares(counts, folder / FIGURE)
+    return FIGURE
+
+
+def _record(
+    plan: Plan,
+    results: dict[tuple[str, str], list[tuple[ShardTask, ShardResult]]],
+    folder: Path,
+    settings: BuildSettings,
+) -> dict[str, Any]:
+    """Return what a later reader needs to check the files and to build them again; it names no path of this machine."""
+    return {
+        "settings": settings.to_dict(),
+        "versions": versions(),
+        "sources": {f"{path.parent.name}/{path.name}": file_sha256(path) for path in plan.files},
+        "changes": dict(plan.changes),
+        "leaks": [asdict(leak) for leak in plan.leaks],
+        "files": {
+            task.output.relative_to(folder).as_posix(): {
+                "rows": result.counts.sentences,
+                "bytes": result.bytes,
+                "sha256": result.sha256,
+            }
+            for group in results.values()
+            for task, result in group
+        },
+    }
