@@ -5,14 +5,16 @@
 The network is built without memory for its weights, so that the full size takes seconds on any machine.
 """
 
+import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedConfig, PreTrainedModel
 
 from modeling_2mner import TwoMNERConfig
-from reports_2mner.command_line import make_parser
+from reports_2mner.command_line import exit_on_error, make_parser
 
 # Read as files, since this folder imports nothing but its siblings.
 _PRESETS = Path(__file__).parents[1] / "configuration_2mner" / "models"
@@ -56,19 +58,22 @@ def _decoder(model: PreTrainedModel) -> list[tuple[str, torch.nn.Module]]:
     return [(name, part) for name, part in model.named_children() if part is not model.base_model]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Print the table."""
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = make_parser("python -m configuration_2mner.summary", __doc__)
     parser.add_argument(
         "--config",
         metavar="FILE_OR_PRESET",
         help="a JSON file, a checkpoint's folder or a preset; the paper's network",
     )
-    name = parser.parse_args(arguments).config
-    try:
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    name = read_command_line(arguments).config
+    with exit_on_error():
         config = TwoMNERConfig() if name is None else load_config(name)
-    except ValueError as error:
-        parser.error(str(error))
     print(format_table(count_parameters(config)))
 
 

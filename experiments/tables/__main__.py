@@ -9,6 +9,7 @@ there, followed by their standard deviation; intervals and tests resample pictur
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,8 +27,8 @@ from reports_2mner.command_line import exit_on_error, make_parser
 from reports_2mner.files import write_file
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the tables and figures of a folder, and print the tables."""
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = make_parser("python -m experiments.tables", __doc__)
     parser.add_argument("folder", type=Path, help="the output folder of `python -m experiments.run`")
     parser.add_argument(
@@ -36,7 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default="strict",
         help="how to count in the last part, by language and source; the paper's tables have both (default: %(default)s)",
     )
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the tables and figures of a folder, and print the tables."""
+    options = read_command_line(arguments)
     with exit_on_error():
         records, grids = _read(options.folder)
         layout = lay_out(records)

@@ -103,7 +103,6 @@ def test_the_table_is_printed(capsys, tmp_path, make_config):
     assert lines == [[name, f"{count:,}"] for name, count in {**rows, "total": sum(rows.values())}.items()]
 
 
-def test_an_unknown_preset_is_an_error_of_the_command_line(capsys):
-    with pytest.raises(SystemExit) as stopped:
+def test_an_unknown_preset_is_an_error_of_the_command_line():
+    with pytest.raises(SystemExit, match="error: `config` is 'nothing-like-it'; .*2m-ner-demo"):
         main(["--config", "nothing-like-it"])
-    assert stopped.value.code == 2 and "a preset: " in capsys.readouterr().err

@@ -1,0 +1,41 @@
+"""Every program introduces itself in the same way."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("configuration_2mner", "dataset_scripts", "experiments", "training_2mner")
+PROGRAMS = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+    if "make_parser(" in path.read_text(encoding="utf-8")
+)
+INTRODUCTION = re.compile(r"\n\n(?P<sentence>[A-Z][^\n]*(\n[^\n]+)?\.)\n\n    (?P<example>[^\n]*python [^\n]+)\n")
+
+
+def test_all_programs_are_known():
+    assert len(PROGRAMS) >= 15
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_help_begins_with_one_sentence_and_an_example(program, capsys):
+    module = importlib.import_module(program)
+    with pytest.raises(SystemExit, match="0"):
+        module.read_command_line(["--help"])
+    introduction = INTRODUCTION.search(capsys.readouterr().out)
+    assert introduction is not None
+    sentence, example = introduction["sentence"], introduction["example"]
+    assert not re.search(r"[.!?] [A-Z]", sentence), "more than one sentence"
+    assert program.removesuffix(".__main__") in example
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_imports_from_a_program(package):
+    programs = re.compile(r"from [\w.]+\.__main__ import")
+    assert [str(path) for path in (ROOT / package).rglob("*.py") if programs.search(path.read_text("utf-8"))] == []
