@@ -104,5 +104,5 @@ def test_the_table_is_printed(capsys, tmp_path, make_config):
 
 
 def test_an_unknown_preset_is_an_error_of_the_command_line():
-    with pytest.raises(SystemExit, match="error: `config` is 'nothing-like-it'; .*2m-ner-demo"):
+    with pytest.raises(SystemExit, match=r"error: `config` is 'nothing-like-it'; .*2m-ner-demo"):
         main(["--config", "nothing-like-it"])
