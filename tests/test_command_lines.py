@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,17 @@ def test_the_help_begins_with_one_sentence_and_an_example(program, capsys):
 def test_nothing_imports_from_a_program(package):
     programs = re.compile(r"from [\w.]+\.__main__ import")
     assert [str(path) for path in (ROOT / package).rglob("*.py") if programs.search(path.read_text("utf-8"))] == []
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        ("modeling_2mner.summary", "configuration_2mner.summary"),
+        ("dataset_scripts.export", "dataset_scripts.to_conll"),
+    ],
+)
+def test_a_former_name_still_works_and_says_so(former, now):
+    ended = subprocess.run([sys.executable, "-m", former, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert f"python -m {now}" in ended.stdout
+    assert f"`{former}` is now called `{now}`." in ended.stderr
