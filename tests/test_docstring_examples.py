@@ -12,12 +12,8 @@ import modeling_2mner
 import training_2mner
 
 EXEMPT = {  # have no example yet
-    *("AdaCANConfig", "BertCRFConfig", "BertCRFForTokenClassification", "BertCRFModel", "BiLSTMCRFConfig"),
-    *("MKGFormerConfig", "MKGFormerForTokenClassification", "MKGFormerModel", "OneImageProcessor"),
-    *("TwoMNERConfig", "TwoMNERForTokenClassification", "TwoMNERModel", "TwoMNERProcessor"),
+    *("OneImageProcessor", "TwoMNERProcessor", "WordProcessor"),
     *("TwoMNERDataCollator", "TwoMNERTrainer", "TwoMNERTrainingArguments"),
-    *("UMGFConfig", "UMGFForTokenClassification", "UMGFModel", "UMTConfig", "UMTForTokenClassification", "UMTModel"),
-    "WordProcessor",
 }
 CLASSES = {
     name: getattr(package, name)
