@@ -47,6 +47,16 @@ class TwoMNERConfig(TaggingConfig):
 
     Raises:
         ValueError: for an unknown value, a contradiction or a misspelt field, with the value to write instead.
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import TwoMNERConfig
+
+    >>> config = TwoMNERConfig(use_resnet=False, num_text_layers=6)
+    >>> config.uses_image, config.alpha, config.labels[:3]
+    (True, 0.8, ['O', 'B-PER', 'I-PER'])
+    ```
     """
 
     model_type = "2m-ner"

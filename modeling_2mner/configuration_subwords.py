@@ -23,6 +23,16 @@ class BertCRFConfig(TaggingConfig):
         text_config (`dict` or `PreTrainedConfig`, *optional*): any text encoder of `AutoModel`; multilingual BERT.
 
     All other fields are those of [`TaggingConfig`].
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import BertCRFConfig
+
+    >>> config = BertCRFConfig(use_crf=False)  # BERT with softmax
+    >>> config.text_config.model_type, config.num_labels
+    ('bert', 9)
+    ```
     """
 
     model_type = "bert-crf"
@@ -111,6 +121,16 @@ class UMTConfig(SubwordConfig):
         layer_norm_eps (`float`, defaults to 1e-12): epsilon of the new layers' norms.
 
     All other fields are those of [`SubwordConfig`] and [`TaggingConfig`].
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import UMTConfig
+
+    >>> config = UMTConfig(span_logit_weight=0.25)
+    >>> config.num_cmt_layers, config.resnet_config.depths
+    ([1, 1, 1], [3, 8, 36, 3])
+    ```
     """
 
     model_type = "umt"
@@ -186,6 +206,16 @@ class UMGFConfig(SubwordConfig):
         layer_norm_eps (`float`, defaults to 1e-5): epsilon of the new layers' norms.
 
     All other fields are those of [`SubwordConfig`] and [`TaggingConfig`].
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import UMGFConfig
+
+    >>> config = UMGFConfig(visual_nodes="grid_pool", num_fusion_layers=6)
+    >>> config.num_fusion_layers, config.grid_size
+    (6, 2)
+    ```
     """
 
     model_type = "umgf"
@@ -262,6 +292,16 @@ class MKGFormerConfig(SubwordConfig):
         rcnn_crop_size (`int`, defaults to 64): their side in pixels.
 
     All other fields are those of [`SubwordConfig`] and [`TaggingConfig`].
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import MKGFormerConfig
+
+    >>> config = MKGFormerConfig(fusion_start_layer=11)
+    >>> config.vision_config.num_hidden_layers, config.fusion_start_layer
+    (12, 11)
+    ```
     """
 
     model_type = "mkgformer"

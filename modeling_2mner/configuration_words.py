@@ -67,6 +67,16 @@ class BiLSTMCRFConfig(WordVectorConfig):
         lstm_dropout (`float`, defaults to 0.5): dropout of the word LSTM's output.
 
     All other fields are those of [`WordVectorConfig`] and [`TaggingConfig`].
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import BiLSTMCRFConfig
+
+    >>> config = BiLSTMCRFConfig(vocab_size=5, hidden_layer_size=100)
+    >>> config.uses_image, config.hidden_layer_size, config.num_labels
+    (False, 100, 9)
+    ```
     """
 
     model_type = "bilstm-crf"
@@ -121,6 +131,17 @@ class AdaCANConfig(WordVectorConfig):
         image_size (`int`, defaults to 224): side of a picture in pixels, a multiple of 2 to the number of stages.
 
     All other fields are those of [`WordVectorConfig`] and [`TaggingConfig`].
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import AdaCANConfig
+
+    >>> AdaCANConfig(vocab_size=5, character_embedding_size=None).uses_image
+    True
+    >>> AdaCANConfig(vocab_size=5, use_image=False).uses_image  # CNN-BiLSTM-CRF
+    False
+    ```
     """
 
     model_type = "adacan"

@@ -38,6 +38,29 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         config ([`TwoMNERConfig`]): the architecture.
         text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders; built from `config`
             with new weights where left out.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_2mner import TwoMNERConfig, TwoMNERModel
+
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = TwoMNERConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": 8, **sizes},
+    ...     vision_config={"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **sizes},
+    ...     use_resnet=False,
+    ... )
+    >>> model = TwoMNERModel(config).eval()  # with new weights
+    >>> outputs = model(
+    ...     input_ids=torch.tensor([[2, 5, 6, 7, 3]]),
+    ...     attention_mask=torch.ones(1, 5, dtype=torch.long),
+    ...     word_positions=torch.tensor([[1, 2, 3]]),
+    ...     pixel_values=torch.zeros(1, 3, 32, 32),
+    ... )
+    >>> outputs.last_hidden_state.shape  # (sentences, words, hidden)
+    torch.Size([1, 3, 32])
+    ```
     """
 
     encoders = ("text", "vision", "resnet")
@@ -207,6 +230,28 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         config ([`TwoMNERConfig`]): the architecture.
         text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders, see
             [`~TwoMNERForTokenClassification.from_encoders`].
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import TwoMNERConfig, TwoMNERForTokenClassification, TwoMNERProcessor
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = TwoMNERConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": len(tokenizer), **sizes},
+    ...     vision_config={"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **sizes},
+    ...     resnet_config={"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]},
+    ... )
+    >>> model = TwoMNERForTokenClassification(config).eval()  # with new weights
+    >>> processor = TwoMNERProcessor.for_model(model, tokenizer, resnet_image_size=32)
+    >>> batch = processor([["Anna", "in", "Paris"], ["Paris"]], [Image.new("RGB", (64, 64)), None])
+    >>> model(**batch).predictions.shape  # (sentences, words)
+    torch.Size([2, 3])
+    ```
     """
 
     base_model_class = TwoMNERModel

@@ -21,6 +21,24 @@ class BertCRFModel(BertCRFPreTrainedModel, PieceModel):
 
     Args:
         config ([`BertCRFConfig`]), text_model: see [`PieceModel`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_2mner import BertCRFConfig, BertCRFModel
+
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = BertCRFConfig(text_config={"model_type": "bert", "vocab_size": 8, **sizes})
+    >>> model = BertCRFModel(config).eval()  # with new weights
+    >>> outputs = model(
+    ...     input_ids=torch.tensor([[2, 5, 6, 7, 3]]),
+    ...     attention_mask=torch.ones(1, 5, dtype=torch.long),
+    ...     word_positions=torch.tensor([[1, 2, 3]]),
+    ... )
+    >>> outputs.last_hidden_state.shape  # (sentences, words, hidden)
+    torch.Size([1, 3, 32])
+    ```
     """
 
     encoders = ("text",)
@@ -40,7 +58,24 @@ class BertCRFModel(BertCRFPreTrainedModel, PieceModel):
 
 
 class BertCRFForTokenClassification(BertCRFPreTrainedModel, WordTagger):
-    """BERT-CRF, and BERT for `use_crf=False`; arguments and outputs of [`WordTagger`] and [`BertCRFModel.forward`]."""
+    """BERT-CRF, and BERT for `use_crf=False`; arguments and outputs of [`WordTagger`] and [`BertCRFModel.forward`].
+
+    Example:
+
+    ```python
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import BertCRFConfig, BertCRFForTokenClassification, OneImageProcessor
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = BertCRFConfig(text_config={"model_type": "bert", "vocab_size": len(tokenizer), **sizes})
+    >>> model = BertCRFForTokenClassification(config).eval()  # with new weights
+    >>> processor = OneImageProcessor.for_model(model, tokenizer)
+    >>> model(**processor([["Anna", "in", "Paris"], ["Paris"]])).predictions.shape  # (sentences, words)
+    torch.Size([2, 3])
+    ```
+    """
 
     base_model_class = BertCRFModel
 

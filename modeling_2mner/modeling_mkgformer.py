@@ -163,6 +163,29 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
 
     Args:
         config ([`MKGFormerConfig`]), text_model, vision_model: see [`PieceModel`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_2mner import MKGFormerConfig, MKGFormerModel
+
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = MKGFormerConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": 8, **sizes},
+    ...     vision_config={"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **sizes},
+    ...     fusion_start_layer=2,
+    ... )
+    >>> model = MKGFormerModel(config).eval()  # with new weights
+    >>> outputs = model(
+    ...     input_ids=torch.tensor([[2, 5, 6, 7, 3]]),
+    ...     attention_mask=torch.ones(1, 5, dtype=torch.long),
+    ...     word_positions=torch.tensor([[1, 2, 3]]),
+    ...     pixel_values=torch.zeros(1, 3, 32, 32),
+    ... )
+    >>> outputs.last_hidden_state.shape  # (sentences, words, hidden)
+    torch.Size([1, 3, 32])
+    ```
     """
 
     encoders = ("text", "vision")
@@ -321,7 +344,30 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
 
 
 class MKGFormerForTokenClassification(MKGFormerPreTrainedModel, SubwordTagger):
-    """MKGFormer with its decoder; arguments and outputs of [`SubwordTagger`] and [`MKGFormerModel.forward`]."""
+    """MKGFormer with its decoder; arguments and outputs of [`SubwordTagger`] and [`MKGFormerModel.forward`].
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import MKGFormerConfig, MKGFormerForTokenClassification, OneImageProcessor
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = MKGFormerConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": len(tokenizer), **sizes},
+    ...     vision_config={"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **sizes},
+    ...     fusion_start_layer=2,
+    ... )
+    >>> model = MKGFormerForTokenClassification(config).eval()  # with new weights
+    >>> processor = OneImageProcessor.for_model(model, tokenizer)
+    >>> batch = processor([["Anna", "in", "Paris"], ["Paris"]], [Image.new("RGB", (64, 64)), None])
+    >>> model(**batch).predictions.shape  # (sentences, words)
+    torch.Size([2, 3])
+    ```
+    """
 
     base_model_class = MKGFormerModel
 

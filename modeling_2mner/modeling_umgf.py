@@ -161,6 +161,29 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
 
     Args:
         config ([`UMGFConfig`]), text_model, resnet_model: see [`PieceModel`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_2mner import UMGFConfig, UMGFModel
+
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = UMGFConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": 8, **sizes},
+    ...     resnet_config={"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]},
+    ...     graph_size=16,
+    ... )
+    >>> model = UMGFModel(config).eval()  # with new weights
+    >>> outputs = model(
+    ...     input_ids=torch.tensor([[2, 5, 6, 7, 3]]),
+    ...     attention_mask=torch.ones(1, 5, dtype=torch.long),
+    ...     word_positions=torch.tensor([[1, 2, 3]]),
+    ...     pixel_values=torch.zeros(1, 3, 32, 32),
+    ... )
+    >>> outputs.last_hidden_state.shape  # (sentences, words, hidden)
+    torch.Size([1, 3, 48])
+    ```
     """
 
     encoders = ("text", "resnet")
@@ -296,7 +319,30 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
 
 
 class UMGFForTokenClassification(UMGFPreTrainedModel, SubwordTagger):
-    """UMGF with its decoder, a linear layer and a CRF; arguments of [`SubwordTagger`] and [`UMGFModel.forward`]."""
+    """UMGF with its decoder, a linear layer and a CRF; arguments of [`SubwordTagger`] and [`UMGFModel.forward`].
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import UMGFConfig, UMGFForTokenClassification, OneImageProcessor
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = UMGFConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": len(tokenizer), **sizes},
+    ...     resnet_config={"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]},
+    ...     graph_size=16,
+    ... )
+    >>> model = UMGFForTokenClassification(config).eval()  # with new weights
+    >>> processor = OneImageProcessor.for_model(model, tokenizer, resnet_image_size=32)
+    >>> batch = processor([["Anna", "in", "Paris"], ["Paris"]], [Image.new("RGB", (64, 64)), None])
+    >>> model(**batch).predictions.shape  # (sentences, words)
+    torch.Size([2, 3])
+    ```
+    """
 
     base_model_class = UMGFModel
 

@@ -107,6 +107,28 @@ class UMTModel(UMTPreTrainedModel, PieceModel):
 
     Args:
         config ([`UMTConfig`]), text_model, resnet_model: see [`PieceModel`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from modeling_2mner import UMTConfig, UMTModel
+
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = UMTConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": 8, **sizes},
+    ...     resnet_config={"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]},
+    ... )
+    >>> model = UMTModel(config).eval()  # with new weights
+    >>> outputs = model(
+    ...     input_ids=torch.tensor([[2, 5, 6, 7, 3]]),
+    ...     attention_mask=torch.ones(1, 5, dtype=torch.long),
+    ...     word_positions=torch.tensor([[1, 2, 3]]),
+    ...     pixel_values=torch.zeros(1, 3, 32, 32),
+    ... )
+    >>> outputs.last_hidden_state.shape  # (sentences, words, hidden)
+    torch.Size([1, 3, 64])
+    ```
     """
 
     encoders = ("text", "resnet")
@@ -186,6 +208,27 @@ class UMTForTokenClassification(UMTPreTrainedModel, SubwordTagger):
 
     The emissions, and so the `logits`, are e = (1 - w) e_m + w e_a M with w the `span_logit_weight`; the loss is that of
     the tags plus `span_loss_weight` times that of the spans, which are the tags without their types.
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import UMTConfig, UMTForTokenClassification, OneImageProcessor
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = UMTConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": len(tokenizer), **sizes},
+    ...     resnet_config={"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]},
+    ... )
+    >>> model = UMTForTokenClassification(config).eval()  # with new weights
+    >>> processor = OneImageProcessor.for_model(model, tokenizer, resnet_image_size=32)
+    >>> batch = processor([["Anna", "in", "Paris"], ["Paris"]], [Image.new("RGB", (64, 64)), None])
+    >>> model(**batch).predictions.shape  # (sentences, words)
+    torch.Size([2, 3])
+    ```
     """
 
     base_model_class = UMTModel

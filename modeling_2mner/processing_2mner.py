@@ -70,6 +70,23 @@ class TwoMNERProcessor(ProcessorMixin):
 
     Raises:
         ValueError: without a tokenizer, or for an unknown `on_bad_image`.
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import TwoMNERProcessor
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> processor = TwoMNERProcessor(tokenizer=tokenizer)
+    >>> batch = processor([["Anna", "in", "Paris"], ["Paris"]], [Image.new("RGB", (300, 200)), None])
+    >>> batch["input_ids"].shape, batch["pixel_values"].shape  # a row of pixels for each picture that can be used
+    (torch.Size([2, 5]), torch.Size([1, 3, 224, 224]))
+    >>> batch.image_status
+    ['ok', 'missing']
+    ```
     """
 
     def __init__(

@@ -34,6 +34,22 @@ class OneImageProcessor(TwoMNERProcessor):
 
     Raises:
         ValueError: as [`TwoMNERProcessor`].
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import OneImageProcessor
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> processor = OneImageProcessor(tokenizer=tokenizer, object_size=32)
+    >>> picture = Image.new("RGB", (300, 200))
+    >>> batch = processor([["Anna", "in", "Paris"]], [picture], boxes=[[[0, 0, 50, 100], [20, 30, 90, 90]]])
+    >>> batch["pixel_values"].shape, batch["object_pixel_values"].shape  # (sentences, objects, 3, size, size)
+    (torch.Size([1, 3, 224, 224]), torch.Size([1, 2, 3, 32, 32]))
+    ```
     """
 
     def __init__(

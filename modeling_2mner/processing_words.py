@@ -18,6 +18,17 @@ class WordProcessor(OneImageProcessor):
 
     Raises:
         ValueError: without a tokenizer, for one of another kind, or for an unknown `on_bad_image`.
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import WordProcessor, WordTokenizer
+
+    >>> tokenizer = WordTokenizer(words=["Anna", "in", "Paris"])
+    >>> processor = WordProcessor(tokenizer=tokenizer, use_image=False)
+    >>> processor([["Anna", "in", "Paris"], ["Paris"]])["word_ids"].tolist()
+    [[2, 3, 4], [4, 0, 0]]
+    ```
     """
 
     def __init__(

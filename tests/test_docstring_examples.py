@@ -11,14 +11,6 @@ import pytest
 import modeling_2mner
 import training_2mner
 
-EXEMPT = {  # have no example yet
-    *("AdaCANConfig", "BertCRFConfig", "BertCRFForTokenClassification", "BertCRFModel", "BiLSTMCRFConfig"),
-    *("MKGFormerConfig", "MKGFormerForTokenClassification", "MKGFormerModel", "OneImageProcessor"),
-    *("TwoMNERConfig", "TwoMNERForTokenClassification", "TwoMNERModel", "TwoMNERProcessor"),
-    *("TwoMNERDataCollator", "TwoMNERTrainer", "TwoMNERTrainingArguments"),
-    *("UMGFConfig", "UMGFForTokenClassification", "UMGFModel", "UMTConfig", "UMTForTokenClassification", "UMTModel"),
-    "WordProcessor",
-}
 CLASSES = {
     name: getattr(package, name)
     for package in (modeling_2mner, training_2mner)
@@ -34,11 +26,7 @@ def examples(public_class: type) -> list[str]:
     return [block for block in FENCE.findall(docstring) if ">>>" in block]
 
 
-def test_a_class_with_an_example_is_not_exempt():
-    assert {name for name in EXEMPT if name not in CLASSES or examples(CLASSES[name])} == set()
-
-
-@pytest.mark.parametrize("name", sorted(CLASSES.keys() - EXEMPT))
+@pytest.mark.parametrize("name", sorted(CLASSES))
 def test_the_example_of(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = examples(CLASSES[name])

@@ -114,7 +114,18 @@ class DataArguments:
 
 @dataclass
 class TwoMNERTrainingArguments(TrainingArguments):
-    """The arguments of transformers' Trainer, with the paper's settings (Table 4) as defaults, and a few more."""
+    """The arguments of transformers' Trainer, with the paper's settings (Table 4) as defaults, and a few more.
+
+    Example:
+
+    ```python
+    >>> from training_2mner import TwoMNERTrainingArguments
+
+    >>> arguments = TwoMNERTrainingArguments(encoder_learning_rate=1e-5, freeze=["vit"])
+    >>> arguments.learning_rate, arguments.per_device_train_batch_size, arguments.freeze
+    (5e-05, 16, ['vision'])
+    ```
+    """
 
     output_dir: str | None = field(default="runs/2m-ner", metadata={"help": "The run folder."})
     learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate (Table 4)."})

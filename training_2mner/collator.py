@@ -15,6 +15,26 @@ class TwoMNERDataCollator:
     Args:
         processor ([`TwoMNERProcessor`]): does the work; pictures that cannot be used count as none.
         boxes, small_boxes (`str`, *optional*): columns with the objects of the pictures, for [`OneImageProcessor`].
+
+    Example:
+
+    ```python
+    >>> from PIL import Image
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import TwoMNERProcessor
+    >>> from training_2mner import TwoMNERDataCollator
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> collator = TwoMNERDataCollator(TwoMNERProcessor(tokenizer=tokenizer))
+    >>> picture = Image.new("RGB", (64, 64))
+    >>> batch = collator([
+    ...     {"tokens": ["Anna", "in", "Paris"], "ner_tags": [1, 0, 3], "image": picture},
+    ...     {"tokens": ["Paris"], "ner_tags": [3], "image": None},
+    ... ])
+    >>> batch["labels"].tolist()
+    [[1, 0, 3], [3, -100, -100]]
+    ```
     """
 
     processor: TwoMNERProcessor

@@ -47,6 +47,36 @@ class TwoMNERTrainer(Trainer):
 
     Raises:
         ValueError: for a frozen ResNet whose batch norm would go on learning.
+
+    Example:
+
+    ```python
+    >>> from datasets import Dataset
+    >>> from transformers import BertTokenizer
+    >>> from modeling_2mner import TwoMNERConfig, TwoMNERForTokenClassification, TwoMNERProcessor
+    >>> from training_2mner import TwoMNERDataCollator, TwoMNERTrainer, TwoMNERTrainingArguments
+
+    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "anna", "in", "paris"]
+    >>> tokenizer = BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
+    >>> sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    >>> config = TwoMNERConfig(
+    ...     text_config={"model_type": "bert", "vocab_size": len(tokenizer), **sizes},
+    ...     use_vit=False,
+    ...     use_resnet=False,
+    ... )
+    >>> model = TwoMNERForTokenClassification(config)  # with new weights
+    >>> rows = Dataset.from_dict({"tokens": [["Anna", "in", "Paris"], ["Paris"]], "ner_tags": [[1, 0, 3], [3]]})
+    >>> trainer = TwoMNERTrainer(
+    ...     model=model,
+    ...     args=TwoMNERTrainingArguments(num_train_epochs=1, report_to="none", use_cpu=True),
+    ...     data_collator=TwoMNERDataCollator(TwoMNERProcessor.for_model(model, tokenizer)),
+    ...     train_dataset=rows,
+    ...     eval_dataset=rows,
+    ... )
+    >>> trainer.train().global_step  # one batch
+    epoch 1.00: ...
+    1
+    ```
     """
 
     # The objective is a mean over sentences of the batch: the Trainer divides it by the accumulation steps.
