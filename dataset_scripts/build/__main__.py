@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 SHOWN_PROBLEMS = 10
 FIGURE = "figures/entity_shares.png"
 # Runs a function on every task and gives the results in the order of the tasks, as `map` does.
-Engine = Callable[[Callable[[ShardTask], ShardResult], list[ShardTask]], Iterable[ShardResult]]
+Engine = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 @dataclass
