@@ -33,7 +33,8 @@ def read_conll_as_released(
     line where the released loader stops, and for tags that the data set cannot hold.
     """
     path, rename = Path(path), rename or {}
-    image_id, start, pairs, renamed = None, 1, [], 0
+    image_id, start, renamed = None, 1, 0
+    pairs: list[tuple[str, str]] = []
     for number, line in _stripped_lines(path):
         if line.startswith(ID_PREFIX):
             image_id = line.split(ID_PREFIX)[1]
@@ -45,7 +46,10 @@ def read_conll_as_released(
                 raise ValueError(f"{path}:{start}: unknown tag {tag!r} in this sentence; {known_tags(types)}.")
             pairs.append((word, tag[:2] + rename.get(tag[2:], tag[2:])))
         else:
-            _check_image_id(path, number, image_id)
+            if image_id is None:
+                raise ValueError(
+                    f"{path}:{number}: the released loader stops here, no line IMGID:<image id> came before; add one."
+                )
             if pairs:
                 yield _sentence(path, image_id, start, pairs, renamed, repair_tags)
             else:
@@ -75,13 +79,6 @@ def _word_and_tag(path: Path, number: int, line: str) -> list[str]:
             f"{line[:SHOWN]!r}; mend the line, or read the file without `compatibility`."
         )
     return parts
-
-
-def _check_image_id(path: Path, number: int, image_id: str | None) -> None:
-    if image_id is None:
-        raise ValueError(
-            f"{path}:{number}: the released loader stops here, no line IMGID:<image id> came before; add one."
-        )
 
 
 def _sentence(

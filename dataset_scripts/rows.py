@@ -37,7 +37,7 @@ Row = Mapping[str, Any]
 
 DEFAULT = Schema()
 
-OPTIONAL_COLUMNS = {"url": None, "sha256": None, "tw2017_split": None, "quality": []}
+OPTIONAL_COLUMNS: dict[str, Any] = {"url": None, "sha256": None, "tw2017_split": None, "quality": []}
 
 
 @dataclass
@@ -89,12 +89,12 @@ def row_spans(row: Row, labels: Sequence[str] = LABELS) -> list[Span]:
 
 def encode_row(row: Row, schema: Schema = DEFAULT) -> dict[str, Any]:
     """Return the row with tags, language and source as numbers, in column order; ValueError when it breaks a rule."""
-    if set(OPTIONAL_COLUMNS | row) != set(COLUMNS) or not set(COLUMNS) - set(OPTIONAL_COLUMNS) <= set(row):
+    if {*OPTIONAL_COLUMNS, *row} != set(COLUMNS) or not set(COLUMNS) - set(OPTIONAL_COLUMNS) <= set(row):
         raise ValueError(
             f"A row must have the columns {list(COLUMNS)}, of which {list(OPTIONAL_COLUMNS)} may be left out, "
             f"got {sorted(row)}."
         )
-    row = OPTIONAL_COLUMNS | row
+    row = {**OPTIONAL_COLUMNS, **row}
     if not row["id"] or not isinstance(row["id"], str):
         raise ValueError(f"`id` must be a string that is not empty, got {row['id']!r}.")
     tags = _tag_names(row, schema.labels)

@@ -64,7 +64,7 @@ class Drawn:
 
 
 def interval(
-    counts: Counts, pictures: Sequence[int], samples: int = SAMPLES, seed: int = 0, column: str = "f1"
+    counts: Counts, pictures: Sequence[int] | np.ndarray, samples: int = SAMPLES, seed: int = 0, column: str = "f1"
 ) -> tuple[float, float]:
     """The 95 % interval of the micro F1, or of another score.
 
@@ -79,13 +79,14 @@ def interval(
 def compare(
     first: Counts,
     second: Counts,
-    pictures: Sequence[int],
+    pictures: Sequence[int] | np.ndarray,
     samples: int = SAMPLES,
     seed: int = 0,
     column: str = "f1",
 ) -> Comparison:
     """Compare two systems on the same resampled pictures, by F1 or by another score (see `interval`)."""
-    return compare_drawn(*draw([first, second], pictures, samples, seed), column)
+    one, other = draw([first, second], pictures, samples, seed)
+    return compare_drawn(one, other, column)
 
 
 def compare_drawn(first: Drawn, second: Drawn, column: str = "f1") -> Comparison:
@@ -100,7 +101,9 @@ def compare_drawn(first: Drawn, second: Drawn, column: str = "f1") -> Comparison
     return Comparison(observed, low, high, float((extreme.sum() + 1) / (len(differences) + 1)))
 
 
-def draw(systems: Sequence[Counts], pictures: Sequence[int], samples: int = SAMPLES, seed: int = 0) -> list[Drawn]:
+def draw(
+    systems: Sequence[Counts], pictures: Sequence[int] | np.ndarray, samples: int = SAMPLES, seed: int = 0
+) -> list[Drawn]:
     """Put all systems on the same samples of pictures, drawn with replacement.
 
     Raises:

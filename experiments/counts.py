@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dataset_scripts.schema import types_in, types_of
 from modeling_2mner.spans import entity_spans
@@ -26,7 +28,7 @@ class Counts:
     table: np.ndarray
     types: tuple[str, ...]
 
-    def select(self, rows: np.ndarray) -> Counts:
+    def select(self, rows: np.ndarray | list[int]) -> Counts:
         """The counts of some sentences: indices or a mask."""
         return Counts(self.table[rows], self.types)
 
@@ -78,7 +80,7 @@ def scores(counts: Counts) -> dict[str, float]:
     return result | {f"f1_{kind}": precision_recall_f1(*row)[2] for kind, row in zip(counts.types, sums, strict=True)}
 
 
-def precision_recall_f1(right, predicted, gold) -> tuple:
+def precision_recall_f1(right: ArrayLike, predicted: ArrayLike, gold: ArrayLike) -> tuple[Any, ...]:
     """Precision, recall and F1 of sums of counts, numbers or arrays of equal shape (Eq. 19-21)."""
     right, predicted, gold = (np.asarray(value, dtype=float) for value in (right, predicted, gold))
     return tuple(

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel, TrainerCallback
@@ -176,7 +177,7 @@ class _Recorder(TrainerCallback):
     def __init__(self, folder: Path, points: list[Point], facts: dict[str, Any], progress: Progress) -> None:
         self._folder, self._points, self._facts, self._progress = folder, points, facts, progress
 
-    def on_train_end(self, args, state, control, model=None, **kwargs):
+    def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Called by the Trainer."""
         place = (model.config.alpha, args.learning_rate)
         point = next(point for point in self._points if (point.alpha, point.learning_rate) == place)
@@ -202,7 +203,7 @@ def _suggest(trial: optuna.Trial, name: str) -> float:
     return trial.suggest_float(name, 0.0, 1.0)
 
 
-def _import_optuna():
+def _import_optuna() -> ModuleType:
     try:
         import optuna
     except ImportError as error:

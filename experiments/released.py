@@ -36,7 +36,8 @@ def score_epochs(
     checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     if not checkpoints:
         raise ValueError(f"{folder} has no checkpoints; the protocol `released` needs those of all epochs.")
-    epochs, best, best_score = [], ([], []), -1.0
+    best: Tags = ([], [])
+    epochs, best_score = [], -1.0
     for checkpoint in checkpoints:
         tags = _predict(checkpoint, data_arguments, arguments, test)
         scores = entity_scores(tags[1], tags[0])

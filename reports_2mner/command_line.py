@@ -35,9 +35,10 @@ def exit_on_error(*kinds: type[Exception]) -> Iterator[None]:
     Args:
         kinds: exceptions that are the user's to mend, besides `ValueError`.
     """
+    users: tuple[type[Exception], ...] = (ValueError, *kinds)
     try:
         yield
-    except (ValueError, *kinds) as error:
+    except users as error:
         raise SystemExit(f"error: {error}") from error
 
 

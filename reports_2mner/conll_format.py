@@ -25,7 +25,8 @@ def format_sentence(image_id: object, *columns: Sequence[str]) -> str:
 
 def read_sentences(path: Path) -> Iterator[tuple[str, list[list[str]]]]:
     """The sentences of a file of predictions: the picture's name, and word, gold and predicted tag of each line."""
-    image_id, rows = "", []
+    image_id = ""
+    rows: list[list[str]] = []
     for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
         if line.startswith(ID_PREFIX) and "\t" not in line:
             image_id, rows = line.removeprefix(ID_PREFIX), []

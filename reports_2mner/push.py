@@ -57,7 +57,7 @@ def push(
     stale = sorted(there - set(files) - KEPT_ON_THE_HUB)
     for name in stale:
         logger.info("Deleting %s on the Hub: it is not part of what is published now.", name)
-    operations = [
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in files),
         *(CommitOperationDelete(path_in_repo=name, is_folder=False) for name in stale),
     ]

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
-Row = Sequence[str | int]
+Row = Sequence[Any]  # numbers and text
 
 BREAK = r" \\"
 LATEX_CHARACTERS = {

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -77,7 +78,7 @@ def audit(
     others = {str(other): read_other(other) for other in against}
     rows = read_audit_rows(dataset)
     findings = [*check_structure(rows, settings.max_words), *check_text(rows), *check_ids(rows)]
-    if loaded:
+    if loaded and tokenizer:
         findings.append(find_words_without_pieces(rows, loaded, tokenizer))
     if settings.pictures:
         facts = examine_pictures(dataset, settings.num_proc)
@@ -86,7 +87,11 @@ def audit(
     findings += [find_picture_status(rows), *check_identity(rows), *check_leakage(rows, settings.similarity)]
     for other, their_rows in others.items():
         findings += check_overlap(rows, their_rows, _name(other))
-    described = {"similarity": settings.similarity, "max_words": settings.max_words, "pictures": settings.pictures}
+    described: dict[str, Any] = {
+        "similarity": settings.similarity,
+        "max_words": settings.max_words,
+        "pictures": settings.pictures,
+    }
     described |= {"tokenizer": tokenizer or "none", "against": ", ".join(map(_name, others)) or "none"}
     return make_report(dataset, rows, described, findings)
 

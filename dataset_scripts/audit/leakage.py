@@ -139,8 +139,11 @@ def _by_split(
 ) -> dict[str, dict[str, float]]:
     table = {}
     for split in SPLITS:
-        mine = [(row, found) for row, found in held_out if row.split == split and row.lang in group]
-        mine = [(row, {lang for lang in found if lang in group}) for row, found in mine if counts_in(row, group)]
+        mine = [
+            (row, {lang for lang in found if lang in group})
+            for row, found in held_out
+            if row.split == split and row.lang in group and counts_in(row, group)
+        ]
         if mine:
             leaked = sum(bool(found) for _, found in mine)
             table[split] = {"rows": len(mine), "leaked": leaked, "share": round(leaked / len(mine), 4)}

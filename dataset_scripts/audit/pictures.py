@@ -102,10 +102,10 @@ def find_undecodable(pairs: Sequence[tuple[AuditRow, PictureFacts]]) -> Finding:
 
 def find_mismatches(pairs: Sequence[tuple[AuditRow, PictureFacts]]) -> Finding:
     """Find pictures whose bytes have another hash than the column `sha256` says."""
-    known = [(row, fact) for row, fact in pairs if row.sha256 and fact.sha256]
-    bad = [(row, fact) for row, fact in known if row.sha256 != fact.sha256]
+    known = [(row, row.sha256, fact.sha256) for row, fact in pairs if row.sha256 and fact.sha256]
+    bad = [(row, stated, found) for row, stated, found in known if stated != found]
     examples = first_examples(
-        Example((row.id,), f"column {row.sha256[:12]}, bytes {fact.sha256[:12]}") for row, fact in bad
+        Example((row.id,), f"column {stated[:12]}, bytes {found[:12]}") for row, stated, found in bad
     )
     return Finding("sha256_mismatches", len(bad), len(known), examples)
 

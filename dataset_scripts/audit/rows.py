@@ -117,7 +117,7 @@ def _name(cell: Any) -> str:
 def _tag_name(tag: int | str | None, labels: Sequence[str]) -> str:
     if isinstance(tag, int) and 0 <= tag < len(labels):
         return labels[tag]
-    return intern(tag) if tag in labels else intern(f"<{tag}>")
+    return intern(str(tag) if tag in labels else f"<{tag}>")
 
 
 def _source_name(source: int | str | None, sources: Sequence[str]) -> str:

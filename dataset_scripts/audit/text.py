@@ -59,7 +59,7 @@ def find_words_without_pieces(rows: Rows, tokenizer: PreTrainedTokenizerBase, na
             f"`tokenizer` {name} is a {type(tokenizer).__name__}, which does not tell which word a piece belongs to; "
             "name one with a tokenizer.json."
         )
-    bad = []
+    bad: list[tuple[AuditRow, int]] = []
     for start in range(0, len(rows), SENTENCES_PER_BATCH):
         batch = rows[start : start + SENTENCES_PER_BATCH]
         encoded = tokenizer([list(row.tokens) for row in batch], is_split_into_words=True, verbose=False)

@@ -9,7 +9,7 @@ from multiprocessing import get_all_start_methods, get_context
 from typing import Any
 
 # Runs a function on every task and gives the results in the order of the tasks, as `map` does.
-Engine = Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
+Engine = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import PIL.ImageDraw
@@ -43,7 +44,7 @@ SUFFIXES = {
 class Picture:
     """The cell for `image`, the `image_status`, and for a picture that is not "ok" the reason in words."""
 
-    image: dict[str, bytes | str] | None
+    image: dict[str, Any] | None
     status: str
     reason: str = ""
 
@@ -88,9 +89,9 @@ def prepare_picture(data: bytes, max_side: int | None = None) -> Picture:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about what `load_image` has let pass
         with PIL.Image.open(BytesIO(data), formats=FORMATS) as header:
-            suffix = SUFFIXES[header.format]
-            keep = max_side is None or _is_plain(header, max_side)
-    if keep:
+            suffix = SUFFIXES[str(header.format)]
+            plain = max_side is None or _is_plain(header, max_side)
+    if max_side is None or plain:
         return Picture(_cell(data, suffix), "ok")
     return Picture(_cell(_to_jpeg(loaded.image, max_side), ".jpg"), "ok")
 
@@ -113,7 +114,7 @@ def _draw_default() -> PIL.Image.Image:
     return picture
 
 
-def _cell(data: bytes, suffix: str) -> dict[str, bytes | str]:
+def _cell(data: bytes, suffix: str) -> dict[str, Any]:
     """Name a picture by its contents: image ids are no safe file names, and paths tell about the machine."""
     return {"bytes": data, "path": f"{hashlib.sha256(data).hexdigest()[:16]}{suffix}"}
 

@@ -70,7 +70,8 @@ def write_shard(task: ShardTask) -> ShardResult:
     key = _task_key(task)
     if (done := _read_manifest(task, key)) is not None:
         return done
-    counts, problems = SplitCounts(), []
+    counts = SplitCounts()
+    problems: list[Problem] = []
     # Stopped between file and manifest, the new file must not stand under the manifest of an earlier one.
     _manifest_path(task).unlink(missing_ok=True)
     write_parquet(_encoded_rows(task, counts, problems), task.output, task.schema)
@@ -147,7 +148,9 @@ def _read_manifest(task: ShardTask, key: str) -> ShardResult | None:
         return None
     if manifest.pop("key") != key or manifest["bytes"] != written:
         return None
-    counts = {name: Counter(value) if isinstance(value, dict) else value for name, value in manifest["counts"].items()}
+    counts: dict[str, Any] = {
+        name: Counter(value) if isinstance(value, dict) else value for name, value in manifest["counts"].items()
+    }
     problems = [Problem(**problem) for problem in manifest["problems"]]
     return ShardResult(manifest["bytes"], manifest["sha256"], SplitCounts(**counts), problems)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import math
 from random import Random
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -14,7 +15,7 @@ Point = tuple[float, float]
 WHITE: Color = (250, 248, 240)
 INK: Color = (28, 26, 34)
 EARTH = ((248, 216, 190), (234, 190, 152), (206, 152, 112), (164, 110, 74), (120, 76, 50), (100, 64, 46))
-FONT = ImageFont.load_default(48)
+FONT: Any = ImageFont.load_default(48)  # one that scales: Pillow has FreeType
 
 
 def hsv(hue: float, saturation: float, value: float) -> Color:

@@ -386,7 +386,7 @@ Vera Cruz
 FIRST_NAMES = ["Anna", "Carmen", "Claire", "Diego", "Emma", "Felix", "Julien", "Lukas", "Maria", "Pablo"]
 LAST_NAMES = ["Becker", "Dubois", "Fischer", "García", "Keller", "Lefèvre", "Moreau", "Navarro", "Ortega", "Wagner"]
 
-FILLERS = {
+FILLERS: dict[str, list[Words]] = {
     "PER": [dict.fromkeys(MINI_LANGUAGES, (first, last)) for first in FIRST_NAMES for last in LAST_NAMES],
     "LOC": _names("""
 Berlin/Berlin/Berlín/Berlin

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -89,7 +90,7 @@ def read_card(folder: Path) -> DatasetCardData:
     if not path.is_file():
         raise ValueError(f"{folder} has no README.md; build the data set again, which writes one.")
     try:
-        return DatasetCard(path.read_text(encoding="utf-8")).data
+        return cast(DatasetCardData, DatasetCard(path.read_text(encoding="utf-8")).data)
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"The YAML at the top of {path} cannot be read: {error}") from error
 

@@ -164,7 +164,8 @@ class Comparison:
 
     def percent(self, counting: str) -> dict[str, float]:
         """Return the differences in percent of the paper's figures."""
-        return {name: 100 * above / self.paper[name] for name, above in self.differences(counting).items()}
+        paper = self.paper or {}
+        return {name: 100 * above / paper[name] for name, above in self.differences(counting).items()}
 
 
 def compare(statistics: Statistics) -> list[Comparison]:

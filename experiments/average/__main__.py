@@ -148,11 +148,21 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / PREDICTIONS, test, gold, tags)
     names, data = names_of(options.runs), describe_data(arguments, test)
-    command = [*names, "--dataset", data["name"], "--dataset_config", run.languages]
     write_record(
         options.output / f"{name}.json",
         run,
-        command=shlex.join(["python", "-m", "experiments.average", *command]),
+        command=shlex.join(
+            [
+                "python",
+                "-m",
+                "experiments.average",
+                *names,
+                "--dataset",
+                str(data["name"]),
+                "--dataset_config",
+                run.languages,
+            ]
+        ),
         data=data,
         **facts,
         averaged=names,

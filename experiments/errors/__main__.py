@@ -247,7 +247,7 @@ def _remedy() -> str:
     return "Pass the data set, `--dataset_config`, `--dataset_revision` and `--max_eval_samples` of the run."
 
 
-def _short(value: str | list[str]) -> str:
+def _short(value: Sequence[str]) -> str:
     shown = value if isinstance(value, str) else " ".join(value[:SHOWN_WORDS]) + " ..." * (len(value) > SHOWN_WORDS)
     return repr(shown)
 

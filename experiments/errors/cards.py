@@ -70,7 +70,7 @@ def cut_into_pieces(
     starts = {span[1]: span for span in styles}
     pieces, place = [], 0
     while place < len(words[:limit]):
-        span = starts.get(place, ("", place, place + 1))
+        span = starts.get(place, Span("", place, place + 1))
         pieces.append((" ".join(words[place : span[2]]), span[0], styles.get(span, "")))
         place = span[2]
     return pieces, len(words) - place

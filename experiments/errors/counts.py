@@ -47,6 +47,11 @@ class Pair:
         return "wrong_boundary" if same_type else "boundary_and_type"
 
     @property
+    def span(self) -> Span:
+        """The gold entity, where there is one, or else the predicted one."""
+        return self.gold or self.predicted or Span(OUTSIDE, 0, 0)
+
+    @property
     def gold_type(self) -> str:
         """The gold type, `"O"` for an invented entity."""
         return self.gold[0] if self.gold else OUTSIDE
@@ -59,7 +64,7 @@ class Pair:
     @property
     def type(self) -> str:
         """The type that an error is counted under: the gold one, where there is one."""
-        return (self.gold or self.predicted)[0]
+        return self.span[0]
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def pair_entities(gold: Sequence[Span], predicted: Sequence[Span]) -> list[Pair]
             taken |= {("gold", one), ("predicted", other)}
     pairs += [Pair(span, None) for span in gold if ("gold", span) not in taken]
     pairs += [Pair(None, span) for span in predicted if ("predicted", span) not in taken]
-    return sorted(pairs, key=lambda pair: (pair.gold or pair.predicted)[1:])
+    return sorted(pairs, key=lambda pair: pair.span[1:])
 
 
 def count_kinds(pairs: Iterable[Pair]) -> dict[str, int]:

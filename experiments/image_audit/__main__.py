@@ -60,7 +60,7 @@ def audit(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     result = predict_all(reader, test, options.seed)
     described = {
         "run": public_name(options.run),
-        "model": model_name(reader.model.config),
+        "model": model_name(cast(TaggingConfig, reader.model.config)),
         "data": describe_data(arguments, test),
         "seed": options.seed,
         "machine": describe_machine(reader.model.device),

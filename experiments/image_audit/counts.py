@@ -21,7 +21,7 @@ FLIPS = ("saved", "spoiled", "changed")
 def describe(
     gold: Tags,
     tags: Mapping[str, Tags],
-    pictures: Sequence[int],
+    pictures: Sequence[int] | np.ndarray,
     groups: Mapping[str, Sequence[str]],
     types: list[str],
 ) -> dict[str, Any]:
@@ -43,7 +43,9 @@ def describe(
         for scheme in SCHEMES
     }
     flips = {other: count_flips(gold, tags["right"], tags[other], types) for other in OTHERS}
-    parts = {"type": {kind: (slice(None), [place]) for place, kind in enumerate(types)}}
+    parts: dict[str, dict[str, tuple[Any, Any]]] = {
+        "type": {kind: (slice(None), [place]) for place, kind in enumerate(types)}
+    }
     for column, values in groups.items():
         names = np.array(values)
         parts[column] = {name: (names == name, slice(None)) for name in dict.fromkeys(values)}
@@ -125,7 +127,7 @@ def _describe_all(counts: dict[str, Counts], flips: dict[str, np.ndarray], pictu
 
 
 def _describe_part(
-    counts: dict[str, Counts], flips: dict[str, np.ndarray], pictures: np.ndarray, rows, columns
+    counts: dict[str, Counts], flips: dict[str, np.ndarray], pictures: np.ndarray, rows: Any, columns: Any
 ) -> dict[str, Any]:
     """Scores, comparison and flips of some sentences and types."""
     chosen = {shown: _choose(count, rows, columns) for shown, count in counts.items()}
@@ -141,6 +143,6 @@ def _describe_part(
     return described
 
 
-def _choose(counts: Counts, rows, columns) -> Counts:
+def _choose(counts: Counts, rows: Any, columns: Any) -> Counts:
     types = np.array(counts.types)[columns]
     return Counts(counts.table[rows][:, columns], tuple(types.tolist()))

@@ -147,7 +147,9 @@ def shuffle(pictures: np.ndarray, seed: int = SEED) -> np.ndarray:
 
 def blank(cell: Any) -> Image.Image:
     """A grey picture of the size of another one."""
-    return _grey(load_image(cell).image.size)
+    image = load_image(cell).image
+    assert image is not None, "only usable pictures are blanked"
+    return _grey(image.size)
 
 
 @lru_cache(maxsize=256)

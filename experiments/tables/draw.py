@@ -67,7 +67,7 @@ def _legend(figure: Figure, panels: list[Panel]) -> None:
     from matplotlib.lines import Line2D
 
     dots = [dot for panel in panels for dot in panel.dots]
-    kinds = [(True, "o", OURS, OURS, "-", "ours, epoch chosen on dev, with 95 % interval")]
+    kinds: list[tuple[Any, ...]] = [(True, "o", OURS, OURS, "-", "ours, epoch chosen on dev, with 95 % interval")]
     kinds += [(any(len(dot.runs) > 1 for dot in dots), "|", RUN, RUN, "", "each run")]
     kinds += [(any(dot.released is not None for dot in dots), "^", RELEASED, "none", "", "ours, best test epoch")]
     kinds += [(any(dot.paper is not None for dot in dots), "D", PAPER, "none", "", "paper")]

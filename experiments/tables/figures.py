@@ -68,7 +68,7 @@ def _merge(seeing: Group, blind: Group) -> Group:
 
 
 def _gain(group: Group, seeing: System, blind: System) -> Dot:
-    found = compare_drawn(*(drawn(group)[system.key] for system in (seeing, blind)))
+    found = compare_drawn(drawn(group)[seeing.key], drawn(group)[blind.key])
     value = measure(seeing, "lenient")["f1"].mean() - measure(blind, "lenient")["f1"].mean()
     paper = seeing.paper["f1"] - blind.paper["f1"] if seeing.paper and blind.paper else None
     return Dot(seeing.title, float(value), 100 * found.low, 100 * found.high, (), paper)

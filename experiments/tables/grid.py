@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def read_grids(points: list[tuple[Point, dict[str, Any]]]) -> list[Grid]:
     return [_grid(languages, points) for languages in dict.fromkeys(point.languages for point, _ in points)]
 
 
-def grid_tables(grids: list[Grid], figures: list[str]) -> str:
+def grid_tables(grids: Sequence[Grid], figures: Sequence[str]) -> str:
     """The grids in Markdown."""
     parts = ["## Grid search\n", f"{NOTE}\n"] if grids else []
     for grid in grids:

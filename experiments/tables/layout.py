@@ -164,7 +164,7 @@ def check_same_data(records: list[Record]) -> None:
     Raises:
         ValueError: if they name several data sets, or a configuration was there in several states.
     """
-    states = {}
+    states: dict[str, tuple[str, ...]] = {}
     for record in records:
         data = record.content["data"]
         state = (data["name"], data["fingerprint"], data["revision"])
@@ -240,8 +240,9 @@ def _group(
     ours = [record for runs in found.values() for record in runs]
     figures = {key: row for key in rows if (row := _paper_row((*place, key)))} if all(map(is_paper_data, ours)) else {}
     paper = {key: row for key, (row, _) in figures.items()}
+    computed = {key: names for key, (_, names) in figures.items()}
     systems = [
-        System(rows[key][0], key, runs, *figures.get(key, (None, ())), "" if key == language else language)
+        System(rows[key][0], key, runs, paper.get(key), computed.get(key, ()), "" if key == language else language)
         for key, runs in found.items()
         if runs
     ]

@@ -121,7 +121,7 @@ def _gap_cells(records: list[Record]) -> list[str]:
 
 
 def _plus(gain: Cell) -> str:
-    return f"{'+' * (gain.mean >= 0)}{gain.text()}"
+    return f"{'+' * ((gain.mean or 0) >= 0)}{gain.text()}"
 
 
 def _signed(found: Margin | None) -> str:

@@ -69,8 +69,8 @@ def improvements_table(records: list[Record], scheme: str) -> str:
 
 def _compare(first: list[Record], second: list[Record], scheme: str) -> list[str]:
     """Both scores, their difference and its interval."""
-    pooled = [add_up([record.counts(scheme) for record in group]) for group in (first, second)]
-    found = compare(*pooled, first[0].pictures)
+    ours, theirs = (add_up([record.counts(scheme) for record in group]) for group in (first, second))
+    found = compare(ours, theirs, first[0].pictures)
     interval = f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
     return [_f1(first, scheme), _f1(second, scheme), f"{100 * found.difference:+.2f}", interval]
 

@@ -56,8 +56,8 @@ def rows(group: Group, scheme: str) -> list[Row]:
     for system in group.systems:
         if group.paper and scheme == "lenient":
             paper = {column: (system.paper or {}).get(column) for column in columns(group.types)}
-            cells = [Cell(value, is_computed=column in system.computed) for column, value in paper.items()]
-            lines.append(Row(system.title, "paper", tuple(cells)))
+            cells = tuple(Cell(value, is_computed=column in system.computed) for column, value in paper.items())
+            lines.append(Row(system.title, "paper", cells))
         for protocol, figures in PROTOCOLS.items():
             runs = len(system.scored(protocol))
             if runs:
