@@ -158,8 +158,8 @@ def _shorten(config: PreTrainedConfig, num_layers: int | None) -> PreTrainedConf
 
 def _pooling_argument(config: PreTrainedConfig, pooler: bool) -> dict[str, bool]:
     """Say yes or no to the pooling layer in the only way the encoder's class understands."""
-    encoder_class = MODEL_MAPPING[type(config)]
-    if "add_pooling_layer" in inspect.signature(encoder_class).parameters:
+    encoder_class: Any = MODEL_MAPPING[type(config)]
+    if "add_pooling_layer" in inspect.signature(encoder_class.__init__).parameters:
         return {"add_pooling_layer": pooler}
     if pooler:
         raise ValueError(

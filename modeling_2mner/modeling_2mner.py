@@ -364,9 +364,9 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         for name, embeds in (("vit", vit_embeds), ("resnet", resnet_embeds)):
             if embeds is not None:
                 parts[f"{name}_contrastive_loss"] = contrastive_loss(
-                    text_embeds,
+                    cast(torch.Tensor, text_embeds),
                     embeds,
-                    image_ids,
+                    cast(torch.Tensor, image_ids),
                     form=self.config.contrastive_loss,
                     temperature=self.config.contrastive_temperature,
                     mask_duplicates=self.config.mask_duplicate_images,

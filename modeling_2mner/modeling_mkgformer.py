@@ -37,8 +37,8 @@ class Layers(NamedTuple):
 class Masks(NamedTuple):
     """What is padding: for the text's attention, for the vision's, and plainly for the vision's tokens."""
 
-    text: Tensor | None
-    vision: Tensor | None
+    text: Any  # as the encoder's kind of attention takes it
+    vision: Any
     visible: Tensor | None  # (windows, tokens) bool
 
 
@@ -223,6 +223,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         Raises:
             ValueError: for inputs that contradict each other or the config, with the remedy.
         """
+        word_positions = cast(Tensor, word_positions)
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         if not self.config.use_image:
@@ -305,7 +306,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
             states = layer(states, mask)
         return states
 
-    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Any]:
         """The text's last two states before the fusion, `(windows, pieces, hidden)`, and its attention's mask."""
         states = self.text_model.embeddings(input_ids=input_ids)  # T_0
         mask = create_bidirectional_mask(
@@ -327,9 +328,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
             before, text = text, after
         return text
 
-    def _prefix_mask(
-        self, text: Tensor, attention_mask: Tensor, vision: Tensor | None, visible: Tensor | None
-    ) -> Tensor | None:
+    def _prefix_mask(self, text: Tensor, attention_mask: Tensor, vision: Tensor | None, visible: Tensor | None) -> Any:
         """The mask of the ViT's attention to pieces and tokens, as its kind of attention takes it."""
         if vision is None or visible is None:
             return None

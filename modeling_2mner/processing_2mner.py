@@ -146,7 +146,7 @@ class TwoMNERProcessor(ProcessorMixin):
             saved[name]["image_processor_type"] = CLIPImageProcessorPil.__name__
         return saved
 
-    def __call__(  # type: ignore[override]  # words and pictures, not text and images
+    def __call__(
         self,
         words: Sequence[list[str] | str],
         images: Sequence[PictureSource] | None = None,
@@ -328,7 +328,7 @@ def imagenet_processor(side: int = 224) -> CLIPImageProcessorPil:
 def whole_picture(processor: Any) -> CLIPImageProcessorPil:
     """The same size and statistics, with the whole picture resized to a square by Pillow."""
     size: dict[str, Any] = dict(processor.size)
-    side = size.get("height") or size.get("shortest_edge")
+    side: Any = size.get("height") or size.get("shortest_edge")
     return CLIPImageProcessorPil(
         size={"height": side, "width": size.get("width") or side},
         do_center_crop=False,

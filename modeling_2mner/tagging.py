@@ -1,6 +1,6 @@
 """What all models of this project share above and below their networks: weights, the step to tags, and their loss."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ class TaggingPreTrainedModel(PreTrainedModel):
     config: TaggingConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
-    config_class: ClassVar[type[TaggingConfig]]  # transformers sets it from the annotation of `config`
+    config_class: type[TaggingConfig]  # transformers sets it from the annotation of `config`
     encoders: tuple[str, ...] = ()  # of `ENCODERS`, for a model below a decoder
     input_modalities: tuple[str, ...] = ("image", "text")  # type: ignore[assignment]  # a list or text in transformers
     # The losses are means over sentences: the Trainer must not divide them by its own count of items.
@@ -140,7 +140,9 @@ class WordTagger(TaggingPreTrainedModel):
         sources = {name: settings.pop(name, None) for name in ENCODERS}
         encoders = cls._load_encoders({name: source for name, source in sources.items() if source}, settings)
         # VGG is no model of transformers and has no config: its fields are the model's own.
-        configs = {f"{name}_config": encoder.config for name, encoder in encoders.items() if name != "vgg"}
+        configs: dict[str, Any] = {
+            f"{name}_config": encoder.config for name, encoder in encoders.items() if name != "vgg"
+        }
         config = cls.config_class(**configs, **settings)
         model = cls(config, **{ENCODERS[name].module: encoder for name, encoder in encoders.items()}).eval()
         if attn_implementation is not None:

@@ -139,7 +139,7 @@ def _append_windows(
     input_ids: list[list[int]],
 ) -> list[tuple[int, int]]:
     encoded = _encode(tokenizer, [words[start:end] for start, end, _, _ in windows], max_length)
-    positions = []
+    positions: list[tuple[int, int]] = []
     for index, (start, _, core_start, core_end) in enumerate(windows):
         first_pieces = _first_pieces(encoded.word_ids(index))
         core = first_pieces[core_start - start : core_end - start]
@@ -179,7 +179,7 @@ def _lost_words(encoded: BatchEncoding, index: int, num_words: int, special: set
     """The words that the tokenizer deletes or takes for one of its `special` tokens."""
     word_ids = encoded.word_ids(index)
     mistaken = {word for word, piece in zip(word_ids, encoded["input_ids"][index], strict=True) if piece in special}
-    return (set(range(num_words)) - set(word_ids) | mistaken) - {None}
+    return {word for word in set(range(num_words)) - set(word_ids) | mistaken if word is not None}
 
 
 def _unknown_token(tokenizer: Any, word: str) -> str:
