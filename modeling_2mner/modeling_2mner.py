@@ -119,6 +119,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         """
         self._check_inputs(word_positions, pixel_values, resnet_pixel_values, output_attentions)
         word_positions = cast(torch.Tensor, word_positions)
+        input_ids = cast(torch.Tensor, input_ids)
         text, words = self.encode_text(input_ids, attention_mask, word_positions)  # T: (batch, words, hidden)
         if not self.config.num_branches:
             return TwoMNERModelOutput(last_hidden_state=words)
@@ -126,7 +127,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         if word_mask is None:
             word_mask = torch.ones_like(word_positions, dtype=torch.bool)
         if first_window is None:
-            first_window = default_first_window(cast(torch.Tensor, input_ids), word_positions)
+            first_window = default_first_window(input_ids, word_positions)
         if image_index is None:
             pictures = pixel_values if pixel_values is not None else resnet_pixel_values
             image_index = default_image_index(first_window, pictures)
@@ -147,7 +148,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         )
 
     def encode_text(
-        self, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None, word_positions: torch.Tensor
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, word_positions: torch.Tensor
     ) -> tuple[BaseModelOutputWithPooling, torch.Tensor]:
         """Run the text encoder: its outputs, and the state of each word's first piece `(batch, words, hidden)`."""
         text = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
