@@ -1,10 +1,12 @@
 """Configuration of 2M-NER: three encoders and every scientific choice of the model, one field each."""
 
+from typing import Any
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, TaggingConfig
+from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, SubConfig, TaggingConfig
 
 
 @strict
@@ -88,9 +90,9 @@ class TwoMNERConfig(TaggingConfig):
         "AutoModelForTokenClassification": "modeling_2mner.TwoMNERForTokenClassification",
     }
 
-    text_config: PreTrainedConfig | dict | None = None
-    vision_config: PreTrainedConfig | dict | None = None
-    resnet_config: PreTrainedConfig | dict | None = None
+    text_config: SubConfig = None
+    vision_config: SubConfig = None
+    resnet_config: SubConfig = None
     num_text_layers: int | None = None
     num_vision_layers: int | None = None
     use_vit: bool = True
@@ -111,7 +113,7 @@ class TwoMNERConfig(TaggingConfig):
     contrastive_temperature: float | int = 0.5
     mask_duplicate_images: bool = False
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self._keep_first_layers("num_text_layers", self.text_config)
         self._keep_first_layers("num_vision_layers", self.vision_config)

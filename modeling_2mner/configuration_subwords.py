@@ -3,11 +3,13 @@
 The defaults are those of their sources; where paper and code of a model differ, `docs/baselines.md` tells which is followed.
 """
 
+from typing import Any, cast
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, TaggingConfig
+from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, SubConfig, TaggingConfig
 
 TEXT_CONFIG = SubConfigSpec(config_class=AutoConfig, model_type="bert")
 RESNET_CONFIG = SubConfigSpec(config_class=AutoConfig, model_type="resnet")
@@ -44,9 +46,9 @@ class BertCRFConfig(TaggingConfig):
         "AutoModelForTokenClassification": "modeling_bert.BertCRFForTokenClassification",
     }
 
-    text_config: PreTrainedConfig | dict | None = None
+    text_config: SubConfig = None
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self.check()
 
@@ -73,7 +75,7 @@ class SubwordConfig(TaggingConfig):
             cannot constrain it, and the pipeline has no scores for it.
     """
 
-    text_config: PreTrainedConfig | dict | None = None
+    text_config: SubConfig = None
     use_image: bool = True
     label_scheme: str = "word"
 
@@ -147,14 +149,14 @@ class UMTConfig(SubwordConfig):
     collaboration_ffn = True
     collaboration_intermediate_size = None
 
-    resnet_config: PreTrainedConfig | dict | None = None
+    resnet_config: SubConfig = None
     resnet_batch_norm: str = "fixed"
     num_cmt_layers: list[int] | None = None
     span_logit_weight: float | int = 0.5
     span_loss_weight: float | int = 0.5
     layer_norm_eps: float | int = 1e-12
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         self.num_cmt_layers = self.num_cmt_layers or [1, 1, 1]
         super().__post_init__(**kwargs)
         self.check()
@@ -180,7 +182,8 @@ class UMTConfig(SubwordConfig):
             raise ValueError(f"`span_logit_weight` is {self.span_logit_weight}; write a share from 0 to 1.")
         if not self.span_loss_weight >= 0:
             raise ValueError(f"`span_loss_weight` is {self.span_loss_weight}; write a weight of 0 or more.")
-        if len(self.num_cmt_layers) != 3 or min(self.num_cmt_layers) < 1:
+        depths = cast(list[int], self.num_cmt_layers)
+        if len(depths) != 3 or min(depths) < 1:
             raise ValueError(f"`num_cmt_layers` is {self.num_cmt_layers}; write three depths of 1 or more.")
 
 
@@ -234,7 +237,7 @@ class UMGFConfig(SubwordConfig):
         "AutoModelForTokenClassification": "modeling_umgf.UMGFForTokenClassification",
     }
 
-    resnet_config: PreTrainedConfig | dict | None = None
+    resnet_config: SubConfig = None
     resnet_batch_norm: str = "fixed"
     visual_nodes: str = "grid"
     grid_size: int = 2
@@ -248,7 +251,7 @@ class UMGFConfig(SubwordConfig):
     dropout: float | int = 0.5
     layer_norm_eps: float | int = 1e-5
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self.check()
 
@@ -318,7 +321,7 @@ class MKGFormerConfig(SubwordConfig):
         "AutoModelForTokenClassification": "modeling_mkgformer.MKGFormerForTokenClassification",
     }
 
-    vision_config: PreTrainedConfig | dict | None = None
+    vision_config: SubConfig = None
     fusion_start_layer: int = 9
     use_whole_image: bool = True
     num_aux_crops: int = 3
@@ -326,7 +329,7 @@ class MKGFormerConfig(SubwordConfig):
     num_rcnn_crops: int = 3
     rcnn_crop_size: int = 64
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self.check()
 

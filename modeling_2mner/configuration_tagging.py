@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -12,6 +13,12 @@ LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "
 MULTILINGUAL_BERT = {"model_type": "bert", "vocab_size": 119_547}
 CLIP_VIT_B_32 = {"model_type": "clip_vision_model"}
 RESNET_152 = {"model_type": "resnet", "depths": [3, 8, 36, 3]}
+
+if TYPE_CHECKING:
+    # A field takes a dict or nothing, and holds a config of any encoder from then on: types cannot say that.
+    SubConfig: TypeAlias = Any
+else:
+    SubConfig: TypeAlias = PreTrainedConfig | dict | None
 
 
 @strict
@@ -29,10 +36,10 @@ class TaggingConfig(PreTrainedConfig):
     """
 
     keys_to_ignore_at_inference = ["logits"]  # noqa: RUF012  (transformers reads this class attribute)
-    encoder_defaults = {}  # noqa: RUF012  (what a sub-config is when it is left out)
-    image_switches = {}  # noqa: RUF012  (which field creates what an image encoder feeds, by the encoder)
-    choices = {}  # noqa: RUF012  (fields that are one of a few words, and the words)
-    default_auto_map = {}  # noqa: RUF012
+    encoder_defaults: ClassVar[dict[str, dict[str, Any]]] = {}
+    image_switches: ClassVar[dict[str, str]] = {}
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {}
+    default_auto_map: ClassVar[dict[str, str]] = {}
     default_custom_pipelines = {  # noqa: RUF012
         "multimodal-ner": {
             "impl": "pipeline_2mner.TwoMNERPipeline",
@@ -41,12 +48,16 @@ class TaggingConfig(PreTrainedConfig):
         }
     }
 
+    if TYPE_CHECKING:  # transformers makes them from each other, so that none is `None` in a finished config
+        id2label: dict[int, str] = {}
+        num_labels: int = 0
+
     use_crf: bool = True
     dropout: float | int = 0.1
     crf_constrained_decoding: bool = True
     crf_constrained_likelihood: bool = False
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         self._refuse_misspelt(kwargs)
         for field, default in self.encoder_defaults.items():
             # Not `SubConfigSpec(init_kwargs=...)`: a partial dict read back from JSON would not inherit those. A copy,
@@ -59,7 +70,7 @@ class TaggingConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @classmethod
-    def from_dict(cls, config_dict: dict, **kwargs):
+    def from_dict(cls, config_dict: dict, **kwargs: Any) -> Any:
         """Make a config from a saved one; fields given as keywords count as if they had been saved.
 
         `PreTrainedConfig` would set them on the finished config, where nothing checks them and what follows from them
@@ -105,7 +116,7 @@ class TaggingConfig(PreTrainedConfig):
         """
         return {}
 
-    def fit_vocabulary(self, tokenizer) -> None:
+    def fit_vocabulary(self, tokenizer: Any) -> None:
         """Make room for what a tokenizer can number, before the network is built with new weights."""
         self.text_config.vocab_size = len(tokenizer)
 
@@ -123,7 +134,7 @@ class TaggingConfig(PreTrainedConfig):
         self._check_ranges()
         self._check_contradictions()
 
-    def validate_choices(self):
+    def validate_choices(self) -> None:
         """Run [`~TaggingConfig.check`] again when the config is saved (called by the strict dataclass)."""
         self.check()
 
@@ -164,4 +175,4 @@ class TaggingConfig(PreTrainedConfig):
                 raise ValueError(f"`{name}` is not a field of {type(self).__name__}; did you mean `{close[0]}`?")
 
 
-__all__ = ["CLIP_VIT_B_32", "LABELS", "MULTILINGUAL_BERT", "RESNET_152", "TaggingConfig"]
+__all__ = ["CLIP_VIT_B_32", "LABELS", "MULTILINGUAL_BERT", "RESNET_152", "SubConfig", "TaggingConfig"]

@@ -4,12 +4,13 @@ The defaults are those of their sources; where paper and code of a model differ,
 """
 
 import copy
+from typing import Any, cast
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .configuration_tagging import MULTILINGUAL_BERT, TaggingConfig
+from .configuration_tagging import MULTILINGUAL_BERT, SubConfig, TaggingConfig
 
 VGG_16 = [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3]  # channels of the convolutions, stage by stage
 
@@ -41,7 +42,7 @@ class WordVectorConfig(TaggingConfig):
         """Whether the network reads whole words and their characters, rather than sub-words."""
         return True
 
-    def fit_vocabulary(self, tokenizer) -> None:
+    def fit_vocabulary(self, tokenizer: Any) -> None:
         """Make room for the words and characters of a [`WordTokenizer`], before the network is built."""
         if not self.reads_words:
             return super().fit_vocabulary(tokenizer)
@@ -90,7 +91,7 @@ class BiLSTMCRFConfig(WordVectorConfig):
     hidden_layer_size: int | None = None
     lstm_dropout: float | int = 0.5
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self.check()
 
@@ -157,7 +158,7 @@ class AdaCANConfig(WordVectorConfig):
     }
 
     text_encoder: str = "lstm"
-    text_config: PreTrainedConfig | dict | None = None
+    text_config: SubConfig = None
     use_image: bool = True
     attention_combine: str = "concat"
     attention_size: int = 200
@@ -172,7 +173,7 @@ class AdaCANConfig(WordVectorConfig):
     vgg_channels: list[list[int]] | None = None
     image_size: int = 224
 
-    def __post_init__(self, **kwargs):
+    def __post_init__(self, **kwargs: Any) -> None:
         if self.text_config is None and self.text_encoder == "bert":
             self.text_config = MULTILINGUAL_BERT
         self.text_config = copy.deepcopy(self.text_config)  # it may be a ready encoder's, and is changed from here on
@@ -196,7 +197,7 @@ class AdaCANConfig(WordVectorConfig):
         """Size d of a word state."""
         return self.text_config.hidden_size if self.text_encoder == "bert" else 2 * self.lstm_hidden_size
 
-    def get_text_config(self, decoder=None, encoder=None) -> PreTrainedConfig:
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
         """The encoder's of `"bert"`, or this; transformers would take the field `text_encoder` for a config."""
         return self.text_config or self
 
@@ -215,13 +216,14 @@ class AdaCANConfig(WordVectorConfig):
         self._check_rate("character_dropout", 0.25)
         self._check_positive("attention_size", "character_filters", "character_hidden_size", "character_size")
         self._check_positive("max_characters", "image_size")
-        for field, rows in (("character_widths", [self.character_widths]), ("vgg_channels", self.vgg_channels)):
+        channels = cast(list[list[int]], self.vgg_channels)
+        for field, rows in (("character_widths", [self.character_widths]), ("vgg_channels", channels)):
             if not all(row and min(row) > 0 for row in rows):
                 raise ValueError(f"`{field}` is {getattr(self, field)}; write numbers above 0.")
-        if self.image_size % 2 ** len(self.vgg_channels):
+        if self.image_size % 2 ** len(channels):
             raise ValueError(
-                f"`image_size` is {self.image_size}, which VGG cannot halve {len(self.vgg_channels)} times; write a "
-                f"multiple of {2 ** len(self.vgg_channels)}."
+                f"`image_size` is {self.image_size}, which VGG cannot halve {len(channels)} times; write a "
+                f"multiple of {2 ** len(channels)}."
             )
 
 

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -121,7 +121,9 @@ def gather_images(features: torch.Tensor, image_index: torch.Tensor) -> torch.Te
     return features[image_index.clamp(min=0)]
 
 
-def pool_text(outputs, words, word_mask, first_window, pooling: str) -> torch.Tensor:
+def pool_text(
+    outputs: Any, words: torch.Tensor, word_mask: torch.Tensor, first_window: torch.Tensor, pooling: str
+) -> torch.Tensor:
     """Pool a sentence into h_t of Eq. 7, `(batch, hidden)`: the `"pooler"` or `"cls"` state of its first window, or
     the `"mean"` over its words."""
     if pooling == "pooler":
@@ -156,7 +158,7 @@ def _shorten(config: PreTrainedConfig, num_layers: int | None) -> PreTrainedConf
 
 def _pooling_argument(config: PreTrainedConfig, pooler: bool) -> dict[str, bool]:
     """Say yes or no to the pooling layer in the only way the encoder's class understands."""
-    encoder_class = MODEL_MAPPING[type(config)]
+    encoder_class: Any = MODEL_MAPPING[type(config)]
     if "add_pooling_layer" in inspect.signature(encoder_class.__init__).parameters:
         return {"add_pooling_layer": pooler}
     if pooler:

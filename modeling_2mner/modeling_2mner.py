@@ -1,8 +1,11 @@
 """2M-NER: words and a picture in, IOB2 tags out. `forward` follows the paper's Fig. 2 from bottom to top."""
 
+from typing import Any, TypeAlias, cast
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import can_return_tuple
 
 from .alignment import ProjectionHead, contrastive_loss
@@ -23,12 +26,15 @@ from .fusion import MultimodalCollaboration
 from .outputs import TwoMNERModelOutput, TwoMNERTokenClassifierOutput
 from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger
 
+# Fused words, aligned embeddings and attention weights; words and embeddings are `None` without the branch.
+Branch: TypeAlias = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
+
 
 class TwoMNERPreTrainedModel(TaggingPreTrainedModel):
     """Weights, loading and saving of the 2M-NER models."""
 
     config: TwoMNERConfig
-    _no_split_modules = ("MultimodalCollaboration",)
+    _no_split_modules = ["MultimodalCollaboration"]  # noqa: RUF012
 
 
 class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
@@ -64,9 +70,15 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
     """
 
     encoders = ("text", "vision", "resnet")
-    _keys_to_ignore_on_load_unexpected = (r"^(fusion_projection|classifier|crf)\.",)  # the decoder's
+    _keys_to_ignore_on_load_unexpected = [r"^(fusion_projection|classifier|crf)\."]  # noqa: RUF012  # the decoder's
 
-    def __init__(self, config: TwoMNERConfig, text_model=None, vision_model=None, resnet_model=None):
+    def __init__(
+        self,
+        config: TwoMNERConfig,
+        text_model: PreTrainedModel | None = None,
+        vision_model: PreTrainedModel | None = None,
+        resnet_model: PreTrainedModel | None = None,
+    ):
         config.check()  # again: fields can be set after it was made
         super().__init__(config)
         self._add_text_model(config, text_model, pooler=self._needs_pooler(config))
@@ -103,14 +115,14 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
     @can_return_tuple
     def forward(
         self,
-        input_ids: torch.LongTensor | None = None,
-        attention_mask: torch.LongTensor | None = None,
-        word_positions: torch.LongTensor | None = None,
-        word_mask: torch.BoolTensor | None = None,
-        first_window: torch.LongTensor | None = None,
-        pixel_values: torch.FloatTensor | None = None,
-        resnet_pixel_values: torch.FloatTensor | None = None,
-        image_index: torch.LongTensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        word_positions: torch.Tensor | None = None,
+        word_mask: torch.Tensor | None = None,
+        first_window: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        resnet_pixel_values: torch.Tensor | None = None,
+        image_index: torch.Tensor | None = None,
         output_attentions: bool | None = None,
     ) -> TwoMNERModelOutput:
         """Encode words and pictures, and let the words attend to the pictures.
@@ -129,6 +141,8 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             ValueError: for inputs that contradict each other, with the remedy.
         """
         self._check_inputs(word_positions, pixel_values, resnet_pixel_values, output_attentions)
+        word_positions = cast(torch.Tensor, word_positions)
+        input_ids = cast(torch.Tensor, input_ids)
         text, words = self.encode_text(input_ids, attention_mask, word_positions)  # T: (batch, words, hidden)
         if not self.config.num_branches:
             return TwoMNERModelOutput(last_hidden_state=words)
@@ -156,12 +170,20 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             cross_attentions=self._cross_attentions(vit_attention, resnet_attention) if output_attentions else None,
         )
 
-    def encode_text(self, input_ids, attention_mask, word_positions):
+    def encode_text(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, word_positions: torch.Tensor
+    ) -> tuple[BaseModelOutputWithPooling, torch.Tensor]:
         """Run the text encoder: its outputs, and the state of each word's first piece `(batch, words, hidden)`."""
         text = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
         return text, gather_words(text.last_hidden_state, word_positions)
 
-    def vit_branch(self, words, pixel_values, image_index, text_embeds):
+    def vit_branch(
+        self,
+        words: torch.Tensor,
+        pixel_values: torch.Tensor | None,
+        image_index: torch.Tensor,
+        text_embeds: torch.Tensor,
+    ) -> Branch:
         """Align and fuse the words with the ViT's tokens.
 
         Shapes: words `(batch, words, hidden)`, pixel_values `(images, 3, height, width)` or `None`, image_index
@@ -176,7 +198,13 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         embeds = self.vit_head(pool_vit(tokens, self.config.contrastive_vit_pooling))  # Eq. 8
         return self._collaborate(self.vit_collaboration, words, tokens, embeds, image_index)
 
-    def resnet_branch(self, words, pixel_values, image_index, text_embeds):
+    def resnet_branch(
+        self,
+        words: torch.Tensor,
+        pixel_values: torch.Tensor | None,
+        image_index: torch.Tensor,
+        text_embeds: torch.Tensor,
+    ) -> Branch:
         """Align and fuse the words with the ResNet's grid; shapes as in [`~TwoMNERModel.vit_branch`]."""
         if not self.config.use_resnet:
             return None, None, None
@@ -192,16 +220,29 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         """Run the ResNet: its grid `(images, height * width, channels)` and its mean `(images, channels)`."""
         return encode_resnet(self.resnet_model, pixel_values)
 
-    def _collaborate(self, collaboration, words, regions, embeds, image_index):
+    def _collaborate(
+        self,
+        collaboration: nn.Module,
+        words: torch.Tensor,
+        regions: torch.Tensor,
+        embeds: torch.Tensor,
+        image_index: torch.Tensor,
+    ) -> Branch:
         has_image = image_index >= 0
         fused, weights = collaboration(words, gather_images(regions, image_index), has_image)
         return fused, gather_images(embeds, image_index).masked_fill(~has_image[:, None], 0.0), weights
 
     @staticmethod
-    def _cross_attentions(*weights) -> tuple[torch.Tensor, ...] | None:
+    def _cross_attentions(*weights: torch.Tensor | None) -> tuple[torch.Tensor, ...] | None:
         return tuple(branch for branch in weights if branch is not None) or None
 
-    def _check_inputs(self, word_positions, pixel_values, resnet_pixel_values, output_attentions) -> None:
+    def _check_inputs(
+        self,
+        word_positions: torch.Tensor | None,
+        pixel_values: torch.Tensor | None,
+        resnet_pixel_values: torch.Tensor | None,
+        output_attentions: bool | None,
+    ) -> None:
         if word_positions is None:
             raise ValueError("`word_positions` is missing; make the inputs with `TwoMNERProcessor`.")
         if self.config.use_vit and self.config.use_resnet:
@@ -213,10 +254,12 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             )
 
     @staticmethod
-    def _check_pictures(pixel_values, resnet_pixel_values) -> None:
+    def _check_pictures(pixel_values: torch.Tensor | None, resnet_pixel_values: torch.Tensor | None) -> None:
         if (pixel_values is None) != (resnet_pixel_values is None):
             raise ValueError("pass both `pixel_values` and `resnet_pixel_values`, or neither for text only.")
-        if pixel_values is not None and pixel_values.shape[0] != resnet_pixel_values.shape[0]:
+        if pixel_values is None or resnet_pixel_values is None:
+            return
+        if pixel_values.shape[0] != resnet_pixel_values.shape[0]:
             raise ValueError(
                 f"`pixel_values` holds {pixel_values.shape[0]} pictures and `resnet_pixel_values` holds "
                 f"{resnet_pixel_values.shape[0]}; pass the same pictures to both."
@@ -256,14 +299,18 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
 
     base_model_class = TwoMNERModel
 
-    def _create_decoder(self, config: TwoMNERConfig, num_states: int, labels: list[str] | None) -> None:
+    def _create_decoder(  # type: ignore[override]  # a model is made from its own config
+        self, config: TwoMNERConfig, num_states: int, labels: list[str] | None
+    ) -> None:
         self.fusion_projection = (
             nn.Linear(config.fused_size, config.hidden_size) if config.fusion_projection else nn.Identity()
         )
         super()._create_decoder(config, num_states, labels)
 
     @classmethod
-    def from_encoders(cls, text: str | None = None, vision: str | None = None, resnet: str | None = None, **config):
+    def from_encoders(  # type: ignore[override]  # names the encoders
+        cls, text: str | None = None, vision: str | None = None, resnet: str | None = None, **config: Any
+    ) -> Any:
         """Assemble a model from pretrained encoders, in eval mode; everything else starts with new weights.
 
         Args:
@@ -280,7 +327,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         return super().from_encoders(text=text, vision=vision, resnet=resnet, **config)
 
     @classmethod
-    def _load_encoder(cls, name: str, source: str, settings: dict) -> PreTrainedModel:
+    def _load_encoder(cls, name: str, source: str, settings: dict) -> nn.Module:
         if name == "vision":
             return load_vision_encoder(source, settings.get("num_vision_layers"))
         if name == "text":
@@ -292,15 +339,15 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
     @can_return_tuple
     def forward(
         self,
-        input_ids: torch.LongTensor | None = None,
-        attention_mask: torch.LongTensor | None = None,
-        word_positions: torch.LongTensor | None = None,
-        word_mask: torch.BoolTensor | None = None,
-        first_window: torch.LongTensor | None = None,
-        pixel_values: torch.FloatTensor | None = None,
-        resnet_pixel_values: torch.FloatTensor | None = None,
-        image_index: torch.LongTensor | None = None,
-        labels: torch.LongTensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        word_positions: torch.Tensor | None = None,
+        word_mask: torch.Tensor | None = None,
+        first_window: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        resnet_pixel_values: torch.Tensor | None = None,
+        image_index: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
         output_attentions: bool | None = None,
     ) -> TwoMNERTokenClassifierOutput:
         """Tag the words of a batch.
@@ -329,7 +376,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         fused = self.dropout(self.fusion_projection(outputs.last_hidden_state))
         logits = self.classifier(fused)  # E of Eq. 15: (batch, words, labels)
         if word_mask is None:
-            word_mask = torch.ones_like(word_positions, dtype=torch.bool)
+            word_mask = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
         return TwoMNERTokenClassifierOutput(
             loss=self.tag_loss(logits, labels, word_mask) if labels is not None else None,
             logits=logits,
@@ -340,7 +387,14 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             cross_attentions=outputs.cross_attentions,
         )
 
-    def objective(self, tag_loss, text_embeds, vit_embeds, resnet_embeds, image_ids) -> dict[str, torch.Tensor]:
+    def objective(
+        self,
+        tag_loss: torch.Tensor,
+        text_embeds: torch.Tensor | None,
+        vit_embeds: torch.Tensor | None,
+        resnet_embeds: torch.Tensor | None,
+        image_ids: torch.Tensor | None,
+    ) -> dict[str, torch.Tensor]:
         """The training objective L = alpha L_CRF + (1 - alpha)(L'_CL + L''_CL) (Eq. 18) and its parts.
 
         Args:
@@ -356,9 +410,9 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         for name, embeds in (("vit", vit_embeds), ("resnet", resnet_embeds)):
             if embeds is not None:
                 parts[f"{name}_contrastive_loss"] = contrastive_loss(
-                    text_embeds,
+                    cast(torch.Tensor, text_embeds),
                     embeds,
-                    image_ids,
+                    cast(torch.Tensor, image_ids),
                     form=self.config.contrastive_loss,
                     temperature=self.config.contrastive_temperature,
                     mask_duplicates=self.config.mask_duplicate_images,

@@ -3,6 +3,9 @@
 The text-only row of 2M-NER (Table 7) is this network: with `use_vit=False` and `use_resnet=False` it has the same weights.
 """
 
+from torch import Tensor
+from transformers import PreTrainedModel
+
 from .configuration_subwords import BertCRFConfig
 from .encoders import gather_words
 from .outputs import TaggerModelOutput
@@ -43,14 +46,20 @@ class BertCRFModel(BertCRFPreTrainedModel, PieceModel):
 
     encoders = ("text",)
 
-    def __init__(self, config: BertCRFConfig, text_model=None):
+    def __init__(self, config: BertCRFConfig, text_model: PreTrainedModel | None = None):
         config.check()
         super().__init__(config)
         self._add_text_model(config, text_model)
         self.post_init()
 
     def forward(
-        self, input_ids, attention_mask, word_positions, word_mask=None, first_window=None, image_index=None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        word_positions: Tensor,
+        word_mask: Tensor | None = None,
+        first_window: Tensor | None = None,
+        image_index: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences; arguments as [`PieceModel`] tells."""
         states = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state

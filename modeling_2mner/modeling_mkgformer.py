@@ -2,10 +2,11 @@
 through a prefix to their attention, and the text's feed-forward layers read the tokens that are like it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -28,16 +29,16 @@ from .tagging_subwords import SubwordTagger
 class Layers(NamedTuple):
     """The encoders' layers that one fusion layer l drives."""
 
-    prefix: nn.Module  # text layer l - 1
-    text: nn.Module
-    vision: nn.Module
+    prefix: Any  # text layer l - 1
+    text: Any
+    vision: Any
 
 
 class Masks(NamedTuple):
     """What is padding: for the text's attention, for the vision's, and plainly for the vision's tokens."""
 
-    text: Tensor | None
-    vision: Tensor | None
+    text: Any  # as the encoder's kind of attention takes it
+    vision: Any
     visible: Tensor | None  # (windows, tokens) bool
 
 
@@ -58,21 +59,23 @@ class FusionLayer(GradientCheckpointingLayer):
         if vision is not None:
             vision = guide_vision(layers.vision, vision, text_prefix(layers.prefix, before), masks.vision)
         context = layers.text.attention.self(text, masks.text)[0]  # c, of all heads, before W_o
-        aggregated = torch.zeros_like(text) if vision is None else aggregate(context, vision, masks.visible)
+        aggregated = (
+            torch.zeros_like(text) if vision is None else aggregate(context, vision, cast(Tensor, masks.visible))
+        )
         attended = layers.text.attention.output(context, text)  # a = LN(T_{l-1} + Drop(W_o c))
         feed_forward = layers.text.intermediate
         inner = feed_forward.intermediate_act_fn(feed_forward.dense(attended) + self.fusion_dense(aggregated))
         return layers.text.output(inner, attended), vision
 
 
-def text_prefix(layer: nn.Module, states: Tensor) -> tuple[Tensor, Tensor]:
+def text_prefix(layer: Any, states: Tensor) -> tuple[Tensor, Tensor]:
     """Keys and values that a text layer computes from its input: `(windows, heads, pieces, head size)` each."""
     attention = layer.attention.self
     size = attention.attention_head_size
     return _split_heads(attention.key(states), size), _split_heads(attention.value(states), size)
 
 
-def guide_vision(layer: nn.Module, vision: Tensor, prefix: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+def guide_vision(layer: Any, vision: Tensor, prefix: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
     """A layer of CLIP whose attention sees the text's keys and values before its own; `(windows, tokens, hidden)`."""
     attention = layer.self_attn
     states = layer.layer_norm1(vision)
@@ -122,7 +125,7 @@ class CropEmbeddings(nn.Module):
         self.positions = nn.Embedding(num_crops * self.num_patches, config.hidden_size)
 
     def forward(
-        self, pixels: Tensor, mask: Tensor | None, patch_embedding: nn.Module, num_sentences: int
+        self, pixels: Tensor, mask: Tensor | None, patch_embedding: Any, num_sentences: int
     ) -> tuple[Tensor, Tensor]:
         """Embed crops `(batch, crops, 3, size, size)`, with a mask `(batch, crops)`, all true by default.
 
@@ -189,8 +192,15 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
     """
 
     encoders = ("text", "vision")
+    text_model: Any  # the parts of the encoders that meet are those of their classes
+    vision_model: Any
 
-    def __init__(self, config: MKGFormerConfig, text_model=None, vision_model=None):
+    def __init__(
+        self,
+        config: MKGFormerConfig,
+        text_model: PreTrainedModel | None = None,
+        vision_model: PreTrainedModel | None = None,
+    ):
         config.check()
         super().__init__(config)
         self._add_text_model(config, text_model)
@@ -212,17 +222,17 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
 
     def forward(
         self,
-        input_ids,
-        attention_mask=None,
-        word_positions=None,
-        word_mask=None,
-        first_window=None,
-        image_index=None,
-        pixel_values=None,
-        object_pixel_values=None,
-        object_mask=None,
-        small_object_pixel_values=None,
-        small_object_mask=None,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        word_positions: Tensor | None = None,
+        word_mask: Tensor | None = None,
+        first_window: Tensor | None = None,
+        image_index: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        object_pixel_values: Tensor | None = None,
+        object_mask: Tensor | None = None,
+        small_object_pixel_values: Tensor | None = None,
+        small_object_mask: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences with their pictures.
 
@@ -236,6 +246,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         Raises:
             ValueError: for inputs that contradict each other or the config, with the remedy.
         """
+        word_positions = cast(Tensor, word_positions)
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         if not self.config.use_image:
@@ -252,7 +263,9 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         states = self.fuse(input_ids, attention_mask, vision, visible)
         return TaggerModelOutput(last_hidden_state=gather_words(states, word_positions), piece_states=states)
 
-    def embed_crops(self, num_sentences: int, *kinds) -> list[tuple[Tensor, Tensor]]:
+    def embed_crops(
+        self, num_sentences: int, *kinds: tuple[CropEmbeddings, Tensor | None, Tensor | None]
+    ) -> list[tuple[Tensor, Tensor]]:
         """Tokens `(batch, tokens, hidden)` of each kind of crops that the batch holds, and which are visible."""
         patch_embedding = self.vision_model.embeddings.patch_embedding
         return [
@@ -262,7 +275,12 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         ]
 
     def encode_vision(
-        self, pixel_values, image_index, crops, first_window, num_windows: int
+        self,
+        pixel_values: Tensor | None,
+        image_index: Tensor | None,
+        crops: list[tuple[Tensor, Tensor]],
+        first_window: Tensor,
+        num_windows: int,
     ) -> tuple[Tensor | None, Tensor | None]:
         """The tokens of each window before the fusion, `(windows, tokens, hidden)`, zero where they are not visible,
         and which are visible; `None` if there is no token at all.
@@ -282,7 +300,9 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         visible = gather_images(visible, rows) & (rows >= 0)[:, None]
         return gather_images(states, rows).masked_fill(~visible[..., None], 0.0), visible
 
-    def _embed_whole(self, pixel_values, image_index, first_window) -> tuple[Tensor | None, Tensor]:
+    def _embed_whole(
+        self, pixel_values: Tensor | None, image_index: Tensor | None, first_window: Tensor
+    ) -> tuple[Tensor | None, Tensor]:
         """Tokens of whole pictures `(rows, tokens, hidden)` and each sentence's row, -1 for none."""
         embeddings = self.vision_model.embeddings
         if not self.config.use_whole_image:  # as released: one token that is the same for all pictures, and for none
@@ -292,7 +312,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         return None if pixel_values is None else embeddings(pixel_values), image_index
 
     @staticmethod
-    def _add_crops(tokens: Tensor | None, index: Tensor, crops) -> tuple[Tensor, Tensor]:
+    def _add_crops(tokens: Tensor | None, index: Tensor, crops: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """Tokens of sentences, `(batch, tokens, hidden)`, and which are visible: the whole picture's and the crops'."""
         if tokens is not None:
             tokens = gather_images(tokens, index)
@@ -309,7 +329,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
             states = layer(states, mask)
         return states
 
-    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Any]:
         """The text's last two states before the fusion, `(windows, pieces, hidden)`, and its attention's mask."""
         states = self.text_model.embeddings(input_ids=input_ids)  # T_0
         mask = create_bidirectional_mask(
@@ -320,7 +340,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
             before, states = states, layer(states, mask)
         return before, states, mask
 
-    def fuse(self, input_ids, attention_mask, vision: Tensor | None, visible: Tensor | None) -> Tensor:
+    def fuse(self, input_ids: Tensor, attention_mask: Tensor, vision: Tensor | None, visible: Tensor | None) -> Tensor:
         """The pieces' states `(windows, pieces, hidden)` after the last layer."""
         before, text, text_mask = self.encode_text(input_ids, attention_mask)
         masks = Masks(text_mask, self._prefix_mask(text, attention_mask, vision, visible), visible)
@@ -331,9 +351,9 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
             before, text = text, after
         return text
 
-    def _prefix_mask(self, text, attention_mask, vision, visible) -> Tensor | None:
+    def _prefix_mask(self, text: Tensor, attention_mask: Tensor, vision: Tensor | None, visible: Tensor | None) -> Any:
         """The mask of the ViT's attention to pieces and tokens, as its kind of attention takes it."""
-        if vision is None:
+        if vision is None or visible is None:
             return None
         return create_bidirectional_mask(
             config=self.vision_model.config,
@@ -369,6 +389,7 @@ class MKGFormerForTokenClassification(MKGFormerPreTrainedModel, SubwordTagger):
     ```
     """
 
+    config: MKGFormerConfig
     base_model_class = MKGFormerModel
 
 

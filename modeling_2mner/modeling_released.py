@@ -298,8 +298,6 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
     ```
     """
 
-    resnet_image_processor: CLIPImageProcessorPil
-
     def __init__(
         self,
         image_processor: CLIPImageProcessorPil | None = None,

@@ -6,6 +6,7 @@ The unified multimodal graph fusion of Zhang et al. (2021). `docs/baselines.md` 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -98,6 +99,7 @@ class GraphStream(nn.Module):
 
         Shapes: pieces `(windows, pieces, graph)`, nodes `(windows, nodes, graph)`, edges `(windows, pieces, nodes)`.
         """
+        assert self.gate is not None, "a stream of a text-only layer has no gates"
         of_pieces, of_nodes = self.gate.weight.chunk(2, dim=1)
         from_pieces = functional.linear(pieces, of_pieces, self.gate.bias)
         scores = from_pieces[:, :, None] + functional.linear(nodes, of_nodes)[:, None]
@@ -127,7 +129,15 @@ class GraphFusion(GradientCheckpointingLayer):
         if config.use_image:
             self.visual = GraphStream(config, projects_values=False)
 
-    def forward(self, pieces, nodes, piece_mask, node_mask, edges, last: bool) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self,
+        pieces: Tensor,
+        nodes: Tensor | None,
+        piece_mask: Tensor | None,
+        node_mask: Tensor | None,
+        edges: Tensor,
+        last: bool,
+    ) -> tuple[Tensor, Tensor | None]:
         pieces = self.text.attend(pieces, piece_mask)
         if nodes is None:
             return self.text.update(pieces, torch.zeros_like(pieces)), None
@@ -143,7 +153,7 @@ class UMGFPreTrainedModel(TaggingPreTrainedModel):
     """Weights, loading and saving of UMGF."""
 
     config: UMGFConfig
-    _no_split_modules = ("GraphFusion",)
+    _no_split_modules = ["GraphFusion"]  # noqa: RUF012
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -188,12 +198,17 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
 
     encoders = ("text", "resnet")
 
-    def __init__(self, config: UMGFConfig, text_model=None, resnet_model=None):
+    def __init__(
+        self,
+        config: UMGFConfig,
+        text_model: PreTrainedModel | None = None,
+        resnet_model: PreTrainedModel | None = None,
+    ):
         config.check()
         super().__init__(config)
         self._add_text_model(config, text_model)
         if config.text_projection == "mlp":
-            self.text_projection = build_mlp(config.hidden_size, config)
+            self.text_projection: nn.Module = build_mlp(config.hidden_size, config)
         else:
             self.text_projection = nn.Linear(config.hidden_size, config.graph_size)
         if config.use_image:
@@ -202,7 +217,7 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
         self.post_init()
         self.train()  # holds fixed batch norms from the start; ready encoders come in eval mode
 
-    def _create_visual_nodes(self, config: UMGFConfig, resnet_model) -> None:
+    def _create_visual_nodes(self, config: UMGFConfig, resnet_model: PreTrainedModel | None) -> None:
         channels = self._add_resnet_model(config, resnet_model)
         if config.visual_nodes == "objects":
             self.object_head = nn.Linear(channels, channels)  # in the place of the ResNet's classifier
@@ -210,16 +225,16 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
 
     def forward(
         self,
-        input_ids,
-        attention_mask,
-        word_positions,
-        word_mask=None,
-        first_window=None,
-        image_index=None,
-        pixel_values=None,
-        object_pixel_values=None,
-        object_mask=None,
-        word_object_mask=None,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        word_positions: Tensor,
+        word_mask: Tensor | None = None,
+        first_window: Tensor | None = None,
+        image_index: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        object_pixel_values: Tensor | None = None,
+        object_mask: Tensor | None = None,
+        word_object_mask: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences and their pictures.
 
@@ -243,12 +258,14 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
         present = attention_mask.bool()
         rows = torch.arange(first_window.shape[0], device=first_window.device)
         sentences = window_images(rows, first_window, input_ids.shape[0])  # each window's: (windows,)
-        nodes = there = edges = None
+        nodes: Tensor | None = None
+        there: Tensor | None = None
+        edges: Tensor | None = None
         if self.config.use_image and self.config.visual_nodes == "objects":
             nodes, there = self._object_nodes(object_pixel_values, object_mask, sentences)
         elif self.config.use_image:
             nodes, there = self._grid_nodes(pixel_values, image_index, first_window, sentences)
-        if nodes is not None:
+        if nodes is not None and there is not None:
             edges = present[:, :, None] & there[:, None]  # (windows, pieces, nodes)
             if word_object_mask is not None:
                 owners = piece_owners(word_positions, word_mask, present)
@@ -256,7 +273,9 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
         states = self._fuse(bert, present, nodes, there, edges)
         return TaggerModelOutput(last_hidden_state=gather_words(states, word_positions), piece_states=states)
 
-    def _grid_nodes(self, pixel_values, image_index, first_window, sentences) -> tuple[Tensor | None, Tensor | None]:
+    def _grid_nodes(
+        self, pixel_values: Tensor | None, image_index: Tensor | None, first_window: Tensor, sentences: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
         """The regions of each window's picture, `(windows, regions, graph)`, and whether there are any."""
         if pixel_values is None:
             return None, None
@@ -273,7 +292,9 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
         there = (image_index >= 0)[:, None].expand(nodes.shape[:2])
         return nodes.masked_fill(~there[..., None], 0.0), there
 
-    def _object_nodes(self, object_pixel_values, object_mask, sentences) -> tuple[Tensor | None, Tensor | None]:
+    def _object_nodes(
+        self, object_pixel_values: Tensor | None, object_mask: Tensor | None, sentences: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
         """The objects of each window's picture, `(windows, objects, graph)`, and which there are."""
         if object_pixel_values is None:
             return None, None
@@ -287,7 +308,9 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
         nodes[object_mask] = features
         return nodes[sentences], object_mask[sentences]
 
-    def _fuse(self, bert: Tensor, present: Tensor, nodes, there, edges) -> Tensor:
+    def _fuse(
+        self, bert: Tensor, present: Tensor, nodes: Tensor | None, there: Tensor | None, edges: Tensor | None
+    ) -> Tensor:
         """Project the pieces to nodes, run the fusion layers, and return what the tags are told from."""
         hidden = bert
         if self.config.sinusoidal_positions:
@@ -295,14 +318,16 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
         pieces = self.text_projection(hidden)
         piece_mask = create_bidirectional_mask(self.config, pieces, present)
         node_mask = None
-        if nodes is not None:
+        if nodes is not None and there is not None:
             # Attention to nothing is not a number in some implementations; without edges it does not matter to what.
             node_mask = create_bidirectional_mask(self.config, nodes, there | ~there.any(dim=1, keepdim=True))
         for number, layer in enumerate(self.layers, start=1):
             pieces, nodes = layer(pieces, nodes, piece_mask, node_mask, edges, number == len(self.layers))
         return torch.cat((bert, pieces), dim=-1) if self.config.concat_bert else pieces
 
-    def _check_objects(self, pixel_values, object_pixel_values, word_object_mask) -> None:
+    def _check_objects(
+        self, pixel_values: Tensor | None, object_pixel_values: Tensor | None, word_object_mask: Tensor | None
+    ) -> None:
         kind = self.config.visual_nodes
         if not self.config.use_image:
             return
@@ -344,6 +369,7 @@ class UMGFForTokenClassification(UMGFPreTrainedModel, SubwordTagger):
     ```
     """
 
+    config: UMGFConfig
     base_model_class = UMGFModel
 
 

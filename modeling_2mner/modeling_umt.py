@@ -4,8 +4,11 @@ second stream, which sees the text alone, finds where entities begin and end.
 Symbols in comments are the paper's: C, R, V, Q, P, A and H.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.masking_utils import create_bidirectional_mask
 
@@ -38,7 +41,13 @@ class CrossModalTransformer(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(MultimodalCollaboration(config, config.hidden_size) for _ in range(num_layers))
 
-    def forward(self, states: Tensor, others: Tensor | None, has_image=None, attention_mask=None) -> Tensor:
+    def forward(
+        self,
+        states: Tensor,
+        others: Tensor | None,
+        has_image: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> Tensor:
         for layer in self.layers:
             states, _ = layer(states, others, has_image, attention_mask)
         return states
@@ -60,6 +69,7 @@ class SpanHead(nn.Module):
         self.classifier = nn.Linear(config.hidden_size, len(matrix))
         if config.use_crf:
             self.crf = LinearChainCRF(len(matrix), SPAN_LABELS if config.label_scheme == "word" else None)
+        self.conversion: Tensor
         self.register_buffer("conversion", matrix)  # M: (span labels, labels)
 
     def to_labels(self, span_logits: Tensor) -> Tensor:
@@ -91,9 +101,9 @@ class UMTPreTrainedModel(TaggingPreTrainedModel):
     """Weights, loading and saving of UMT."""
 
     config: UMTConfig
-    _no_split_modules = ("MultimodalCollaboration",)
+    _no_split_modules = ["MultimodalCollaboration"]  # noqa: RUF012
     _supports_flash_attn = False  # it cannot attend from a picture's regions to padded text
-    _keep_in_fp32_modules_strict = ("crf", "conversion")
+    _keep_in_fp32_modules_strict = ["crf", "conversion"]  # noqa: RUF012
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -132,9 +142,11 @@ class UMTModel(UMTPreTrainedModel, PieceModel):
     """
 
     encoders = ("text", "resnet")
-    _keys_to_ignore_on_load_unexpected = (r"^(classifier|crf|span_head)\.",)  # the decoders'
+    _keys_to_ignore_on_load_unexpected = [r"^(classifier|crf|span_head)\."]  # noqa: RUF012  # the decoders'
 
-    def __init__(self, config: UMTConfig, text_model=None, resnet_model=None):
+    def __init__(
+        self, config: UMTConfig, text_model: PreTrainedModel | None = None, resnet_model: PreTrainedModel | None = None
+    ):
         config.check()
         super().__init__(config)
         self._add_text_model(config, text_model)
@@ -146,11 +158,11 @@ class UMTModel(UMTPreTrainedModel, PieceModel):
         self.post_init()
         self.train()  # holds fixed batch norms from the start; ready encoders come in eval mode
 
-    def _create_image_branch(self, config: UMTConfig, resnet_model) -> None:
+    def _create_image_branch(self, config: UMTConfig, resnet_model: PreTrainedModel | None) -> None:
         channels = self._add_resnet_model(config, resnet_model)
         self.visual_projection = nn.Linear(channels, config.hidden_size)  # to V1
         self.region_projection = nn.Linear(channels, config.hidden_size)  # to V2
-        depths = config.num_cmt_layers
+        depths = cast(list[int], config.num_cmt_layers)
         self.visual_transformer = CrossModalTransformer(config, depths[0])  # CMT_1
         self.region_transformer = CrossModalTransformer(config, depths[1])  # CMT_2
         self.word_transformer = CrossModalTransformer(config, depths[2])  # CMT_3
@@ -158,13 +170,13 @@ class UMTModel(UMTPreTrainedModel, PieceModel):
 
     def forward(
         self,
-        input_ids,
-        attention_mask,
-        word_positions,
-        word_mask=None,
-        first_window=None,
-        pixel_values=None,
-        image_index=None,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        word_positions: Tensor,
+        word_mask: Tensor | None = None,
+        first_window: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        image_index: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences and their pictures; arguments as [`PieceModel`] tells."""
         text = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
@@ -231,9 +243,12 @@ class UMTForTokenClassification(UMTPreTrainedModel, SubwordTagger):
     ```
     """
 
+    config: UMTConfig
     base_model_class = UMTModel
 
-    def _create_decoder(self, config: UMTConfig, num_states: int, labels: list[str] | None) -> None:
+    def _create_decoder(  # type: ignore[override]  # a model is made from its own config
+        self, config: UMTConfig, num_states: int, labels: list[str] | None
+    ) -> None:
         super()._create_decoder(config, num_states, labels)
         self.span_head = SpanHead(config)
 
@@ -241,7 +256,8 @@ class UMTForTokenClassification(UMTPreTrainedModel, SubwordTagger):
         self, outputs: TaggerModelOutput, labels: Tensor | None, mask: Tensor, word_positions: Tensor
     ) -> TaggerOutput:
         by_word = self.config.label_scheme == "word"
-        states = gather_words(outputs.span_states, word_positions) if by_word else outputs.span_states
+        span_states = cast(Tensor, outputs.span_states)
+        states = gather_words(span_states, word_positions) if by_word else span_states
         span_logits = self.span_head.classifier(states)  # e_a
         logits = self.classifier(self.dropout(outputs.last_hidden_state if by_word else outputs.piece_states))  # e_m
         logits = torch.lerp(logits, self.span_head.to_labels(span_logits), self.config.span_logit_weight)

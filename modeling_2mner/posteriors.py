@@ -1,6 +1,7 @@
 """What a model believes about the tags of one sentence, over one picture or several."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,7 +60,8 @@ def sentence_posteriors(model: PreTrainedModel, logits: Tensor, word_mask: Tenso
     """
     logits, word_mask, config = logits.cpu().double(), word_mask.cpu(), model.config
     if config.use_crf:
-        found = model.crf.marginals(logits, word_mask, constrained=config.crf_constrained_decoding)
+        crf: Any = model.crf
+        found = crf.marginals(logits, word_mask, constrained=config.crf_constrained_decoding)
     else:
         found = logits.softmax(-1)  # (batch, words, labels)
     return [row[:length] for row, length in zip(found, word_mask.sum(1).tolist(), strict=True)]

@@ -2,8 +2,9 @@
 
 import os
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from math import inf
+from typing import Any
 
 import torch
 from PIL import Image
@@ -15,7 +16,7 @@ from .configuration_tagging import LABELS
 
 # Neither is used here: what the processor imports is saved with every checkpoint.
 from .handler import EndpointHandler  # noqa: F401
-from .images import LoadedImage, load_image, picture_key
+from .images import LoadedImage, PictureSource, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
 from .spans import entity_spans
 from .windows import Windows, encode_words, split_text, surface
@@ -35,7 +36,16 @@ class TwoMNERBatch(BatchFeature):
         texts (`list[str | None]`): the raw text, `None` for a sentence that was given as words.
     """
 
-    def __init__(self, data=None, tensor_type=None, image_status=(), image_reasons=(), words=(), offsets=(), texts=()):
+    def __init__(
+        self,
+        data: dict[str, Any] | None = None,
+        tensor_type: str | None = None,
+        image_status: Iterable[str] = (),
+        image_reasons: Iterable[str] = (),
+        words: Sequence[list[str]] = (),
+        offsets: Sequence[list[tuple[int, int]]] = (),
+        texts: Sequence[str | None] = (),
+    ):
         super().__init__(data, tensor_type)
         self.image_status = list(image_status)
         self.image_reasons = list(image_reasons)
@@ -43,13 +53,13 @@ class TwoMNERBatch(BatchFeature):
         self.offsets = offsets
         self.texts = texts
 
-    def __getitem__(self, item):
+    def __getitem__(self, item: str) -> Any:
         return self.image_status if item == "image_status" else super().__getitem__(item)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
 
@@ -89,15 +99,19 @@ class TwoMNERProcessor(ProcessorMixin):
     ```
     """
 
+    image_processor: CLIPImageProcessorPil
+    resnet_image_processor: CLIPImageProcessorPil
+    tokenizer: Any
+
     def __init__(
         self,
-        image_processor=None,
-        resnet_image_processor=None,
-        tokenizer=None,
+        image_processor: Any = None,
+        resnet_image_processor: Any = None,
+        tokenizer: Any = None,
         max_length: int = 512,
         labels: list[str] | None = None,
         on_bad_image: str = "none",
-        chat_template=None,
+        chat_template: str | None = None,
     ):
         self._check_parts(tokenizer, on_bad_image)
         image_processor = whole_picture(image_processor or CLIPImageProcessorPil())
@@ -108,7 +122,9 @@ class TwoMNERProcessor(ProcessorMixin):
         self.on_bad_image = on_bad_image
 
     @classmethod
-    def for_model(cls, model: PreTrainedModel, tokenizer, max_length: int = 512, resnet_image_size: int = 224):
+    def for_model(
+        cls, model: PreTrainedModel, tokenizer: Any, max_length: int = 512, resnet_image_size: int = 224
+    ) -> Any:
         """The processor that fits a model: its picture sizes, its longest window, its tags.
 
         Args:
@@ -121,12 +137,12 @@ class TwoMNERProcessor(ProcessorMixin):
             clip_processor(model.config.vision_config.image_size),
             imagenet_processor(resnet_image_size),
             tokenizer,
-            max_length=min(max_length, count_positions(model)),
+            max_length=int(min(max_length, count_positions(model))),
             labels=model.config.labels,
         )
 
     @staticmethod
-    def _check_parts(tokenizer, on_bad_image: str) -> None:
+    def _check_parts(tokenizer: Any, on_bad_image: str) -> None:
         if tokenizer is None:
             raise ValueError("`tokenizer` is missing; pass the tokenizer of the text encoder.")
         if on_bad_image not in ("none", "raise"):
@@ -147,7 +163,13 @@ class TwoMNERProcessor(ProcessorMixin):
             saved[name]["image_processor_type"] = CLIPImageProcessorPil.__name__
         return saved
 
-    def __call__(self, words, images=None, labels=None, return_tensors: str = "pt") -> TwoMNERBatch:
+    def __call__(
+        self,
+        words: Sequence[list[str] | str],
+        images: Sequence[PictureSource] | None = None,
+        labels: Sequence[Sequence[str | int]] | None = None,
+        return_tensors: str = "pt",
+    ) -> TwoMNERBatch:
         """Make a batch of `B` sentences.
 
         Args:
@@ -205,7 +227,7 @@ class TwoMNERProcessor(ProcessorMixin):
             "resnet_pixel_values": normalise(self.resnet_image_processor, resnet_resized),
         }
 
-    def post_process_entities(self, predictions, batch: TwoMNERBatch) -> list[list[dict]]:
+    def post_process_entities(self, predictions: torch.Tensor, batch: TwoMNERBatch) -> list[list[dict]]:
         """Read the entities of each sentence off its predicted tags.
 
         Args:
@@ -224,7 +246,7 @@ class TwoMNERProcessor(ProcessorMixin):
             entities.append([_entity(*span, words, offsets, text) for span in entity_spans(names, strict=False)])
         return entities
 
-    def _split(self, sentences) -> tuple[list[list[str]], list[list[tuple[int, int]]]]:
+    def _split(self, sentences: Sequence[list[str] | str]) -> tuple[list[list[str]], list[list[tuple[int, int]]]]:
         words, offsets = [], []
         for row, sentence in enumerate(sentences):
             if isinstance(sentence, str):
@@ -250,7 +272,7 @@ class TwoMNERProcessor(ProcessorMixin):
             "attention_mask": _pad([[1] * len(ids) for ids in windows.input_ids], width, 0),
         }
 
-    def _encode_labels(self, labels, words: list[list[str]]) -> torch.Tensor:
+    def _encode_labels(self, labels: Sequence[Sequence[str | int]], words: list[list[str]]) -> torch.Tensor:
         if len(labels) != len(words):
             raise ValueError(f"`labels` holds {len(labels)} sentences but `words` holds {len(words)}; pass one each.")
         ids = []
@@ -267,7 +289,9 @@ class TwoMNERProcessor(ProcessorMixin):
             return int(tag)
         raise ValueError(f"`labels[{row}]` holds {tag!r}; write one of {', '.join(self.labels)} or its index.")
 
-    def _load_images(self, images, num_sentences: int) -> tuple[list, dict]:
+    def _load_images(
+        self, images: Sequence[PictureSource] | None, num_sentences: int
+    ) -> tuple[list[Hashable], dict[Hashable, LoadedImage]]:
         """Open each distinct picture once: the key of each sentence's picture, and the pictures by key."""
         images = [None] * num_sentences if images is None else images
         if isinstance(images, (Image.Image, str, bytes, os.PathLike, dict)) or len(images) != num_sentences:
@@ -276,13 +300,14 @@ class TwoMNERProcessor(ProcessorMixin):
                 f"`images` holds {count} pictures but `words` holds {num_sentences} sentences; pass one picture a "
                 "sentence, or `None` for a sentence without one."
             )
-        keys, pictures = [picture_key(source) for source in images], {}
+        keys: list[Hashable] = [picture_key(source) for source in images]
+        pictures: dict[Hashable, LoadedImage] = {}
         for row, (key, source) in enumerate(zip(keys, images, strict=True)):
             if key not in pictures:
                 pictures[key] = self._load_image(source, row)
         return keys, pictures
 
-    def _load_image(self, source, row: int) -> LoadedImage:
+    def _load_image(self, source: PictureSource, row: int) -> LoadedImage:
         picture = load_image(source)
         if self.on_bad_image == "raise" and picture_key(source) is not None and picture.image is None:
             raise ValueError(
@@ -292,12 +317,12 @@ class TwoMNERProcessor(ProcessorMixin):
         return picture
 
 
-def _check_words(sentence, row: int) -> None:
+def _check_words(sentence: Any, row: int) -> None:
     if not isinstance(sentence, Iterable) or not all(isinstance(word, str) for word in sentence):
         raise ValueError(f"`words[{row}]` is {reprlib.repr(sentence)}; pass a list of words, or raw text.")
 
 
-def count_positions(model: PreTrainedModel) -> int | float:
+def count_positions(model: Any) -> int | float:
     """How many pieces the text encoder can take at once; RoBERTa's first positions stand for padding."""
     positions = getattr(model.config.text_config, "max_position_embeddings", inf)
     for module in model.base_model.text_model.modules():
@@ -317,10 +342,10 @@ def imagenet_processor(side: int = 224) -> CLIPImageProcessorPil:
     return CLIPImageProcessorPil(size=size, image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD)
 
 
-def whole_picture(processor) -> CLIPImageProcessorPil:
+def whole_picture(processor: Any) -> CLIPImageProcessorPil:
     """The same size and statistics, with the whole picture resized to a square by Pillow."""
-    size = dict(processor.size)
-    side = size.get("height") or size.get("shortest_edge")
+    size: dict[str, Any] = dict(processor.size)
+    side: Any = size.get("height") or size.get("shortest_edge")
     return CLIPImageProcessorPil(
         size={"height": side, "width": size.get("width") or side},
         do_center_crop=False,
@@ -331,11 +356,11 @@ def whole_picture(processor) -> CLIPImageProcessorPil:
     )
 
 
-def _target_size(processor) -> tuple[int, int]:
+def _target_size(processor: Any) -> tuple[int, int]:
     return processor.size["width"], processor.size["height"]
 
 
-def normalise(processor, images: list) -> torch.Tensor:
+def normalise(processor: Any, images: list) -> torch.Tensor:
     """Pictures of the processor's size to `(images, 3, height, width)`."""
     return processor(images=images, do_resize=False, return_tensors="pt")["pixel_values"]
 
@@ -350,7 +375,9 @@ def _pad(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
     )
 
 
-def _entity(kind: str, start: int, end: int, words: list[str], offsets: list[tuple[int, int]], text) -> dict:
+def _entity(
+    kind: str, start: int, end: int, words: list[str], offsets: list[tuple[int, int]], text: str | None
+) -> dict:
     word = surface(start, end, words, offsets, text)
     return {"entity_group": kind, "word": word, "start": offsets[start][0], "end": offsets[end - 1][1]}
 

@@ -1,11 +1,14 @@
 """The processor of the comparison models on sub-words: one image encoder at most, and crops of objects for two of them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from PIL import Image
 from transformers import CLIPImageProcessorPil, PreTrainedModel, ProcessorMixin
 
-from .configuration_tagging import LABELS, TaggingConfig
-from .images import load_image
+from .configuration_tagging import LABELS
+from .images import PictureSource, load_image
 from .processing_2mner import (
     TwoMNERBatch,
     TwoMNERProcessor,
@@ -54,8 +57,8 @@ class OneImageProcessor(TwoMNERProcessor):
 
     def __init__(
         self,
-        image_processor=None,
-        tokenizer=None,
+        image_processor: Any = None,
+        tokenizer: Any = None,
         max_length: int = 512,
         labels: list[str] | None = None,
         on_bad_image: str = "none",
@@ -64,7 +67,7 @@ class OneImageProcessor(TwoMNERProcessor):
         small_object_size: int | None = None,
         max_objects: int | None = None,
         max_small_objects: int | None = None,
-        chat_template=None,
+        chat_template: str | None = None,
     ):
         self._check_parts(tokenizer, on_bad_image)
         image_processor = whole_picture(image_processor or imagenet_processor())
@@ -79,7 +82,9 @@ class OneImageProcessor(TwoMNERProcessor):
         self.max_small_objects = max_small_objects
 
     @classmethod
-    def for_model(cls, model: PreTrainedModel, tokenizer, max_length: int = 512, resnet_image_size: int = 224):
+    def for_model(
+        cls, model: PreTrainedModel, tokenizer: Any, max_length: int = 512, resnet_image_size: int = 224
+    ) -> Any:
         """The processor that fits a model: its pictures and crops, its longest window, its tags.
 
         Args:
@@ -90,7 +95,7 @@ class OneImageProcessor(TwoMNERProcessor):
         return cls(
             pictures,
             tokenizer,
-            max_length=min(max_length, count_positions(model)),
+            max_length=int(min(max_length, count_positions(model))),
             labels=config.labels,
             use_image=config.uses_image,
             **config.object_crops(pictures.size["height"]),
@@ -102,8 +107,14 @@ class OneImageProcessor(TwoMNERProcessor):
         names = ["word_positions", "word_mask", "first_window", "input_ids", "attention_mask", "image_index"]
         return [*names, "pixel_values"] if self.use_image else names
 
-    def __call__(
-        self, words, images=None, labels=None, boxes=None, small_boxes=None, return_tensors: str = "pt"
+    def __call__(  # type: ignore[override]  # takes boxes as well
+        self,
+        words: Sequence[list[str] | str],
+        images: Sequence[PictureSource] | None = None,
+        labels: Sequence[Sequence[str | int]] | None = None,
+        boxes: Sequence[Any] | None = None,
+        small_boxes: Sequence[Any] | None = None,
+        return_tensors: str = "pt",
     ) -> TwoMNERBatch:
         """Make a batch of `B` sentences.
 
@@ -138,7 +149,9 @@ class OneImageProcessor(TwoMNERProcessor):
         resized = [image.resize((width, height), self.image_processor.resample) for image in images]
         return normalise(self.image_processor, resized)
 
-    def _encode_objects(self, name: str, argument: str, boxes, images) -> dict[str, torch.Tensor]:
+    def _encode_objects(
+        self, name: str, argument: str, boxes: Sequence[Any], images: Sequence[PictureSource]
+    ) -> dict[str, torch.Tensor]:
         side = getattr(self, f"{name}_size")
         if side is None:
             raise ValueError(f"`{argument}` is not for this model (`{name}_size` is not set); leave it out.")
@@ -159,7 +172,7 @@ class OneImageProcessor(TwoMNERProcessor):
         return {f"{name}_pixel_values": pixels, f"{name}_mask": mask}
 
 
-def picture_processor(config: TaggingConfig, resnet_image_size: int) -> CLIPImageProcessorPil:
+def picture_processor(config: Any, resnet_image_size: int) -> CLIPImageProcessorPil:
     """As the image encoder was trained: a ViT with CLIP's statistics, others with ImageNet's; a size that the config
     leaves open is `resnet_image_size`."""
     if hasattr(config, "vision_config"):
@@ -167,12 +180,12 @@ def picture_processor(config: TaggingConfig, resnet_image_size: int) -> CLIPImag
     return imagenet_processor(getattr(config, "image_size", resnet_image_size))
 
 
-def _read_boxes(boxes, where: str) -> list[Box]:
+def _read_boxes(boxes: Any, where: str) -> list[Box]:
     """The boxes of a sentence in whole pixels; `None` is none."""
     return [_read_box(box, where) for box in (() if boxes is None else boxes)]
 
 
-def _read_box(box, where: str) -> Box:
+def _read_box(box: Any, where: str) -> Box:
     try:
         left, top, right, bottom = (round(float(edge)) for edge in box)
     except (TypeError, ValueError, OverflowError) as error:
@@ -186,7 +199,7 @@ def _read_box(box, where: str) -> Box:
     return left, top, right, bottom
 
 
-def _crop(source, boxes: list[Box]) -> dict[int, Image.Image]:
+def _crop(source: PictureSource, boxes: list[Box]) -> dict[int, Image.Image]:
     """The objects of a picture by their places among its boxes, without those of which nothing lies inside it."""
     picture = load_image(source).image if boxes else None
     if picture is None:

@@ -1,5 +1,7 @@
 """The processor of the comparison models on word vectors."""
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel
 
@@ -33,12 +35,12 @@ class WordProcessor(OneImageProcessor):
 
     def __init__(
         self,
-        image_processor=None,
-        tokenizer=None,
+        image_processor: Any = None,
+        tokenizer: Any = None,
         labels: list[str] | None = None,
         on_bad_image: str = "none",
         use_image: bool = True,
-        chat_template=None,
+        chat_template: str | None = None,
     ):
         super().__init__(
             image_processor,
@@ -50,7 +52,9 @@ class WordProcessor(OneImageProcessor):
         )
 
     @classmethod
-    def for_model(cls, model: PreTrainedModel, tokenizer, max_length: int = 512, resnet_image_size: int = 224):
+    def for_model(
+        cls, model: PreTrainedModel, tokenizer: Any, max_length: int = 512, resnet_image_size: int = 224
+    ) -> Any:
         """The processor that fits a model on words; for AdaCAN over BERT, which reads sub-words, an [`OneImageProcessor`].
 
         Args:
@@ -65,7 +69,7 @@ class WordProcessor(OneImageProcessor):
         return cls(pictures, tokenizer, labels=config.labels, use_image=config.uses_image)
 
     @staticmethod
-    def _check_parts(tokenizer, on_bad_image: str) -> None:
+    def _check_parts(tokenizer: Any, on_bad_image: str) -> None:
         OneImageProcessor._check_parts(tokenizer, on_bad_image)
         # By name: of code that comes with a checkpoint, `AutoTokenizer` makes a class of its own.
         if "WordTokenizer" not in [base.__name__ for base in type(tokenizer).__mro__]:
@@ -94,11 +98,11 @@ class WordProcessor(OneImageProcessor):
         }
 
 
-def _pad(row: list, width: int, value=0) -> list:
+def _pad(row: list, width: int, value: Any = 0) -> list:
     return row + [value] * (width - len(row))
 
 
-def _stack(rows: list[list], shape: tuple[int, ...], value) -> torch.Tensor:
+def _stack(rows: list[list], shape: tuple[int, ...], value: Any) -> torch.Tensor:
     return torch.tensor([_pad(row, shape[1], value) for row in rows], dtype=torch.long).reshape(shape)
 
 

@@ -1,5 +1,7 @@
 """What all models of this project share above and below their networks: weights, the step to tags, and their loss."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -18,6 +20,8 @@ class TaggingPreTrainedModel(PreTrainedModel):
     config: TaggingConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
+    config_class: type[TaggingConfig]  # transformers sets it from the annotation of `config`
+    encoders: tuple[str, ...] = ()  # of `ENCODERS`, for a model below a decoder
     input_modalities: tuple[str, ...] = ("image", "text")  # type: ignore[assignment]  # a list or text in transformers
     # The losses are means over sentences: the Trainer must not divide them by its own count of items.
     accepts_loss_kwargs = False
@@ -25,9 +29,9 @@ class TaggingPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
-    _keep_in_fp32_modules_strict = ("crf",)
+    _keep_in_fp32_modules_strict: set[str] | list[str] | None = ["crf"]  # noqa: RUF012
     # The decoder's, which the models below it do without.
-    _keys_to_ignore_on_load_unexpected = (r"^(classifier|crf)\.",)
+    _keys_to_ignore_on_load_unexpected: set[str] | list[str] | None = [r"^(classifier|crf)\."]  # noqa: RUF012
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -87,7 +91,7 @@ class PieceModel(TaggingPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.text_model.set_input_embeddings(value)
 
-    def train(self, mode: bool = True):
+    def train(self, mode: bool = True) -> "PieceModel":
         """Switch the training mode; a ResNet with `resnet_batch_norm="fixed"` keeps its running statistics."""
         super().train(mode)
         resnet_model = self._modules.get("resnet_model")
@@ -121,7 +125,7 @@ class WordTagger(TaggingPreTrainedModel):
             self.crf = LinearChainCRF(num_states, labels)
 
     @classmethod
-    def from_encoders(cls, attn_implementation: str | None = None, **settings):
+    def from_encoders(cls, attn_implementation: str | None = None, **settings: Any) -> Any:
         """Assemble a model from pretrained encoders, in eval mode; everything else starts with new weights.
 
         Args:
@@ -136,7 +140,9 @@ class WordTagger(TaggingPreTrainedModel):
         sources = {name: settings.pop(name, None) for name in ENCODERS}
         encoders = cls._load_encoders({name: source for name, source in sources.items() if source}, settings)
         # VGG is no model of transformers and has no config: its fields are the model's own.
-        configs = {f"{name}_config": encoder.config for name, encoder in encoders.items() if name != "vgg"}
+        configs: dict[str, Any] = {
+            f"{name}_config": encoder.config for name, encoder in encoders.items() if name != "vgg"
+        }
         config = cls.config_class(**configs, **settings)
         model = cls(config, **{ENCODERS[name].module: encoder for name, encoder in encoders.items()}).eval()
         if attn_implementation is not None:
@@ -165,11 +171,13 @@ class WordTagger(TaggingPreTrainedModel):
     @classmethod
     def _load_encoder(cls, name: str, source: str, settings: dict) -> nn.Module:
         """Load one of `ENCODERS`; what it decides of the config goes into `settings`."""
-        return ENCODERS[name].load(source)
+        load = ENCODERS[name].load
+        assert load is not None, name  # AdaCAN loads its VGG itself
+        return load(source)
 
     @can_return_tuple
     def forward(
-        self, labels: torch.Tensor | None = None, word_mask: torch.Tensor | None = None, **inputs
+        self, labels: torch.Tensor | None = None, word_mask: torch.Tensor | None = None, **inputs: Any
     ) -> TaggerOutput:
         """Tag the words of a batch.
 
@@ -206,7 +214,14 @@ class WordTagger(TaggingPreTrainedModel):
             return self.crf.viterbi(logits, word_mask, constrained=self.config.crf_constrained_decoding)
         return logits.argmax(dim=-1).masked_fill(~word_mask, -100)
 
-    def objective(self, tag_loss, text_embeds, vit_embeds, resnet_embeds, image_ids) -> dict[str, torch.Tensor]:
+    def objective(
+        self,
+        tag_loss: torch.Tensor,
+        text_embeds: torch.Tensor | None,
+        vit_embeds: torch.Tensor | None,
+        resnet_embeds: torch.Tensor | None,
+        image_ids: torch.Tensor | None,
+    ) -> dict[str, torch.Tensor]:
         """What the Trainer minimises: the `loss` of `forward`. 2M-NER adds its contrastive losses here (Eq. 18)."""
         return {"loss": tag_loss}
 

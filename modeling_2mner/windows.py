@@ -3,6 +3,9 @@
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import Any
+
+from transformers import BatchEncoding
 
 # Letters, digits and inner hyphens or dots belong together, and the last dot of U.S. and the like; any other visible
 # character is a word of its own.
@@ -37,7 +40,7 @@ def _join_marks(text: str) -> str:
     The copy has the same length. In a word such a character becomes a letter, after a symbol a joiner; `re` itself
     takes none of them for a part of the word.
     """
-    joined = []
+    joined: list[str] = []
     for index, character in enumerate(text):
         before = joined[-1] if joined else " "
         follows_joiner = text[index - 1] == before == _JOINER and unicodedata.category(character) == "So"
@@ -57,7 +60,7 @@ def surface(start: int, end: int, words: list[str], offsets: list[tuple[int, int
     return " ".join(words[start:end]) if text is None else text[offsets[start][0] : offsets[end - 1][1]]
 
 
-def encode_words(tokenizer, sentences: list[list[str]], max_length: int) -> Windows:
+def encode_words(tokenizer: Any, sentences: list[list[str]], max_length: int) -> Windows:
     """Encode sentences into windows of at most `max_length` pieces.
 
     A word that the tokenizer deletes (a control or zero-width character, say) or takes for a special token (`[SEP]`)
@@ -82,7 +85,9 @@ def encode_words(tokenizer, sentences: list[list[str]], max_length: int) -> Wind
     # Half a surrogate pair, which JSON can hold, is no character: the tokenizer would refuse the whole batch.
     sentences = [[word.encode(errors="replace").decode() for word in words] for words in sentences]
     sentences, encoded = _encode_every_word(tokenizer, sentences)
-    input_ids, positions, first = [], [], []
+    input_ids: list[list[int]] = []
+    positions: list[list[tuple[int, int]]] = []
+    first: list[int] = []
     for index, words in enumerate(sentences):
         first.append(len(input_ids))
         ids = encoded["input_ids"][index]
@@ -126,9 +131,15 @@ def _extend(pieces: list[int], start: int, room: int) -> int:
     return end
 
 
-def _append_windows(tokenizer, words, windows, max_length: int, input_ids: list[list[int]]) -> list[tuple[int, int]]:
+def _append_windows(
+    tokenizer: Any,
+    words: list[str],
+    windows: list[tuple[int, int, int, int]],
+    max_length: int,
+    input_ids: list[list[int]],
+) -> list[tuple[int, int]]:
     encoded = _encode(tokenizer, [words[start:end] for start, end, _, _ in windows], max_length)
-    positions = []
+    positions: list[tuple[int, int]] = []
     for index, (start, _, core_start, core_end) in enumerate(windows):
         first_pieces = _first_pieces(encoded.word_ids(index))
         core = first_pieces[core_start - start : core_end - start]
@@ -137,7 +148,7 @@ def _append_windows(tokenizer, words, windows, max_length: int, input_ids: list[
     return positions
 
 
-def _encode(tokenizer, sentences: list[list[str]], max_length: int | None = None):
+def _encode(tokenizer: Any, sentences: list[list[str]], max_length: int | None = None) -> BatchEncoding:
     return tokenizer(
         sentences,
         is_split_into_words=True,
@@ -148,7 +159,7 @@ def _encode(tokenizer, sentences: list[list[str]], max_length: int | None = None
     )
 
 
-def _encode_every_word(tokenizer, sentences: list[list[str]]):
+def _encode_every_word(tokenizer: Any, sentences: list[list[str]]) -> tuple[list[list[str]], BatchEncoding]:
     """Encode sentences, with the unknown token for words that get no piece of their own."""
     special = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id}
     special |= {tokenizer.pad_token_id, tokenizer.mask_token_id}
@@ -164,14 +175,14 @@ def _encode_every_word(tokenizer, sentences: list[list[str]]):
     return sentences, _encode(tokenizer, sentences)
 
 
-def _lost_words(encoded, index: int, num_words: int, special: set[int]) -> set[int]:
+def _lost_words(encoded: BatchEncoding, index: int, num_words: int, special: set[int]) -> set[int]:
     """The words that the tokenizer deletes or takes for one of its `special` tokens."""
     word_ids = encoded.word_ids(index)
     mistaken = {word for word, piece in zip(word_ids, encoded["input_ids"][index], strict=True) if piece in special}
-    return (set(range(num_words)) - set(word_ids) | mistaken) - {None}
+    return {word for word in set(range(num_words)) - set(word_ids) | mistaken if word is not None}
 
 
-def _unknown_token(tokenizer, word: str) -> str:
+def _unknown_token(tokenizer: Any, word: str) -> str:
     if tokenizer.unk_token is None:
         raise ValueError(
             f"`tokenizer` has no piece for the word {word!r} and no unknown token to put in its place; replace the word."
@@ -180,7 +191,7 @@ def _unknown_token(tokenizer, word: str) -> str:
 
 
 def _first_pieces(word_ids: list[int | None]) -> list[int]:
-    first = {}
+    first: dict[int, int] = {}
     for piece, word in enumerate(word_ids):
         if word is not None:
             first.setdefault(word, piece)
