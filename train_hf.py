@@ -56,15 +56,15 @@ def main(
 
 def train(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[str, float]:
     """Train to the best dev epoch, resuming where an interrupted run of the same folder stopped, and save it."""
-    checkpoint = arguments.resume_from_checkpoint
+    checkpoint, folder = arguments.resume_from_checkpoint, Path(str(arguments.output_dir))
     if checkpoint in ("True", "true", True):
-        checkpoint = last_whole_checkpoint(Path(arguments.output_dir))
+        checkpoint = last_whole_checkpoint(folder)
     results = trainer.train(resume_from_checkpoint=checkpoint or None).metrics
     results |= evaluate_on_dev(trainer, trainer.eval_dataset)  # of the best epoch, which is loaded by now
     trainer.save_model()
     trainer.save_state()
     if trainer.is_world_process_zero():  # a pickle, which nobody should have to open; the card tells the settings
-        (Path(arguments.output_dir) / TRAINING_ARGS_NAME).unlink()
+        (folder / TRAINING_ARGS_NAME).unlink()
     return results
 
 

@@ -23,6 +23,7 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 import train_hf
 from dataset_scripts.mini import __main__ as mini
 from dataset_scripts.mini.generator import text_only_ceiling
+from modeling_2mner import TwoMNERForTokenClassification, TwoMNERProcessor
 from reports_2mner.command_line import make_parser
 from reports_2mner.files import write_json
 from training_2mner.arguments import DataArguments, parse_arguments
@@ -111,7 +112,7 @@ def pairs_with_one_sentence(test: Dataset) -> Iterator[tuple[dict, dict]]:
 
 
 @torch.no_grad()
-def predict(model, processor, row: dict) -> list[dict]:
+def predict(model: TwoMNERForTokenClassification, processor: TwoMNERProcessor, row: dict) -> list[dict]:
     """The entities of one row, by the model's own decoding."""
     batch = processor([row["tokens"]], [row["image"]])
     return processor.post_process_entities(model(**batch).predictions, batch)[0]

@@ -154,7 +154,8 @@ class _Author:
         return drafts
 
     def _sentence(self, kind: Kind) -> Sentence:
-        template, names = next(self._openings[kind.templates], (None, {}))
+        nothing: tuple[None, dict[str, Words]] = (None, {})
+        template, names = next(self._openings[kind.templates], nothing)
         if template is None:
             raise ValueError(
                 f"The rows asked for need more ambiguous sentences ({kind.templates!r}) than there are; "

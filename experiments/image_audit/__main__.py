@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from experiments.image_audit.counts import SHOWN, Tags, count_errors, describe, 
 from experiments.image_audit.page import Example, to_html
 from experiments.image_audit.predictions import BATCH_SIZE, SEED, Reader, Result, predict_all
 from experiments.records import GROUPS, describe_data, describe_machine, public_name
+from modeling_2mner.configuration_tagging import TaggingConfig
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from reports_2mner.files import write_file, write_json
 from training_2mner.arguments import DataArguments
