@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tokenize
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,14 @@ def test_the_folder_that_travels_is_flat():
         path.name for path in (ROOT / "modeling_2mner").iterdir() if path.is_dir() and path.name != "__pycache__"
     ]
     assert folders == []
+
+
+def test_no_folder_of_tests_is_left_out(pytestconfig):
+    left_out = pytestconfig.getini("norecursedirs")  # by default also "build", whatever is in it
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")}
+    assert [
+        folder for folder in folders for name in folder.parts if any(fnmatch(name, each) for each in left_out)
+    ] == []
 
 
 def test_files_stay_small():

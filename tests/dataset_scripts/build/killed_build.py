@@ -8,7 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from dataset_scripts.build.builder import build, shards
+from dataset_scripts.build import shards
+from dataset_scripts.build.builder import build
 from dataset_scripts.build.settings import BuildSettings
 
 source, images, output, last = sys.argv[1:]

@@ -272,7 +272,7 @@ def test_two_builds_do_not_write_one_output(source, tmp_path):
 def test_processes_write_the_same_files(source, pictures, tmp_path):
     settings = BuildSettings(rows_per_shard=2)
     build(source, pictures, tmp_path / "one" / "mmnerd", settings=settings)
-    with process_engine(2) as engine:
+    with process_engine(2, "dataset_scripts.build.shards") as engine:
         build(source, pictures, tmp_path / "mmnerd", settings=settings, engine=engine)
     assert contents(tmp_path / "mmnerd") == contents(tmp_path / "one" / "mmnerd")
 

@@ -13,7 +13,8 @@ import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_scripts.build.builder import build, shards
+from dataset_scripts.build import shards
+from dataset_scripts.build.builder import build
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem, ShardTask, write_shard
 
