@@ -24,7 +24,7 @@ import train_hf
 from dataset_scripts.mini import __main__ as mini
 from reports_2mner.command_line import make_parser
 from reports_2mner.files import write_json
-from training_2mner.arguments import DataArguments, parse_arguments
+from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits
 
 RUN = Path("configuration_2mner") / "runs" / "demo-2m-ner.yaml"
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def train(*command_line: str) -> dict[str, float]:
     """One run of `train_hf.py` in this process; returns its results."""
-    return train_hf.main(*parse_arguments(list(command_line)))
+    return train_hf.main(*train_hf.read_command_line(list(command_line)))
 
 
 def report(figures: dict[str, float]) -> None:

@@ -210,7 +210,7 @@ class TwoMNERTrainingArguments(TrainingArguments):
                 )
 
 
-def parse_arguments(command_line: list[str]) -> tuple[ModelArguments, DataArguments, TwoMNERTrainingArguments]:
+def read_command_line(command_line: list[str]) -> tuple[ModelArguments, DataArguments, TwoMNERTrainingArguments]:
     """Read `[RUN.yaml] [--field value ...]`; the command line wins over the file.
 
     Raises:
