@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 
 import pytest
 
 from configuration_2mner.summary import count_parameters, load_config, main
-from modeling_2mner import TwoMNERConfig
+from modeling_2mner import TwoMNERConfig, TwoMNERForTokenClassification
 
 TEXT_ONLY = {"use_vit": False, "use_resnet": False}
 
@@ -107,3 +109,21 @@ def test_an_unknown_preset_is_an_error_of_the_command_line(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["--config", "nothing-like-it"])
     assert stopped.value.code == 2 and "a preset: " in capsys.readouterr().err
+
+
+def test_the_former_name_runs_the_same_command_and_names_it(capsys, tmp_path, monkeypatch, make_config):
+    make_config(**TEXT_ONLY).save_pretrained(tmp_path)
+    main(["--config", str(tmp_path)])
+    printed = capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["summary", "--config", str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "configuration_2mner.summary")  # a new process would not have it
+    runpy.run_module("modeling_2mner.summary", run_name="__main__")
+    former = capsys.readouterr()
+    assert former.out == printed
+    assert former.err == "This command is now `python -m configuration_2mner.summary`.\n"
+
+
+def test_the_former_name_of_the_command_does_not_travel(tmp_path, make_config):
+    TwoMNERForTokenClassification(make_config(**TEXT_ONLY)).save_pretrained(tmp_path)
+    copied = {path.name for path in tmp_path.glob("*.py")}
+    assert "modeling_2mner.py" in copied and "summary.py" not in copied
