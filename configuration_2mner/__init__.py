@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 from transformers import AutoConfig
 
 from modeling_2mner import TwoMNERConfig
+from modeling_2mner.configuration_tagging import TaggingConfig
 
 _FOLDER = Path(__file__).parent
 
@@ -21,7 +23,7 @@ def available(kind: str = "models") -> list[str]:
     return sorted(path.stem for path in (_FOLDER / kind).iterdir() if path.suffix in (".json", ".yaml"))
 
 
-def load(name: str, **changes) -> TwoMNERConfig:
+def load(name: str, **changes: Any) -> TaggingConfig:
     """Read a preset of `models/`, or a JSON file like them, with some fields changed.
 
     A dict among the changes changes single fields of a sub-config: `load("2m-ner", text_config={"vocab_size": 100})`.
@@ -38,7 +40,7 @@ def load(name: str, **changes) -> TwoMNERConfig:
         settings[field] = {**settings.get(field, {}), **value} if merges else value
     if "model_type" not in settings:
         raise ValueError(f'{path} has no `model_type`; write the kind of model, such as "2m-ner".')
-    config_class = type(AutoConfig.for_model(settings.pop("model_type")))
+    config_class = cast(type[TaggingConfig], type(AutoConfig.for_model(settings.pop("model_type"))))
     unknown = sorted(set(settings) - set(config_class.__dataclass_fields__))
     if unknown:
         raise ValueError(f"`{unknown[0]}` is not a field of {config_class.__name__} ({name!r}).")

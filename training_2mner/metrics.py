@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from training_2mner.entity_scores.scores import Tags, entity_scores
 
 __all__ = ["entity_scores", "grouped_entity_scores", "to_tag_names"]
@@ -24,7 +26,7 @@ def grouped_entity_scores(predictions: Tags, references: Tags, groups: Sequence[
     return scores
 
 
-def to_tag_names(ids, mask_from, labels: Sequence[str]) -> list[list[str]]:
+def to_tag_names(ids: np.ndarray, mask_from: np.ndarray, labels: Sequence[str]) -> list[list[str]]:
     """Name the tags of a padded batch.
 
     Args:
