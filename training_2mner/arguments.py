@@ -116,7 +116,7 @@ class DataArguments:
 class TwoMNERTrainingArguments(TrainingArguments):
     """The arguments of transformers' Trainer, with the paper's settings (Table 4) as defaults, and a few more."""
 
-    output_dir: str | None = field(default="runs/2m-ner", metadata={"help": "The run folder."})
+    output_dir: str = field(default="runs/2m-ner", metadata={"help": "The run folder."})
     learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate (Table 4)."})
     encoder_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the pretrained encoders; `learning_rate` by default."}

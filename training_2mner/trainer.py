@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -69,7 +69,6 @@ class TwoMNERTrainer(Trainer):
     args: TwoMNERTrainingArguments
     model: WordTagger
     processing_class: TwoMNERProcessor
-    hub_model_id: str | None
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -84,9 +83,9 @@ class TwoMNERTrainer(Trainer):
         if self.args.patience is not None:
             self.add_callback(EarlyStoppingCallback(self.args.patience))
 
-    def call_model_init(self, trial: Any = None) -> nn.Module:
+    def call_model_init(self, trial: Any = None) -> WordTagger:
         """Build the model of a hyper-parameter search, with what the run freezes frozen."""
-        model = super().call_model_init(trial)
+        model = cast(WordTagger, super().call_model_init(trial))
         self._freeze(model)
         return model
 
@@ -119,7 +118,7 @@ class TwoMNERTrainer(Trainer):
         predictions = to_tag_names(prediction.predictions, prediction.label_ids, labels)
         return entity_scores(predictions, to_tag_names(prediction.label_ids, prediction.label_ids, labels))
 
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: WordTagger | None = None) -> torch.optim.Optimizer:
         """Plain Adam (Table 4), or what `optim` names, with a learning rate for each part of the network."""
         if self.optimizer is None:
             model = self.model if model is None else model
@@ -165,25 +164,28 @@ class TwoMNERTrainer(Trainer):
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Open the repository before the training, so that a run that could not be pushed does not start."""
         if self.is_world_process_zero():
-            self.hub_model_id = self.args.hub_model_id
-            open_repository(connect(token or self.args.hub_token), self.hub_model_id, self._is_private())
+            name = cast(str, self.args.hub_model_id)  # which the arguments have checked
+            self.hub_model_id = name  # type: ignore[assignment]  # transformers infers None from its first value
+            open_repository(connect(token or self.args.hub_token), name, self._is_private())
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the model, and do not push it: it has neither scores nor card yet."""
         super().save_model(output_dir, _internal_call=True)
 
-    def push_to_hub(self, commit_message: str = MESSAGE) -> CommitInfo | None:
+    def push_to_hub(  # type: ignore[override]  # no pushing in parts, to branches or in the background
+        self, commit_message: str = MESSAGE
+    ) -> CommitInfo | None:
         """Publish the run folder as it is, checked, see [`release`]; `None` in all processes but the first."""
         if not self.is_world_process_zero():
             return None
-        folder, name, token = self.args.output_dir, self.args.hub_model_id, self.args.hub_token
+        folder, name, token = self.args.output_dir, cast(str, self.args.hub_model_id), self.args.hub_token
         return release(folder, name, self._is_private(), message=commit_message, token=token)
 
     def _is_private(self) -> bool:
         return bool(self.args.hub_private_repo)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
-        train_dataset = self.train_dataset if train_dataset is None else train_dataset
+        train_dataset = cast(Dataset, self.train_dataset if train_dataset is None else train_dataset)
         if not self.args.group_by_length:
             return super()._get_train_sampler(train_dataset)
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
@@ -199,7 +201,7 @@ class TwoMNERTrainer(Trainer):
                 self._part_sums[name] = self._part_sums.get(name, 0) + value.detach()
         self._part_count += 1
 
-    def _freeze(self, model: nn.Module) -> None:
+    def _freeze(self, model: WordTagger) -> None:
         for name in self.args.freeze:
             if name != "text" and not model.config.uses_image:
                 continue  # a run file's settings for the image encoder, in a text-only variant
