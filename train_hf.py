@@ -20,7 +20,7 @@ from transformers import TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, parse_arguments
+from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
 from training_2mner.building import build
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
@@ -81,4 +81,4 @@ def last_whole_checkpoint(folder: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    main(*parse_arguments(sys.argv[1:]))
+    main(*read_command_line(sys.argv[1:]))

@@ -15,7 +15,7 @@ from configuration_2mner import load
 from experiments.plan import Run
 from modeling_2mner import TwoMNERProcessor, WordTokenizer
 from modeling_2mner.encoders import ENCODERS
-from training_2mner.arguments import ModelArguments, TwoMNERTrainingArguments, parse_arguments
+from training_2mner.arguments import ModelArguments, TwoMNERTrainingArguments, read_command_line
 
 GLOVE_WORDS = 400_000  # of glove.6B, all of which the models on words take in
 CHARACTERS = 200
@@ -47,7 +47,7 @@ class Length:
 @cache
 def run_arguments(run: Run, settings: str) -> tuple[ModelArguments, TwoMNERTrainingArguments]:
     """What the run file and the table say of a run."""
-    model, _, training = parse_arguments(run.command(settings, "mmnerd", Path("run")))
+    model, _, training = read_command_line(run.command(settings, "mmnerd", Path("run")))
     return model, training
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedConfig, PreTrainedModel
 
+from configuration_2mner import available
 from modeling_2mner import TwoMNERConfig
 from reports_2mner.command_line import exit_on_error, make_parser
 
-# Read as files, since this folder imports nothing but its siblings.
-_PRESETS = Path(__file__).parents[1] / "configuration_2mner" / "models"
+_PRESETS = Path(__file__).with_name("models")
 
 
 def count_parameters(config: PreTrainedConfig) -> dict[str, int]:
@@ -42,8 +42,9 @@ def load_config(name: str) -> PreTrainedConfig:
     places = (Path(name), Path(name) / "config.json", _PRESETS / f"{name}.json")
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        presets = ", ".join(sorted(preset.stem for preset in _PRESETS.glob("*.json")))
-        raise ValueError(f"`config` is {name!r}; write a JSON file, a checkpoint's folder or a preset: {presets}.")
+        raise ValueError(
+            f"`config` is {name!r}; write a JSON file, a checkpoint's folder or a preset: {', '.join(available())}."
+        )
     settings = json.loads(path.read_text(encoding="utf-8"))
     return AutoConfig.for_model(settings.pop("model_type"), **settings)
 
@@ -64,7 +65,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     parser.add_argument(
         "--config",
         metavar="FILE_OR_PRESET",
-        help="a JSON file, a checkpoint's folder or a preset; the paper's network",
+        help="a JSON file, a checkpoint's folder or a preset (default: the paper's network)",
     )
     return parser.parse_args(arguments)
 

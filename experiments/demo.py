@@ -26,7 +26,7 @@ from dataset_scripts.mini.generator import text_only_ceiling
 from modeling_2mner import TwoMNERForTokenClassification, TwoMNERProcessor
 from reports_2mner.command_line import make_parser
 from reports_2mner.files import write_json
-from training_2mner.arguments import DataArguments, parse_arguments
+from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits
 
 RUN = Path("configuration_2mner") / "runs" / "demo-2m-ner.yaml"
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def train(*command_line: str) -> dict[str, float]:
     """One run of `train_hf.py` in this process; returns its results."""
-    return train_hf.main(*parse_arguments(list(command_line)))
+    return train_hf.main(*train_hf.read_command_line(list(command_line)))
 
 
 def report(figures: dict[str, float]) -> None:

@@ -32,7 +32,7 @@ from experiments.records import (
     public_command,
     write_line,
 )
-from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, parse_arguments
+from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
 from training_2mner.building import build
 from training_2mner.data import label_names, load_splits
 from training_2mner.trainer import TwoMNERTrainer, make_trainer
@@ -129,7 +129,7 @@ def _search(points: list[Point], folder: Path, command: list[str], progress: Pro
     with TemporaryDirectory() as workplace:
         # No point is gone on with in its middle, and of none the model is kept.
         unsaved = ["--save_strategy", "no", "--load_best_model_at_end", "False", "--output_dir", workplace]
-        settings = parse_arguments([*command, *unsaved])
+        settings = read_command_line([*command, *unsaved])
         trainer = _build_trainer(*settings)
         facts = {"command": public_command(command), "data": describe_data(settings[1], trainer.eval_dataset)}
         trainer.add_callback(_Recorder(folder, points, facts, progress))

@@ -61,7 +61,6 @@ from experiments.records import (
 )
 from experiments.released import score_epochs
 from reports_2mner.command_line import at_least, comma_separated, exit_on_error, make_parser
-from training_2mner.arguments import parse_arguments
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import PREDICTIONS
 from training_2mner.metrics import entity_scores
@@ -127,7 +126,7 @@ def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
     command = [*run.command(options.settings, options.dataset, folder), *_text_source(run, options), *passed_on]
     by_test = options.protocol == "released"
     resuming = ["--resume_from_checkpoint", "True"] + ["--save_total_limit", str(ALL_CHECKPOINTS)] * by_test
-    settings = parse_arguments([*command, *resuming])
+    settings = train_hf.read_command_line([*command, *resuming])
     # A run that was made by the `dev` protocol alone has no checkpoints left for the other one.
     if not (folder / "all_results.json").is_file() or (by_test and not list(folder.glob("checkpoint-*"))):
         _train(settings, [*command, *resuming], options.launcher)

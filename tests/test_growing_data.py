@@ -29,7 +29,7 @@ from experiments.image_audit import __main__ as image_audit
 from experiments.plan import Run, plan
 from experiments.records import describe_data, describe_scores, describe_sentences, read_predictions, write_record
 from experiments.tables import __main__ as tables
-from training_2mner.arguments import DataArguments, parse_arguments
+from training_2mner.arguments import DataArguments, read_command_line
 from training_2mner.data import load_splits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,7 +105,7 @@ def run(dataset, source) -> Path:
     settings |= {"model": "2m-ner-demo", "config": NETWORK, "dataset": dataset, "dataset_config": "it"}
     settings |= {"output_dir": str(folder), "num_train_epochs": 1, "use_cpu": True, "disable_tqdm": True}
     (source / "run.yaml").write_text(json.dumps(settings), encoding="utf-8")
-    train_hf.main(*parse_arguments([str(source / "run.yaml")]))
+    train_hf.main(*read_command_line([str(source / "run.yaml")]))
     return folder
 
 

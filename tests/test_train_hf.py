@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification,
 import train_hf
 from dataset_scripts.parquet import write_dataset
 from modeling_2mner import LABELS, TwoMNERConfig
-from training_2mner.arguments import parse_arguments
+from training_2mner.arguments import read_command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG_CHANGES = {
@@ -89,7 +89,7 @@ def run(run_file):
     """The run folder and what `main` returned."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", run_file.parent / "cache")
-        results = train_hf.main(*parse_arguments([str(run_file)]))
+        results = train_hf.main(*read_command_line([str(run_file)]))
         yield run_file.parent / "runs" / "tiny", results
 
 
@@ -201,7 +201,7 @@ def test_an_interrupted_run_continues_to_the_same_end(run, run_file, tmp_path):
     first_epoch = tmp_path / "tiny" / "checkpoint-3" / "model.safetensors"
     written = first_epoch.stat().st_mtime_ns
     flags = ["--output_dir", str(tmp_path / "tiny"), "--resume_from_checkpoint", "True"]
-    resumed = train_hf.main(*parse_arguments([str(run_file), *flags]))
+    resumed = train_hf.main(*read_command_line([str(run_file), *flags]))
 
     first, second = (load_file(path / "model.safetensors") for path in (folder, tmp_path / "tiny"))
     assert all(second[name].equal(value) for name, value in first.items())
@@ -213,7 +213,7 @@ def test_an_interrupted_run_continues_to_the_same_end(run, run_file, tmp_path):
 
 def test_resuming_without_a_checkpoint_starts(run, run_file, tmp_path):
     flags = ["--output_dir", str(tmp_path / "new"), "--resume_from_checkpoint", "True", "--max_train_samples", "4"]
-    results = train_hf.main(*parse_arguments([str(run_file), *flags, "--num_train_epochs", "1"]))
+    results = train_hf.main(*read_command_line([str(run_file), *flags, "--num_train_epochs", "1"]))
 
     assert results["epoch"] == 1.0
 
@@ -226,7 +226,7 @@ def test_goes_on_from_a_run_folder(run, run_file, tmp_path):
         lines.pop(name)
     lines |= {"model": str(folder), "output_dir": str(tmp_path / "more"), "learning_rate": 0.0, "num_train_epochs": 1}
     (tmp_path / "more.yaml").write_text(yaml.safe_dump(lines), encoding="utf-8")
-    again = train_hf.main(*parse_arguments([str(tmp_path / "more.yaml")]))
+    again = train_hf.main(*read_command_line([str(tmp_path / "more.yaml")]))
 
     weights, start = (load_file(path / "model.safetensors") for path in (tmp_path / "more", folder))
     assert all(
@@ -244,7 +244,7 @@ def test_a_run_is_pushed_once_and_finished(run_file, hub, monkeypatch, tmp_path)
     monkeypatch.setattr("training_2mner.hub.release.check_in_clean_process", lambda folder: None)
     flags = ["--output_dir", str(tmp_path / "pushed"), "--max_train_samples", "4", "--license", "mit"]
     flags += ["--push_to_hub", "--hub_model_id", "user/2m-ner-tiny", "--hub_private_repo", "true"]
-    train_hf.main(*parse_arguments([str(run_file), *flags]))
+    train_hf.main(*read_command_line([str(run_file), *flags]))
 
     repo = hub.repo("models", "user/2m-ner-tiny")
     assert [commit.message for commit in repo.commits] == ["initial commit", "Upload the model"]
@@ -264,7 +264,7 @@ def test_a_run_that_could_not_be_pushed_does_not_start(run_file, hub, monkeypatc
     hub.connect(monkeypatch, tmp_path, token)
     flags = ["--output_dir", str(tmp_path / "pushed"), "--push_to_hub", "--hub_model_id", "user/tiny"]
     with pytest.raises((ValueError, HfHubHTTPError), match=r"no token for the Hub|Invalid credentials"):
-        train_hf.main(*parse_arguments([str(run_file), *flags]))
+        train_hf.main(*read_command_line([str(run_file), *flags]))
 
     assert not (tmp_path / "pushed" / "model.safetensors").exists()
 
@@ -274,7 +274,7 @@ def test_a_text_only_run_needs_no_pictures(run, run_file, tmp_path):
     lines["config"] |= {"use_vit": False, "use_resnet": False}
     lines |= {"output_dir": str(tmp_path / "text"), "num_train_epochs": 1}
     (tmp_path / "text.yaml").write_text(yaml.safe_dump(lines), encoding="utf-8")
-    results = train_hf.main(*parse_arguments([str(tmp_path / "text.yaml")]))
+    results = train_hf.main(*read_command_line([str(tmp_path / "text.yaml")]))
 
     assert "test_f1" in results
     assert not any("vision" in name for name in load_file(tmp_path / "text" / "model.safetensors"))
@@ -285,5 +285,5 @@ def test_learning_from_words_alone_by_mistake_is_told(run_file, tmp_path, monkey
     load = train_hf.load_splits
     monkeypatch.setattr(train_hf, "load_splits", lambda arguments: load(arguments).remove_columns("image"))
     settings = ["--output_dir", str(tmp_path / "run"), "--num_train_epochs", "1", "--save_strategy", "no"]
-    train_hf.main(*parse_arguments([str(run_file), *settings, "--load_best_model_at_end", "False"]))
+    train_hf.main(*read_command_line([str(run_file), *settings, "--load_best_model_at_end", "False"]))
     assert "has none for training, so that it learns from words alone" in caplog.text

@@ -127,7 +127,7 @@ class TwoMNERTrainingArguments(TrainingArguments):
     ```
     """
 
-    output_dir: str | None = field(default="runs/2m-ner", metadata={"help": "The run folder."})
+    output_dir: str = field(default="runs/2m-ner", metadata={"help": "The run folder."})
     learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate (Table 4)."})
     encoder_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the pretrained encoders; `learning_rate` by default."}
@@ -221,7 +221,7 @@ class TwoMNERTrainingArguments(TrainingArguments):
                 )
 
 
-def parse_arguments(command_line: list[str]) -> tuple[ModelArguments, DataArguments, TwoMNERTrainingArguments]:
+def read_command_line(command_line: list[str]) -> tuple[ModelArguments, DataArguments, TwoMNERTrainingArguments]:
     """Read `[RUN.yaml] [--field value ...]`; the command line wins over the file.
 
     Raises:

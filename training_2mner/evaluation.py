@@ -39,11 +39,11 @@ def evaluate_on_test(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, flo
 def predict_tags(
     trainer: TwoMNERTrainer, dataset: Dataset, prefix: str = "test"
 ) -> tuple[dict[str, float], list[list[str]], list[list[str]]]:
-    """Run the model on a split: what the Trainer measured, and for each sentence the gold and the predicted tags."""
+    """Run the model on a split: returns what the Trainer measured, and the gold and the predicted tags of each sentence."""
     output = trainer.predict(dataset, metric_key_prefix=prefix)
     labels = trainer.model.config.labels
     predictions = to_tag_names(output.predictions, output.label_ids, labels)
-    return output.metrics, to_tag_names(output.label_ids, output.label_ids, labels), predictions
+    return output.metrics or {}, to_tag_names(output.label_ids, output.label_ids, labels), predictions
 
 
 def _score(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from training_2mner.entity_scores.scores import Tags, entity_scores
 
@@ -24,12 +25,12 @@ def grouped_entity_scores(predictions: Tags, references: Tags, groups: Sequence[
     return scores
 
 
-def to_tag_names(ids, mask_from, labels: Sequence[str]) -> list[list[str]]:
+def to_tag_names(ids: Any, mask_from: Any, labels: Sequence[str]) -> list[list[str]]:
     """Name the tags of a padded batch.
 
     Args:
-        ids: `(sentences, words)` tag ids; a word without one (-100) becomes `O`, so that it counts as missed.
-        mask_from: `(sentences, words)`, -100 where there is no word.
+        ids: `(sentences, words)` array or tensor of tag ids; a word without one (-100) becomes `O`, so that it counts as missed.
+        mask_from: the same shape, -100 where there is no word.
         labels: tag names in the model's order.
     """
     outside = labels.index("O")

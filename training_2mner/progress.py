@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from transformers import TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
 
 class ReadableProgressCallback(ProgressCallback):
     """The Trainer's progress bar, with one short line for each log and evaluation; the files keep every number."""
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Called by the Trainer with what it logs."""
         if state.is_world_process_zero and self.training_bar is not None:
-            self.training_bar.write(format_log(logs))
+            self.training_bar.write(format_log(logs or {}))
 
 
 def format_log(logs: dict[str, float]) -> str:
-    """Put the numbers that tell how a run goes into one line: loss parts, or dev scores in percent."""
+    """Put the numbers that show how a run is going on one line: loss parts, or dev scores in percent."""
     epoch = f"epoch {logs['epoch']:.2f}: " if "epoch" in logs else ""
     if "eval_f1" in logs:
         scores = [f"{name} {100 * logs[f'eval_{name}']:.2f}" for name in ("precision", "recall", "f1")]

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
 from huggingface_hub import CommitInfo
 from torch import nn
-from transformers import EarlyStoppingCallback, EvalPrediction, PreTrainedModel, Trainer, TrainerCallback
+from torch.utils.data import Sampler
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_callback import ProgressCallback
 
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.encoders import ENCODERS
+from modeling_2mner.outputs import TaggerOutput
+from modeling_2mner.tagging import WordTagger
 from reports_2mner.push import connect, open_repository
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
@@ -28,11 +40,13 @@ logger = logging.getLogger(__name__)
 
 
 class EpochCallback(TrainerCallback):
-    """Tell the sampler which epoch begins: in the rest of a resumed epoch of several processes nobody else does."""
+    """Tell the sampler which epoch begins: nothing else does in the rest of a resumed epoch of several processes."""
 
     sampler: LengthGroupedSampler | None = None
 
-    def on_epoch_begin(self, args, state, control, **kwargs):
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Called by the Trainer before it takes the first batch."""
         if self.sampler is not None:
             self.sampler.set_epoch(int(state.epoch or 0))
@@ -82,7 +96,11 @@ class TwoMNERTrainer(Trainer):
     # The objective is a mean over sentences of the batch: the Trainer divides it by the accumulation steps.
     loss_is_scaled_for_ga = False
 
-    def __init__(self, *args, **kwargs):
+    args: TwoMNERTrainingArguments
+    model: WordTagger
+    processing_class: TwoMNERProcessor
+
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.compute_metrics = self.compute_metrics or self.compute_entity_scores
         self._part_sums: dict[str, torch.Tensor] = {}
@@ -95,13 +113,19 @@ class TwoMNERTrainer(Trainer):
         if self.args.patience is not None:
             self.add_callback(EarlyStoppingCallback(self.args.patience))
 
-    def call_model_init(self, trial=None):
+    def call_model_init(self, trial: Any = None) -> WordTagger:
         """Build the model of a hyper-parameter search, with what the run freezes frozen."""
-        model = super().call_model_init(trial)
+        model = cast(WordTagger, super().call_model_init(trial))
         self._freeze(model)
         return model
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, TaggerOutput]:
         """L = alpha L_CRF + (1 - alpha)(L'_CL + L''_CL) (Eq. 18), the mean over the sentences of the batch.
 
         A comparison model has its own objective, which is the `loss` that it returns.
@@ -120,11 +144,11 @@ class TwoMNERTrainer(Trainer):
 
     def compute_entity_scores(self, prediction: EvalPrediction) -> dict[str, float]:
         """Entity scores of the model's own decoding, see [`entity_scores`]."""
-        labels = [self.model.config.id2label[index] for index in range(self.model.config.num_labels)]
+        labels = self.model.config.labels
         predictions = to_tag_names(prediction.predictions, prediction.label_ids, labels)
         return entity_scores(predictions, to_tag_names(prediction.label_ids, prediction.label_ids, labels))
 
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: WordTagger | None = None) -> torch.optim.Optimizer:
         """Plain Adam (Table 4), or what `optim` names, with a learning rate for each part of the network."""
         if self.optimizer is None:
             model = self.model if model is None else model
@@ -170,25 +194,28 @@ class TwoMNERTrainer(Trainer):
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Open the repository before the training, so that a run that could not be pushed does not start."""
         if self.is_world_process_zero():
-            self.hub_model_id = self.args.hub_model_id
-            open_repository(connect(token or self.args.hub_token), self.hub_model_id, self._is_private())
+            name = cast(str, self.args.hub_model_id)  # which the arguments have checked
+            self.hub_model_id = name  # type: ignore[assignment]  # transformers infers None from its first value
+            open_repository(connect(token or self.args.hub_token), name, self._is_private())
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the model, and do not push it: it has neither scores nor card yet."""
         super().save_model(output_dir, _internal_call=True)
 
-    def push_to_hub(self, commit_message: str = MESSAGE) -> CommitInfo | None:
+    def push_to_hub(  # type: ignore[override]  # no pushing in parts, to branches or in the background
+        self, commit_message: str = MESSAGE
+    ) -> CommitInfo | None:
         """Publish the run folder as it is, checked, see [`release`]; `None` in all processes but the first."""
         if not self.is_world_process_zero():
             return None
-        folder, name, token = self.args.output_dir, self.args.hub_model_id, self.args.hub_token
+        folder, name, token = self.args.output_dir, cast(str, self.args.hub_model_id), self.args.hub_token
         return release(folder, name, self._is_private(), message=commit_message, token=token)
 
     def _is_private(self) -> bool:
         return bool(self.args.hub_private_repo)
 
-    def _get_train_sampler(self, train_dataset=None):
-        train_dataset = self.train_dataset if train_dataset is None else train_dataset
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
+        train_dataset = cast(Dataset, self.train_dataset if train_dataset is None else train_dataset)
         if not self.args.group_by_length:
             return super()._get_train_sampler(train_dataset)
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
@@ -204,7 +231,7 @@ class TwoMNERTrainer(Trainer):
                 self._part_sums[name] = self._part_sums.get(name, 0) + value.detach()
         self._part_count += 1
 
-    def _freeze(self, model: nn.Module) -> None:
+    def _freeze(self, model: WordTagger) -> None:
         for name in self.args.freeze:
             if name != "text" and not model.config.uses_image:
                 continue  # a run file's settings for the image encoder, in a text-only variant
@@ -219,14 +246,14 @@ class TwoMNERTrainer(Trainer):
 
 
 def make_trainer(
-    model: PreTrainedModel | Callable[..., PreTrainedModel],
+    model: WordTagger | Callable[..., WordTagger],
     processor: TwoMNERProcessor,
     data_arguments: DataArguments,
     arguments: TwoMNERTrainingArguments,
     train_dataset: Dataset,
     eval_dataset: Dataset,
 ) -> TwoMNERTrainer:
-    """Put together what a run trains and evaluates with, and tell if it would learn from words alone by mistake.
+    """Put together what a run trains and evaluates with, and warn if it would learn from words alone by mistake.
 
     Args:
         model: the network, or for a hyper-parameter search a function that builds it (the Trainer's `model_init`).

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from configuration_2mner.summary import count_parameters, load_config, main
-from modeling_2mner import TwoMNERConfig
+from modeling_2mner import TwoMNERConfig, TwoMNERForTokenClassification
 
 TEXT_ONLY = {"use_vit": False, "use_resnet": False}
 
@@ -106,3 +106,9 @@ def test_the_table_is_printed(capsys, tmp_path, make_config):
 def test_an_unknown_preset_is_an_error_of_the_command_line():
     with pytest.raises(SystemExit, match=r"error: `config` is 'nothing-like-it'; .*2m-ner-demo"):
         main(["--config", "nothing-like-it"])
+
+
+def test_the_former_name_of_the_command_does_not_travel(tmp_path, make_config):
+    TwoMNERForTokenClassification(make_config(**TEXT_ONLY)).save_pretrained(tmp_path)
+    copied = {path.name for path in tmp_path.glob("*.py")}
+    assert "modeling_2mner.py" in copied and "summary.py" not in copied

@@ -9,7 +9,7 @@ import yaml
 from dataset_scripts.schema import CONFIGS
 from experiments.plan import BEYOND, IMPROVEMENTS, MODELS, RUN_FILES, TABLES, Run, plan, run_file
 from modeling_2mner import TwoMNERConfig
-from training_2mner.arguments import parse_arguments
+from training_2mner.arguments import read_command_line
 
 
 def test_tables_have_the_papers_rows():
@@ -52,7 +52,7 @@ def test_every_model_has_its_run_files_and_they_parse():
     for settings in ("paper", "demo"):
         for run in [*plan(TABLES, languages=["all"]), Run("adacan-sum")]:
             command = run.command(settings, "somewhere", Path("runs") / run.name)
-            model, data, training = parse_arguments(command)
+            model, data, training = read_command_line(command)
             assert model.config_changes == run.changes and data.train_part == (run.part or None)
             assert (data.dataset, data.dataset_config, training.seed) == ("somewhere", run.languages, run.seed)
             assert model.model.removesuffix("-demo") == run.model.removesuffix("-sum")
@@ -63,10 +63,10 @@ def test_an_improvement_differs_in_what_its_run_file_says(settings):
     runs = plan([BEYOND], settings=settings)
     assert [run.variant for run in runs] == ["", *IMPROVEMENTS][: len(runs)]
     assert len(runs) == len(IMPROVEMENTS) + (settings == "paper")
-    plain = flat(parse_arguments(runs[0].command(settings, "somewhere", Path("runs"))))
+    plain = flat(read_command_line(runs[0].command(settings, "somewhere", Path("runs"))))
     for run in runs[1:]:
-        found = flat(parse_arguments(run.command(settings, "somewhere", Path("runs"))))
-        own = flat(parse_arguments([str(RUN_FILES / f"{run.system}.yaml")]))
+        found = flat(read_command_line(run.command(settings, "somewhere", Path("runs"))))
+        own = flat(read_command_line([str(RUN_FILES / f"{run.system}.yaml")]))
         differing = {name for name in plain if plain[name] != found[name]} - {"config"}
         assert differing and all(found[name] == own[name] for name in differing)
         assert len(differing - {"config_changes"}) <= 1

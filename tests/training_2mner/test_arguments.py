@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from training_2mner.arguments import TwoMNERTrainingArguments, parse_arguments
+from training_2mner.arguments import TwoMNERTrainingArguments, read_command_line
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +18,7 @@ def parse(tmp_path):
     def read(text: str, *flags: str):
         path = tmp_path / "run.yaml"
         path.write_text(text, encoding="utf-8")
-        return parse_arguments([str(path), *flags, "--use_cpu", "--output_dir", str(tmp_path / "run")])
+        return read_command_line([str(path), *flags, "--use_cpu", "--output_dir", str(tmp_path / "run")])
 
     return read
 
@@ -115,7 +115,7 @@ def test_run_files_of_the_project_can_be_read(tmp_path):
 
     assert files
     for path in files:
-        model, _, _ = parse_arguments([str(path), "--use_cpu", "--output_dir", str(tmp_path)])
+        model, _, _ = read_command_line([str(path), "--use_cpu", "--output_dir", str(tmp_path)])
         assert model.model
 
 
@@ -134,7 +134,7 @@ def test_an_optimizer_beside_plain_adam_is_a_contradiction(parse):
 def test_help_formats_every_field(capsys):
     """A stray per cent sign in one of them would break it."""
     with pytest.raises(SystemExit) as exit_:
-        parse_arguments(["--help"])
+        read_command_line(["--help"])
 
     text = capsys.readouterr().out
     assert exit_.value.code == 0

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 import train_hf
-from training_2mner.arguments import TwoMNERTrainingArguments, parse_arguments
+from training_2mner.arguments import TwoMNERTrainingArguments, read_command_line
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.gather import gather_with_gradient
 from training_2mner.trainer import TwoMNERTrainer
@@ -96,7 +96,9 @@ def run_main(folder: Path, plan: dict) -> dict:
     run_file = ["--model", plan["preset"], "--dataset", plan["data_folder"], "--tokenizer", "new"]
     run_file += ["--vocabulary_size", "60", "--resnet_image_size", "32", "--max_length", "64"]
     run_file += ["--output_dir", str(folder / "main"), "--num_train_epochs", "1", "--use_cpu"]
-    return train_hf.main(*parse_arguments([*run_file, "--disable_tqdm", "true", "--per_device_train_batch_size", "4"]))
+    return train_hf.main(
+        *read_command_line([*run_file, "--disable_tqdm", "true", "--per_device_train_batch_size", "4"])
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ Tags = Sequence[Sequence[str]]
 def entity_scores(predictions: Tags, references: Tags) -> dict[str, float]:
     """Score predicted tags against gold tags, micro-averaged over entities.
 
-    Strict scoring counts an entity only if its tags are valid IOB2 (a stray `I-PER` is no entity); it has plain names:
+    Strict scoring counts an entity only if its tags are valid IOB2 (a stray `I-PER` is not an entity); it has plain names:
     `precision`, `recall`, `f1` and `f1_PER` for each type. Lenient scoring, the one of the field's published tables
     (conlleval), lets a stray `I-PER` open an entity; its names begin with `lenient_`.
 
@@ -44,7 +44,9 @@ def _check_lengths(predictions: Tags, references: Tags) -> None:
             raise ValueError(f"`predictions[{row}]` has {len(predicted)} tags for {len(gold)} words; give one a word.")
 
 
-def _report(predictions: Tags, references: Tags, prefix: str, mode, scheme) -> dict[str, float]:
+def _report(
+    predictions: Tags, references: Tags, prefix: str, mode: str | None, scheme: type | None
+) -> dict[str, float]:
     opening = "B-" if mode == "strict" else ("B-", "I-")
     if not any(tag.startswith(opening) for row in (*predictions, *references) for tag in row):
         return {f"{prefix}{name}": 0.0 for name in ("precision", "recall", "f1")}  # seqeval divides by zero here

@@ -5,6 +5,7 @@
 
 import math
 import sys
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,13 +20,13 @@ class Blocked:
     NAMES = ("modeling_2mner", "configuration_2mner", "reports_2mner", "training_2mner", "dataset_scripts")
 
     @classmethod
-    def find_spec(cls, name, path=None, target=None):
+    def find_spec(cls, name: str, path: Any = None, target: Any = None) -> None:
         """Refuse the project's packages and leave all others to the other finders."""
         if name.split(".")[0] in cls.NAMES:
             raise ModuleNotFoundError(f"{name} does not travel with the model")
 
 
-def load(folder: str):
+def load(folder: str) -> Any:
     """Load by every Auto class; returns the pipeline."""
     AutoConfig.from_pretrained(folder, trust_remote_code=True)
     AutoProcessor.from_pretrained(folder, trust_remote_code=True)
@@ -35,17 +36,18 @@ def load(folder: str):
         folder, trust_remote_code=True, output_loading_info=True
     )
     check(not any(report.values()), f"the weights do not fit the network: {report}")
-    return pipeline("multimodal-ner", model=folder, trust_remote_code=True, device="cpu")
+    task: Any = "multimodal-ner"  # which is not among the tasks that transformers annotates
+    return pipeline(task, model=folder, trust_remote_code=True, device="cpu")
 
 
-def predict(pipe, image, status: str) -> None:
+def predict(pipe: Any, image: Image.Image | None, status: str) -> None:
     """Tag the sentence; each word must have a tag with a probability."""
     answer = pipe({"text": SENTENCE, "image": image}, return_word_tags=True)
     check(answer["image_status"] == status, f"the picture is {answer['image_status']!r}, not {status!r}")
     check(len(answer["words"]) == len(SENTENCE.split()), f"the sentence came back as {answer['words']}")
     scores = [word["score"] for word in answer["words"]]
     check(
-        all(math.isfinite(score) and 0 <= score <= 1.001 for score in scores), f"these are no probabilities: {scores}"
+        all(math.isfinite(score) and 0 <= score <= 1.001 for score in scores), f"these are not probabilities: {scores}"
     )
 
 
