@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import TrainerCallback
 
 from experiments.plan import FIRST_SEED, OURS, Run, run_file, shard
 from experiments.progress import Progress
@@ -32,6 +32,7 @@ from experiments.records import (
     public_command,
     write_line,
 )
+from modeling_2mner.tagging import WordTagger
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
 from training_2mner.building import build
 from training_2mner.data import label_names, load_splits
@@ -162,7 +163,7 @@ def _build_trainer(
     processor = build(model_arguments, sentences, labels)[1]
     changes = dict(model_arguments.config_changes)
 
-    def build_model(trial: optuna.Trial | None) -> PreTrainedModel:
+    def build_model(trial: optuna.Trial | None) -> WordTagger:
         alpha = {} if trial is None else {"alpha": _suggest(trial, "alpha")}
         model_arguments.config_changes = changes | alpha
         return build(model_arguments, sentences, labels)[0]

@@ -23,6 +23,7 @@ from configuration_2mner import load
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.encoders import ENCODERS
+from modeling_2mner.tagging import WordTagger
 from training_2mner.arguments import ModelArguments
 from training_2mner.word_vectors import build_vocabulary, fill_embeddings, read_word_vectors
 
@@ -33,7 +34,7 @@ _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 def build(
     arguments: ModelArguments, sentences: Sequence[list[str]], labels: list[str]
-) -> tuple[PreTrainedModel, TwoMNERProcessor]:
+) -> tuple[WordTagger, TwoMNERProcessor]:
     """Build model and processor: from a checkpoint, from pretrained encoders or word vectors, or with new weights.
 
     Args:
