@@ -21,8 +21,8 @@ from datasets import Dataset
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 import train_hf
-from dataset_scripts.mini import __main__ as mini
-from dataset_scripts.mini.generator import text_only_ceiling
+from dataset_scripts.card import text_table
+from dataset_scripts.mini.generator import text_only_ceiling, write_mini
 from modeling_2mner import TwoMNERForTokenClassification, TwoMNERProcessor
 from reports_2mner.command_line import make_parser
 from reports_2mner.files import write_json
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # prepares the next batch instead.
     torch.set_num_threads(1)
     if not options.data.exists():
-        mini.main(["--output", str(options.data)])
+        print(f"{text_table(write_mini(options.data))}\nWritten to {options.data}.")
     common = [str(RUN), "--dataset", str(options.data)]
     full = train(*common, "--output_dir", str(options.output))
     text_folder = options.output.with_name(f"{options.output.name}-text-only")

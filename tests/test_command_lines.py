@@ -39,7 +39,7 @@ def test_the_help_begins_with_one_sentence_and_an_example(program, capsys):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_nothing_imports_from_a_program(package):
-    programs = re.compile(r"from [\w.]+\.__main__ import")
+    programs = re.compile(r"from [\w.]+\.__main__ import|import __main__")
     assert [str(path) for path in (ROOT / package).rglob("*.py") if programs.search(path.read_text("utf-8"))] == []
 
 
