@@ -1,7 +1,7 @@
 """Named settings: model presets (`models/*.json`) and training runs (`runs/*.yaml`).
 
-The config classes live in `modeling_2mner`, because they travel to the Hub with every checkpoint and the Hub's loader
-copies one flat folder; they are only re-exported here.
+The config classes live in `modeling_2mner`, because they are part of every checkpoint and the Hub's loader copies a
+single flat folder.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def load(name: str, **changes: Any) -> TaggingConfig:
         raise ValueError(f"there is no model preset {name!r}; write one of {', '.join(available())} or a JSON file.")
     settings = json.loads(path.read_text(encoding="utf-8"))
     for field, value in changes.items():
-        merges = field.endswith("_config") and isinstance(value, dict)  # but labels are replaced as a whole
+        merges = field.endswith("_config") and isinstance(value, dict)  # but labels are replaced
         settings[field] = {**settings.get(field, {}), **value} if merges else value
     if "model_type" not in settings:
         raise ValueError(f'{path} has no `model_type`; write the kind of model, such as "2m-ner".')

@@ -26,7 +26,7 @@ from .fusion import MultimodalCollaboration
 from .outputs import TwoMNERModelOutput, TwoMNERTokenClassifierOutput
 from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger
 
-# Fused words, aligned embeddings and attention weights; words and embeddings are `None` without the branch.
+# Fused words, aligned embeddings and attention weights; words and embeddings are `None` if there is no such branch.
 Branch: TypeAlias = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
 
 
@@ -42,8 +42,8 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
 
     Args:
         config ([`TwoMNERConfig`]): the architecture.
-        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders; built from `config`
-            with new weights where left out.
+        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): loaded encoders; by default
+            built from `config` with new weights.
 
     Example:
 
@@ -79,7 +79,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         vision_model: PreTrainedModel | None = None,
         resnet_model: PreTrainedModel | None = None,
     ):
-        config.check()  # again: fields can be set after it was made
+        config.check()  # again: fields may have been set since it was made
         super().__init__(config)
         self._add_text_model(config, text_model, pooler=self._needs_pooler(config))
         if config.use_vit:
@@ -89,7 +89,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         if config.num_branches:
             self.text_head = ProjectionHead(config.hidden_size, config.projection_dim or config.hidden_size)
         self.post_init()
-        self.train()  # holds fixed batch norms from the start; ready encoders come in eval mode
+        self.train()  # freezes fixed batch norms from the start; loaded encoders come in eval mode
 
     def _create_vit_branch(self, config: TwoMNERConfig, vision_model: PreTrainedModel | None) -> None:
         self.vision_model = build_encoder(config.vision_config) if vision_model is None else vision_model
@@ -131,14 +131,15 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             input_ids, attention_mask: `(windows, pieces)`.
             word_positions: `(batch, words)`, each word's first piece in the flattened `(windows * pieces)` axis.
             word_mask: `(batch, words)` bool, true where there is a word; all by default.
-            first_window: `(batch,)`, a sentence's first window; by default each sentence has one.
+            first_window: `(batch,)`, a sentence's first window; by default each sentence has one window.
             pixel_values, resnet_pixel_values: `(images, 3, height, width)` for the ViT and the ResNet; without
-                either, all sentences are text only.
-            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture a sentence in order.
+                both, all sentences are text only.
+            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture per sentence, in
+                order.
             output_attentions: return both cross-attentions; needs eager attention.
 
         Raises:
-            ValueError: for inputs that contradict each other, with the remedy.
+            ValueError: for inputs that contradict each other; the message gives the remedy.
         """
         self._check_inputs(word_positions, pixel_values, resnet_pixel_values, output_attentions)
         word_positions = cast(torch.Tensor, word_positions)
@@ -271,7 +272,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
 
     Args:
         config ([`TwoMNERConfig`]): the architecture.
-        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders, see
+        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): loaded encoders, see
             [`~TwoMNERForTokenClassification.from_encoders`].
 
     Example:
@@ -315,14 +316,14 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
 
         Args:
             text: Hub id or folder of a text encoder, such as `"google-bert/bert-base-multilingual-cased"`.
-            vision: Hub id or folder of a ViT or of a whole CLIP model, such as `"openai/clip-vit-base-patch32"`;
+            vision: Hub id or folder of a ViT or a full CLIP model, such as `"openai/clip-vit-base-patch32"`;
                 without it the model has no ViT branch.
             resnet: Hub id or folder of a ResNet, such as `"microsoft/resnet-152"`, or the file of a torchvision state
                 dict; without it the model has no ResNet branch.
             **config: fields of [`TwoMNERConfig`].
 
         Raises:
-            ValueError: without a text encoder, and for a branch that is asked for without an encoder.
+            ValueError: without a text encoder, and for a requested branch without an encoder.
         """
         return super().from_encoders(text=text, vision=vision, resnet=resnet, **config)
 
@@ -358,9 +359,9 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
                 image_index, output_attentions: see [`TwoMNERModel.forward`].
 
         Returns:
-            [`TwoMNERTokenClassifierOutput`]; its `loss` is L_CRF alone. The whole objective of Eq. 18 is
+            [`TwoMNERTokenClassifierOutput`]; its `loss` is only L_CRF. The full objective of Eq. 18 is
             [`~TwoMNERForTokenClassification.objective`], which the Trainer calls, because the negatives of other
-            processes are not to be seen from here.
+            processes are not visible here.
         """
         outputs = self.model(
             input_ids=input_ids,
@@ -399,12 +400,12 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
 
         Args:
             tag_loss: scalar, the `loss` of [`~TwoMNERForTokenClassification.forward`].
-            text_embeds, vit_embeds, resnet_embeds: `(pairs, projection)`, of this process or of all.
+            text_embeds, vit_embeds, resnet_embeds: `(pairs, projection)`, of this process or of all processes.
             image_ids: `(pairs,)`, equal for equal pictures, negative for a sentence without one.
 
         Returns:
-            `loss` and, for each image branch, `vit_contrastive_loss` or `resnet_contrastive_loss`, beside `crf_loss`.
-            A text-only model has `loss` equal to `crf_loss`.
+            `loss`, `crf_loss` and, for each image branch, `vit_contrastive_loss` or `resnet_contrastive_loss`. For a
+            text-only model `loss` equals `crf_loss`.
         """
         parts = {"crf_loss": tag_loss}
         for name, embeds in (("vit", vit_embeds), ("resnet", resnet_embeds)):

@@ -12,7 +12,7 @@ from .processing_one_image import OneImageProcessor, picture_processor
 class WordProcessor(OneImageProcessor):
     """Turn words and pictures into the inputs of a model on word vectors.
 
-    Sentences of any length are taken whole, and words of any length.
+    Neither sentences nor words have a maximum length.
 
     Args:
         tokenizer ([`WordTokenizer`]): numbers words and characters.
@@ -55,10 +55,12 @@ class WordProcessor(OneImageProcessor):
     def for_model(
         cls, model: PreTrainedModel, tokenizer: Any, max_length: int = 512, resnet_image_size: int = 224
     ) -> Any:
-        """The processor that fits a model on words; for AdaCAN over BERT, which reads sub-words, an [`OneImageProcessor`].
+        """The processor that fits a model on words; for AdaCAN over BERT, which reads sub-words, an
+        [`OneImageProcessor`].
 
         Args:
-            model, tokenizer, max_length, resnet_image_size: as for [`TwoMNERProcessor.for_model`]; words have no windows.
+            model, tokenizer, max_length, resnet_image_size: as for [`TwoMNERProcessor.for_model`]; words have no
+                windows.
         """
         config = model.config
         if not config.reads_words:
@@ -71,7 +73,7 @@ class WordProcessor(OneImageProcessor):
     @staticmethod
     def _check_parts(tokenizer: Any, on_bad_image: str) -> None:
         OneImageProcessor._check_parts(tokenizer, on_bad_image)
-        # By name: of code that comes with a checkpoint, `AutoTokenizer` makes a class of its own.
+        # By name: from the code of a checkpoint, `AutoTokenizer` creates a separate class.
         if "WordTokenizer" not in [base.__name__ for base in type(tokenizer).__mro__]:
             raise ValueError(
                 f"`tokenizer` is a {type(tokenizer).__name__}; pass a `WordTokenizer`, which numbers words."
@@ -79,7 +81,7 @@ class WordProcessor(OneImageProcessor):
 
     @property
     def model_input_names(self) -> list[str]:
-        """The names of the tensors, a `(batch, ...)` tensor first."""
+        """The names of the tensors, beginning with a `(batch, ...)` tensor."""
         names = ["word_ids", "char_ids", "char_lengths", "word_mask", "image_index"]
         return [*names, "pixel_values"] if self.use_image else names
 
