@@ -1,12 +1,10 @@
 """Configuration of 2M-NER: three encoders and every scientific choice of the model, one field each."""
 
-from typing import Any
-
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, SubConfig, TaggingConfig
+from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, SubConfig, TaggingConfig, auto_map
 
 
 @strict
@@ -91,11 +89,7 @@ class TwoMNERConfig(TaggingConfig):
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model"),
         "resnet_config": SubConfigSpec(config_class=AutoConfig, model_type="resnet"),
     }
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_2mner.TwoMNERConfig",
-        "AutoModel": "modeling_2mner.TwoMNERModel",
-        "AutoModelForTokenClassification": "modeling_2mner.TwoMNERForTokenClassification",
-    }
+    default_auto_map = auto_map("TwoMNER", "configuration_2mner", "modeling_2mner")
 
     text_config: SubConfig = None
     vision_config: SubConfig = None
@@ -120,11 +114,9 @@ class TwoMNERConfig(TaggingConfig):
     contrastive_temperature: float | int = 0.5
     mask_duplicate_images: bool = False
 
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
+    def _apply_to_encoders(self) -> None:
         self._keep_first_layers("num_text_layers", self.text_config)
         self._keep_first_layers("num_vision_layers", self.vision_config)
-        self.check()
 
     @property
     def hidden_size(self) -> int:
@@ -137,11 +129,6 @@ class TwoMNERConfig(TaggingConfig):
         return int(self.use_vit) + int(self.use_resnet)
 
     @property
-    def uses_image(self) -> bool:
-        """Whether the network uses pictures."""
-        return self.num_branches > 0
-
-    @property
     def fused_size(self) -> int:
         """Size of a word vector after fusion: d per branch, or d without branches."""
         return self.hidden_size * max(self.num_branches, 1)
@@ -150,11 +137,6 @@ class TwoMNERConfig(TaggingConfig):
     def classifier_size(self) -> int:
         """Size of the classifier's input."""
         return self.hidden_size if self.fusion_projection else self.fused_size
-
-    @property
-    def classifier_dropout(self) -> float:
-        """Dropout before the classifier."""
-        return self.dropout
 
     @property
     def num_vit_tokens(self) -> int:

@@ -10,7 +10,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, SubConfig, TaggingConfig
+from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, SubConfig, TaggingConfig, auto_map
 
 TEXT_CONFIG = SubConfigSpec(config_class=AutoConfig, model_type="bert")
 RESNET_CONFIG = SubConfigSpec(config_class=AutoConfig, model_type="resnet")
@@ -42,27 +42,14 @@ class BertCRFConfig(TaggingConfig):
     model_type = "bert-crf"
     encoder_defaults = {"text_config": MULTILINGUAL_BERT}  # noqa: RUF012
     sub_configs_defaults = {"text_config": TEXT_CONFIG}  # noqa: RUF012
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_subwords.BertCRFConfig",
-        "AutoModel": "modeling_bert.BertCRFModel",
-        "AutoModelForTokenClassification": "modeling_bert.BertCRFForTokenClassification",
-    }
+    default_auto_map = auto_map("BertCRF", "configuration_subwords", "modeling_bert")
 
     text_config: SubConfig = None
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        self.check()
 
     @property
     def classifier_size(self) -> int:
         """Size of the classifier's input."""
         return self.text_config.hidden_size
-
-    @property
-    def classifier_dropout(self) -> float:
-        """Dropout before the classifier."""
-        return self.dropout
 
 
 @strict
@@ -80,11 +67,6 @@ class SubwordConfig(TaggingConfig):
     text_config: SubConfig = None
     use_image: bool = True
     label_scheme: str = "word"
-
-    @property
-    def uses_image(self) -> bool:
-        """Whether the network uses pictures."""
-        return self.use_image
 
     @property
     def tags_words(self) -> bool:
@@ -142,11 +124,7 @@ class UMTConfig(SubwordConfig):
     image_switches = {"resnet": "use_image"}  # noqa: RUF012
     encoder_defaults = {"text_config": MULTILINGUAL_BERT, "resnet_config": RESNET_152}  # noqa: RUF012
     sub_configs_defaults = {"text_config": TEXT_CONFIG, "resnet_config": RESNET_CONFIG}  # noqa: RUF012
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_subwords.UMTConfig",
-        "AutoModel": "modeling_umt.UMTModel",
-        "AutoModelForTokenClassification": "modeling_umt.UMTForTokenClassification",
-    }
+    default_auto_map = auto_map("UMT", "configuration_subwords", "modeling_umt")
     # Read by the cross-attention layers, which are 2M-NER's.
     collaboration_ffn = True
     collaboration_intermediate_size = None
@@ -161,7 +139,6 @@ class UMTConfig(SubwordConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         self.num_cmt_layers = self.num_cmt_layers or [1, 1, 1]
         super().__post_init__(**kwargs)
-        self.check()
 
     @property
     def num_collaboration_heads(self) -> int:
@@ -233,11 +210,7 @@ class UMGFConfig(SubwordConfig):
     image_switches = {"resnet": "use_image"}  # noqa: RUF012
     encoder_defaults = {"text_config": MULTILINGUAL_BERT, "resnet_config": RESNET_152}  # noqa: RUF012
     sub_configs_defaults = {"text_config": TEXT_CONFIG, "resnet_config": RESNET_CONFIG}  # noqa: RUF012
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_subwords.UMGFConfig",
-        "AutoModel": "modeling_umgf.UMGFModel",
-        "AutoModelForTokenClassification": "modeling_umgf.UMGFForTokenClassification",
-    }
+    default_auto_map = auto_map("UMGF", "configuration_subwords", "modeling_umgf")
 
     resnet_config: SubConfig = None
     resnet_batch_norm: str = "fixed"
@@ -252,10 +225,6 @@ class UMGFConfig(SubwordConfig):
     concat_bert: bool = True
     dropout: float | int = 0.5
     layer_norm_eps: float | int = 1e-5
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        self.check()
 
     @property
     def classifier_size(self) -> int:
@@ -317,11 +286,7 @@ class MKGFormerConfig(SubwordConfig):
         "text_config": TEXT_CONFIG,
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model"),
     }
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_subwords.MKGFormerConfig",
-        "AutoModel": "modeling_mkgformer.MKGFormerModel",
-        "AutoModelForTokenClassification": "modeling_mkgformer.MKGFormerForTokenClassification",
-    }
+    default_auto_map = auto_map("MKGFormer", "configuration_subwords", "modeling_mkgformer")
 
     vision_config: SubConfig = None
     fusion_start_layer: int = 9
@@ -331,19 +296,10 @@ class MKGFormerConfig(SubwordConfig):
     num_rcnn_crops: int = 3
     rcnn_crop_size: int = 64
 
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        self.check()
-
     @property
     def classifier_size(self) -> int:
         """Size of the classifier's input."""
         return self.hidden_size
-
-    @property
-    def classifier_dropout(self) -> float:
-        """Dropout before the classifier."""
-        return self.dropout
 
     def object_crops(self, picture_size: int) -> dict[str, int]:
         """Both kinds of crops."""

@@ -21,6 +21,15 @@ else:
     SubConfig: TypeAlias = PreTrainedConfig | dict | None
 
 
+def auto_map(model: str, configuration_file: str, modeling_file: str) -> dict[str, str]:
+    """Where the code of a checkpoint has the classes of a model."""
+    return {
+        "AutoConfig": f"{configuration_file}.{model}Config",
+        "AutoModel": f"{modeling_file}.{model}Model",
+        "AutoModelForTokenClassification": f"{modeling_file}.{model}ForTokenClassification",
+    }
+
+
 @strict
 class TaggingConfig(PreTrainedConfig):
     """Base of all configurations: a network that assigns a tag to each word.
@@ -69,6 +78,11 @@ class TaggingConfig(PreTrainedConfig):
         kwargs.setdefault("auto_map", dict(self.default_auto_map))
         kwargs.setdefault("custom_pipelines", copy.deepcopy(self.default_custom_pipelines))
         super().__post_init__(**kwargs)
+        self._apply_to_encoders()
+        self.check()
+
+    def _apply_to_encoders(self) -> None:
+        """Change the encoders' configs as the fields require; nothing here."""
 
     @classmethod
     def from_dict(cls, config_dict: dict, **kwargs: Any) -> Any:
@@ -96,7 +110,17 @@ class TaggingConfig(PreTrainedConfig):
     @property
     def uses_image(self) -> bool:
         """Whether the network uses pictures."""
-        return False
+        return any(getattr(self, switch) for switch in self.image_switches.values())
+
+    @property
+    def classifier_dropout(self) -> float:
+        """Dropout before the classifier."""
+        return self.dropout
+
+    @property
+    def num_states(self) -> int:
+        """Number of labels of the decoder."""
+        return self.num_labels
 
     @property
     def reads_words(self) -> bool:
@@ -175,4 +199,4 @@ class TaggingConfig(PreTrainedConfig):
                 raise ValueError(f"`{name}` is not a field of {type(self).__name__}; did you mean `{close[0]}`?")
 
 
-__all__ = ["CLIP_VIT_B_32", "LABELS", "MULTILINGUAL_BERT", "RESNET_152", "SubConfig", "TaggingConfig"]
+__all__ = ["CLIP_VIT_B_32", "LABELS", "MULTILINGUAL_BERT", "RESNET_152", "SubConfig", "TaggingConfig", "auto_map"]

@@ -11,7 +11,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .configuration_tagging import MULTILINGUAL_BERT, SubConfig, TaggingConfig
+from .configuration_tagging import MULTILINGUAL_BERT, SubConfig, TaggingConfig, auto_map
 
 VGG_16 = [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3]  # channels of the convolutions, stage by stage
 
@@ -83,19 +83,11 @@ class BiLSTMCRFConfig(WordVectorConfig):
     """
 
     model_type = "bilstm-crf"
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_words.BiLSTMCRFConfig",
-        "AutoModel": "modeling_bilstm_crf.BiLSTMCRFModel",
-        "AutoModelForTokenClassification": "modeling_bilstm_crf.BiLSTMCRFForTokenClassification",
-    }
+    default_auto_map = auto_map("BiLSTMCRF", "configuration_words", "modeling_bilstm_crf")
 
     character_hidden_size: int = 25
     hidden_layer_size: int | None = None
     lstm_dropout: float | int = 0.5
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        self.check()
 
     @property
     def classifier_size(self) -> int:
@@ -154,11 +146,7 @@ class AdaCANConfig(WordVectorConfig):
     sub_configs_defaults = {  # noqa: RUF012
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True)
     }
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_words.AdaCANConfig",
-        "AutoModel": "modeling_adacan.AdaCANModel",
-        "AutoModelForTokenClassification": "modeling_adacan.AdaCANForTokenClassification",
-    }
+    default_auto_map = auto_map("AdaCAN", "configuration_words", "modeling_adacan")
 
     text_encoder: str = "lstm"
     text_config: SubConfig = None
@@ -183,12 +171,6 @@ class AdaCANConfig(WordVectorConfig):
         self.character_widths = self.character_widths or [2, 3, 4]
         self.vgg_channels = self.vgg_channels or [list(stage) for stage in VGG_16]
         super().__post_init__(**kwargs)
-        self.check()
-
-    @property
-    def uses_image(self) -> bool:
-        """Whether the network uses pictures."""
-        return self.use_image
 
     @property
     def reads_words(self) -> bool:

@@ -81,7 +81,8 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
     ):
         config.check()  # again: fields may have been set since it was made
         super().__init__(config)
-        self._add_text_model(config, text_model, pooler=self._needs_pooler(config))
+        pooler = config.uses_image and config.contrastive_text_pooling == "pooler"
+        self._add_text_model(config, text_model, pooler)
         if config.use_vit:
             self._create_vit_branch(config, vision_model)
         if config.use_resnet:
@@ -107,10 +108,6 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
 
     def _build_collaboration(self, config: TwoMNERConfig, region_size: int) -> MultimodalCollaboration:
         return MultimodalCollaboration(config, region_size)
-
-    @staticmethod
-    def _needs_pooler(config: TwoMNERConfig) -> bool:
-        return bool(config.num_branches) and config.contrastive_text_pooling == "pooler"
 
     @can_return_tuple
     def forward(
@@ -161,6 +158,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         resnet_words, resnet_embeds, resnet_attention = self.resnet_branch(
             words, resnet_pixel_values, image_index, text_embeds
         )
+        attentions = tuple(weights for weights in (vit_attention, resnet_attention) if weights is not None)
         return TwoMNERModelOutput(
             last_hidden_state=torch.cat(
                 [branch for branch in (vit_words, resnet_words) if branch is not None], dim=-1
@@ -168,7 +166,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             text_embeds=text_embeds,
             vit_embeds=vit_embeds,
             resnet_embeds=resnet_embeds,
-            cross_attentions=self._cross_attentions(vit_attention, resnet_attention) if output_attentions else None,
+            cross_attentions=(attentions or None) if output_attentions else None,
         )
 
     def encode_text(
@@ -233,10 +231,6 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         fused, weights = collaboration(words, gather_images(regions, image_index), has_image)
         return fused, gather_images(embeds, image_index).masked_fill(~has_image[:, None], 0.0), weights
 
-    @staticmethod
-    def _cross_attentions(*weights: torch.Tensor | None) -> tuple[torch.Tensor, ...] | None:
-        return tuple(branch for branch in weights if branch is not None) or None
-
     def _check_inputs(
         self,
         word_positions: torch.Tensor | None,
@@ -246,24 +240,19 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
     ) -> None:
         if word_positions is None:
             raise ValueError("`word_positions` is missing; make the inputs with `TwoMNERProcessor`.")
-        if self.config.use_vit and self.config.use_resnet:
-            self._check_pictures(pixel_values, resnet_pixel_values)
+        both = self.config.use_vit and self.config.use_resnet
+        if both and (pixel_values is None) != (resnet_pixel_values is None):
+            raise ValueError("pass both `pixel_values` and `resnet_pixel_values`, or neither for text only.")
+        vit, resnet = [0 if pixels is None else pixels.shape[0] for pixels in (pixel_values, resnet_pixel_values)]
+        if both and vit != resnet:
+            raise ValueError(
+                f"`pixel_values` holds {vit} pictures and `resnet_pixel_values` holds {resnet}; pass the same pictures "
+                "to both."
+            )
         if output_attentions and self.config._attn_implementation != "eager":
             raise ValueError(
                 f"`output_attentions=True` needs eager attention, not {self.config._attn_implementation!r}; call "
                 '`model.set_attn_implementation("eager")` first.'
-            )
-
-    @staticmethod
-    def _check_pictures(pixel_values: torch.Tensor | None, resnet_pixel_values: torch.Tensor | None) -> None:
-        if (pixel_values is None) != (resnet_pixel_values is None):
-            raise ValueError("pass both `pixel_values` and `resnet_pixel_values`, or neither for text only.")
-        if pixel_values is None or resnet_pixel_values is None:
-            return
-        if pixel_values.shape[0] != resnet_pixel_values.shape[0]:
-            raise ValueError(
-                f"`pixel_values` holds {pixel_values.shape[0]} pictures and `resnet_pixel_values` holds "
-                f"{resnet_pixel_values.shape[0]}; pass the same pictures to both."
             )
 
 
@@ -300,13 +289,11 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
 
     base_model_class = TwoMNERModel
 
-    def _create_decoder(  # type: ignore[override]  # a model is made from its own config
-        self, config: TwoMNERConfig, num_states: int, labels: list[str] | None
-    ) -> None:
+    def _create_decoder(self, config: TwoMNERConfig) -> None:
         self.fusion_projection = (
             nn.Linear(config.fused_size, config.hidden_size) if config.fusion_projection else nn.Identity()
         )
-        super()._create_decoder(config, num_states, labels)
+        super()._create_decoder(config)
 
     @classmethod
     def from_encoders(  # type: ignore[override]  # names the encoders

@@ -18,6 +18,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .configuration_2mner import TwoMNERConfig
+from .configuration_tagging import auto_map
 from .encoders import gather_words
 from .fusion import CrossAttention, MultimodalCollaboration
 from .images import LoadedImage, PictureSource
@@ -77,11 +78,7 @@ class TwoMNERReleasedConfig(TwoMNERConfig):
     """
 
     model_type = "2m-ner-released"
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "modeling_released.TwoMNERReleasedConfig",
-        "AutoModel": "modeling_released.TwoMNERReleasedModel",
-        "AutoModelForTokenClassification": "modeling_released.TwoMNERReleasedForTokenClassification",
-    }
+    default_auto_map = auto_map("TwoMNERReleased", "modeling_released", "modeling_released")
 
     resnet_features: str = "pooled"
     resnet_batch_norm: str = "train"

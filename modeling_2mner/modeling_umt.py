@@ -68,7 +68,7 @@ class SpanHead(nn.Module):
         matrix = conversion_matrix(config)
         self.classifier = nn.Linear(config.hidden_size, len(matrix))
         if config.use_crf:
-            self.crf = LinearChainCRF(len(matrix), SPAN_LABELS if config.label_scheme == "word" else None)
+            self.crf = LinearChainCRF(len(matrix), SPAN_LABELS if config.tags_words else None)
         self.conversion: Tensor
         self.register_buffer("conversion", matrix)  # M: (span labels, labels)
 
@@ -247,28 +247,25 @@ class UMTForTokenClassification(UMTPreTrainedModel, SubwordTagger):
     config: UMTConfig
     base_model_class = UMTModel
 
-    def _create_decoder(  # type: ignore[override]  # a model is made from its own config
-        self, config: UMTConfig, num_states: int, labels: list[str] | None
-    ) -> None:
-        super()._create_decoder(config, num_states, labels)
+    def _create_decoder(self, config: UMTConfig) -> None:
+        super()._create_decoder(config)
         self.span_head = SpanHead(config)
 
     def _tag(
         self, outputs: TaggerModelOutput, labels: Tensor | None, mask: Tensor, word_positions: Tensor
     ) -> TaggerOutput:
-        by_word = self.config.label_scheme == "word"
+        by_word = self.config.tags_words
         span_states = cast(Tensor, outputs.span_states)
         states = gather_words(span_states, word_positions) if by_word else span_states
         span_logits = self.span_head.classifier(states)  # e_a
         logits = self.classifier(self.dropout(outputs.last_hidden_state if by_word else outputs.piece_states))  # e_m
         logits = torch.lerp(logits, self.span_head.to_labels(span_logits), self.config.span_logit_weight)
-        loss = None
+        tagged = self.read_emissions(logits, labels, mask)
         if labels is not None:
-            loss = self.tag_loss(logits, labels, mask)
-            loss = loss + self.config.span_loss_weight * self.span_loss(span_logits, labels, mask)
-        return TaggerOutput(
-            loss=loss, logits=logits, predictions=self.decode(logits, mask) if self.decodes() else None
-        )
+            tagged.loss = cast(Tensor, tagged.loss) + self.config.span_loss_weight * self.span_loss(
+                span_logits, labels, mask
+            )
+        return tagged
 
     def span_loss(self, span_logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         """The loss of the spans of `labels`; shapes as in [`~WordTagger.tag_loss`]."""

@@ -116,14 +116,14 @@ class WordTagger(TaggingPreTrainedModel):
         super().__init__(config)
         self.model = self.base_model_class(config, **encoders)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self._create_decoder(config, config.num_labels, config.labels)
+        self._create_decoder(config)
         self.post_init()
         self._keys_to_ignore_on_load_unexpected = set()  # unlike in the base model, a dropped decoder must be reported
 
-    def _create_decoder(self, config: TaggingConfig, num_states: int, labels: list[str] | None) -> None:
-        self.classifier = nn.Linear(config.classifier_size, num_states)
+    def _create_decoder(self, config: Any) -> None:
+        self.classifier = nn.Linear(config.classifier_size, config.num_states)
         if config.use_crf:
-            self.crf = LinearChainCRF(num_states, labels)
+            self.crf = LinearChainCRF(config.num_states, config.labels if config.tags_words else None)
 
     @classmethod
     def from_encoders(cls, attn_implementation: str | None = None, **settings: Any) -> Any:
@@ -191,10 +191,14 @@ class WordTagger(TaggingPreTrainedModel):
         logits = self.classifier(self.dropout(states))  # (batch, words, labels)
         if word_mask is None:
             word_mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+        return self.read_emissions(logits, labels, word_mask)
+
+    def read_emissions(self, logits: torch.Tensor, labels: torch.Tensor | None, mask: torch.Tensor) -> TaggerOutput:
+        """Loss and predictions for emissions `(rows, positions, labels)` where `mask` is true."""
         return TaggerOutput(
-            loss=None if labels is None else self.tag_loss(logits, labels, word_mask),
+            loss=None if labels is None else self.tag_loss(logits, labels, mask),
             logits=logits,
-            predictions=self.decode(logits, word_mask) if self.decodes() else None,
+            predictions=self.decode(logits, mask) if self.decodes() else None,
         )
 
     def decodes(self) -> bool:

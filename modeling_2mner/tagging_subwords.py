@@ -24,12 +24,6 @@ class SubwordTagger(WordTagger):
 
     config: SubwordConfig
 
-    def _create_decoder(  # type: ignore[override]  # a model is made from its own config
-        self, config: SubwordConfig, num_states: int, labels: list[str] | None
-    ) -> None:
-        by_word = config.label_scheme == "word"
-        super()._create_decoder(config, config.num_states, labels if by_word else None)
-
     @can_return_tuple
     def forward(
         self,
@@ -51,7 +45,7 @@ class SubwordTagger(WordTagger):
         outputs = self.model(
             word_positions=word_positions, word_mask=word_mask, attention_mask=attention_mask, **inputs
         )
-        if self.config.label_scheme == "word":
+        if self.config.tags_words:
             return self._tag(outputs, labels, word_mask, word_positions)
         if attention_mask is None:
             raise ValueError("`attention_mask` is missing; make the inputs with `OneImageProcessor`.")
@@ -70,13 +64,8 @@ class SubwordTagger(WordTagger):
         self, outputs: TaggerModelOutput, labels: Tensor | None, mask: Tensor, word_positions: Tensor
     ) -> TaggerOutput:
         """Tag words or pieces, `(rows, positions)`, by the scheme; `word_positions` are the words' first pieces."""
-        by_word = self.config.label_scheme == "word"
-        logits = self.classifier(self.dropout(outputs.last_hidden_state if by_word else outputs.piece_states))
-        return TaggerOutput(
-            loss=None if labels is None else self.tag_loss(logits, labels, mask),
-            logits=logits,
-            predictions=self.decode(logits, mask) if self.decodes() else None,
-        )
+        states = outputs.last_hidden_state if self.config.tags_words else outputs.piece_states
+        return self.read_emissions(self.classifier(self.dropout(states)), labels, mask)
 
 
 def piece_labels(labels: Tensor, word_positions: Tensor, word_mask: Tensor, pieces: Tensor, num_labels: int) -> Tensor:
