@@ -23,7 +23,7 @@ from transformers import BertTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from configuration_2mner import load
+from configuration_2mner import load_preset
 from dataset_scripts.conll import read_conll
 from modeling_2mner import TwoMNERForTokenClassification, TwoMNERProcessor
 
@@ -37,7 +37,7 @@ def main() -> None:
     torch.manual_seed(19)
     words, tags = sentences(options.conll, options.batch_size)
     processor = TwoMNERProcessor(tokenizer=tokenizer_for(words))
-    model = TwoMNERForTokenClassification(load("2m-ner"))
+    model = TwoMNERForTokenClassification(load_preset("2m-ner"))
     print(f"parameters: {sum(parameter.numel() for parameter in model.parameters()):,}")
     batch = timed("processor", lambda: processor(words, [jpeg(row) for row in range(len(words))], tags))
     print({name: tuple(tensor.shape) for name, tensor in batch.items()})

@@ -11,7 +11,7 @@ from transformers import AutoModelForTokenClassification, BertTokenizer, PreTrai
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from benchmarks.full_size import jpeg
-from configuration_2mner import load
+from configuration_2mner import load_preset
 from experiments.plan import Run
 from modeling_2mner import TwoMNERProcessor, WordTokenizer
 from modeling_2mner.encoders import ENCODERS
@@ -54,10 +54,10 @@ def run_arguments(run: Run, settings: str) -> tuple[ModelArguments, TwoMNERTrain
 def make_model(run: Run, settings: str) -> PreTrainedModel:
     """The network of a run as it is trained: new weights, and encoders frozen as the run file says."""
     arguments, training = run_arguments(run, settings)
-    config = load(arguments.model, **arguments.config_changes)
+    config = load_preset(arguments.model, **arguments.config_changes)
     if config.reads_words:
         vocabulary = {"vocab_size": GLOVE_WORDS if settings == "paper" else 1000, "num_characters": CHARACTERS}
-        config = load(arguments.model, **arguments.config_changes, **vocabulary)
+        config = load_preset(arguments.model, **arguments.config_changes, **vocabulary)
     model = AutoModelForTokenClassification.from_config(config)
     for name in training.freeze:
         if ENCODERS[name].module in model.base_model._modules:  # a text-only variant has none

@@ -23,13 +23,13 @@ def available(kind: str = "models") -> list[str]:
     return sorted(path.stem for path in (_FOLDER / kind).iterdir() if path.suffix in (".json", ".yaml"))
 
 
-def load(name: str, **changes: Any) -> TaggingConfig:
-    """Read a preset of `models/`, or a JSON file like them, with some fields changed.
+def load_preset(name: str, **changes: Any) -> TaggingConfig:
+    """Load a preset of `models/`, or a JSON file of the same form, with some fields changed.
 
-    A dict among the changes changes single fields of a sub-config: `load("2m-ner", text_config={"vocab_size": 100})`.
+    A dict changes single fields of a sub-config: `load_preset("2m-ner", text_config={"vocab_size": 100})`.
 
     Raises:
-        ValueError: for an unknown name, with those that exist, or a field that the config does not have.
+        ValueError: for an unknown name, with a list of the presets, or for an unknown field.
     """
     path = Path(name) if name.endswith(".json") else _FOLDER / "models" / f"{name}.json"
     if not path.is_file():
@@ -47,4 +47,4 @@ def load(name: str, **changes: Any) -> TaggingConfig:
     return config_class(**settings)
 
 
-__all__ = ["TwoMNERConfig", "available", "load"]
+__all__ = ["TwoMNERConfig", "available", "load_preset"]

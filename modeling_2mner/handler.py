@@ -14,12 +14,12 @@ from transformers import pipeline
 
 # Per request. Pixels count too, because a small file can hold a picture that takes seconds to decode.
 MAX_SENTENCES = 64
-MAX_CHARACTERS = 100_000
+MAX_REQUEST_CHARACTERS = 100_000
 MAX_PICTURES = 64
-MAX_PIXELS = 100_000_000
+MAX_REQUEST_PIXELS = 100_000_000
 MAX_PICTURE_BYTES = 20_000_000
 MAX_READINGS = 100
-BATCH_SIZE = 16
+REQUEST_BATCH_SIZE = 16
 PARAMETERS: dict[str, type | tuple[type, ...]] = {"threshold": (int, float), "n_best": int, "return_word_tags": bool}
 
 
@@ -59,7 +59,7 @@ class EndpointHandler:
     def answer(self, sentences: list[dict], parameters: dict) -> list[dict]:
         """Answer sentences from `read_request`, possibly of several requests with the same parameters."""
         try:
-            results = self.pipeline(sentences, batch_size=min(len(sentences), BATCH_SIZE) or 1, **parameters)
+            results = self.pipeline(sentences, batch_size=min(len(sentences), REQUEST_BATCH_SIZE) or 1, **parameters)
         except ValueError as error:  # the pipeline refuses a parameter's value
             raise BadRequest(str(error)) from error
         return [_to_answer(result, parameters) for result in results]
@@ -83,7 +83,7 @@ def _check_size(sentences: list[dict]) -> None:
     pictures = [picture for sentence in sentences for picture in _as_list(sentence["image"])]
     pixels = sum(map(_count_pixels, pictures)) if len(pictures) <= MAX_PICTURES else 0
     sizes = {"characters": characters, "pictures": len(pictures), "pixels": pixels}
-    limits = {"characters": MAX_CHARACTERS, "pictures": MAX_PICTURES, "pixels": MAX_PIXELS}
+    limits = {"characters": MAX_REQUEST_CHARACTERS, "pictures": MAX_PICTURES, "pixels": MAX_REQUEST_PIXELS}
     for name, size in sizes.items():
         if size > limits[name]:
             raise BadRequest(f"the request has {size} {name}; send it in parts of at most {limits[name]}.")

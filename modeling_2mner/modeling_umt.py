@@ -269,11 +269,7 @@ class UMTForTokenClassification(UMTPreTrainedModel, SubwordTagger):
 
     def span_loss(self, span_logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
         """The loss of the spans of `labels`; shapes as in [`~WordTagger.tag_loss`]."""
-        spans = self.span_head.to_spans(labels)
-        if not self.config.use_crf:
-            return nn.functional.cross_entropy(span_logits.float().transpose(1, 2), spans.masked_fill(~mask, -100))
-        constrained = self.config.crf_constrained_likelihood
-        return self.span_head.crf.neg_log_likelihood(span_logits, spans, mask, constrained).mean()
+        return self.tag_loss(span_logits, self.span_head.to_spans(labels), mask, self.span_head)
 
 
 __all__ = ["UMTForTokenClassification", "UMTModel", "UMTPreTrainedModel"]

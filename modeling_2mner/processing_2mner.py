@@ -20,7 +20,7 @@ from .handler import EndpointHandler  # noqa: F401
 from .images import LoadedImage, PictureSource, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
 from .spans import entity_spans
-from .windows import Windows, encode_words, split_text, surface
+from .windows import encode_words, split_text, surface
 
 
 class TwoMNERBatch(BatchFeature):
@@ -264,12 +264,13 @@ class TwoMNERProcessor(ProcessorMixin):
         width = max((len(ids) for ids in windows.input_ids), default=0)
         lengths = torch.tensor([len(sentence) for sentence in words], dtype=torch.long)
         num_words = max((len(sentence) for sentence in words), default=0)
+        positions = [[window * width + piece for window, piece in row] for row in windows.positions]
         return {
-            "word_positions": _flatten_positions(windows, width, num_words),
+            "word_positions": pad_rows(positions, num_words, 0),
             "word_mask": torch.arange(num_words)[None, :] < lengths[:, None],
             "first_window": torch.tensor(windows.first, dtype=torch.long),
-            "input_ids": _pad(windows.input_ids, width, self.tokenizer.pad_token_id),
-            "attention_mask": _pad([[1] * len(ids) for ids in windows.input_ids], width, 0),
+            "input_ids": pad_rows(windows.input_ids, width, self.tokenizer.pad_token_id),
+            "attention_mask": pad_rows([[1] * len(ids) for ids in windows.input_ids], width, 0),
         }
 
     def _encode_labels(self, labels: Sequence[Sequence[str | int]], words: list[list[str]]) -> torch.Tensor:
@@ -280,7 +281,7 @@ class TwoMNERProcessor(ProcessorMixin):
             if len(tags) != len(sentence):
                 raise ValueError(f"`labels[{row}]` has {len(tags)} tags for {len(sentence)} words; pass one per word.")
             ids.append([self._label_id(tag, row) for tag in tags])
-        return _pad(ids, max((len(sentence) for sentence in words), default=0), IGNORED_LABEL)
+        return pad_rows(ids, max((len(sentence) for sentence in words), default=0), IGNORED_LABEL)
 
     def _label_id(self, tag: str | int, row: int) -> int:
         if isinstance(tag, str) and tag in self.labels:
@@ -365,14 +366,10 @@ def normalise(processor: Any, images: list) -> torch.Tensor:
     return processor(images=images, do_resize=False, return_tensors="pt")["pixel_values"]
 
 
-def _flatten_positions(windows: Windows, width: int, num_words: int) -> torch.Tensor:
-    return _pad([[window * width + piece for window, piece in row] for row in windows.positions], num_words, 0)
-
-
-def _pad(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
-    return torch.tensor([row + [value] * (width - len(row)) for row in rows], dtype=torch.long).reshape(
-        len(rows), width
-    )
+def pad_rows(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
+    """Rows of numbers, filled up with `value`, as a tensor `(rows, width)`."""
+    padded = [row + [value] * (width - len(row)) for row in rows]
+    return torch.tensor(padded, dtype=torch.long).reshape(len(rows), width)
 
 
 def _entity(
@@ -389,5 +386,6 @@ __all__ = [
     "count_positions",
     "imagenet_processor",
     "normalise",
+    "pad_rows",
     "whole_picture",
 ]

@@ -205,13 +205,18 @@ class WordTagger(TaggingPreTrainedModel):
         """Whether to decode: training has no need to, and an exported graph would fix the length of Viterbi's loop."""
         return not self.training and not torch.compiler.is_exporting()
 
-    def tag_loss(self, logits: torch.Tensor, labels: torch.Tensor, word_mask: torch.Tensor) -> torch.Tensor:
-        """L_CRF of Eq. 17, the mean over sentences; without a CRF the cross-entropy, the mean over words."""
+    def tag_loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, word_mask: torch.Tensor, decoder: Any = None
+    ) -> torch.Tensor:
+        """L_CRF of Eq. 17, the mean over sentences; without a CRF the cross-entropy, the mean over words.
+
+        The CRF is that of `decoder`, by default this model's.
+        """
         if not self.config.use_crf:
             labels = labels.masked_fill(~word_mask, -100)
             return nn.functional.cross_entropy(logits.float().transpose(1, 2), labels)
-        constrained = self.config.crf_constrained_likelihood
-        return self.crf.neg_log_likelihood(logits, labels, word_mask, constrained).mean()
+        crf: Any = (decoder or self).crf
+        return crf.neg_log_likelihood(logits, labels, word_mask, self.config.crf_constrained_likelihood).mean()
 
     def decode(self, logits: torch.Tensor, word_mask: torch.Tensor) -> torch.Tensor:
         """The best tags `(batch, words)` for emissions `(batch, words, labels)`, -100 where there is no word."""

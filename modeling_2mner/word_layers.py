@@ -10,7 +10,7 @@ from transformers import initialization as init
 from .configuration_words import WordVectorConfig
 from .tagging import TaggingPreTrainedModel
 
-PADDING, UNKNOWN = 0, 1  # the first two word vectors; of the characters, only padding
+PADDING_ID, UNKNOWN_ID = 0, 1  # the first two word vectors; of the characters, only padding
 
 
 class WordVectorPreTrainedModel(TaggingPreTrainedModel):
@@ -54,14 +54,14 @@ class WordEmbeddings(nn.Module):
     def __init__(self, config: WordVectorConfig) -> None:
         super().__init__()
         self.unknown_rate = config.unknown_rate
-        self.vectors: nn.Module = nn.Embedding(config.vocab_size, config.word_embedding_size, padding_idx=PADDING)
+        self.vectors: nn.Module = nn.Embedding(config.vocab_size, config.word_embedding_size, padding_idx=PADDING_ID)
         self.register_buffer("singletons", torch.zeros(config.vocab_size, dtype=torch.bool))
 
     def forward(self, word_ids: torch.Tensor) -> torch.Tensor:
         """Look up words `(batch, words)`: `(batch, words, size)`."""
         if self.training:
             drawn = torch.rand(word_ids.shape, device=word_ids.device) < self.unknown_rate
-            word_ids = word_ids.masked_fill(drawn & self.singletons[word_ids], UNKNOWN)
+            word_ids = word_ids.masked_fill(drawn & self.singletons[word_ids], UNKNOWN_ID)
         return self.vectors(word_ids)
 
 
@@ -101,7 +101,7 @@ class CharacterBiLSTM(nn.Module):
 
     def __init__(self, num_characters: int, embedding_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.vectors = nn.Embedding(num_characters, embedding_size, padding_idx=PADDING)
+        self.vectors = nn.Embedding(num_characters, embedding_size, padding_idx=PADDING_ID)
         self.lstm = PackedBiLSTM(embedding_size, hidden_size)
 
     def forward(self, char_ids: torch.Tensor, char_lengths: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
-from configuration_2mner import load
+from configuration_2mner import load_preset
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.encoders import ENCODERS
@@ -49,7 +49,7 @@ def build(
     if is_checkpoint(arguments.model):
         return _load_checkpoint(arguments, labels)
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-    config = load(arguments.model, **{**arguments.config_changes, **names})
+    config = load_preset(arguments.model, **{**arguments.config_changes, **names})
     _check_arguments(arguments, config)
     vectors = None
     if arguments.word_vectors is not None:

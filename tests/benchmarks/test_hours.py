@@ -12,7 +12,7 @@ from benchmarks.hours_counts import BATCH, LSTMProducts, count, counting
 from benchmarks.hours_measure import read_measures
 from benchmarks.hours_networks import Length, make_model, make_processor, make_rows, make_tokenizer, objective
 from benchmarks.hours_tables import Cost, Machine, compute_cost, hours_table, run_hours, sentences, systems
-from configuration_2mner import load
+from configuration_2mner import load_preset
 from dataset_scripts.statistics.paper import TABLE_3
 from experiments.grid import ALPHAS, LEARNING_RATES
 from experiments.plan import BEYOND, TABLES, Run, plan
@@ -31,7 +31,7 @@ def forward_flops(config, pixels: tuple[int, ...]) -> int:
 
 
 def test_encoders_cost_what_is_known_of_them():
-    config = load("2m-ner")
+    config = load_preset("2m-ner")
     assert forward_flops(config.resnet_config, (1, 3, 224, 224)) == pytest.approx(2 * 11.5e9, rel=0.02)
     assert forward_flops(config.vision_config, (1, 3, 224, 224)) == pytest.approx(2 * 4.4e9, rel=0.02)
 

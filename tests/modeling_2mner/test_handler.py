@@ -92,7 +92,7 @@ def test_parameters_reach_the_pipeline(endpoint, pipe, picture):
 
 
 def test_answers_are_in_order_whatever_their_number(endpoint, pipe, picture, monkeypatch):
-    monkeypatch.setattr(handler, "BATCH_SIZE", 2)
+    monkeypatch.setattr(handler, "REQUEST_BATCH_SIZE", 2)
     sentences = [TEXT, "Paris", {"words": []}, {"text": "Köln", "image": picture}, ""]
     found = endpoint({"inputs": sentences})
     assert [[entity["word"] for entity in answer["entities"]] for answer in found] == [
@@ -158,7 +158,7 @@ def test_requests_that_make_no_sense_are_refused(endpoint, data, message):
 
 def test_requests_have_a_size(picture, monkeypatch):
     read_request({"inputs": ["a"] * handler.MAX_SENTENCES})
-    read_request({"inputs": "a" * handler.MAX_CHARACTERS})
+    read_request({"inputs": "a" * handler.MAX_REQUEST_CHARACTERS})
     read_request({"inputs": {"text": "a", "image": [picture] * handler.MAX_PICTURES}})
     with pytest.raises(BadRequest, match="65 sentences; send at most 64"):
         read_request({"inputs": ["a"] * 65})
@@ -167,7 +167,7 @@ def test_requests_have_a_size(picture, monkeypatch):
             read_request({"inputs": ["b", sentence]})
     with pytest.raises(BadRequest, match="the request has 65 pictures; send it in parts of at most 64"):
         read_request({"inputs": [{"text": "a", "image": [picture] * 64}, {"text": "a", "image": picture}]})
-    monkeypatch.setattr(handler, "MAX_PIXELS", 3 * 48 * 40)
+    monkeypatch.setattr(handler, "MAX_REQUEST_PIXELS", 3 * 48 * 40)
     read_request({"inputs": {"text": "a", "image": [picture] * 3}})
     with pytest.raises(BadRequest, match="the request has 7680 pixels; send it in parts of at most 5760"):
         read_request({"inputs": [{"text": "a", "image": [picture] * 3}, {"text": "a", "image": picture}]})
