@@ -49,8 +49,8 @@ class TwoMNERConfig(TaggingConfig):
         mask_duplicate_images (`bool`, defaults to `False`): sentences that share a picture (translations) are not
             each other's negatives.
         crf_constrained_decoding (`bool`, defaults to `True`): Viterbi returns only valid IOB2.
-        crf_constrained_likelihood (`bool`, defaults to `False`): normalise Eq. 16 over valid IOB2
-            sequences only.
+        crf_constrained_likelihood (`bool`, defaults to `False`): normalise Eq. 16 only over valid
+            IOB2 sequences.
 
     Raises:
         ValueError: for an unknown value, a contradiction or a misspelt field; the message says what to write instead.

@@ -152,7 +152,7 @@ class UMTConfig(SubwordConfig):
 
     @property
     def classifier_dropout(self) -> float:
-        """None, as in the authors' code."""
+        """No dropout, as in the authors' code."""
         return 0.0
 
     def _check_ranges(self) -> None:
@@ -233,7 +233,7 @@ class UMGFConfig(SubwordConfig):
 
     @property
     def classifier_dropout(self) -> float:
-        """None, as in the authors' code."""
+        """No dropout, as in the authors' code."""
         return 0.0
 
     def object_crops(self, picture_size: int) -> dict[str, int]:

@@ -22,7 +22,7 @@ else:
 
 
 def auto_map(model: str, configuration_file: str, modeling_file: str) -> dict[str, str]:
-    """Where the code of a checkpoint has the classes of a model."""
+    """The `auto_map` of a checkpoint: the files and names of a model's classes."""
     return {
         "AutoConfig": f"{configuration_file}.{model}Config",
         "AutoModel": f"{modeling_file}.{model}Model",
@@ -38,8 +38,8 @@ class TaggingConfig(PreTrainedConfig):
         use_crf (`bool`, defaults to `True`): decode with a CRF (Eq. 15-17); otherwise softmax and cross-entropy.
         dropout (`float`, defaults to 0.1): dropout in all layers outside the encoders (section 5.1).
         crf_constrained_decoding (`bool`, defaults to `True`): Viterbi returns only valid IOB2.
-        crf_constrained_likelihood (`bool`, defaults to `False`): normalise Eq. 16 over valid IOB2
-            sequences only.
+        crf_constrained_likelihood (`bool`, defaults to `False`): normalise Eq. 16 only over valid
+            IOB2 sequences.
 
     Raises:
         ValueError: for an unknown value, a contradiction or a misspelt field; the message says what to write instead.

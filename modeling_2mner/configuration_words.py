@@ -96,7 +96,7 @@ class BiLSTMCRFConfig(WordVectorConfig):
 
     @property
     def classifier_dropout(self) -> float:
-        """None: the dropout on the LSTM's output comes before the tanh layer, inside the model."""
+        """No dropout here: that on the LSTM's output comes before the tanh layer, inside the model."""
         return 0.0
 
     def _check_ranges(self) -> None:
@@ -121,7 +121,7 @@ class AdaCANConfig(WordVectorConfig):
         character_hidden_size (`int`, defaults to 100): size of the layer that follows it.
         character_size (`int`, defaults to 50): size of a word's character vector.
         character_dropout (`float`, defaults to 0.25): dropout between the two.
-        max_characters (`int`, defaults to 30): characters that are read of a word.
+        max_characters (`int`, defaults to 30): maximum number of characters that are read of a word.
         vgg_channels (`list[list[int]]`, *optional*): channels of VGG's convolutions, stage by stage; VGG-16
             by default.
         image_size (`int`, defaults to 224): side of a picture in pixels, a multiple of 2^stages.
@@ -193,7 +193,7 @@ class AdaCANConfig(WordVectorConfig):
 
     @property
     def classifier_dropout(self) -> float:
-        """None: no dropout is published here."""
+        """No dropout, as published."""
         return 0.0
 
     def _check_ranges(self) -> None:

@@ -253,7 +253,7 @@ class TwoMNERReleasedForTokenClassification(TwoMNERReleasedPreTrainedModel, TwoM
         resnet_embeds: Tensor | None,
         image_ids: Tensor | None,
     ) -> dict[str, Tensor]:
-        """Twice Eq. 18, and its parts as they are; arguments of [`TwoMNERForTokenClassification.objective`].
+        """Twice Eq. 18, with its parts unscaled; arguments of [`TwoMNERForTokenClassification.objective`].
 
         Without image branches the contrastive losses are zero but the weight alpha stays: 2 alpha L_CRF. Without a CRF
         the release trains only on the cross-entropy.
@@ -269,8 +269,8 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
     """Turn words and pictures into inputs as the release does; arguments of [`TwoMNERProcessor`].
 
     - Eight unusual characters become special tokens of `tokenizer`, which is changed in place, so that no word is
-      lost. The model must grow with it: `model.resize_token_embeddings(len(processor.tokenizer),
-      mean_resizing=False)`.
+      lost. The model must grow with it:
+      `model.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)`.
     - The ViT sees the centre of the picture, its shorter side resized. The ResNet sees a random window, flipped half
       of the time, even in evaluation: [`random_view`]. It is drawn from torch's generator once for each sentence,
       even if two share a picture.

@@ -262,14 +262,9 @@ class UMTForTokenClassification(UMTPreTrainedModel, SubwordTagger):
         logits = torch.lerp(logits, self.span_head.to_labels(span_logits), self.config.span_logit_weight)
         tagged = self.read_emissions(logits, labels, mask)
         if labels is not None:
-            tagged.loss = cast(Tensor, tagged.loss) + self.config.span_loss_weight * self.span_loss(
-                span_logits, labels, mask
-            )
+            span_loss = self.tag_loss(span_logits, self.span_head.to_spans(labels), mask, self.span_head)
+            tagged.loss = cast(Tensor, tagged.loss) + self.config.span_loss_weight * span_loss
         return tagged
-
-    def span_loss(self, span_logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-        """The loss of the spans of `labels`; shapes as in [`~WordTagger.tag_loss`]."""
-        return self.tag_loss(span_logits, self.span_head.to_spans(labels), mask, self.span_head)
 
 
 __all__ = ["UMTForTokenClassification", "UMTModel", "UMTPreTrainedModel"]

@@ -63,9 +63,9 @@ class TwoMNERPipeline(Pipeline):
     A picture is a PIL image, path, bytes, data URI, a web address with `allow_urls=True`, a row's `{"bytes", "path"}`,
     or `None`. With a list of pictures, each is tried with the sentence and the tag posteriors are averaged, as the
     paper's task definition has it. A picture that cannot be used is reported in `image_status`, and the sentence is
-    read without.
+    read without it.
 
-    A list of strings without spaces is the words of one sentence, any other list of strings several sentences;
+    A list of strings without spaces holds the words of one sentence; any other list of strings, several sentences.
     `is_split_into_words=True` or `False` overrides this.
 
     Args:

@@ -15,7 +15,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .configuration_tagging import LABELS
 from .crf import IGNORED_LABEL
 
-# Imported but not used, so that they are saved with every checkpoint.
+# Not used here; imported so that every checkpoint includes them.
 from .handler import EndpointHandler  # noqa: F401
 from .images import LoadedImage, PictureSource, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
@@ -157,7 +157,7 @@ class TwoMNERProcessor(ProcessorMixin):
         ]
 
     def to_dict(self) -> dict:
-        """Return what is saved; names the Pillow processors, or loading could replace them by torchvision's."""
+        """Return what is saved, naming the Pillow processors, which loading could otherwise replace."""
         saved = super().to_dict()
         for name in set(self.get_attributes()) - {"tokenizer"}:
             saved[name]["image_processor_type"] = CLIPImageProcessorPil.__name__
@@ -367,7 +367,7 @@ def normalise(processor: Any, images: list) -> torch.Tensor:
 
 
 def pad_rows(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
-    """Rows of numbers, filled up with `value`, as a tensor `(rows, width)`."""
+    """Rows of numbers, padded with `value`, as a tensor `(rows, width)`."""
     padded = [row + [value] * (width - len(row)) for row in rows]
     return torch.tensor(padded, dtype=torch.long).reshape(len(rows), width)
 

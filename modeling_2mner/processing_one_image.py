@@ -32,7 +32,7 @@ class OneImageProcessor(TwoMNERProcessor):
             that it is given, and reports their status.
         object_size (`int`, *optional*): side of an object crop in pixels; by default the model takes no objects.
         small_object_size (`int`, *optional*): the same for objects of MKGFormer's second kind.
-        max_objects, max_small_objects (`int`, *optional*): maximum number of boxes that are used of a sentence; all
+        max_objects, max_small_objects (`int`, *optional*): use only the first `max_objects` boxes of a sentence; all
             by default.
         max_length, labels, on_bad_image: as for [`TwoMNERProcessor`].
 
