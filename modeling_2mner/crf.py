@@ -155,7 +155,7 @@ class LinearChainCRF(CRF):
             )
         mask = mask.bool()
         if _may_inspect(mask) and (mask[:, 1:] > mask[:, :-1]).any():
-            raise ValueError("`mask` must be True from the first word on without holes; move the words together.")
+            raise ValueError("`mask` must be True from the first word on, without holes; move the words together.")
         if emissions.shape[1] == 0:  # only empty sentences; one masked word spares the functions below a special case
             emissions, mask = pad(emissions, (0, 0, 0, 1)), pad(mask, (0, 1))
         emissions = emissions.masked_fill(~mask.unsqueeze(2), 0)

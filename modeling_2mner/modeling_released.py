@@ -391,7 +391,7 @@ def _rename(name: str) -> str:
         renamed, count = re.subn(pattern, replacement, name)
         if count:
             return renamed
-    raise ValueError(f"`tensors` holds {name!r}, which the authors' network does not have; pass its own state dict.")
+    raise ValueError(f"`tensors` holds {name!r}, which the authors' network does not have; pass its state dict.")
 
 
 def _or_default(picture: LoadedImage) -> LoadedImage:
