@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.hf_argparser import DataClassType
 from transformers.trainer_utils import HubStrategy
+from transformers.training_args import OptimizerNames
 
 from modeling_2mner.encoders import ENCODER_ALIASES, ENCODERS
 from reports_2mner.push import check_id
@@ -71,7 +73,7 @@ class ModelArguments:
         },
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.config_changes = _read_config_changes(self.config)
 
 
@@ -185,7 +187,7 @@ class TwoMNERTrainingArguments(TrainingArguments):
         default="end", metadata={"help": "When to push: `end`, the only choice. Checkpoints are never pushed."}
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._use_one_gpu()
         if self.push_to_hub:
@@ -193,7 +195,7 @@ class TwoMNERTrainingArguments(TrainingArguments):
         self.freeze = [self.freeze] if isinstance(self.freeze, str) else self.freeze  # one name in a run file
         if self.plain_adam and self.optim != type(self).optim:
             raise ValueError(
-                f"`optim` is {self.optim.value!r}, but `plain_adam` is true; write `plain_adam: false`, too."
+                f"`optim` is {OptimizerNames(self.optim).value!r}, but `plain_adam` is true; write `plain_adam: false`, too."
             )
         self.freeze = list(dict.fromkeys(ENCODER_ALIASES.get(name, name) for name in self.freeze))
         unknown = sorted(set(self.freeze) - set(ENCODERS))
@@ -228,11 +230,16 @@ def read_command_line(command_line: list[str]) -> tuple[ModelArguments, DataArgu
         ValueError: for a field in the file that does not exist, with the nearest one that does.
     """
     types = (ModelArguments, DataArguments, TwoMNERTrainingArguments)
-    parser = HfArgumentParser(types, prog="train_hf.py", usage="python train_hf.py [RUN.yaml] [--field value ...]")
+    parser = HfArgumentParser(
+        [DataClassType(kind) for kind in types],
+        prog="train_hf.py",
+        usage="python train_hf.py [RUN.yaml] [--field value ...]",
+    )
     if command_line and command_line[0].endswith((".yaml", ".yml")):
         parser.set_defaults(**_read_run_file(Path(command_line[0]), types))
         command_line = command_line[1:]
-    return parser.parse_args_into_dataclasses(args=command_line)
+    model, data, training = parser.parse_args_into_dataclasses(args=command_line)
+    return model, data, training
 
 
 def _read_config_changes(config: str | dict | None) -> dict:

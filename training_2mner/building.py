@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 from tokenizers import BertWordPieceTokenizer
 from transformers import (
     AutoConfig,
-    AutoModel,
     AutoModelForTokenClassification,
     AutoProcessor,
     AutoTokenizer,
     BertTokenizer,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
@@ -55,15 +54,16 @@ def build(
     if arguments.word_vectors is not None:
         vectors = read_word_vectors(arguments.word_vectors, arguments.max_word_vectors)
         config.word_embedding_size = vectors.rows.shape[1]
-    tokenizer = build_vocabulary(sentences, vectors) if config.reads_words else build_tokenizer(arguments, sentences)
+    vocabulary = build_vocabulary(sentences, vectors) if config.reads_words else None
+    tokenizer = build_tokenizer(arguments, sentences) if vocabulary is None else vocabulary
     if arguments.text_encoder is None:
         config.fit_vocabulary(tokenizer)
     model = _assemble(arguments, config)
-    if config.reads_words:
-        logger.info("Word vectors: %s", fill_embeddings(model, tokenizer, sentences, vectors))
-    else:
+    if vocabulary is None:
         _check_vocabulary(model.config, tokenizer)
-    processor_class = PROCESSOR_MAPPING[type(config)]
+    else:
+        logger.info("Word vectors: %s", fill_embeddings(model, vocabulary, sentences, vectors))
+    processor_class = cast(type[TwoMNERProcessor], PROCESSOR_MAPPING[type(config)])
     return model, processor_class.for_model(model, tokenizer, arguments.max_length, arguments.resnet_image_size)
 
 
@@ -107,7 +107,7 @@ def learn_vocabulary(texts: list[str], size: int) -> dict[str, int]:
 
 def _check_arguments(arguments: ModelArguments, config: TaggingConfig) -> None:
     """Refuse what a pretrained encoder brings along and the run would name anew, and what the model cannot use."""
-    known = AutoModel._model_mapping[type(config)].encoders
+    known = _tagger_class(config).base_model_class.encoders
     for encoder in ENCODERS:
         field = f"{encoder}_config"
         if getattr(arguments, f"{encoder}_encoder") is not None and encoder not in known:
@@ -138,7 +138,7 @@ def _check_vocabulary(config: TaggingConfig, tokenizer: PreTrainedTokenizerBase)
         )
 
 
-def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[PreTrainedModel, TwoMNERProcessor]:
+def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[WordTagger, TwoMNERProcessor]:
     for field in (*(f"{name}_encoder" for name in ENCODERS), "tokenizer", "word_vectors"):
         if getattr(arguments, field) is not None:
             raise ValueError(
@@ -158,19 +158,22 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[PreT
     return model, AutoProcessor.from_pretrained(arguments.model)
 
 
-def _assemble(arguments: ModelArguments, config: TaggingConfig) -> PreTrainedModel:
+def _assemble(arguments: ModelArguments, config: TaggingConfig) -> WordTagger:
     """New weights, or pretrained encoders under the preset's scientific choices; then a branch without one is left out."""
     sources = {name: getattr(arguments, f"{name}_encoder") for name in ENCODERS}
     sources = {name: source for name, source in sources.items() if source is not None}
     if not sources:
         return AutoModelForTokenClassification.from_config(config)
-    model_class = AutoModelForTokenClassification._model_mapping[type(config)]
     changeable = set(config.own_fields()) - set(config.sub_configs)
     settings = {name: value for name, value in config.to_diff_dict().items() if name in changeable}
     settings |= {"id2label": config.id2label, "label2id": config.label2id}
     for encoder, switch in config.image_switches.items():
         settings[switch] = getattr(config, switch) and encoder in sources
-    model = model_class.from_encoders(**sources, **settings)
+    model = _tagger_class(config).from_encoders(**sources, **settings)
     if config.uses_image and not model.config.uses_image:
         logger.warning("No image encoder is named, so the model is text only; name one, such as `resnet_encoder`.")
     return model
+
+
+def _tagger_class(config: TaggingConfig) -> type[WordTagger]:
+    return cast(type[WordTagger], AutoModelForTokenClassification._model_mapping[type(config)])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modeling_2mner import TwoMNERProcessor
+from modeling_2mner.processing_2mner import TwoMNERBatch
 
 
 @dataclass
@@ -41,10 +42,12 @@ class TwoMNERDataCollator:
     boxes: str | None = None
     small_boxes: str | None = None
 
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def __call__(self, rows: list[dict[str, Any]]) -> TwoMNERBatch:
         """Return the processor's batch for these rows."""
         images = [row["image"] for row in rows] if "image" in rows[0] else None
         labels = [row["ner_tags"] for row in rows] if "ner_tags" in rows[0] else None
         columns = {"boxes": self.boxes, "small_boxes": self.small_boxes}
-        boxes = {name: [row[column] for row in rows] for name, column in columns.items() if column is not None}
+        boxes: dict[str, Any] = {
+            name: [row[column] for row in rows] for name, column in columns.items() if column is not None
+        }
         return self.processor([row["tokens"] for row in rows], images, labels, **boxes)

@@ -30,8 +30,16 @@ from training_2mner.model_names import OURS, SOURCES, model_name
 from training_2mner.trainer import TwoMNERTrainer
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "model_card_template.md"
-SETTINGS = ("learning_rate", "plain_adam", "lr_scheduler_type", "num_train_epochs", "per_device_train_batch_size")
-SETTINGS += ("gradient_accumulation_steps", "max_grad_norm", "seed")
+SETTINGS = (
+    "learning_rate",
+    "plain_adam",
+    "lr_scheduler_type",
+    "num_train_epochs",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "max_grad_norm",
+    "seed",
+)
 NO_SETTINGS = ("disable_tqdm", "do_train", "do_eval", "do_predict", "greater_is_better", "push_to_hub", "use_cpu")
 MEANINGS = {"PER": "persons", "LOC": "locations", "ORG": "organisations", "MISC": "other names"}
 LANGUAGES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}

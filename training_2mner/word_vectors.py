@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -72,7 +73,8 @@ def read_word_vectors(path: str | Path, limit: int | None = None) -> WordVectors
     """
     if limit is not None and limit < 1:
         raise ValueError(f"`limit` is {limit}; write the number of rows to read, or leave it out.")
-    words, numbers, read = {}, array("f"), 0
+    words: dict[str, None] = {}
+    numbers, read = array("f"), 0
     with open(path, "rb") as file:
         promised, size = _read_header(file.readline())
         file.seek(0)
@@ -86,7 +88,7 @@ def read_word_vectors(path: str | Path, limit: int | None = None) -> WordVectors
     if not words:
         raise ValueError(f"{path} holds no word vectors.")
     _compare(path, promised, read, limit)
-    return WordVectors(list(words), np.frombuffer(numbers, dtype=np.float32).reshape(len(words), size))
+    return WordVectors(list(words), np.frombuffer(numbers, dtype=np.float32).reshape(len(words), -1))
 
 
 def build_vocabulary(sentences: Iterable[list[str]], vectors: WordVectors | None = None) -> WordTokenizer:
@@ -96,7 +98,7 @@ def build_vocabulary(sentences: Iterable[list[str]], vectors: WordVectors | None
     sentences in any order give the same numbers.
     """
     words = _count(sentences)
-    characters = Counter()
+    characters: Counter[str] = Counter()
     for word, count in words.items():
         characters.update({character: occurs * count for character, occurs in Counter(word).items()})
     kept = dict.fromkeys(_by_frequency(words))
@@ -127,10 +129,12 @@ def fill_embeddings(
         ValueError: if the model's vectors differ in number from the tokenizer's words, or in size from the file's.
     """
     (embeddings,) = (part for part in model.modules() if isinstance(part, WordEmbeddings))
-    _check_shape(tuple(embeddings.vectors.weight.shape), tokenizer, vectors)
+    weight = embeddings.vectors.get_parameter("weight")
+    _check_shape(weight.shape, tokenizer, vectors)
     counts = _count(sentences)
     places = {word: place for place, word in enumerate(vectors.words)} if vectors is not None else {}
-    found, targets, sources, once = Counter(), [], [], []
+    found: Counter[str] = Counter()
+    targets, sources, once = [], [], []
     for number, word in enumerate(tokenizer.words[len(SPECIAL_TOKENS) :], start=len(SPECIAL_TOKENS)):
         kind, source = _find(tokenizer.forms(word), places)
         found[kind if word in counts else "others"] += 1
@@ -142,7 +146,7 @@ def fill_embeddings(
     embeddings.singletons.zero_()
     embeddings.singletons[once] = True
     if vectors is not None:
-        _copy_rows(vectors.rows, sources, embeddings.vectors.weight, targets)
+        _copy_rows(vectors.rows, sources, weight, targets)
     return FoundVectors(**{kind: found[kind] for kind in ("exact", "lower", "digits", "random", "others")})
 
 
@@ -154,7 +158,7 @@ def _read_header(line: bytes) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _rows(file, skip: bool, limit: int | None) -> Iterator[tuple[int, bytes]]:
+def _rows(file: BinaryIO, skip: bool, limit: int | None) -> Iterator[tuple[int, bytes]]:
     """The rows with the numbers of their lines; blanks at their ends are fastText's."""
     for line, row in enumerate(file, start=1):
         if limit is not None and line > limit + skip:
@@ -198,7 +202,7 @@ def _find(forms: tuple[str, str, str], places: dict[str, int]) -> tuple[str, int
     return "random", None
 
 
-def _check_shape(shape: tuple[int, int], tokenizer: WordTokenizer, vectors: WordVectors | None) -> None:
+def _check_shape(shape: torch.Size, tokenizer: WordTokenizer, vectors: WordVectors | None) -> None:
     if shape[0] != len(tokenizer):
         raise ValueError(
             f"the model has {shape[0]} word vectors; write `vocab_size={len(tokenizer)}`, the tokenizer's."

@@ -8,9 +8,10 @@ import shutil
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 import yaml
-from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_entries_to_yaml
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
 from reports_2mner.files import write_lines
 from reports_2mner.push import HUB_ID
@@ -69,7 +70,7 @@ def stage(folder: Path, target: Path, names: Names) -> list[str]:
     card = adapt_card(_read_card(folder), folder.resolve().name, names)
     write_lines(target / CARD, str(card).splitlines())
     write_lines(target / "requirements.txt", requirements())
-    _write_eval_results(card, target)
+    _write_eval_results(cast(ModelCardData, card.data), target)
     left = [path for path in folder.iterdir() if path.name not in (*copied, *weights)]
     return sorted(f"{path.name}/" if path.is_dir() else path.name for path in left)
 
@@ -89,19 +90,20 @@ def requirements() -> list[str]:
 
 def adapt_card(card: ModelCard, folder: str, names: Names) -> ModelCard:
     """Write Hub ids where a run's card has the name of its `folder`, and the Space behind the note on widgets."""
-    old, short = card.data.model_name or folder, names.model.split("/")[1]  # the folder may have been renamed
+    data = cast(ModelCardData, card.data)  # which the annotations do not say of a ModelCard
+    old, short = data.model_name or folder, names.model.split("/")[1]  # the folder may have been renamed
     parts = re.split(r"(^```.*?^```)", card.text, flags=re.MULTILINE | re.DOTALL)  # code blocks, and what is between
     parts[1::2] = [block.replace(f'"{old}"', f'"{names.model}"') for block in parts[1::2]]
     card.text = re.sub(f"^# {re.escape(old)}$", f"# {short}", "".join(parts), count=1, flags=re.MULTILINE)
-    card.data.model_name = short if card.data.eval_results else None
+    data.model_name = short if data.eval_results else None
     if names.space:
         link = f"[{names.space}](https://huggingface.co/spaces/{names.space})"
         card.text = card.text.replace(WIDGET_NOTE, f"{WIDGET_NOTE} Try it in the Space {link}.")
         if link not in card.text:
             logger.warning("The card has lost its note on widgets; add the Space where it fits: %s.", link)
     if names.dataset:
-        card.data.datasets = [names.dataset]
-        for result in card.data.eval_results or []:
+        data.datasets = [names.dataset]
+        for result in data.eval_results or []:
             result.dataset_type = names.dataset
     return card
 
@@ -131,9 +133,9 @@ def _read_card(folder: Path) -> ModelCard:
         raise ValueError(f"the YAML at the top of {folder / CARD} cannot be read: {error}") from error
 
 
-def _write_eval_results(card: ModelCard, target: Path) -> None:
+def _write_eval_results(data: ModelCardData, target: Path) -> None:
     """Write the card's strict test F1 in the newer format of the Hub, which knows data sets by their Hub id alone."""
-    results = [result for result in card.data.eval_results or [] if result.metric_name == STRICT]
+    results = [result for result in data.eval_results or [] if result.metric_name == STRICT]
     entries = [_entry(result) for result in results if HUB_ID.fullmatch(result.dataset_type)]
     if entries:
         path = target / ".eval_results" / f"{entries[0].dataset_id.split('/')[1]}.yaml"

@@ -27,9 +27,10 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, pipeline
 
 from modeling_2mner import TwoMNERPipeline
+from modeling_2mner.pipeline_2mner import Entities
 from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
 from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
-from training_2mner.predict.text import Record, TextRecords
+from training_2mner.predict.text import Record, Records, TextRecords
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def _as_list(value: Any) -> list:
 class _Sentences(Dataset):
     """The inputs of the pipeline, from one record on."""
 
-    def __init__(self, records: Sequence[Record], first: int):
+    def __init__(self, records: Records, first: int):
         self._records, self._first = records, first
 
     def __len__(self) -> int:
@@ -92,7 +93,7 @@ class _Sentences(Dataset):
         return self._records[self._first + index].sentence
 
 
-def open_records(path: Path | str, images: Path | str | None = None) -> Sequence[Record]:
+def open_records(path: Path | str, images: Path | str | None = None) -> Records:
     """Check a file or folder, and give access to its sentences without holding them.
 
     `images` is the folder of the pictures that `.jsonl` names by path, and of `<image id>.jpg` for CoNLL and for rows
@@ -114,14 +115,16 @@ def load_pipeline(model: str, device: str | None = None) -> TwoMNERPipeline:
     """Load the model of a run folder or of an id on the Hub; ValueError if that, or `device`, is none."""
     try:
         # With the class given, transformers runs no code of the folder.
-        return pipeline("multimodal-ner", model=model, device=device, pipeline_class=TwoMNERPipeline)
+        return pipeline(  # type: ignore[call-overload]  # the annotations list only the tasks of transformers itself
+            "multimodal-ner", model=model, device=device, pipeline_class=TwoMNERPipeline
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"`model` {model} does not load on `device` {device or 'auto'}: {error}") from error
 
 
 def predict(
     pipe: TwoMNERPipeline,
-    records: Sequence[Record],
+    records: Records,
     output: Path | str,
     batch_size: int = 16,
     num_workers: int = 0,
@@ -161,7 +164,7 @@ def predict(
     return summary
 
 
-def _check_output(output: Path, records: Sequence[Record], return_word_tags: bool, overwrite: bool) -> None:
+def _check_output(output: Path, records: Records, return_word_tags: bool, overwrite: bool) -> None:
     """Find what is wrong with the output before any work is done."""
     if output.exists() and not overwrite:
         raise ValueError(f"`output` {output} exists already; name another file, or replace it with --overwrite.")
@@ -181,7 +184,7 @@ def _fingerprint(model: PreTrainedModel) -> str:
     return digest.hexdigest()
 
 
-def _to_prediction(result: list | dict) -> Prediction:
+def _to_prediction(result: Entities | dict[str, Any]) -> Prediction:
     if isinstance(result, dict):
         return Prediction(result["entities"], result["words"])
     return Prediction(result)

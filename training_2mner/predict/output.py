@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from modeling_2mner.pipeline_2mner import Entities
 from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_json
-from training_2mner.predict.text import SHOWN, STATUS_FIELD, Record
+from training_2mner.predict.text import SHOWN, STATUS_FIELD, Record, Records
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def form_of(output: Path) -> Form:
 
 
 def _write_json(record: Record, prediction: Prediction) -> str:
-    results = {"entities": prediction.entities, STATUS_FIELD: prediction.entities.image_status}
+    results: dict[str, Any] = {"entities": prediction.entities, STATUS_FIELD: prediction.entities.image_status}
     if prediction.word_tags is not None:
         results["word_tags"] = prediction.word_tags
     return f"{_to_json({**record.fields, **results})}\n"
@@ -115,7 +115,7 @@ class PartialFile:
         self._path = output.with_name(f"{output.name}.partial")
         self._settings_path = output.with_name(f"{output.name}.partial.json")
 
-    def resume(self, records: Sequence[Record], batch_size: int, overwrite: bool) -> int:
+    def resume(self, records: Records, batch_size: int, overwrite: bool) -> int:
         """Cut the file after its last whole batch and return the number of sentences in it.
 
         Batches stay what they were, so that the scores come out the same to the last digit. A file of another input or
@@ -162,7 +162,7 @@ class PartialFile:
                 "or begin anew with --overwrite."
             )
 
-    def _find_end(self, records: Sequence[Record], batch_size: int) -> tuple[int, int]:
+    def _find_end(self, records: Records, batch_size: int) -> tuple[int, int]:
         """Return the sentences in the whole batches of the file, and where these end."""
         kept = end = position = 0
         for number, block in enumerate(self._blocks(), start=1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from training_2mner.predict.text import (
     STATUS_FIELD,
     WORD_FIELDS,
     Record,
+    Records,
     find_picture,
 )
 
@@ -33,7 +34,7 @@ class _Group:
     first: int
 
 
-class ParquetRecords(Sequence[Record]):
+class ParquetRecords(Records):
     """The rows of a data set.
 
     Their pictures are not repeated in the output; numbered classes, such as tags, are given by their names.

@@ -16,10 +16,10 @@ import codecs
 import json
 import re
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from reports_2mner.conll_format import ID_PREFIX
 
@@ -41,7 +41,15 @@ class Record:
     place: str
 
 
-class TextRecords(Sequence[Record]):
+class Records(Protocol):
+    """Sentences that are read when they are needed."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Record: ...
+
+
+class TextRecords(Records):
     """The sentences of a text file, checked from its beginning to its end.
 
     Args:
