@@ -5,9 +5,9 @@
         --text_encoder google-bert/bert-base-multilingual-cased --vision_encoder openai/clip-vit-base-patch32 \\
         --resnet_encoder microsoft/resnet-152 --output_dir runs/english
 
-The best epoch is chosen on the validation split; the test split is scored once, at the end. With `torchrun` or
-`accelerate launch` in front, the same command uses several processes. With `--push_to_hub --hub_model_id user/name` the
-finished run goes to the Hub, once, as with `python -m training_2mner.hub`.
+The best epoch is chosen on the validation split; the test split is scored once, at the end. Prefix the command with
+`torchrun` or `accelerate launch` to use several processes. `--push_to_hub --hub_model_id user/name` publishes the
+finished run on the Hub, as `python -m training_2mner.hub` does.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ logger = logging.getLogger(__name__)
 def main(
     model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TwoMNERTrainingArguments
 ) -> dict[str, float]:
-    """Run it all and leave the run folder; returns the numbers of `all_results.json`."""
+    """Execute a complete run and write its folder; returns the numbers of `all_results.json`."""
     logging.basicConfig(level=logging.INFO if training_arguments.process_index == 0 else logging.WARNING)
     set_seed(training_arguments.seed)
     with training_arguments.main_process_first(desc="loading the data set"):
         splits = load_splits(data_arguments)
     model, processor = build(model_arguments, splits["train"]["tokens"], label_names(splits["train"]))
     if not model.config.uses_image and "image" in splits["train"].column_names:
-        splits = splits.remove_columns("image")  # a text-only model need not read them
+        splits = splits.remove_columns("image")  # so that a text-only model does not read it
     parts = (model, processor, data_arguments, training_arguments)
     trainer = make_trainer(*parts, splits["train"], splits["validation"])
     results = train(trainer, training_arguments)
@@ -48,35 +48,35 @@ def main(
     trainer.save_metrics("all", results)
     if trainer.is_world_process_zero():
         write_model_card(trainer, model_arguments, data_arguments, splits, results)
-    trainer.end()  # before the push, for which the other processes need not wait
+    trainer.end()  # before the push, so that the other processes do not wait for it
     if training_arguments.push_to_hub:
         trainer.push_to_hub()
     return results
 
 
 def train(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[str, float]:
-    """Train to the best dev epoch, resuming where an interrupted run of the same folder stopped, and save it."""
+    """Train, resuming an interrupted run of the same folder if asked to, and save the best dev epoch."""
     checkpoint, folder = arguments.resume_from_checkpoint, Path(str(arguments.output_dir))
     if checkpoint in ("True", "true", True):
         checkpoint = last_whole_checkpoint(folder)
     results = trainer.train(resume_from_checkpoint=checkpoint or None).metrics
-    results |= evaluate_on_dev(trainer, trainer.eval_dataset)  # of the best epoch, which is loaded by now
+    results |= evaluate_on_dev(trainer, trainer.eval_dataset)  # of the best epoch, which is loaded now
     trainer.save_model()
     trainer.save_state()
-    if trainer.is_world_process_zero():  # a pickle, which nobody should have to open; the card tells the settings
+    if trainer.is_world_process_zero():  # a pickle, which nobody should have to open; the card lists the settings
         (folder / TRAINING_ARGS_NAME).unlink()
     return results
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
-    """The last checkpoint of a run folder that was written to its end; the process may have died in the middle of one."""
+    """The last complete checkpoint of a run folder; the process may have died while writing a later one."""
     checkpoints = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     for path in reversed(checkpoints):
         try:
             TrainerState.load_from_json(str(path / TRAINER_STATE_NAME))  # the Trainer writes it last
             return str(path)
         except (OSError, ValueError):
-            logger.warning("%s is not complete and will be made again.", path)
+            logger.warning("%s is incomplete and will be written again.", path)
     return None
 
 

@@ -286,4 +286,4 @@ def test_learning_from_words_alone_by_mistake_is_told(run_file, tmp_path, monkey
     monkeypatch.setattr(train_hf, "load_splits", lambda arguments: load(arguments).remove_columns("image"))
     settings = ["--output_dir", str(tmp_path / "run"), "--num_train_epochs", "1", "--save_strategy", "no"]
     train_hf.main(*read_command_line([str(run_file), *settings, "--load_best_model_at_end", "False"]))
-    assert "has none for training, so that it learns from words alone" in caplog.text
+    assert "has no training pictures, so it learns from the words only" in caplog.text

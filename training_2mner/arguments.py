@@ -1,4 +1,4 @@
-"""What a run can be told, on the command line or in a YAML run file."""
+"""All settings of a run, for the command line and YAML run files."""
 
 from __future__ import annotations
 
@@ -28,48 +28,53 @@ class ModelArguments:
     model: str = field(
         default="2m-ner",
         metadata={
-            "help": "A preset of configuration_2mner/models (see `python -m configuration_2mner`), a JSON file like "
-            "them, or a checkpoint to go on from (folder or Hub id)."
+            "help": "A preset of configuration_2mner/models (see `python -m configuration_2mner`), a JSON file in "
+            "the same form, or a checkpoint to continue from (folder or Hub id)."
         },
     )
     text_encoder: str | None = field(
-        default=None, metadata={"help": "Pretrained text encoder: Hub id or folder. Left out: new weights."}
+        default=None, metadata={"help": "Pretrained text encoder: Hub id or folder. New weights by default."}
     )
     vision_encoder: str | None = field(
-        default=None, metadata={"help": "Pretrained ViT, or a whole CLIP model: Hub id or folder."}
+        default=None, metadata={"help": "Pretrained ViT or complete CLIP model: Hub id or folder."}
     )
     resnet_encoder: str | None = field(
-        default=None, metadata={"help": "Pretrained ResNet: Hub id, folder, or file of a torchvision state dict."}
+        default=None, metadata={"help": "Pretrained ResNet: Hub id, folder, or torchvision state dict file."}
     )
     vgg_encoder: str | None = field(
         default=None,
-        metadata={"help": "Pretrained VGG-16 for AdaCAN: Hub id, folder, or file of a torchvision state dict."},
+        metadata={"help": "Pretrained VGG-16 for AdaCAN: Hub id, folder, or torchvision state dict file."},
     )
     word_vectors: str | None = field(
-        default=None, metadata={"help": "Word vectors for the models on words: a text file of GloVe or fastText."}
+        default=None, metadata={"help": "Word vectors for the word-based models: a GloVe or fastText text file."}
     )
     max_word_vectors: int | None = field(
-        default=None, metadata={"help": "Read the first so many rows of `word_vectors`, the most frequent words."}
+        default=None, metadata={"help": "Read only the first N rows of `word_vectors`, the most frequent words."}
     )
     tokenizer: str | None = field(
         default=None,
         metadata={
-            "help": "Hub id or folder of the tokenizer; the text encoder's by default. `new` learns a WordPiece "
-            "vocabulary from the training sentences, for an encoder with new weights."
+            "help": "Hub id or folder of the tokenizer; that of the text encoder by default. `new` learns a "
+            "WordPiece vocabulary from the training sentences, for an encoder with new weights."
         },
     )
     vocabulary_size: int = field(default=4000, metadata={"help": "Size of a `new` vocabulary."})
-    resnet_image_size: int = field(default=224, metadata={"help": "Side of the ResNet's pictures in pixels."})
-    max_length: int = field(default=512, metadata={"help": "Longest sub-word window; longer sentences get several."})
+    resnet_image_size: int = field(
+        default=224, metadata={"help": "Side length of the ResNet's input pictures in pixels."}
+    )
+    max_length: int = field(
+        default=512,
+        metadata={"help": "Maximum sub-words in a window; longer sentences are split into several windows."},
+    )
     config: str | None = field(
         default=None,
-        metadata={"help": "Fields of the model's config to change, as JSON: '{\"use_vit\": false}'."},
+        metadata={"help": "Changes to fields of the model's config, as JSON: '{\"use_vit\": false}'."},
     )
     license: str | None = field(
         default=None,
         metadata={
-            "help": "Licence of the weights for the card, as the Hub writes it (apache-2.0, cc-by-nc-4.0, other). None is "
-            "stated by default: it depends on the data and the pretrained encoders, too."
+            "help": "Licence of the weights for the card, by its Hub name (apache-2.0, cc-by-nc-4.0, other). None "
+            "is stated by default, because it also depends on the data and the pretrained encoders."
         },
     )
 
@@ -81,9 +86,7 @@ class ModelArguments:
 class DataArguments:
     """Which data to train and evaluate on."""
 
-    dataset: str = field(
-        default="mmnerd", metadata={"help": "Data set: a folder, a name in the working directory, or a Hub id."}
-    )
+    dataset: str = field(default="mmnerd", metadata={"help": "Data set: a folder or a Hub id."})
     dataset_config: str = field(
         default="all", metadata={"help": "Languages: all, en, fr, es, de, or a pair such as en_de."}
     )
@@ -91,32 +94,30 @@ class DataArguments:
     boxes_column: str | None = field(
         default=None,
         metadata={
-            "help": "Column with the objects of each picture, for UMGF (`visual_nodes: objects`) and MKGFormer: a list of "
-            "[left, top, right, bottom] in pixels, of whatever detector."
+            "help": "Column with the objects of each picture, for UMGF (`visual_nodes: objects`) and MKGFormer: lists "
+            "of [left, top, right, bottom] in pixels, from any detector."
         },
     )
-    small_boxes_column: str | None = field(
-        default=None, metadata={"help": "The same for the smaller crops of MKGFormer."}
-    )
+    small_boxes_column: str | None = field(default=None, metadata={"help": "The same for MKGFormer's smaller crops."})
     max_words: int | None = field(
         default=None,
-        metadata={"help": "Cut training sentences to so many words; what is lost is counted and reported."},
+        metadata={"help": "Truncate training sentences to this many words; the loss is counted and reported."},
     )
     train_part: str | None = field(
         default=None,
         metadata={
-            "help": "Train on one of several random parts of the training split without overlap: 2/5 is the second of 5."
+            "help": "Train on one of several disjoint random parts of the training split: 2/5 is the second of five."
         },
     )
-    max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first so many sentences."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first N sentences only."})
     max_eval_samples: int | None = field(
-        default=None, metadata={"help": "Evaluate and test on the first so many sentences."}
+        default=None, metadata={"help": "Evaluate and test on the first N sentences only."}
     )
 
 
 @dataclass
 class TwoMNERTrainingArguments(TrainingArguments):
-    """The arguments of transformers' Trainer, with the paper's settings (Table 4) as defaults, and a few more.
+    """The arguments of the transformers Trainer, with the paper's settings (Table 4) as defaults, and some additions.
 
     Example:
 
@@ -139,52 +140,64 @@ class TwoMNERTrainingArguments(TrainingArguments):
     )
     head_learning_rate: float | None = field(
         default=None,
-        metadata={"help": "Learning rate of the linear layer before the tags; `learning_rate` by default."},
+        metadata={"help": "Learning rate of the linear classification layer; `learning_rate` by default."},
     )
     plain_adam: bool = field(
         default=True, metadata={"help": "Adam as in Table 4. False: the optimizer that `optim` names, such as AdamW."}
     )
     freeze: list[str] = field(
         default_factory=list,
-        metadata={"help": f"Encoders whose weights stay as they are: {', '.join(ENCODERS)} (`vit` is `vision`, too)."},
+        metadata={
+            "help": f"Encoders whose weights are not trained: {', '.join(ENCODERS)} (`vit` also means `vision`)."
+        },
     )
-    group_by_length: bool = field(default=True, metadata={"help": "Make training batches of similar lengths."})
+    group_by_length: bool = field(default=True, metadata={"help": "Batch training sentences of similar length."})
     gather_negatives: bool = field(
-        default=False, metadata={"help": "Contrast with the pictures of all processes, not of this one alone."}
+        default=False,
+        metadata={"help": "Contrast with the pictures of all processes, not only with those of its own."},
     )
     patience: int | None = field(
-        default=None, metadata={"help": "Stop after so many epochs without a better dev F1; never by default."}
+        default=None, metadata={"help": "Stop after this many epochs without a better dev F1; never by default."}
     )
-    per_device_train_batch_size: int = field(default=16, metadata={"help": "Sentences a batch and process (Table 4)."})
-    per_device_eval_batch_size: int = field(default=32, metadata={"help": "Sentences a batch at evaluation."})
+    per_device_train_batch_size: int = field(
+        default=16, metadata={"help": "Sentences per batch and process (Table 4)."}
+    )
+    per_device_eval_batch_size: int = field(default=32, metadata={"help": "Sentences per batch in evaluation."})
     max_grad_norm: float = field(
-        default=0.0, metadata={"help": "Clip gradients to this norm; 0, as in the authors' code, clips nothing."}
+        default=0.0, metadata={"help": "Clip gradients to this norm; 0, as in the authors' code, disables clipping."}
     )
     num_train_epochs: float = field(default=8.0, metadata={"help": "Epochs, as in the authors' code."})
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate on dev."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint."})
-    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep; the best one stays."})
-    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best dev epoch."})
-    metric_for_best_model: str | None = field(default="f1", metadata={"help": "Dev score that decides: strict F1."})
-    logging_strategy: str = field(default="epoch", metadata={"help": "When to log the loss and its parts."})
-    dataloader_pin_memory: bool = field(
-        default=torch.cuda.is_available(), metadata={"help": "Pin the batches' memory; worth it with a GPU alone."}
+    save_total_limit: int | None = field(
+        default=2, metadata={"help": "Checkpoints to keep; the best one is always kept."}
     )
-    remove_unused_columns: bool = field(default=False, metadata={"help": "The collator needs words and pictures."})
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "Load the best dev epoch at the end."})
+    metric_for_best_model: str | None = field(
+        default="f1", metadata={"help": "Dev score that selects the best epoch: strict F1."}
+    )
+    logging_strategy: str = field(default="epoch", metadata={"help": "When to log the loss and its components."})
+    dataloader_pin_memory: bool = field(
+        default=torch.cuda.is_available(), metadata={"help": "Pin the memory of batches; only useful with a GPU."}
+    )
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Keep False: the collator needs words and pictures."}
+    )
     label_names: list[str] | None = field(
         default_factory=lambda: ["labels"], metadata={"help": "Names of the label tensors."}
     )
     ddp_find_unused_parameters: bool | None = field(
-        default=True, metadata={"help": "Several processes: go on where one of them has no picture in its batch."}
+        default=True, metadata={"help": "With several processes: continue if the batch of one has no picture."}
     )
     restore_callback_states_from_checkpoint: bool = field(
-        default=True, metadata={"help": "Let `patience` go on counting where an interrupted run stopped."}
+        default=True, metadata={"help": "Resume the count of `patience` where an interrupted run stopped."}
     )
     push_to_hub: bool = field(
-        default=False, metadata={"help": "Put the finished run on the Hub, as `python -m training_2mner.hub` does."}
+        default=False,
+        metadata={"help": "Publish the finished run on the Hub, as `python -m training_2mner.hub` does."},
     )
     hub_strategy: HubStrategy | str = field(
-        default="end", metadata={"help": "When to push: `end`, the only choice. Checkpoints are never pushed."}
+        default="end", metadata={"help": "When to push: only `end` is possible. Checkpoints are never pushed."}
     )
 
     def __post_init__(self) -> None:
@@ -192,10 +205,11 @@ class TwoMNERTrainingArguments(TrainingArguments):
         self._use_one_gpu()
         if self.push_to_hub:
             self._check_push()
-        self.freeze = [self.freeze] if isinstance(self.freeze, str) else self.freeze  # one name in a run file
+        self.freeze = [self.freeze] if isinstance(self.freeze, str) else self.freeze  # a single name in a run file
         if self.plain_adam and self.optim != type(self).optim:
             raise ValueError(
-                f"`optim` is {OptimizerNames(self.optim).value!r}, but `plain_adam` is true; write `plain_adam: false`, too."
+                f"`optim` is {OptimizerNames(self.optim).value!r}, but `plain_adam` is true; "
+                "also write `plain_adam: false`."
             )
         self.freeze = list(dict.fromkeys(ENCODER_ALIASES.get(name, name) for name in self.freeze))
         unknown = sorted(set(self.freeze) - set(ENCODERS))
@@ -203,10 +217,10 @@ class TwoMNERTrainingArguments(TrainingArguments):
             raise ValueError(f"`freeze` names {unknown[0]!r}; write any of {', '.join(ENCODERS)}.")
 
     def _use_one_gpu(self) -> None:
-        """Keep the Trainer from `DataParallel`, which would cut sentences, windows and pictures at the same places."""
+        """Keep the Trainer from `DataParallel`, which would split sentences, windows and pictures at the same rows."""
         if self.n_gpu > 1:
             logger.warning(
-                "%d GPUs are visible, and this process uses the first; for all of them start with "
+                "%d GPUs are visible, but this process uses only the first; to use all of them, start the run with "
                 "`torchrun --nproc_per_node %d`.",
                 self.n_gpu,
                 self.n_gpu,
@@ -218,16 +232,16 @@ class TwoMNERTrainingArguments(TrainingArguments):
         for name, only in (("hub_strategy", HubStrategy.END), ("hub_revision", None)):
             if getattr(self, name) != only:
                 raise ValueError(
-                    f"`{name}` is {getattr(self, name)!r}, but a run is pushed once, when it is finished and checked, to "
-                    "the main branch; leave it out."
+                    f"`{name}` is {getattr(self, name)!r}, but a run is pushed once, to the main branch, after it is "
+                    "finished and checked; leave it out."
                 )
 
 
 def read_command_line(command_line: list[str]) -> tuple[ModelArguments, DataArguments, TwoMNERTrainingArguments]:
-    """Read `[RUN.yaml] [--field value ...]`; the command line wins over the file.
+    """Read `[RUN.yaml] [--field value ...]`; the command line overrides the file.
 
     Raises:
-        ValueError: for a field in the file that does not exist, with the nearest one that does.
+        ValueError: for an unknown field in the file; the message suggests the closest known one.
     """
     types = (ModelArguments, DataArguments, TwoMNERTrainingArguments)
     parser = HfArgumentParser(
@@ -243,7 +257,7 @@ def read_command_line(command_line: list[str]) -> tuple[ModelArguments, DataArgu
 
 
 def _read_config_changes(config: str | dict | None) -> dict:
-    if config is None or isinstance(config, dict):  # left out, or a mapping in a run file
+    if config is None or isinstance(config, dict):  # omitted, or a mapping in a run file
         return config or {}
     try:
         changes = json.loads(config)
@@ -257,7 +271,9 @@ def _read_config_changes(config: str | dict | None) -> dict:
 def _read_run_file(path: Path, types: tuple[type, ...]) -> dict:
     settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     if not isinstance(settings, dict):
-        raise ValueError(f"{path}: a run file holds lines `field: value`, this one a {type(settings).__name__}.")
+        raise ValueError(
+            f"{path}: a run file holds lines `field: value`, but this one holds a {type(settings).__name__}."
+        )
     known = [entry.name for kind in types for entry in fields(kind) if entry.init]
     for name in settings:
         if name not in known:

@@ -1,4 +1,4 @@
-"""Build the model and the processor that a run asks for."""
+"""Build the model and the processor of a run."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def build(
     """Build model and processor: from a checkpoint, from pretrained encoders or word vectors, or with new weights.
 
     Args:
-        arguments: the run's model.
-        sentences: the training sentences, read for a `new` tokenizer and for the vocabulary of models on words.
-        labels: the data set's tags, which must be the model's.
+        arguments: describe the model.
+        sentences: the training sentences, for a `new` tokenizer and for the vocabulary of word-based models.
+        labels: the data set's tags; a checkpoint must have the same.
 
     Raises:
-        ValueError: for a data set with other tags than the checkpoint, a missing or unfit tokenizer, or arguments that
-            contradict each other.
+        ValueError: if the data set's tags are not the checkpoint's, the tokenizer is missing or does not fit, or
+            arguments contradict each other.
     """
     if is_checkpoint(arguments.model):
         return _load_checkpoint(arguments, labels)
@@ -68,16 +68,16 @@ def build(
 
 
 def is_checkpoint(model: str) -> bool:
-    """Whether `model` is a folder with a config or a Hub id, rather than a preset or a preset's file."""
+    """Whether `model` is a folder with a config or a Hub id rather than a preset or a preset file."""
     return (Path(model) / "config.json").is_file() or (model.count("/") == 1 and not Path(model).exists())
 
 
 def build_tokenizer(arguments: ModelArguments, sentences: Iterable[list[str]]) -> PreTrainedTokenizerBase:
-    """The tokenizer that the run names, the text encoder's, or a `new` one learned from the sentences."""
+    """The tokenizer named by the run, that of the text encoder, or a `new` one learned from the sentences."""
     name = arguments.tokenizer or arguments.text_encoder
     if name is None:
         raise ValueError(
-            "`tokenizer` is missing; name one, or pass `text_encoder`, or write `new` to learn a vocabulary from the "
+            "`tokenizer` is missing; name one, pass `text_encoder`, or write `new` to learn a vocabulary from the "
             "training sentences."
         )
     if name != "new":
@@ -89,8 +89,8 @@ def build_tokenizer(arguments: ModelArguments, sentences: Iterable[list[str]]) -
 def learn_vocabulary(texts: list[str], size: int) -> dict[str, int]:
     """Learn a cased WordPiece vocabulary; the same texts always give the same one.
 
-    The trainer numbers the pieces inside words in the order of a hash table, so that ties between them would be broken
-    anew in each process (tokenizers#1794). Here they get their numbers beforehand, and no rare character is left out.
+    The trainer of `tokenizers` numbers word-internal pieces in hash-table order, so ties between them would be broken
+    differently in each process (tokenizers#1794). Numbering them beforehand prevents that and keeps rare characters.
     """
     learner = BertWordPieceTokenizer(lowercase=False, strip_accents=False, clean_text=True)
     words = [word for text in texts for word, _ in learner.pre_tokenizer.pre_tokenize_str(learner.normalize(text))]
@@ -106,7 +106,7 @@ def learn_vocabulary(texts: list[str], size: int) -> dict[str, int]:
 
 
 def _check_arguments(arguments: ModelArguments, config: TaggingConfig) -> None:
-    """Refuse what a pretrained encoder brings along and the run would name anew, and what the model cannot use."""
+    """Refuse settings that a pretrained encoder already determines, and those that the model cannot use."""
     known = _tagger_class(config).base_model_class.encoders
     for encoder in ENCODERS:
         field = f"{encoder}_config"
@@ -121,7 +121,7 @@ def _check_arguments(arguments: ModelArguments, config: TaggingConfig) -> None:
             )
     if arguments.text_encoder is not None and arguments.tokenizer == "new":
         raise ValueError(
-            "`tokenizer` is 'new', but `text_encoder` knows its own vocabulary only; leave one of them out."
+            "`tokenizer` is 'new', but `text_encoder` only knows its own vocabulary; leave one of them out."
         )
     unused = ("text_encoder", "tokenizer") if config.reads_words else ("word_vectors", "max_word_vectors")
     for field in unused:
@@ -133,17 +133,15 @@ def _check_arguments(arguments: ModelArguments, config: TaggingConfig) -> None:
 def _check_vocabulary(config: TaggingConfig, tokenizer: PreTrainedTokenizerBase) -> None:
     if len(tokenizer) > config.text_config.vocab_size:
         raise ValueError(
-            f"the tokenizer has {len(tokenizer)} pieces, the text encoder only {config.text_config.vocab_size}; "
-            "leave `tokenizer` out, or name the one that the encoder was trained with."
+            f"the tokenizer has {len(tokenizer)} pieces, but the text encoder only {config.text_config.vocab_size}; "
+            "leave `tokenizer` out, or name the one the encoder was trained with."
         )
 
 
 def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[WordTagger, TwoMNERProcessor]:
     for field in (*(f"{name}_encoder" for name in ENCODERS), "tokenizer", "word_vectors"):
         if getattr(arguments, field) is not None:
-            raise ValueError(
-                f"`{field}` is given, but `model` is a checkpoint that has its own; leave one of them out."
-            )
+            raise ValueError(f"`{field}` is given, but the checkpoint `model` has its own; leave one of them out.")
     config, unknown = AutoConfig.from_pretrained(
         arguments.model, return_unused_kwargs=True, **arguments.config_changes
     )
@@ -151,15 +149,15 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[Word
         raise ValueError(f"`{next(iter(unknown))}` is not a field of {type(config).__name__} ({arguments.model!r}).")
     if config.labels != labels:
         raise ValueError(
-            f"the checkpoint {arguments.model!r} has the tags {', '.join(config.labels)}, the data set {', '.join(labels)}; "
-            "they must be the same, in the same order."
+            f"the checkpoint {arguments.model!r} has the tags {', '.join(config.labels)}, "
+            f"the data set {', '.join(labels)}; use a data set with the checkpoint's tags, in the same order."
         )
     model = AutoModelForTokenClassification.from_pretrained(arguments.model, config=config)
     return model, AutoProcessor.from_pretrained(arguments.model)
 
 
 def _assemble(arguments: ModelArguments, config: TaggingConfig) -> WordTagger:
-    """New weights, or pretrained encoders under the preset's scientific choices; then a branch without one is left out."""
+    """New weights, or pretrained encoders under the preset's choices, with only the image branches that are named."""
     sources = {name: getattr(arguments, f"{name}_encoder") for name in ENCODERS}
     sources = {name: source for name, source in sources.items() if source is not None}
     if not sources:
@@ -171,7 +169,9 @@ def _assemble(arguments: ModelArguments, config: TaggingConfig) -> WordTagger:
         settings[switch] = getattr(config, switch) and encoder in sources
     model = _tagger_class(config).from_encoders(**sources, **settings)
     if config.uses_image and not model.config.uses_image:
-        logger.warning("No image encoder is named, so the model is text only; name one, such as `resnet_encoder`.")
+        logger.warning(
+            "No image encoder is named, so the model is text only; for pictures, name one, such as `resnet_encoder`."
+        )
     return model
 
 

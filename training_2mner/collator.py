@@ -1,4 +1,4 @@
-"""Rows of the data set to batches of tensors."""
+"""Turn rows of a data set into batches of tensors."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from modeling_2mner.processing_2mner import TwoMNERBatch
 
 @dataclass
 class TwoMNERDataCollator:
-    """Make a batch from rows with `tokens` and, if they are there, `ner_tags` and `image`.
+    """Make a batch from rows with `tokens` and optionally `ner_tags` and `image`.
 
     Args:
-        processor ([`TwoMNERProcessor`]): does the work; pictures that cannot be used count as none.
-        boxes, small_boxes (`str`, *optional*): columns with the objects of the pictures, for [`OneImageProcessor`].
+        processor ([`TwoMNERProcessor`]): does the work; an unusable picture counts as missing.
+        boxes, small_boxes (`str`, *optional*): columns with the pictures' object boxes, for [`OneImageProcessor`].
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Score a trained model on dev, and on test, once, with its predictions left."""
+"""Score a trained model on dev and, once, on test, and keep the test predictions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PREDICTIONS = "predictions_test.conll"
 
 
 def evaluate_on_dev(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, float]:
-    """Score the validation split as `evaluate_on_test` does test, under `eval_f1`, `eval_lang_en_f1` and so on."""
+    """Score the validation split as `evaluate_on_test` scores test, under `eval_f1`, `eval_lang_en_f1` and so on."""
     return _score(trainer, dataset, "eval")[0]
 
 
 def evaluate_on_test(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, float]:
-    """Predict the split in its own order and score it: overall, by type, by language and by source.
+    """Predict the test split in its own order and score it overall, by type, by language and by source.
 
     Writes `predictions_test.conll` into the run folder.
 
@@ -39,7 +39,7 @@ def evaluate_on_test(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, flo
 def predict_tags(
     trainer: TwoMNERTrainer, dataset: Dataset, prefix: str = "test"
 ) -> tuple[dict[str, float], list[list[str]], list[list[str]]]:
-    """Run the model on a split: returns what the Trainer measured, and the gold and the predicted tags of each sentence."""
+    """Run the model on a split; returns the Trainer's metrics and the gold and predicted tags of each sentence."""
     output = trainer.predict(dataset, metric_key_prefix=prefix)
     labels = trainer.model.config.labels
     predictions = to_tag_names(output.predictions, output.label_ids, labels)
@@ -49,7 +49,7 @@ def predict_tags(
 def _score(
     trainer: TwoMNERTrainer, dataset: Dataset, prefix: str
 ) -> tuple[dict[str, float], list[list[str]], list[list[str]]]:
-    """Return the scores, and the gold and predicted tags that they compare."""
+    """Return the scores and the gold and predicted tags they were computed from."""
     metrics, references, predictions = predict_tags(trainer, dataset, prefix)
     scores = {f"{prefix}_{name}": value for name, value in entity_scores(predictions, references).items()}
     for column in GROUP_COLUMNS:
@@ -60,7 +60,7 @@ def _score(
 
 
 def write_predictions(path: Path, dataset: Dataset, references: list[list[str]], predictions: list[list[str]]) -> None:
-    """Write `IMGID:` lines and `word TAB gold TAB predicted` lines, an empty line after each sentence."""
+    """Write an `IMGID:` line, `word TAB gold TAB predicted` lines and an empty line for each sentence."""
     image_ids = dataset["image_id"] if "image_id" in dataset.column_names else [""] * len(dataset)
     sentences = zip(image_ids, dataset["tokens"], references, predictions, strict=True)
     write_file(path, (format_sentence(*sentence) for sentence in sentences))

@@ -1,4 +1,4 @@
-"""Write the card of a run from what the run knows; nothing is guessed and nothing is looked up."""
+"""Write the model card of a run from the run alone: nothing is guessed or looked up."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SETTINGS = (
 NO_SETTINGS = ("disable_tqdm", "do_train", "do_eval", "do_predict", "greater_is_better", "push_to_hub", "use_cpu")
 MEANINGS = {"PER": "persons", "LOC": "locations", "ORG": "organisations", "MISC": "other names"}
 LANGUAGES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
-# Invented, so that no sentence of the data, which may not be passed on, gets into a card.
+# Invented, because the data may not be passed on, so no sentence of theirs may appear in a card.
 SENTENCES = {
     "en": "Marie Curie worked in Paris for the Radium Institute.",
     "fr": "Marie Curie a travaillé à Paris pour l'Institut du radium.",
@@ -51,9 +51,9 @@ SENTENCES = {
     "de": "Marie Curie arbeitete in Paris für das Radium-Institut.",
 }
 SPLITS = {
-    "given": "Train, validation and test are those of its source files.",
-    "paper": "The sentences of all languages were pooled and cut 8:1:1, as by the authors (seed {seed}).",
-    "grouped": "All sentences of a picture, in whatever language, are in the same split, 8:1:1 (seed {seed}).",
+    "given": "The splits are those of its source files.",
+    "paper": "The sentences of all languages were pooled and split 8:1:1, as the authors did (seed {seed}).",
+    "grouped": "All sentences of a picture, in any language, are in the same split, 8:1:1 (seed {seed}).",
 }
 DEFAULTS = "the paper's Table 4, and the authors' code where the paper is silent"
 SOURCES_WITH_PEOPLE = {"twitter2015", "twitter2017", "cc12m"}
@@ -107,7 +107,7 @@ def write_model_card(
 
 
 def results_table(results: dict[str, float], trainer: TwoMNERTrainer, prefix: str = "test") -> str:
-    """The scores of a split as Markdown: all sentences, then each language and source that was scored."""
+    """The scores of a split as a Markdown table: all sentences, then each scored language and source."""
     labels = trainer.model.config.id2label.values()
     types = list(dict.fromkeys(label[2:] for label in labels if label != "O"))
     groups = [name.removesuffix("_precision") for name in results if name.endswith("_precision")]
@@ -124,7 +124,7 @@ def results_table(results: dict[str, float], trainer: TwoMNERTrainer, prefix: st
 def changed_settings(*arguments: Any) -> dict[str, Any]:
     """The fields of dataclasses that differ from their defaults.
 
-    Free text is left out, for it may name places and secrets of this machine; choices, numbers and switches stay.
+    Free text is left out because it may contain paths and secrets of this machine; choices, numbers and switches stay.
     """
     changed = {}
     for group in arguments:
@@ -210,7 +210,7 @@ def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:
 
 
 def _data(arguments: DataArguments, splits: DatasetDict) -> dict[str, Any]:
-    """What the card says of the data: the record of the folder, and what was read of it."""
+    """What the card says about the data: the record of their folder and the splits as they were read."""
     record = read_data_record(arguments.dataset, arguments.dataset_config)
     sources = Counter(text_values(splits["train"], "source") if "source" in splits["train"].column_names else [])
     return {
@@ -235,7 +235,7 @@ def _selection(trainer: TwoMNERTrainer) -> str:
 
 
 def _training(trainer: TwoMNERTrainer, model: ModelArguments, data: DataArguments, results: dict[str, float]) -> str:
-    """Settings, the changed ones first, and what was measured."""
+    """Settings, the changed ones first, and measurements."""
     changed = changed_settings(trainer.args, model, data)
     if model.config_changes:
         changed["config"] = model.config_changes
@@ -243,7 +243,7 @@ def _training(trainer: TwoMNERTrainer, model: ModelArguments, data: DataArgument
     usual = {name: value.value if isinstance(value, Enum) else value for name, value in usual.items()}
     lines = [f"Settings that differ from the defaults ({DEFAULTS}):", ""]
     lines += [f"- {name}: {value}" for name, value in changed.items()] or ["- none"]
-    lines += ["", "Some that do not:", "", *(f"- {name}: {value}" for name, value in usual.items()), ""]
+    lines += ["", "Some at their defaults:", "", *(f"- {name}: {value}" for name, value in usual.items()), ""]
     return "\n".join([*lines, "Measured:", "", *_measured(trainer, results)])
 
 
@@ -263,7 +263,7 @@ def _hardware(args: TwoMNERTrainingArguments) -> str:
     processes = f", {args.world_size} processes" if args.world_size > 1 else ""
     if args.device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(args.device) / 2**30
-        return f"{torch.cuda.get_device_name(args.device)}{processes}, at most {memory:.1f} GiB of its memory used"
+        return f"{torch.cuda.get_device_name(args.device)}{processes}, peak memory {memory:.1f} GiB"
     return f"{args.device.type} ({platform.machine()}, {os.cpu_count()} cores){processes}"
 
 
@@ -273,7 +273,7 @@ def _values(splits: DatasetDict, column: str) -> list[str]:
 
 
 def _public_name(name: str) -> str:
-    """A Hub id or a preset as it is; of a folder or a file its own name, not where it lies on this machine."""
+    """A Hub id or preset unchanged; for a folder or file its bare name, without its path on this machine."""
     path = Path(name)
     return path.resolve().name if path.exists() or path.is_absolute() else name
 

@@ -1,4 +1,4 @@
-"""What the models are called in the literature."""
+"""The names of the models in the literature."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOURCES = {
 
 
 def model_name(config: TaggingConfig) -> str:
-    """The name of the model that `config` describes, one of `SOURCES`, or the `model_type` of any other."""
+    """The name of the model that `config` describes: one of `SOURCES`, or for any other its `model_type`."""
     if config.model_type == "bilstm-crf":
         return "BiLSTM-CRF" if config.character_embedding_size is None else "HBiLSTM-CRF"
     if config.model_type == "bert-crf":

@@ -100,7 +100,11 @@ def test_text_tells_data_results_and_training(write_card, make_trainer):
     assert "- training time: 12 s\n" in card.text and "- hardware: cpu (" in card.text
     for line in ("- learning_rate: 0.0003", "- freeze: ['vision']", "- seed: 0", "- encoder_learning_rate: 0.0"):
         assert line in card.text
-    assert card.text.index("- learning_rate") < card.text.index("Some that do not") < card.text.index("- plain_adam")
+    assert (
+        card.text.index("- learning_rate")
+        < card.text.index("Some at their defaults")
+        < card.text.index("- plain_adam")
+    )
     assert "a ViT and a ResNet for the picture, a CRF" in card.text
     assert "strict: the tags must be valid IOB2" in card.text and "Lenient F1" in card.text
     assert "{{" not in card.text and "{%" not in card.text and ": None" not in card.text
@@ -159,7 +163,7 @@ def test_the_record_of_the_data_set(write_card, data_folder_with_record):
     card, _ = write_card(data=DataArguments(dataset=str(data_folder_with_record), dataset_config="en"))
 
     assert "`mmnerd`, configuration `en`, files `en0123456789` (the fingerprint" in card.text
-    assert "pooled and cut 8:1:1, as by the authors (seed 19)." in card.text
+    assert "pooled and split 8:1:1, as the authors did (seed 19)." in card.text
     assert "| test | 2,533 | 7 | 0 |" in card.text and "4,291" not in card.text
     assert "Its card states the licence `mixed-see-license`." in card.text
 

@@ -1,4 +1,4 @@
-"""Sentences to predict, from a data set in parquet files, one row group at a time."""
+"""Sentences to predict from a data set in parquet files, one row group at a time."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ try:
     import pyarrow.parquet as pq
     from datasets import ClassLabel, Features, List
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(f"{error}, which reading a data set needs: pip install datasets") from error
+    raise ModuleNotFoundError(f"{error}, which is needed to read a data set; run `pip install datasets`") from error
 
 
 @dataclass(frozen=True)
 class _Group:
-    """A row group: its file, its number there, and the rows before it there."""
+    """A row group: its file, its number in it, and the number of rows before it."""
 
     path: Path
     number: int
@@ -37,27 +37,27 @@ class _Group:
 class ParquetRecords(Records):
     """The rows of a data set.
 
-    Their pictures are not repeated in the output; numbered classes, such as tags, are given by their names.
+    The output does not repeat their pictures and gives numbered classes, such as tags, by name.
 
     Args:
-        source (`Path`): a parquet file, or a folder: all parquet files in it and below, in the order of their names.
-        images (`Path`, *optional*): the folder of pictures `<image id>.jpg` for rows that hold none.
+        source (`Path`): a parquet file, or a folder: all parquet files in and below it, in the order of their names.
+        images (`Path`, *optional*): the folder of pictures `<image id>.jpg` for rows without pictures.
 
     Raises:
-        ValueError: if there is no row, or no column of words.
+        ValueError: if there are no rows, or a file does not have exactly one column of words.
     """
 
     def __init__(self, source: Path, images: Path | None = None):
         self._images = images
         self._groups: list[_Group] = []
-        self._ends: list[int] = []  # rows up to each group and with it
+        self._ends: list[int] = []  # number of rows up to and including each group
         self._held: tuple[int, list[Record]] = (-1, [])
         for path in sorted(source.rglob("*.parquet")) if source.is_dir() else [source]:
             self._add(path)
         if not self._ends:
             raise ValueError(
-                f"`input` {source} holds no data set; name a file, or a folder that python -m dataset_scripts.build "
-                "wrote."
+                f"`input` {source} holds no data set; name a file, or a folder written by "
+                "python -m dataset_scripts.build."
             )
 
     def __len__(self) -> int:
@@ -75,7 +75,10 @@ class ParquetRecords(Records):
         with pq.ParquetFile(path) as file:
             columns = file.schema_arrow.names
             if sum(field in columns for field in WORD_FIELDS) != 1:
-                raise ValueError(f"{path} must have one of the columns {', '.join(WORD_FIELDS)}, got {columns}.")
+                raise ValueError(
+                    f"{path} must have exactly one of the columns {', '.join(WORD_FIELDS)}, but has {columns}; "
+                    "rename or drop columns."
+                )
             if taken := [field for field in RESULT_FIELDS if field in columns]:
                 raise ValueError(f"{path}: the prediction would replace the column {taken[0]!r}; rename it.")
             first = 0
@@ -104,7 +107,7 @@ class ParquetRecords(Records):
 
 
 def _with_names(value: Any, feature: Any) -> Any:
-    """Replace numbers of a class by its names, in lists too."""
+    """Replace class numbers by names, also in lists."""
     if isinstance(feature, List) and value is not None:
         return [_with_names(item, feature.feature) for item in value]
     return feature.names[value] if isinstance(feature, ClassLabel) and value is not None else value

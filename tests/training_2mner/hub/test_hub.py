@@ -225,17 +225,20 @@ def test_a_model_that_works_here_alone_is_not_published(folder, hub, monkeypatch
 
 
 DAMAGES = {
-    "no card": (lambda f: (f / "README.md").unlink(), r"tiny has no README\.md; name the folder of a run"),
-    "bad yaml": (lambda f: (f / "README.md").write_text("---\na: ]\n---\n"), r"YAML at the top .*README\.md cannot"),
+    "no card": (lambda f: (f / "README.md").unlink(), r"tiny has no README\.md; name a run folder"),
+    "bad yaml": (
+        lambda f: (f / "README.md").write_text("---\na: ]\n---\n"),
+        r"YAML at the top .*README\.md is invalid",
+    ),
     "no config": (lambda f: (f / "config.json").unlink(), r"has no config\.json"),
     "no processor": (lambda f: (f / "processor_config.json").unlink(), r"has no processor_config\.json"),
     "a pickle": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "no weights as safetensors"),
-    "no json": (lambda f: (f / "config.json").write_text("{"), r"config\.json is no JSON"),
-    "code gone": (lambda f: (f / "windows.py").unlink(), r"lacks windows\.py, .* call `save_pretrained` of both"),
+    "no json": (lambda f: (f / "config.json").write_text("{"), r"config\.json is not valid JSON"),
+    "code gone": (lambda f: (f / "windows.py").unlink(), r"lacks windows\.py, .* call `save_pretrained` on both"),
     "old pipeline": (lambda f: (f / "handler.py").unlink(), r"lacks handler\.py"),
     "import gone": (
         lambda f: (f / "crf.py").write_text("from .forward_backward import scan\n"),
-        r"imports forward_backward\.py, which is not there",
+        r"imports forward_backward\.py, which is missing",
     ),
     "huge": (lambda f: (f / "vocab.txt").open("wb").truncate(101 * 2**20), r"vocab\.txt has more than 104,857,600"),
 }
@@ -302,7 +305,7 @@ def test_a_data_set_without_hub_id_gives_no_entry(folder, online, caplog):
     release(folder, REPO)
 
     assert not any(name.startswith(".eval_results") for name in online.repo("models", REPO).files())
-    assert "the run read 'mini', which is no Hub id" in caplog.text
+    assert "the run read 'mini', which is not a Hub id" in caplog.text
     assert f"Left out of the release: {', '.join(sorted(LEFT_OUT))}." in caplog.text
 
 
@@ -312,7 +315,7 @@ def test_a_card_written_by_hand(folder, online, caplog):
 
     text = online.repo("models", REPO).files()["README.md"].decode()
     assert text == "---\nlicense: mit\n---\n# 2m-ner.tiny\n\nMine.\n"
-    assert "has lost its note on widgets; add the Space where it fits" in caplog.text
+    assert "has lost its note on widgets; add the Space yourself" in caplog.text
 
 
 @pytest.mark.parametrize("private", [True, False])

@@ -217,7 +217,7 @@ def test_the_command_line_writes_and_tells(tmp_path, lines, model_folder, capsys
     [
         ({"--input": "none.jsonl"}, r"`input` .*none\.jsonl does not exist"),
         ({"--input": "."}, "holds no data set"),
-        ({"--input": "bad.jsonl"}, r"bad\.jsonl:2: no JSON .*write one object a line"),
+        ({"--input": "bad.jsonl"}, r"bad\.jsonl:2: not valid JSON .*write one object per line"),
         ({"--output": "b.csv"}, r"b\.csv must end in \.jsonl"),
         ({"--output": "plain.txt"}, "the input itself"),
         ({"--output": "b.conll"}, r"plain\.txt:1: text that is not split into words"),
@@ -252,5 +252,5 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path, lines, model_folder, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("training_2mner.predict.__main__.predict", interrupt)
-    with pytest.raises(SystemExit, match="the same command goes on"):
+    with pytest.raises(SystemExit, match="repeat the command to continue"):
         main([model_folder, "--input", str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "b.jsonl")])

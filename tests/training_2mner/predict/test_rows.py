@@ -64,8 +64,8 @@ def test_rows_without_picture_find_it_by_its_id(write, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "error"),
     [
-        ([{"sentence": "a"}], "must have one of the columns text, words, tokens"),
-        ([{"text": "a", "tokens": ["a"]}], "must have one of the columns"),
+        ([{"sentence": "a"}], "must have exactly one of the columns text, words, tokens"),
+        ([{"text": "a", "tokens": ["a"]}], "must have exactly one of the columns"),
         ([{"text": "a", "entities": "b"}], "rename it"),
     ],
 )
