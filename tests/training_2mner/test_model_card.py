@@ -233,8 +233,8 @@ def test_limits_depend_on_the_data(write_card, splits):
     generated, _ = write_card(sets=DatasetDict({name: synthetic(split) for name, split in splits.items()}))
 
     assert "labels of MMNERD are noisy" in real.text and "their photographs show them" in real.text
-    assert "training data are generated" not in real.text
-    assert "training data are generated" in generated.text
+    assert "training data are synthetic" not in real.text
+    assert "training data are synthetic" in generated.text
     assert "MMNERD are noisy" not in generated.text and "photographs show them" not in generated.text
     assert "at most 64 sub-words" in real.text
 
@@ -242,7 +242,7 @@ def test_limits_depend_on_the_data(write_card, splits):
 def test_a_text_only_model_says_so(write_card, make_model, text_only):
     card, _ = write_card(network=make_model(**text_only))
 
-    assert "no image branch (text only)" in card.text and "pictures are not looked at" in card.text
+    assert "no image branch (text only)" in card.text and "no image branch and ignores pictures" in card.text
     assert "photo.jpg" not in card.text and "image_status` tells" not in card.text
 
 
