@@ -9,7 +9,7 @@ from datasets import Dataset
 from reports_2mner.conll_format import format_sentence
 from reports_2mner.files import write_file
 from training_2mner.data import text_values
-from training_2mner.metrics import entity_scores, grouped_entity_scores, to_tag_names
+from training_2mner.metrics import grouped_entity_scores, to_tag_names
 from training_2mner.trainer import TwoMNERTrainer
 
 GROUP_COLUMNS = ("lang", "source")
@@ -50,13 +50,12 @@ def _score(
     trainer: TwoMNERTrainer, dataset: Dataset, prefix: str
 ) -> tuple[dict[str, float], list[list[str]], list[list[str]]]:
     """Return the scores and the gold and predicted tags they were computed from."""
-    metrics, references, predictions = predict_tags(trainer, dataset, prefix)
-    scores = {f"{prefix}_{name}": value for name, value in entity_scores(predictions, references).items()}
+    scores, references, predictions = predict_tags(trainer, dataset, prefix)  # the Trainer scores the entire split
     for column in GROUP_COLUMNS:
         if column in dataset.column_names:
             for group, values in grouped_entity_scores(predictions, references, text_values(dataset, column)).items():
                 scores |= {f"{prefix}_{column}_{group}_{name}": value for name, value in values.items()}
-    return {**metrics, **scores}, references, predictions
+    return scores, references, predictions
 
 
 def write_predictions(path: Path, dataset: Dataset, references: list[list[str]], predictions: list[list[str]]) -> None:
