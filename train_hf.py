@@ -21,7 +21,7 @@ from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
-from training_2mner.building import build
+from training_2mner.building import build_tagger
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
 from training_2mner.model_card import write_model_card
@@ -38,12 +38,12 @@ def main(
     set_seed(training_arguments.seed)
     with training_arguments.main_process_first(desc="loading the data set"):
         splits = load_splits(data_arguments)
-    model, processor = build(model_arguments, splits["train"]["tokens"], label_names(splits["train"]))
+    model, processor = build_tagger(model_arguments, splits["train"]["tokens"], label_names(splits["train"]))
     if not model.config.uses_image and "image" in splits["train"].column_names:
         splits = splits.remove_columns("image")  # so that a text-only model does not read it
     parts = (model, processor, data_arguments, training_arguments)
     trainer = make_trainer(*parts, splits["train"], splits["validation"])
-    results = train(trainer, training_arguments)
+    results = train_and_save(trainer, training_arguments)
     results |= evaluate_on_test(trainer, splits["test"])
     trainer.save_metrics("all", results)
     if trainer.is_world_process_zero():
@@ -54,7 +54,7 @@ def main(
     return results
 
 
-def train(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[str, float]:
+def train_and_save(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[str, float]:
     """Train, resuming an interrupted run of the same folder if asked to, and save the best dev epoch."""
     checkpoint, folder = arguments.resume_from_checkpoint, Path(str(arguments.output_dir))
     if checkpoint in ("True", "true", True):

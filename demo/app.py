@@ -14,10 +14,10 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 import gradio as gr
 import heat_map
 import highlight
-from reading import Reader, Reading
+from reading import Reading, SentenceReader
 
 PICTURES = Path(__file__).resolve().parent / "examples"
-EXAMPLES = [
+EXAMPLE_INPUTS = [
     ("English: a person", "Everyone is talking about Santiago today.", "person.jpg"),
     ("English: a place", "Everyone is talking about Santiago today.", "place.jpg"),
     (
@@ -30,7 +30,7 @@ EXAMPLES = [
     ("English: no picture", "In Seville it rained all night.", None),
 ]
 DEFAULT_MODEL = "runs/demo"
-MAX_CHARACTERS = 2000
+MAX_SENTENCE = 2000
 MAX_UPLOAD = "20mb"
 MAX_WAITING = 32  # visitors in the queue
 SECONDS_KEPT = 3600  # after which an uploaded picture is deleted
@@ -49,10 +49,10 @@ class Page:
     """The parts of the page and what they do.
 
     Args:
-        reader ([`Reader`]): the model.
+        reader ([`SentenceReader`]): the model.
     """
 
-    def __init__(self, reader: Reader):
+    def __init__(self, reader: SentenceReader):
         self.reader = reader
         with gr.Blocks(title="2M-NER", delete_cache=(SECONDS_KEPT, SECONDS_KEPT)) as self.blocks:
             gr.Markdown(INTRODUCTION)
@@ -66,7 +66,7 @@ class Page:
 
     def _place_inputs(self) -> None:
         placeholder = "Everyone is talking about Santiago today."
-        self.sentence = gr.Textbox(label="Sentence", placeholder=placeholder, max_lines=6, max_length=MAX_CHARACTERS)
+        self.sentence = gr.Textbox(label="Sentence", placeholder=placeholder, max_lines=6, max_length=MAX_SENTENCE)
         self.picture = gr.Image(label="Picture (optional)", sources=["upload", "clipboard"], height=260)
         self.button = gr.Button("Find the names", variant="primary")
         self.examples = gr.Column()
@@ -100,8 +100,8 @@ class Page:
         found = [self.results, self.entities, self.beside, self.alone]
         outputs = [self.reading, self.status, *found, self.attention, self.choice, *maps]
         with self.examples:
-            rows = [[text, str(PICTURES / picture) if picture else None] for _, text, picture in EXAMPLES]
-            examples = gr.Examples(rows, inputs, example_labels=[label for label, _, _ in EXAMPLES])
+            rows = [[text, str(PICTURES / picture) if picture else None] for _, text, picture in EXAMPLE_INPUTS]
+            examples = gr.Examples(rows, inputs, example_labels=[label for label, _, _ in EXAMPLE_INPUTS])
         events = [self.button.click, self.sentence.submit, examples.load_input_event.then]
         for event in events:
             # Gradio's own preprocessing refuses a broken picture with a bare "Error"; the pipeline says what is wrong.
@@ -113,8 +113,8 @@ class Page:
         """Read a sentence with the picture, a file as described by gradio, and fill the page."""
         if not sentence.strip():
             return self._say("Please write a sentence first.")
-        if len(sentence) > MAX_CHARACTERS:
-            return self._say(f"Please write at most {MAX_CHARACTERS} characters, not {len(sentence)}.")
+        if len(sentence) > MAX_SENTENCE:
+            return self._say(f"Please write at most {MAX_SENTENCE} characters, not {len(sentence)}.")
         reading = self.reader.read(sentence, picture["path"] if picture else None)
         found, alone, used = reading.entities, reading.words_alone, reading.with_picture is not None
         first = highlight.most_telling(found, alone)
@@ -140,17 +140,17 @@ class Page:
             return [None] * (2 * len(self.reader.branches))
         words = highlight.words_of(reading.entities[place], reading.offsets)
         looks = [
-            heat_map.spread(reading.attention[branch], words, class_token)
+            heat_map.spread_attention(reading.attention[branch], words, class_token)
             for branch, class_token in self.reader.branches.items()
         ]
-        maps = [heat_map.draw(reading.picture, look.regions) for look in looks]
+        maps = [heat_map.draw_heat_map(reading.picture, look.regions) for look in looks]
         return [*maps, *map(heat_map.legend, self.reader.branches, looks)]
 
 
-def load(model: str) -> Reader:
+def load_or_exit(model: str) -> SentenceReader:
     """Load a model, or exit with an error and its remedy."""
     try:
-        return Reader(model)
+        return SentenceReader(model)
     except (OSError, ValueError, KeyError) as error:
         # the message of transformers lists all its own tasks
         reason = 'it does not bring the pipeline "multimodal-ner"' if isinstance(error, KeyError) else error
@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--share", choices=("on", "off"), default="off", help="let Gradio create a public address")
     options = parser.parse_args(arguments)
-    blocks = Page(load(options.model)).blocks.queue(max_size=MAX_WAITING)
+    blocks = Page(load_or_exit(options.model)).blocks.queue(max_size=MAX_WAITING)
     _, address, public = blocks.launch(
         server_name=options.host,
         server_port=options.port,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from jinja2 import Template
 
-TEMPLATE = Path(__file__).with_name("highlight.html.jinja").read_text(encoding="utf-8")
-HTML = Template(TEMPLATE, autoescape=True, trim_blocks=True).module
+_TEMPLATE = Path(__file__).with_name("highlight.html.jinja").read_text(encoding="utf-8")
+_HTML = Template(_TEMPLATE, autoescape=True, trim_blocks=True).module
 
 # Name and colour of each type: blue, green, orange and purple of Okabe and Ito's palette for all kinds of colour
 # vision, darkened until white text on them has a contrast of 4.5 to 1. The name is also written beside each entity.
@@ -19,8 +19,8 @@ TYPES = {
     "MISC": ("other name", "#9c4a7b"),
 }
 # For the types of other label sets, in turn, under the model's own names; and for a type that is not the model's.
-OTHER_COLOURS = ("#7a5200", "#4b3fa6", "#a01c1c", "#3d6b00")
-OTHER_COLOUR = "#5b6470"
+MORE_COLOURS = ("#7a5200", "#4b3fa6", "#a01c1c", "#3d6b00")
+UNKNOWN_COLOUR = "#5b6470"
 
 SAME = "The words alone give the same answer."
 DIFFERENT = "The picture changes the answer: the words alone give a different one."
@@ -33,36 +33,36 @@ UNREADABLE = (
 DEGENERATE = "The picture is too small or too narrow to show anything ({reason}), so only the words were read."
 
 
-def describe(entity: dict, types: Sequence[str] = ()) -> tuple[str, str]:
+def type_style(entity: dict, types: Sequence[str] = ()) -> tuple[str, str]:
     """The name and colour of an entity's type; `types` are all types of the model."""
     kind, others = entity["entity_group"], [other for other in types if other not in TYPES]
-    colour = OTHER_COLOURS[others.index(kind) % len(OTHER_COLOURS)] if kind in others else OTHER_COLOUR
+    colour = MORE_COLOURS[others.index(kind) % len(MORE_COLOURS)] if kind in others else UNKNOWN_COLOUR
     return TYPES.get(kind, (kind, colour))
 
 
 def show(title: str, text: str, entities: list[dict], types: Sequence[str] = ()) -> str:
     """HTML of a title, a sentence with its entities marked, and a table of them."""
-    return HTML.show(title, mark(text, entities, types), table(entities))
+    return _HTML.show(title, mark(text, entities, types), table(entities))
 
 
 def mark(text: str, entities: list[dict], types: Sequence[str] = ()) -> str:
     """HTML of a text with the name of its type after each entity; without these names it is the text."""
     pieces, last = [], 0
     for entity in entities:
-        name, colour = describe(entity, types)
+        name, colour = type_style(entity, types)
         pieces.append((text[last : entity["start"]], text[entity["start"] : entity["end"]], name, colour))
         last = entity["end"]
-    return HTML.mark(pieces, text[last:])
+    return _HTML.mark(pieces, text[last:])
 
 
 def table(entities: list[dict]) -> str:
     """HTML of a table with name, type and score of each entity."""
-    return HTML.table([(entity["word"], describe(entity)[0], f"{entity['score']:.1%}") for entity in entities])
+    return _HTML.table([(entity["word"], type_style(entity)[0], f"{entity['score']:.1%}") for entity in entities])
 
 
 def choices(entities: list[dict]) -> list[tuple[str, int]]:
     """The entities to choose from, with their positions in the list."""
-    return [(f"{entity['word']} ({describe(entity)[0]})", place) for place, entity in enumerate(entities)]
+    return [(f"{entity['word']} ({type_style(entity)[0]})", place) for place, entity in enumerate(entities)]
 
 
 def most_telling(entities: list[dict], words_alone: list[dict]) -> int | None:

@@ -42,7 +42,7 @@ class Reading:
         return self.words_alone if self.with_picture is None else self.with_picture
 
 
-class Reader:
+class SentenceReader:
     """A model that reads sentences with pictures.
 
     The model's own code is run, because the owner of the page chose the model.

@@ -34,7 +34,7 @@ from experiments.records import (
 )
 from modeling_2mner.tagging import WordTagger
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
-from training_2mner.building import build
+from training_2mner.building import build_tagger
 from training_2mner.data import label_names, load_splits
 from training_2mner.trainer import TwoMNERTrainer, make_trainer
 
@@ -160,13 +160,13 @@ def _build_trainer(
 ) -> TwoMNERTrainer:
     splits = load_splits(data_arguments)
     sentences, labels = splits["train"]["tokens"], label_names(splits["train"])
-    processor = build(model_arguments, sentences, labels)[1]
+    processor = build_tagger(model_arguments, sentences, labels)[1]
     changes = dict(model_arguments.config_changes)
 
     def build_model(trial: optuna.Trial | None) -> WordTagger:
         alpha = {} if trial is None else {"alpha": _suggest(trial, "alpha")}
         model_arguments.config_changes = changes | alpha
-        return build(model_arguments, sentences, labels)[0]
+        return build_tagger(model_arguments, sentences, labels)[0]
 
     parts = (build_model, processor, data_arguments, training_arguments)
     return make_trainer(*parts, splits["train"], splits["validation"])

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def build(
+def build_tagger(
     arguments: ModelArguments, sentences: Sequence[list[str]], labels: list[str]
 ) -> tuple[WordTagger, TwoMNERProcessor]:
     """Build model and processor: from a checkpoint, from pretrained encoders or word vectors, or with new weights.

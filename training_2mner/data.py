@@ -18,7 +18,7 @@ PARTS_SEED = 19  # independent of the run's seed, so that the parts are the same
 
 
 @dataclass(frozen=True)
-class Loss:
+class TruncationLoss:
     """What a word limit removes from the training data."""
 
     sentences: int
@@ -90,7 +90,7 @@ def has_pictures(dataset: Dataset) -> bool:
     return "image" in dataset.column_names and dataset.data.column("image").null_count < len(dataset.data)
 
 
-def cut_sentences(dataset: Dataset, max_words: int) -> tuple[Dataset, Loss]:
+def cut_sentences(dataset: Dataset, max_words: int) -> tuple[Dataset, TruncationLoss]:
     """Truncate sentences to `max_words` words and count what is lost.
 
     An entity counts as lost if any of its words is.
@@ -108,7 +108,7 @@ def cut_sentences(dataset: Dataset, max_words: int) -> tuple[Dataset, Loss]:
         lambda row: {"tokens": row["tokens"][:max_words], "ner_tags": row["ner_tags"][:max_words]},
         desc="Cutting sentences",
     )
-    return cut, Loss(sentences, words, entities, total)
+    return cut, TruncationLoss(sentences, words, entities, total)
 
 
 def part_of_rows(num_rows: int, part: str) -> list[int]:

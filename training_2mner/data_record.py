@@ -19,8 +19,8 @@ from training_2mner.data import label_names
 logger = logging.getLogger(__name__)
 
 UNFIT = set("|`<>[]\\\n\r\t")  # characters with a meaning in a Markdown table
-EXAMPLES = 3
-LONGEST_EXAMPLE = 40
+MAX_EXAMPLES = 3
+MAX_EXAMPLE_LENGTH = 40
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ def frequent_entities(dataset: Dataset) -> dict[str, list[str]]:
         for kind, start, end in entity_spans([names[tag] for tag in tags], strict=False):
             counts[kind][" ".join(words[start:end])] += 1
     kinds = dict.fromkeys(name[2:] for name in names if name != "O")
-    return {kind: [name for name, _ in counts[kind].most_common() if _is_fit(name)][:EXAMPLES] for kind in kinds}
+    return {kind: [name for name, _ in counts[kind].most_common() if _is_fit(name)][:MAX_EXAMPLES] for kind in kinds}
 
 
 def _is_fit(name: str) -> bool:
-    return name.isprintable() and len(name) <= LONGEST_EXAMPLE and not UNFIT & set(name)
+    return name.isprintable() and len(name) <= MAX_EXAMPLE_LENGTH and not UNFIT & set(name)
 
 
 def _fingerprint(metadata: dict[str, Any], config: str) -> str | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from training_2mner.entity_scores.scores import Tags, entity_scores
+from training_2mner.entity_scores.scores import TagSequences, entity_scores
 
 __all__ = ["entity_scores", "grouped_entity_scores", "to_tag_names"]
 
 
-def grouped_entity_scores(predictions: Tags, references: Tags, groups: Sequence[str]) -> dict[str, dict[str, float]]:
+def grouped_entity_scores(
+    predictions: TagSequences, references: TagSequences, groups: Sequence[str]
+) -> dict[str, dict[str, float]]:
     """Score each group of sentences (a language, a source) on its own: `{group: entity_scores}`, sorted by name.
 
     Raises:

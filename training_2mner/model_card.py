@@ -26,10 +26,10 @@ from training_2mner.building import is_checkpoint
 from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
 from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements
-from training_2mner.model_names import OURS, SOURCES, model_name
+from training_2mner.model_names import MODEL_PAPERS, TWO_MNER, model_name
 from training_2mner.trainer import TwoMNERTrainer
 
-TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "model_card_template.md"
+MODEL_CARD_TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "model_card_template.md"
 SETTINGS = (
     "learning_rate",
     "plain_adam",
@@ -42,7 +42,7 @@ SETTINGS = (
 )
 NO_SETTINGS = ("disable_tqdm", "do_train", "do_eval", "do_predict", "greater_is_better", "push_to_hub", "use_cpu")
 MEANINGS = {"PER": "persons", "LOC": "locations", "ORG": "organisations", "MISC": "other names"}
-LANGUAGES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
+LANGUAGE_NAMES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
 # Invented, because the data may not be passed on, so no sentence of theirs may appear in a card.
 SENTENCES = {
     "en": "Marie Curie worked in Paris for the Radium Institute.",
@@ -50,7 +50,7 @@ SENTENCES = {
     "es": "Marie Curie trabajó en París para el Instituto del Radio.",
     "de": "Marie Curie arbeitete in Paris für das Radium-Institut.",
 }
-SPLITS = {
+SPLIT_DESCRIPTIONS = {
     "given": "The splits are those of its source files.",
     "paper": "The sentences of all languages were pooled and split 8:1:1, as the authors did (seed {seed}).",
     "grouped": "All sentences of a picture, in any language, are in the same split, 8:1:1 (seed {seed}).",
@@ -73,11 +73,12 @@ def write_model_card(
     sources = set(_values(splits, "source"))
     card = ModelCard.from_template(
         card_data=_metadata(folder.name, languages, config.model_type, model_arguments, data_arguments, results),
-        template_path=str(TEMPLATE),
+        template_path=str(MODEL_CARD_TEMPLATE),
         title=folder.name,
         name=folder.name,
         sentence=SENTENCES[next((lang for lang in SENTENCES if lang in languages), "en")],
-        languages=_listed([LANGUAGES.get(lang, lang) for lang in languages]) or "the language of its training data",
+        languages=_listed([LANGUAGE_NAMES.get(lang, lang) for lang in languages])
+        or "the language of its training data",
         model=_model(config),
         network=_network(trainer, model_arguments),
         has_pictures=config.uses_image,
@@ -88,7 +89,7 @@ def write_model_card(
         entities=frequent_entities(splits["train"]),
         meanings=MEANINGS,
         data=_data(data_arguments, splits),
-        splits=SPLITS,
+        splits=SPLIT_DESCRIPTIONS,
         results={
             title: results_table(results, trainer, prefix)
             for title, prefix in (("Test", "test"), ("Validation", "eval"))
@@ -159,7 +160,7 @@ def _metadata(
         datasets=[dataset] if HUB_ID.fullmatch(dataset) else None,
         metrics=["f1", "precision", "recall"],
         widget=[
-            {"text": sentence, "example_title": LANGUAGES[lang]}
+            {"text": sentence, "example_title": LANGUAGE_NAMES[lang]}
             for lang, sentence in SENTENCES.items()
             if lang in languages
         ]
@@ -186,10 +187,12 @@ def _metadata(
 
 def _model(config: TaggingConfig) -> str:
     name = model_name(config)
-    own = f"{OURS} ({SOURCES[OURS]})"
-    if name not in SOURCES:
+    own = f"{TWO_MNER} ({MODEL_PAPERS[TWO_MNER]})"
+    if name not in MODEL_PAPERS:
         return f"{name}, a model beside {own},"
-    return own if name == OURS else f"{name} ({SOURCES[name]}), one of the models that {own} is compared with,"
+    return (
+        own if name == TWO_MNER else f"{name} ({MODEL_PAPERS[name]}), one of the models that {own} is compared with,"
+    )
 
 
 def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:

@@ -31,7 +31,7 @@ from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import has_pictures
 from training_2mner.gather import gather_with_gradient
-from training_2mner.hub.release import MESSAGE, release
+from training_2mner.hub.release import COMMIT_MESSAGE, release
 from training_2mner.metrics import entity_scores, to_tag_names
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
@@ -203,7 +203,7 @@ class TwoMNERTrainer(Trainer):
         super().save_model(output_dir, _internal_call=True)
 
     def push_to_hub(  # type: ignore[override]  # no pushing in parts, to branches or in the background
-        self, commit_message: str = MESSAGE
+        self, commit_message: str = COMMIT_MESSAGE
     ) -> CommitInfo | None:
         """Check and publish the run folder, see [`release`]; returns `None` in all processes but the first."""
         if not self.is_world_process_zero():

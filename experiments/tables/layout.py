@@ -16,11 +16,11 @@ from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES
 from experiments.counts import Counts, add_up
 from experiments.plan import EXTRA_MODELS, FOLDS, IMAGE_MODELS, MODELS, OURS, TABLES, Run
 from experiments.records import Record
-from training_2mner.model_names import SOURCES
+from training_2mner.model_names import MODEL_PAPERS
 
 PAPER = Path(__file__).with_name("paper.json")
 PAPER_DATA = "mmnerd"
-NAMES = {name.lower(): name for name in SOURCES} | {"adacan-sum": "AdaCAN, halves added"}
+NAMES = {name.lower(): name for name in MODEL_PAPERS} | {"adacan-sum": "AdaCAN, halves added"}
 ALL = "All"
 CAPTIONS = {
     "table5": "Comparison of the models",

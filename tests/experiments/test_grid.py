@@ -77,14 +77,14 @@ def test_finished_points_are_not_repeated(finished, arguments, monkeypatch, caps
 
 
 def test_a_failing_point_does_not_stop_the_others(tmp_path, arguments, monkeypatch):
-    build = grid.build
+    build = grid.build_tagger
 
     def fail_once(model_arguments, *rest):
         if model_arguments.config_changes.get("alpha") == 0.2:
             raise RuntimeError("out of memory")
         return build(model_arguments, *rest)
 
-    monkeypatch.setattr(grid, "build", fail_once)
+    monkeypatch.setattr(grid, "build_tagger", fail_once)
     with pytest.raises(SystemExit, match=r"2 runs failed: alpha-0\.2\.rate-1e-05\.en\.seed-19, alpha-0\.2"):
         runner.main([*arguments, "--output", str(tmp_path), *SHORT])
     assert [point.alpha for point, _ in read_points(tmp_path)] == [0.8, 0.8]

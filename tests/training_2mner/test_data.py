@@ -7,7 +7,7 @@ from datasets import DatasetDict, List, Value
 
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
-from training_2mner.data import Loss, cut_sentences, has_pictures, label_names, load_splits, part_of_rows
+from training_2mner.data import TruncationLoss, cut_sentences, has_pictures, label_names, load_splits, part_of_rows
 
 CUT = 3
 SENTENCES = [
@@ -73,7 +73,7 @@ def test_unknown_configuration_is_an_error(data_folder):
 def test_cutting_counts_what_is_lost(long_sentences):
     cut, loss = cut_sentences(long_sentences, CUT)
 
-    assert loss == Loss(sentences=3, words=4, entities=3, all_entities=6)
+    assert loss == TruncationLoss(sentences=3, words=4, entities=3, all_entities=6)
     assert str(loss) == "3 sentences lose 4 words and 3 of 6 entities (50.00 %)"
     assert cut["tokens"][:] == [words[:CUT] for words, _ in SENTENCES]
     assert [len(tags) for tags in cut["ner_tags"]] == [len(words) for words in cut["tokens"]]
@@ -84,8 +84,8 @@ def test_cutting_counts_what_is_lost(long_sentences):
 def test_an_entity_that_ends_at_the_limit_is_kept(make_dataset, make_row):
     dataset = make_dataset([make_row(["in", "Anna", "Meier", "Paris"], ["O", "B-PER", "I-PER", "B-LOC"])])
 
-    assert cut_sentences(dataset, 3)[1] == Loss(sentences=1, words=1, entities=1, all_entities=2)
-    assert cut_sentences(dataset, 4)[1] == Loss(sentences=0, words=0, entities=0, all_entities=2)
+    assert cut_sentences(dataset, 3)[1] == TruncationLoss(sentences=1, words=1, entities=1, all_entities=2)
+    assert cut_sentences(dataset, 4)[1] == TruncationLoss(sentences=0, words=0, entities=0, all_entities=2)
 
 
 def test_only_training_sentences_are_cut_and_the_loss_is_told(write_data_folder, long_sentences, caplog):

@@ -8,7 +8,7 @@
 import datasets
 import evaluate
 
-from .scores import Tags, entity_scores
+from .scores import TagSequences, entity_scores
 
 _DESCRIPTION = """
 Entity-level precision, recall and F1 of IOB2 tags, micro-averaged: strict under plain names, and lenient (a stray I-
@@ -45,5 +45,5 @@ class EntityScores(evaluate.Metric):
             features=datasets.Features({"predictions": tags, "references": tags}),
         )
 
-    def _compute(self, predictions: Tags, references: Tags) -> dict[str, float]:
+    def _compute(self, predictions: TagSequences, references: TagSequences) -> dict[str, float]:
         return entity_scores(predictions, references)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
-Tags = Sequence[Sequence[str]]
+TagSequences = Sequence[Sequence[str]]
 
 
-def entity_scores(predictions: Tags, references: Tags) -> dict[str, float]:
+def entity_scores(predictions: TagSequences, references: TagSequences) -> dict[str, float]:
     """Score predicted tags against gold tags, micro-averaged over entities.
 
     Strict scoring counts an entity only if its tags are valid IOB2 (a stray `I-PER` is not an entity); its names are
@@ -36,7 +36,7 @@ def entity_scores(predictions: Tags, references: Tags) -> dict[str, float]:
     }
 
 
-def _check_lengths(predictions: Tags, references: Tags) -> None:
+def _check_lengths(predictions: TagSequences, references: TagSequences) -> None:
     if len(predictions) != len(references):
         raise ValueError(
             f"`predictions` holds {len(predictions)} sentences, `references` {len(references)}; pass the same ones."
@@ -49,7 +49,7 @@ def _check_lengths(predictions: Tags, references: Tags) -> None:
 
 
 def _report(
-    predictions: Tags, references: Tags, prefix: str, mode: str | None, scheme: type | None
+    predictions: TagSequences, references: TagSequences, prefix: str, mode: str | None, scheme: type | None
 ) -> dict[str, float]:
     opening = "B-" if mode == "strict" else ("B-", "I-")
     if not any(tag.startswith(opening) for row in (*predictions, *references) for tag in row):

@@ -19,7 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from reports_2mner.command_line import make_parser
 from reports_2mner.push import refusal
-from training_2mner.hub.release import MESSAGE, release
+from training_2mner.hub.release import COMMIT_MESSAGE, release
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -34,7 +34,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
         help="restrict access to you and those you grant it (default: public)",
     )
     parser.add_argument("--tag", help="tag of this version, such as v1")
-    parser.add_argument("--message", default=MESSAGE, help="commit message (default: %(default)s)")
+    parser.add_argument("--message", default=COMMIT_MESSAGE, help="commit message (default: %(default)s)")
     parser.add_argument("--space", help="Hub id of a Space that shows the model, to link in the card")
     parser.add_argument("--dataset", help="Hub id of the data set, for the card, if the run read it from a folder")
     return parser.parse_args(arguments)

@@ -17,7 +17,7 @@ from reports_2mner.files import write_json
 logger = logging.getLogger(__name__)
 
 PROJECT_CODE = Path(modeling_2mner.__file__).parent
-CONFIGS = ("config.json", "processor_config.json", "tokenizer_config.json")  # these can refer to code
+CONFIG_FILES = ("config.json", "processor_config.json", "tokenizer_config.json")  # these can refer to code
 HANDLER = "handler"
 SAVE_AGAIN = (
     "To save this version's code there: `import modeling_2mner`, load model and processor with "
@@ -33,7 +33,7 @@ def travelling_code(folder: Path) -> list[str]:
     Raises:
         ValueError: if one is missing.
     """
-    named = {HANDLER, *(module for name in CONFIGS for module in _modules(read_json(folder / name)))}
+    named = {HANDLER, *(module for name in CONFIG_FILES for module in _modules(read_json(folder / name)))}
     entries = [f"{module}.py" for module in sorted(named) if (PROJECT_CODE / f"{module}.py").is_file()]
     needed = _with_imports(PROJECT_CODE, entries)
     missing = sorted(name for name in needed if not (folder / name).is_file())

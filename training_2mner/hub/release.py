@@ -17,7 +17,7 @@ from training_2mner.hub.staging import CARD, Names, stage
 logger = logging.getLogger(__name__)
 
 CHECK = Path(__file__).with_name("load_cleanly.py")
-MESSAGE = "Upload the model"
+COMMIT_MESSAGE = "Upload the model"
 # Kept from the process that checks the release: the permission to publish and membership in a process group.
 KEPT_FROM_CHECK = (
     "HF_TOKEN",
@@ -35,7 +35,7 @@ def release(
     repo_id: str,
     private: bool = False,
     tag: str | None = None,
-    message: str = MESSAGE,
+    message: str = COMMIT_MESSAGE,
     space: str | None = None,
     dataset: str | None = None,
     token: str | None = None,

@@ -15,24 +15,26 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardDat
 
 from reports_2mner.files import write_lines
 from reports_2mner.push import HUB_ID
-from training_2mner.hub.code import CONFIGS, drop_foreign_code, travelling_code
+from training_2mner.hub.code import CONFIG_FILES, drop_foreign_code, travelling_code
 
 logger = logging.getLogger(__name__)
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 CARD = "README.md"
-NEEDED = (*CONFIGS, CARD)
-OPTIONAL = (
-    *("tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"),
-    *(
-        "tokenizer.model",
-        "sentencepiece.bpe.model",
-        "spiece.model",
-        "model.safetensors.index.json",
-        "all_results.json",
-    ),
-)
+NEEDED = (*CONFIG_FILES, CARD)
+TOKENIZER_FILES = [
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+]
+OPTIONAL = (*TOKENIZER_FILES, "model.safetensors.index.json", "all_results.json")
 LARGEST = 100 * 2**20  # bytes of a file without weights; the largest vocabularies have a third of that
 STRICT = "F1 (strict)"  # the card's name for the main score
 WIDGET_NOTE = "The widget on a Hub page does not run custom code, so the model cannot be tried there."
@@ -65,7 +67,7 @@ def stage(folder: Path, target: Path, names: Names) -> list[str]:
         shutil.copyfile(folder / name, target / name)
     for name in weights:
         (target / name).symlink_to((folder / name).resolve())
-    for name in CONFIGS:
+    for name in CONFIG_FILES:
         drop_foreign_code(target / name, code)
     card = adapt_card(_read_card(folder), folder.resolve().name, names)
     write_lines(target / CARD, str(card).splitlines())

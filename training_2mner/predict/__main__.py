@@ -27,15 +27,14 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, pipeline
 
 from modeling_2mner import TwoMNERPipeline
-from modeling_2mner.pipeline_2mner import Entities
 from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
 from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
-from training_2mner.predict.text import Record, Records, TextRecords
+from training_2mner.predict.text import InputRecord, InputRecords, TextRecords
 
 logger = logging.getLogger(__name__)
 
-SHOWN_PICTURES = 10
-SHOWN = 200  # characters of a reason
+MAX_BAD_PICTURES = 10
+MAX_REASON_LENGTH = 200  # characters of a reason
 
 
 @dataclass
@@ -48,7 +47,7 @@ class Summary:
     pictures: Counter[str] = field(default_factory=Counter)
     bad_pictures: list[str] = field(default_factory=list)  # the first ones, with place and reason
 
-    def add(self, record: Record, prediction: Prediction) -> None:
+    def add(self, record: InputRecord, prediction: Prediction) -> None:
         """Count one sentence."""
         self.sentences += 1
         self.entities += len(prediction.entities)
@@ -57,8 +56,8 @@ class Summary:
         for source, status, reason in zip(sources or [None], statuses, reasons, strict=True):
             if source is not None:
                 self.pictures[status] += 1
-                if status != "ok" and len(self.bad_pictures) < SHOWN_PICTURES:
-                    self.bad_pictures.append(f"{record.place}: {status}, {reason[:SHOWN]}")
+                if status != "ok" and len(self.bad_pictures) < MAX_BAD_PICTURES:
+                    self.bad_pictures.append(f"{record.place}: {status}, {reason[:MAX_REASON_LENGTH]}")
 
     def __str__(self) -> str:
         """The summary in lines for a person to read."""
@@ -83,7 +82,7 @@ def _as_list(value: Any) -> list:
 class _Sentences(Dataset):
     """The inputs of the pipeline, starting from record `first`."""
 
-    def __init__(self, records: Records, first: int):
+    def __init__(self, records: InputRecords, first: int):
         self._records, self._first = records, first
 
     def __len__(self) -> int:
@@ -93,7 +92,7 @@ class _Sentences(Dataset):
         return self._records[self._first + index].sentence
 
 
-def open_records(path: Path | str, images: Path | str | None = None) -> Records:
+def open_records(path: Path | str, images: Path | str | None = None) -> InputRecords:
     """Check a file or folder, and give access to its sentences without keeping them in memory.
 
     `images` is the folder of the pictures that `.jsonl` names by path, and of `<image id>.jpg` for CoNLL and for rows
@@ -122,9 +121,9 @@ def load_pipeline(model: str, device: str | None = None) -> TwoMNERPipeline:
         raise ValueError(f"`model` {model} does not load on `device` {device or 'auto'}: {error}") from error
 
 
-def predict(
+def predict_to_file(
     pipe: TwoMNERPipeline,
-    records: Records,
+    records: InputRecords,
     output: Path | str,
     batch_size: int = 16,
     num_workers: int = 0,
@@ -152,9 +151,11 @@ def predict(
         threshold=threshold,
         return_word_tags=return_word_tags,
     )
-    with partial.open() as file, _progress(len(records), first) as progress:
+    progress = tqdm(total=len(records), initial=first, unit=" sentences", desc="predicting", disable=None)
+    with partial.open() as file, progress:
         for index, result in enumerate(results, start=first):
-            record, prediction = records[index], _to_prediction(result)
+            record = records[index]
+            prediction = Prediction(result["entities"], result["words"]) if return_word_tags else Prediction(result)
             file.write(partial.encode(record, prediction))
             if (index + 1) % batch_size == 0:
                 file.flush()
@@ -164,7 +165,7 @@ def predict(
     return summary
 
 
-def _check_output(output: Path, records: Records, return_word_tags: bool, overwrite: bool) -> None:
+def _check_output(output: Path, records: InputRecords, return_word_tags: bool, overwrite: bool) -> None:
     """Check the output before any work is done."""
     if output.exists() and not overwrite:
         raise ValueError(f"`output` {output} exists already; name another file, or replace it with --overwrite.")
@@ -182,16 +183,6 @@ def _fingerprint(model: PreTrainedModel) -> str:
     for weights in model.state_dict().values():
         digest.update(weights.cpu().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _to_prediction(result: Entities | dict[str, Any]) -> Prediction:
-    if isinstance(result, dict):
-        return Prediction(result["entities"], result["words"])
-    return Prediction(result)
-
-
-def _progress(total: int, first: int) -> tqdm:
-    return tqdm(total=total, initial=first, unit=" sentences", desc="predicting", disable=None)
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -240,7 +231,7 @@ def _run(options: argparse.Namespace) -> Summary:
         raise ValueError("`output` is the input itself; name another file.")
     records = open_records(options.input, options.images)
     _check_output(options.output, records, options.return_word_tags, options.overwrite)
-    return predict(
+    return predict_to_file(
         load_pipeline(options.model, options.device),
         records,
         options.output,

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from modeling_2mner.pipeline_2mner import Entities
 from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_json
-from training_2mner.predict.text import SHOWN, STATUS_FIELD, Record, Records
+from training_2mner.predict.text import MAX_QUOTE_LENGTH, STATUS_FIELD, InputRecord, InputRecords
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +36,9 @@ class Prediction:
 class Form:
     """A file format: `write` formats a record, `ends` recognises its last line, `repeats` its text."""
 
-    write: Callable[[Record, Prediction], str]
+    write: Callable[[InputRecord, Prediction], str]
     ends: Callable[[bytes], bool]
-    repeats: Callable[[Record, str], bool]
+    repeats: Callable[[InputRecord, str], bool]
 
 
 def form_of(output: Path) -> Form:
@@ -50,14 +50,14 @@ def form_of(output: Path) -> Form:
     raise ValueError(f"`output` {output} must end in .jsonl, or in .conll or .txt for the authors' format; rename it.")
 
 
-def _write_json(record: Record, prediction: Prediction) -> str:
+def _write_json(record: InputRecord, prediction: Prediction) -> str:
     results: dict[str, Any] = {"entities": prediction.entities, STATUS_FIELD: prediction.entities.image_status}
     if prediction.word_tags is not None:
         results["word_tags"] = prediction.word_tags
     return f"{_to_json({**record.fields, **results})}\n"
 
 
-def _repeats_json(record: Record, text: str) -> bool:
+def _repeats_json(record: InputRecord, text: str) -> bool:
     return text.startswith(_to_json({**record.fields, "entities": []}).removesuffix("]}"))
 
 
@@ -71,7 +71,7 @@ def _is_encodable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _write_conll(record: Record, prediction: Prediction) -> str:
+def _write_conll(record: InputRecord, prediction: Prediction) -> str:
     words = conll_words(record)
     tags = ["O"] * len(words)
     for entity in prediction.entities:
@@ -80,12 +80,12 @@ def _write_conll(record: Record, prediction: Prediction) -> str:
     return format_sentence(record.fields.get("image_id"), words, tags)
 
 
-def _repeats_conll(record: Record, text: str) -> bool:
+def _repeats_conll(record: InputRecord, text: str) -> bool:
     words = "".join(f"{line.partition(chr(9))[0]}\n" for line in text.removesuffix("\n").split("\n"))
     return words == format_sentence(record.fields.get("image_id"), conll_words(record))
 
 
-def conll_words(record: Record) -> list[str]:
+def conll_words(record: InputRecord) -> list[str]:
     """Return the words of a record; ValueError if CoNLL cannot hold them."""
     words = record.sentence.get("words")
     if words is None:
@@ -95,8 +95,8 @@ def conll_words(record: Record) -> list[str]:
     bad += [word for word in words if not word or word.startswith(ID_PREFIX)]
     if bad or not words:
         raise ValueError(
-            f"{record.place}: CoNLL cannot hold a sentence without words, nor {repr(bad)[:SHOWN]} in one; write to a "
-            ".jsonl file."
+            f"{record.place}: CoNLL cannot hold a sentence without words, nor {repr(bad)[:MAX_QUOTE_LENGTH]} in one; "
+            "write to a .jsonl file."
         )
     return words
 
@@ -115,7 +115,7 @@ class PartialFile:
         self._path = output.with_name(f"{output.name}.partial")
         self._settings_path = output.with_name(f"{output.name}.partial.json")
 
-    def resume(self, records: Records, batch_size: int, overwrite: bool) -> int:
+    def resume(self, records: InputRecords, batch_size: int, overwrite: bool) -> int:
         """Truncate the file after its last complete batch and return the number of sentences in it.
 
         The batches remain the same, so that scores are reproduced to the last digit. A file from another input or with
@@ -140,7 +140,7 @@ class PartialFile:
         """Open the file to append to it."""
         return open(self._path, "ab")
 
-    def encode(self, record: Record, prediction: Prediction) -> bytes:
+    def encode(self, record: InputRecord, prediction: Prediction) -> bytes:
         """Return the bytes for one sentence; ValueError if the format cannot hold it."""
         return self._form.write(record, prediction).encode("utf-8")
 
@@ -162,7 +162,7 @@ class PartialFile:
                 "or start from scratch with --overwrite."
             )
 
-    def _find_end(self, records: Records, batch_size: int) -> tuple[int, int]:
+    def _find_end(self, records: InputRecords, batch_size: int) -> tuple[int, int]:
         """Return the number of sentences in the complete batches of the file, and where these end."""
         kept = end = position = 0
         for number, block in enumerate(self._blocks(), start=1):

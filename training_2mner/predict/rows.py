@@ -13,8 +13,8 @@ from training_2mner.predict.text import (
     RESULT_FIELDS,
     STATUS_FIELD,
     WORD_FIELDS,
-    Record,
-    Records,
+    InputRecord,
+    InputRecords,
     find_picture,
 )
 
@@ -34,7 +34,7 @@ class _Group:
     first: int
 
 
-class ParquetRecords(Records):
+class ParquetRecords(InputRecords):
     """The rows of a data set.
 
     The output does not repeat their pictures and gives numbered classes, such as tags, by name.
@@ -51,7 +51,7 @@ class ParquetRecords(Records):
         self._images = images
         self._groups: list[_Group] = []
         self._ends: list[int] = []  # number of rows up to and including each group
-        self._held: tuple[int, list[Record]] = (-1, [])
+        self._held: tuple[int, list[InputRecord]] = (-1, [])
         for path in sorted(source.rglob("*.parquet")) if source.is_dir() else [source]:
             self._add(path)
         if not self._ends:
@@ -63,7 +63,7 @@ class ParquetRecords(Records):
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def __getitem__(self, index: int) -> Record:
+    def __getitem__(self, index: int) -> InputRecord:
         if not 0 <= index < len(self):
             raise IndexError(index)
         place = bisect_right(self._ends, index)
@@ -88,7 +88,7 @@ class ParquetRecords(Records):
                 first += rows
                 self._ends.append(rows + (self._ends[-1] if self._ends else 0))
 
-    def _load(self, group: _Group) -> Iterator[Record]:
+    def _load(self, group: _Group) -> Iterator[InputRecord]:
         with pq.ParquetFile(group.path) as file:
             features = Features.from_arrow_schema(file.schema_arrow)
             rows = file.read_row_group(group.number).to_pylist()
@@ -96,14 +96,14 @@ class ParquetRecords(Records):
             named = {column: _with_names(value, features[column]) for column, value in row.items()}
             yield self._record(named, f"{group.path}: row {number}")
 
-    def _record(self, row: dict[str, Any], place: str) -> Record:
+    def _record(self, row: dict[str, Any], place: str) -> InputRecord:
         field = next(field for field in WORD_FIELDS if field in row)
         image = next((row[field] for field in PICTURE_FIELDS if row.get(field)), None)
         if image is None and row.get("image_id"):
             image = find_picture(row["image_id"], self._images)
         left_out = {*PICTURE_FIELDS, STATUS_FIELD}
         fields = {column: value for column, value in row.items() if column not in left_out}
-        return Record({"text" if field == "text" else "words": row[field], "image": image}, fields, place)
+        return InputRecord({"text" if field == "text" else "words": row[field], "image": image}, fields, place)
 
 
 def _with_names(value: Any, feature: Any) -> Any:

@@ -27,13 +27,13 @@ WORD_FIELDS = ("text", "words", "tokens")
 PICTURE_FIELDS = ("image", "images")
 RESULT_FIELDS = ("entities", "word_tags")
 STATUS_FIELD = "image_status"
-SHOWN = 80  # characters of a bad line that an error quotes
+MAX_QUOTE_LENGTH = 80  # characters of a bad line that an error quotes
 # The base64 beginnings of JPEG, PNG, GIF, WEBP, BMP and TIFF. File names of pictures have a dot, which base64 lacks.
 _BASE64 = re.compile(r"(?:/9j/|iVBORw0KGgo|R0lGOD|UklGR|Qk|SUkq|TU0A)[A-Za-z0-9+/]{60,}={0,2}")
 
 
 @dataclass(frozen=True)
-class Record:
+class InputRecord:
     """A sentence: the input of the pipeline, the fields that the output repeats, and its place in the file."""
 
     sentence: dict[str, Any]
@@ -41,15 +41,15 @@ class Record:
     place: str
 
 
-class Records(Protocol):
+class InputRecords(Protocol):
     """Sentences that are read when they are needed."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Record: ...
+    def __getitem__(self, index: int, /) -> InputRecord: ...
 
 
-class TextRecords(Records):
+class TextRecords(InputRecords):
     """The sentences of a text file, all of which are checked at the start.
 
     Args:
@@ -76,7 +76,7 @@ class TextRecords(Records):
     def __len__(self) -> int:
         return len(self._starts)
 
-    def __getitem__(self, index: int) -> Record:
+    def __getitem__(self, index: int) -> InputRecord:
         with open(self._path, "rb") as file:
             file.seek(self._starts[index])
             record = self._read(_Lines(self._path, file, self._numbers[index]), self._images)
@@ -113,7 +113,7 @@ class _Lines:
 
     def error(self, cause: str, value: Any, remedy: str) -> ValueError:
         """Make an error about the last line read."""
-        return ValueError(f"{self.place}: {cause}: {repr(value)[:SHOWN]}; {remedy}.")
+        return ValueError(f"{self.place}: {cause}: {repr(value)[:MAX_QUOTE_LENGTH]}; {remedy}.")
 
     @property
     def place(self) -> str:
@@ -121,10 +121,10 @@ class _Lines:
         return f"{self.path}:{self.number}"
 
 
-Reader = Callable[[_Lines, Path | None], Record | None]
+_RecordReader = Callable[[_Lines, Path | None], InputRecord | None]
 
 
-def _reader(path: Path) -> Reader:
+def _reader(path: Path) -> _RecordReader:
     if path.suffix == ".jsonl":
         return _read_json
     if path.suffix not in (".conll", ".txt"):
@@ -134,12 +134,12 @@ def _reader(path: Path) -> Reader:
     return _read_conll if path.suffix == ".conll" or begins_as_conll else _read_plain
 
 
-def _read_plain(lines: _Lines, images: Path | None) -> Record | None:
+def _read_plain(lines: _Lines, images: Path | None) -> InputRecord | None:
     text = lines.read()
-    return None if text is None else Record({"text": text}, {"text": text}, lines.place)
+    return None if text is None else InputRecord({"text": text}, {"text": text}, lines.place)
 
 
-def _read_conll(lines: _Lines, images: Path | None) -> Record | None:
+def _read_conll(lines: _Lines, images: Path | None) -> InputRecord | None:
     text = lines.read_filled()
     if text is None:
         return None
@@ -156,7 +156,7 @@ def _read_conll(lines: _Lines, images: Path | None) -> Record | None:
         text = lines.read()
     if not words:
         raise ValueError(f"{place}: a sentence without words; add its words, or remove it.")
-    return Record({"words": words, "image": image}, {**fields, "words": words}, place)
+    return InputRecord({"words": words, "image": image}, {**fields, "words": words}, place)
 
 
 def find_picture(image_id: str, images: Path | None) -> str | bytes | None:
@@ -178,7 +178,7 @@ def _word(lines: _Lines, text: str) -> str:
     return word
 
 
-def _read_json(lines: _Lines, images: Path | None) -> Record | None:
+def _read_json(lines: _Lines, images: Path | None) -> InputRecord | None:
     text = lines.read_filled()
     if text is None:
         return None
@@ -192,7 +192,9 @@ def _read_json(lines: _Lines, images: Path | None) -> Record | None:
         raise lines.error("a field that the prediction would replace", taken[0], "give it another name")
     name, words = _words(lines, fields)
     sentence = {name: words, "image": _pictures(lines, fields, images or lines.path.parent)}
-    return Record(sentence, {field: value for field, value in fields.items() if field != STATUS_FIELD}, lines.place)
+    return InputRecord(
+        sentence, {field: value for field, value in fields.items() if field != STATUS_FIELD}, lines.place
+    )
 
 
 def _words(lines: _Lines, fields: dict[str, Any]) -> tuple[str, str | list[str]]:

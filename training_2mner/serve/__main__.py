@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 MEGABYTE = 1_000_000
 BODY_SECONDS = 60.0
-SHOWN = 1000  # characters of an error, which may quote the request
+MAX_ERROR_LENGTH = 1000  # characters of an error, which may quote the request
 FAILED = "the model failed on this request; the server's log says why."
 USAGE = {
     "usage": 'POST {"inputs": ..., "parameters": {...}} as application/json to / or /predict; GET /health',
@@ -155,7 +155,7 @@ def _respond(content: str, status: int = 200, headers: Mapping[str, str] | None 
 
 
 def _refuse(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
-    return _respond(json.dumps({"error": reason[:SHOWN]}), status, headers)
+    return _respond(json.dumps({"error": reason[:MAX_ERROR_LENGTH]}), status, headers)
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
