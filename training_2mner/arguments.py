@@ -16,6 +16,7 @@ from transformers.trainer_utils import HubStrategy
 from transformers.training_args import OptimizerNames
 
 from modeling_2mner.encoders import ENCODER_ALIASES, ENCODERS
+from reports_2mner.command_line import option
 from reports_2mner.push import check_id
 
 logger = logging.getLogger(__name__)
@@ -25,57 +26,34 @@ logger = logging.getLogger(__name__)
 class ModelArguments:
     """Which model to train, and from which weights."""
 
-    model: str = field(
-        default="2m-ner",
-        metadata={
-            "help": "A preset of configuration_2mner/models (see `python -m configuration_2mner`), a JSON file in "
-            "the same form, or a checkpoint to continue from (folder or Hub id)."
-        },
+    model: str = option(
+        "2m-ner",
+        "A preset of configuration_2mner/models (see `python -m configuration_2mner`), a JSON file in "
+        "the same form, or a checkpoint to continue from (folder or Hub id).",
     )
-    text_encoder: str | None = field(
-        default=None, metadata={"help": "Pretrained text encoder: Hub id or folder. New weights by default."}
+    text_encoder: str | None = option(None, "Pretrained text encoder: Hub id or folder. New weights by default.")
+    vision_encoder: str | None = option(None, "Pretrained ViT or complete CLIP model: Hub id or folder.")
+    resnet_encoder: str | None = option(None, "Pretrained ResNet: Hub id, folder, or torchvision state dict file.")
+    vgg_encoder: str | None = option(
+        None, "Pretrained VGG-16 for AdaCAN: Hub id, folder, or torchvision state dict file."
     )
-    vision_encoder: str | None = field(
-        default=None, metadata={"help": "Pretrained ViT or complete CLIP model: Hub id or folder."}
+    word_vectors: str | None = option(None, "Word vectors for the word-based models: a GloVe or fastText text file.")
+    max_word_vectors: int | None = option(
+        None, "Read only the first N rows of `word_vectors`, the most frequent words."
     )
-    resnet_encoder: str | None = field(
-        default=None, metadata={"help": "Pretrained ResNet: Hub id, folder, or torchvision state dict file."}
+    tokenizer: str | None = option(
+        None,
+        "Hub id or folder of the tokenizer; that of the text encoder by default. `new` learns a "
+        "WordPiece vocabulary from the training sentences, for an encoder with new weights.",
     )
-    vgg_encoder: str | None = field(
-        default=None,
-        metadata={"help": "Pretrained VGG-16 for AdaCAN: Hub id, folder, or torchvision state dict file."},
-    )
-    word_vectors: str | None = field(
-        default=None, metadata={"help": "Word vectors for the word-based models: a GloVe or fastText text file."}
-    )
-    max_word_vectors: int | None = field(
-        default=None, metadata={"help": "Read only the first N rows of `word_vectors`, the most frequent words."}
-    )
-    tokenizer: str | None = field(
-        default=None,
-        metadata={
-            "help": "Hub id or folder of the tokenizer; that of the text encoder by default. `new` learns a "
-            "WordPiece vocabulary from the training sentences, for an encoder with new weights."
-        },
-    )
-    vocabulary_size: int = field(default=4000, metadata={"help": "Size of a `new` vocabulary."})
-    resnet_image_size: int = field(
-        default=224, metadata={"help": "Side length of the ResNet's input pictures in pixels."}
-    )
-    max_length: int = field(
-        default=512,
-        metadata={"help": "Maximum sub-words in a window; longer sentences are split into several windows."},
-    )
-    config: str | None = field(
-        default=None,
-        metadata={"help": "Changes to fields of the model's config, as JSON: '{\"use_vit\": false}'."},
-    )
-    license: str | None = field(
-        default=None,
-        metadata={
-            "help": "Licence of the weights for the card, by its Hub name (apache-2.0, cc-by-nc-4.0, other). None "
-            "is stated by default, because it also depends on the data and the pretrained encoders."
-        },
+    vocabulary_size: int = option(4000, "Size of a `new` vocabulary.")
+    resnet_image_size: int = option(224, "Side length of the ResNet's input pictures in pixels.")
+    max_length: int = option(512, "Maximum sub-words in a window; longer sentences are split into several windows.")
+    config: str | None = option(None, "Changes to fields of the model's config, as JSON: '{\"use_vit\": false}'.")
+    license: str | None = option(
+        None,
+        "Licence of the weights for the card, by its Hub name (apache-2.0, cc-by-nc-4.0, other). None "
+        "is stated by default, because it also depends on the data and the pretrained encoders.",
     )
 
     def __post_init__(self) -> None:
@@ -86,33 +64,23 @@ class ModelArguments:
 class DataArguments:
     """Which data to train and evaluate on."""
 
-    dataset: str = field(default="mmnerd", metadata={"help": "Data set: a folder or a Hub id."})
-    dataset_config: str = field(
-        default="all", metadata={"help": "Languages: all, en, fr, es, de, or a pair such as en_de."}
+    dataset: str = option("mmnerd", "Data set: a folder or a Hub id.")
+    dataset_config: str = option("all", "Languages: all, en, fr, es, de, or a pair such as en_de.")
+    dataset_revision: str | None = option(None, "Branch, tag or commit of a Hub data set.")
+    boxes_column: str | None = option(
+        None,
+        "Column with the objects of each picture, for UMGF (`visual_nodes: objects`) and MKGFormer: lists "
+        "of [left, top, right, bottom] in pixels, from any detector.",
     )
-    dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of a Hub data set."})
-    boxes_column: str | None = field(
-        default=None,
-        metadata={
-            "help": "Column with the objects of each picture, for UMGF (`visual_nodes: objects`) and MKGFormer: lists "
-            "of [left, top, right, bottom] in pixels, from any detector."
-        },
+    small_boxes_column: str | None = option(None, "The same for MKGFormer's smaller crops.")
+    max_words: int | None = option(
+        None, "Truncate training sentences to this many words; the loss is counted and reported."
     )
-    small_boxes_column: str | None = field(default=None, metadata={"help": "The same for MKGFormer's smaller crops."})
-    max_words: int | None = field(
-        default=None,
-        metadata={"help": "Truncate training sentences to this many words; the loss is counted and reported."},
+    train_part: str | None = option(
+        None, "Train on one of several disjoint random parts of the training split: 2/5 is the second of five."
     )
-    train_part: str | None = field(
-        default=None,
-        metadata={
-            "help": "Train on one of several disjoint random parts of the training split: 2/5 is the second of five."
-        },
-    )
-    max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first N sentences only."})
-    max_eval_samples: int | None = field(
-        default=None, metadata={"help": "Evaluate and test on the first N sentences only."}
-    )
+    max_train_samples: int | None = option(None, "Train on the first N sentences only.")
+    max_eval_samples: int | None = option(None, "Evaluate and test on the first N sentences only.")
 
 
 @dataclass
@@ -130,74 +98,55 @@ class TwoMNERTrainingArguments(TrainingArguments):
     ```
     """
 
-    output_dir: str = field(default="runs/2m-ner", metadata={"help": "The run folder."})
-    learning_rate: float = field(default=5e-5, metadata={"help": "Peak learning rate (Table 4)."})
-    encoder_learning_rate: float | None = field(
-        default=None, metadata={"help": "Learning rate of the pretrained encoders; `learning_rate` by default."}
+    output_dir: str = option("runs/2m-ner", "The run folder.")
+    learning_rate: float = option(5e-5, "Peak learning rate (Table 4).")
+    encoder_learning_rate: float | None = option(
+        None, "Learning rate of the pretrained encoders; `learning_rate` by default."
     )
-    crf_learning_rate: float | None = field(
-        default=None, metadata={"help": "Learning rate of the CRF's transitions; `learning_rate` by default."}
+    crf_learning_rate: float | None = option(
+        None, "Learning rate of the CRF's transitions; `learning_rate` by default."
     )
-    head_learning_rate: float | None = field(
-        default=None,
-        metadata={"help": "Learning rate of the linear classification layer; `learning_rate` by default."},
+    head_learning_rate: float | None = option(
+        None, "Learning rate of the linear classification layer; `learning_rate` by default."
     )
-    plain_adam: bool = field(
-        default=True, metadata={"help": "Adam as in Table 4. False: the optimizer that `optim` names, such as AdamW."}
-    )
+    plain_adam: bool = option(True, "Adam as in Table 4. False: the optimizer that `optim` names, such as AdamW.")
     freeze: list[str] = field(
         default_factory=list,
         metadata={
             "help": f"Encoders whose weights are not trained: {', '.join(ENCODERS)} (`vit` also means `vision`)."
         },
     )
-    group_by_length: bool = field(default=True, metadata={"help": "Batch training sentences of similar length."})
-    gather_negatives: bool = field(
-        default=False,
-        metadata={"help": "Contrast with the pictures of all processes, not only with those of its own."},
+    group_by_length: bool = option(True, "Batch training sentences of similar length.")
+    gather_negatives: bool = option(
+        False, "Contrast with the pictures of all processes, not only with those of its own."
     )
-    patience: int | None = field(
-        default=None, metadata={"help": "Stop after this many epochs without a better dev F1; never by default."}
+    patience: int | None = option(None, "Stop after this many epochs without a better dev F1; never by default.")
+    per_device_train_batch_size: int = option(16, "Sentences per batch and process (Table 4).")
+    per_device_eval_batch_size: int = option(32, "Sentences per batch in evaluation.")
+    max_grad_norm: float = option(0.0, "Clip gradients to this norm; 0, as in the authors' code, disables clipping.")
+    num_train_epochs: float = option(8.0, "Epochs, as in the authors' code.")
+    eval_strategy: str = option("epoch", "When to evaluate on dev.")
+    save_strategy: str = option("epoch", "When to save a checkpoint.")
+    save_total_limit: int | None = option(2, "Checkpoints to keep; the best one is always kept.")
+    load_best_model_at_end: bool = option(True, "Load the best dev epoch at the end.")
+    metric_for_best_model: str | None = option("f1", "Dev score that selects the best epoch: strict F1.")
+    logging_strategy: str = option("epoch", "When to log the loss and its components.")
+    dataloader_pin_memory: bool = option(
+        torch.cuda.is_available(), "Pin the memory of batches; only useful with a GPU."
     )
-    per_device_train_batch_size: int = field(
-        default=16, metadata={"help": "Sentences per batch and process (Table 4)."}
-    )
-    per_device_eval_batch_size: int = field(default=32, metadata={"help": "Sentences per batch in evaluation."})
-    max_grad_norm: float = field(
-        default=0.0, metadata={"help": "Clip gradients to this norm; 0, as in the authors' code, disables clipping."}
-    )
-    num_train_epochs: float = field(default=8.0, metadata={"help": "Epochs, as in the authors' code."})
-    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate on dev."})
-    save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint."})
-    save_total_limit: int | None = field(
-        default=2, metadata={"help": "Checkpoints to keep; the best one is always kept."}
-    )
-    load_best_model_at_end: bool = field(default=True, metadata={"help": "Load the best dev epoch at the end."})
-    metric_for_best_model: str | None = field(
-        default="f1", metadata={"help": "Dev score that selects the best epoch: strict F1."}
-    )
-    logging_strategy: str = field(default="epoch", metadata={"help": "When to log the loss and its components."})
-    dataloader_pin_memory: bool = field(
-        default=torch.cuda.is_available(), metadata={"help": "Pin the memory of batches; only useful with a GPU."}
-    )
-    remove_unused_columns: bool = field(
-        default=False, metadata={"help": "Keep False: the collator needs words and pictures."}
-    )
+    remove_unused_columns: bool = option(False, "Keep False: the collator needs words and pictures.")
     label_names: list[str] | None = field(
         default_factory=lambda: ["labels"], metadata={"help": "Names of the label tensors."}
     )
-    ddp_find_unused_parameters: bool | None = field(
-        default=True, metadata={"help": "With several processes: continue if the batch of one has no picture."}
+    ddp_find_unused_parameters: bool | None = option(
+        True, "With several processes: continue if the batch of one has no picture."
     )
-    restore_callback_states_from_checkpoint: bool = field(
-        default=True, metadata={"help": "Resume the count of `patience` where an interrupted run stopped."}
+    restore_callback_states_from_checkpoint: bool = option(
+        True, "Resume the count of `patience` where an interrupted run stopped."
     )
-    push_to_hub: bool = field(
-        default=False,
-        metadata={"help": "Publish the finished run on the Hub, as `python -m training_2mner.hub` does."},
-    )
-    hub_strategy: HubStrategy | str = field(
-        default="end", metadata={"help": "When to push: only `end` is possible. Checkpoints are never pushed."}
+    push_to_hub: bool = option(False, "Publish the finished run on the Hub, as `python -m training_2mner.hub` does.")
+    hub_strategy: HubStrategy | str = option(
+        "end", "When to push: only `end` is possible. Checkpoints are never pushed."
     )
 
     def __post_init__(self) -> None:
