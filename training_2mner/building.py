@@ -169,9 +169,7 @@ def _assemble(arguments: ModelArguments, config: TaggingConfig) -> WordTagger:
         settings[switch] = getattr(config, switch) and encoder in sources
     model = _tagger_class(config).from_encoders(**sources, **settings)
     if config.uses_image and not model.config.uses_image:
-        logger.warning(
-            "No image encoder is named, so the model is text only; for pictures, name one, such as `resnet_encoder`."
-        )
+        logger.warning("No image encoder is named, so the model is text only; name one, such as `resnet_encoder`.")
     return model
 
 

@@ -31,19 +31,13 @@ from training_2mner.trainer import TwoMNERTrainer
 
 MODEL_CARD_TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "model_card_template.md"
 SETTINGS = (
-    "learning_rate",
-    "plain_adam",
-    "lr_scheduler_type",
-    "num_train_epochs",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "max_grad_norm",
-    "seed",
+    *("learning_rate", "plain_adam", "lr_scheduler_type", "num_train_epochs", "per_device_train_batch_size"),
+    *("gradient_accumulation_steps", "max_grad_norm", "seed"),
 )
 NO_SETTINGS = ("disable_tqdm", "do_train", "do_eval", "do_predict", "greater_is_better", "push_to_hub", "use_cpu")
 MEANINGS = {"PER": "persons", "LOC": "locations", "ORG": "organisations", "MISC": "other names"}
 LANGUAGE_NAMES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
-# Invented, because the data may not be passed on, so no sentence of theirs may appear in a card.
+# Invented, because the data may not be passed on: no sentence of theirs may appear in a card.
 SENTENCES = {
     "en": "Marie Curie worked in Paris for the Radium Institute.",
     "fr": "Marie Curie a travaillé à Paris pour l'Institut du radium.",
@@ -190,9 +184,7 @@ def _model(config: TaggingConfig) -> str:
     own = f"{TWO_MNER} ({MODEL_PAPERS[TWO_MNER]})"
     if name not in MODEL_PAPERS:
         return f"{name}, a model beside {own},"
-    return (
-        own if name == TWO_MNER else f"{name} ({MODEL_PAPERS[name]}), one of the models that {own} is compared with,"
-    )
+    return own if name == TWO_MNER else f"{name} ({MODEL_PAPERS[name]}), one of the models compared with {own},"
 
 
 def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:

@@ -174,12 +174,8 @@ def _parse(row: bytes, size: int, place: str) -> tuple[str, list[float]]:
         if size and word and len(values) == size and all(map(math.isfinite, values)):
             return word.decode("utf-8"), values
     except ValueError as error:  # an invalid number or invalid UTF-8
-        raise ValueError(
-            f"{place} is not a word followed by {size} numbers: {error}; correct or remove it."
-        ) from error
-    raise ValueError(
-        f"{place} is not a word followed by {size or 'some'} finite numbers: {row[:60]!r}; correct or remove it."
-    )
+        raise ValueError(f"{place} is not a word followed by {size} numbers: {error}; remove it.") from error
+    raise ValueError(f"{place} is not a word followed by {size or 'some'} finite numbers: {row[:60]!r}; remove it.")
 
 
 def _compare(path: str | Path, promised: int | None, read: int, limit: int | None) -> None:

@@ -39,13 +39,11 @@ def entity_scores(predictions: TagSequences, references: TagSequences) -> dict[s
 def _check_lengths(predictions: TagSequences, references: TagSequences) -> None:
     if len(predictions) != len(references):
         raise ValueError(
-            f"`predictions` holds {len(predictions)} sentences, `references` {len(references)}; pass the same ones."
+            f"`predictions` has {len(predictions)} sentences, `references` {len(references)}; pass the same."
         )
     for row, (predicted, gold) in enumerate(zip(predictions, references, strict=True)):
         if len(predicted) != len(gold):
-            raise ValueError(
-                f"`predictions[{row}]` has {len(predicted)} tags for {len(gold)} words; give one per word."
-            )
+            raise ValueError(f"`predictions[{row}]` has {len(predicted)} tags for {len(gold)} words; give one each.")
 
 
 def _report(

@@ -67,9 +67,7 @@ def drop_foreign_code(path: Path, code: list[str]) -> None:
             del parent[key]
             dropped.append(f"{place}: {key}")
     for place in dropped:
-        logger.warning(
-            "%s refers to code that is not part of this model, which never runs it; the entry is left out.", place
-        )
+        logger.warning("%s refers to code of others, which this model never runs; it is left out.", place)
     if dropped:
         write_json(path, content, indent=2, ensure_ascii=False)
 

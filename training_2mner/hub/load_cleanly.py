@@ -63,9 +63,7 @@ def main() -> None:
     sys.meta_path.insert(0, Blocked)
     pipe = load_as_user(sys.argv[1])
     for part in (pipe, pipe.model, pipe.processor):
-        require(
-            type(part).__module__.startswith("transformers_modules."), f"{type(part)} does not come from the folder"
-        )
+        require(type(part).__module__.startswith("transformers_modules."), f"{type(part)} is not from the folder")
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     check_prediction(pipe, Image.fromarray(noise), "ok")
     check_prediction(pipe, None, "missing")

@@ -72,7 +72,7 @@ def release(
         if not private and not ModelCard.load(staged / CARD).data.license:
             logger.warning(
                 "%s will be public, and its card states no licence, so nobody knows what they may do with the "
-                "weights; state it as `license:` at the top of README.md; this also depends on the data.",
+                "weights. State one that the data, too, allow as `license:` at the top of README.md.",
                 repo_id,
             )
         files = (path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file())

@@ -23,18 +23,11 @@ PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 CARD = "README.md"
 NEEDED = (*CONFIG_FILES, CARD)
-TOKENIZER_FILES = [
-    "tokenizer.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-]
-OPTIONAL = (*TOKENIZER_FILES, "model.safetensors.index.json", "all_results.json")
+OPTIONAL = (
+    *("tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"),
+    *("tokenizer.model", "sentencepiece.bpe.model", "spiece.model"),
+    *("model.safetensors.index.json", "all_results.json"),
+)
 LARGEST = 100 * 2**20  # bytes of a file without weights; the largest vocabularies have a third of that
 STRICT = "F1 (strict)"  # the card's name for the main score
 WIDGET_NOTE = "The widget on a Hub page does not run custom code, so the model cannot be tried there."
@@ -94,9 +87,7 @@ def adapt_card(card: ModelCard, folder: str, names: Names) -> ModelCard:
     """Replace the name of a run's `folder` in its card by the Hub id, and add the Space to the note on widgets."""
     data = cast(ModelCardData, card.data)  # the annotations of ModelCard say CardData
     old, short = data.model_name or folder, names.model.split("/")[1]  # the folder may have been renamed
-    parts = re.split(
-        r"(^```.*?^```)", card.text, flags=re.MULTILINE | re.DOTALL
-    )  # code blocks and the text between them
+    parts = re.split(r"(^```.*?^```)", card.text, flags=re.MULTILINE | re.DOTALL)  # code blocks and text between
     parts[1::2] = [block.replace(f'"{old}"', f'"{names.model}"') for block in parts[1::2]]
     card.text = re.sub(f"^# {re.escape(old)}$", f"# {short}", "".join(parts), count=1, flags=re.MULTILINE)
     data.model_name = short if data.eval_results else None
@@ -126,9 +117,7 @@ def _declared_in_checkout() -> list[str]:
     try:
         import tomllib
     except ImportError as error:  # Python 3.10
-        raise ValueError(
-            "this project is not installed, so its requirements are unknown; run `pip install -e .`"
-        ) from error
+        raise ValueError("this project is not installed, so its needs are unknown; run `pip install -e .`") from error
     return tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["dependencies"]
 
 

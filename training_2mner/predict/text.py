@@ -192,9 +192,8 @@ def _read_json(lines: _Lines, images: Path | None) -> InputRecord | None:
         raise lines.error("a field that the prediction would replace", taken[0], "give it another name")
     name, words = _words(lines, fields)
     sentence = {name: words, "image": _pictures(lines, fields, images or lines.path.parent)}
-    return InputRecord(
-        sentence, {field: value for field, value in fields.items() if field != STATUS_FIELD}, lines.place
-    )
+    kept = {field: value for field, value in fields.items() if field != STATUS_FIELD}
+    return InputRecord(sentence, kept, lines.place)
 
 
 def _words(lines: _Lines, fields: dict[str, Any]) -> tuple[str, str | list[str]]:

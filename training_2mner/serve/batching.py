@@ -43,11 +43,7 @@ class Batcher:
     """
 
     def __init__(
-        self,
-        answer: Callable[[list, dict], list],
-        max_batch: int = 32,
-        max_wait: float = 0.01,
-        max_queue: int = 256,
+        self, answer: Callable[[list, dict], list], max_batch: int = 32, max_wait: float = 0.01, max_queue: int = 256
     ):
         for name, value, least in (
             ("max_batch", max_batch, 1),
