@@ -131,7 +131,7 @@ def test_a_tenth_model_trains_and_its_card_names_it(run):
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert config["model_type"] == NAME and config["id2label"] == {"0": "O", "1": "B-PER", "2": "I-PER"}
     card = (run / "README.md").read_text(encoding="utf-8")
-    assert f"an implementation of {NAME}, a model beside 2M-NER (Wang et al., 2024), for transformers" in card
+    assert f"an implementation of {NAME}, a model alongside 2M-NER (Wang et al., 2024), for transformers" in card
     assert "BERT for the words, no image branch" in card
 
 

@@ -183,7 +183,7 @@ def _model(config: TaggingConfig) -> str:
     name = model_name(config)
     own = f"{TWO_MNER} ({MODEL_PAPERS[TWO_MNER]})"
     if name not in MODEL_PAPERS:
-        return f"{name}, a model beside {own},"
+        return f"{name}, a model alongside {own},"
     return own if name == TWO_MNER else f"{name} ({MODEL_PAPERS[name]}), one of the models compared with {own},"
 
 
