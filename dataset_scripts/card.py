@@ -1,4 +1,4 @@
-"""The data set card: YAML that tells `load_dataset` which files belong to which configuration, and measured counts."""
+"""The data set card: YAML that assigns files to the configurations of `load_dataset`, and measured counts."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def dataset_card(
 ) -> str:
     """Return the text of README.md for a data set with these counts.
 
-    `fingerprint` stands for the contents of its files, see `config_metadata`; `name` is the folder's name, as `load_dataset`
-    is shown with it; `body` is Markdown that follows the counts, `example` Markdown that follows the summary, see
-    `example.py`; `license` and `annotations_creators` are the Hub's terms, `license_name` and `license_link` describe one
-    that is "other"; `schema` names tags and languages.
+    `fingerprint` identifies the contents of its files, see `config_metadata`; `name` is the folder name that the
+    examples pass to `load_dataset`; `body` is Markdown that follows the counts, `example` Markdown that follows the
+    summary, see `example.py`; `license` and `annotations_creators` are the Hub's terms, `license_name` and
+    `license_link` describe a license "other"; `schema` names tags and languages.
     """
     from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
@@ -97,8 +97,8 @@ def fill_body(template: Path, **values: Any) -> str:
 def config_metadata(counts: Counts, fingerprint: str) -> list[dict[str, Any]]:
     """Return the `configs` entry of the card: for each configuration the files of its languages, split by split.
 
-    `load_dataset` finds its cache again by this entry and the columns alone. Without the fingerprint in it, it would give
-    out the rows of an earlier build of the same name.
+    `load_dataset` identifies its cache only by this entry and the columns. Without the fingerprint it would return the
+    rows of an earlier build of the same name.
     """
     entries = []
     for config, languages in available_configs(_languages(counts)).items():
@@ -113,7 +113,7 @@ def config_metadata(counts: Counts, fingerprint: str) -> list[dict[str, Any]]:
 
 
 def text_table(counts: Counts, types: Sequence[str] | None = None) -> str:
-    """Return a Markdown table of sentences, words and entities for each language and split; `types` are those found."""
+    """Return a Markdown table of sentences, words and entities by language and split; `types` default to all."""
     types = types or types_of(kind for count in counts.values() for kind in count.mentions)
     header = ["language", "split", "sentences", "words", "entities", *types]
     rows = (

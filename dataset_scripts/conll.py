@@ -2,7 +2,7 @@
 
 A sentence is a line `IMGID:<image id>`, then one line `TOKEN<TAB>TAG` per word, then an empty line, which may be
 missing at the end of the file. UTF-8 without BOM, lines end in LF. Everything else is an error that names the line.
-Tokens and ids are never stripped, split on blanks or decoded: both may hold any character but TAB, CR and LF.
+Tokens and ids are never stripped, split on blanks or decoded: both may hold any character except TAB, CR and LF.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHOWN = 80  # characters of a bad line that an error quotes
 class Sentence:
     """The words of one sentence with their IOB2 tags and its picture; `line` is where it starts in its file.
 
-    `repaired` counts its tags that were made to begin an entity, `renamed` those whose type was given another name.
+    `repaired` counts the tags that were changed to begin an entity, `renamed` those whose type was renamed.
     """
 
     image_id: str
@@ -43,8 +43,9 @@ def read_conll(
 ) -> Iterator[Sentence]:
     """Yield the sentences of a file in order; ValueError names file, line, cause and remedy of the first mistake.
 
-    `rename` gives types other names, as in `{"OTHER": "MISC"}`; with `repair_tags` an I- tag that continues no entity
-    begins one (IOB1 becomes IOB2) instead of being an error. `types` are those that a tag may have, None lets it have any.
+    `rename` maps types to other names, as in `{"OTHER": "MISC"}`; with `repair_tags` an I- tag that continues no
+    entity begins one (IOB1 becomes IOB2) instead of being an error. `types` are the types allowed in tags; None allows
+    any.
     """
     path = Path(path)
     rename = rename or {}
@@ -75,7 +76,7 @@ def read_conll(
 
 
 def write_conll(sentences: Iterable[Sentence], path: Path | str) -> None:
-    """Write sentences in the authors' format; `read_conll` gives them back. ValueError when the format cannot hold one."""
+    """Write sentences so that `read_conll` returns the same ones; ValueError if the format cannot hold one."""
     write_file(path, map(_format, sentences))
 
 
@@ -123,29 +124,29 @@ class _Draft:
 
 
 def is_tag(tag: str, types: Sequence[str] | None) -> bool:
-    """Tell whether this is a tag of one of the types, or of any type for None."""
+    """Return whether this is a tag of one of the types, or of any type for None."""
     if tag == "O":
         return True
     return tag[:2] in ("B-", "I-") and (bool(TYPE.fullmatch(tag[2:])) if types is None else tag[2:] in types)
 
 
 def known_tags(types: Sequence[str] | None) -> str:
-    """Say for an error which tags there can be."""
+    """Return, for an error, which tags are allowed."""
     return "write O, B-TYPE or I-TYPE" if types is None else f"known are {', '.join(labels_of(types))}"
 
 
 def begin_entities(tags: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
     """Turn each I- tag that continues no entity into B-; return all tags and the positions that changed."""
-    mended = list(tags)
+    repaired = list(tags)
     changed = []
-    while (position := find_iob2_violation(mended)) is not None:
-        mended[position] = f"B{mended[position][1:]}"
+    while (position := find_iob2_violation(repaired)) is not None:
+        repaired[position] = f"B{repaired[position][1:]}"
         changed.append(position)
-    return tuple(mended), changed
+    return tuple(repaired), changed
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line numbers and lines without LF; a binary file splits on LF alone, unlike `str.splitlines`."""
+    """Yield line numbers and lines without LF; a binary file splits only at LF, unlike `str.splitlines`."""
     with open(path, "rb") as file:
         for number, raw in enumerate(file, start=1):
             if number == 1 and raw.startswith(codecs.BOM_UTF8):
@@ -173,8 +174,8 @@ def _format(sentence: Sentence) -> str:
     if bad or not sentence.tokens or len(sentence.tokens) != len(sentence.tags):
         raise ValueError(
             f"The sentence of picture {sentence.image_id!r} cannot be written: {len(sentence.tokens)} words, "
-            f"{len(sentence.tags)} tags, cells that are empty, hold a TAB or line end, or are words that begin with "
-            f"{ID_PREFIX}: {bad}; repair it first."
+            f"{len(sentence.tags)} tags; cells that are empty, contain a TAB or line end, or are words that begin "
+            f"with {ID_PREFIX}: {bad}; repair it first."
         )
     return format_sentence(sentence.image_id, sentence.tokens, sentence.tags)
 

@@ -1,4 +1,4 @@
-"""The example in the card of a data set: one sentence in all its languages, with its picture, as in the paper's Table 1."""
+"""The example in a data set card: one sentence in all languages, with its picture, as in the paper's Table 1."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from reports_2mner.files import write_file
 from reports_2mner.tables import Markdown, Table, escape_markdown
 
 SPLIT = "train"
-# Without the pictures, which would fill the memory.
+# Without the pictures, which would fill the memory
 COLUMNS = ("id", "tokens", "ner_tags", "image_id", "image_status", "lang", "quality")
 MAX_SIDE = 512
 
 
 def write_example(folder: Path) -> str:
-    """Return Markdown that shows the sentence, and put its picture, if there is one, beside the card in `figures`.
+    """Return Markdown that shows the sentence, and write its picture, if there is one, to `figures` beside the card.
 
-    The text is empty where no picture has a sound sentence in every language of the data set's train split.
+    The text is empty if no picture has a sound sentence in every language of the data set's train split.
     """
     rows = find_parallel_rows(folder)
     if not rows:
         return ""
-    lines = ["## One sentence in all languages", "A picture of the train split and its sentences, entities in bold."]
+    lines = [
+        "## One sentence in all languages",
+        "A picture from the train split with its sentences; entities are in bold.",
+    ]
     if place := _write_picture(folder, rows[0]):
         lines.append(f"![The picture of the sentences below]({place})")
     lines.append(
@@ -38,10 +41,10 @@ def write_example(folder: Path) -> str:
 
 
 def find_parallel_rows(folder: Path) -> list[dict[str, Any]]:
-    """Return one row for each language, all with the same picture id; none if there is no such id or one language only.
+    """Return a row for each language, all with the same picture id; none without such an id or with one language.
 
-    Of all such ids that is taken whose sentence in the first language has the most types of entities, then the fewest
-    words, then the first name: equal files give equal rows.
+    The id chosen is the one whose sentence in the first language has the most entity types, then the fewest words,
+    then the first name: equal files give equal rows.
     """
     languages = list(dict.fromkeys(lang for lang, _ in find_parquet_files(folder)))
     if len(languages) < 2:
@@ -68,7 +71,7 @@ def mark_entities(row: Row) -> str:
 
 
 def _sound_rows(folder: Path, lang: str, illustrated: bool) -> Iterator[dict[str, Any]]:
-    """Yield rows with an entity, without flags and, if there are pictures in the data set, with one."""
+    """Yield rows with an entity, without flags and, if the data set has pictures, with a picture."""
     for row in read_rows(folder, COLUMNS, [lang], [SPLIT]):
         is_sound = not row["quality"] and all(word.isprintable() for word in row["tokens"])
         if is_sound and set(row["ner_tags"]) != {"O"} and (row["image_status"] == "ok" or not illustrated):
@@ -81,7 +84,7 @@ def _rank(row: Row) -> tuple[int, int, str]:
 
 
 def _write_picture(folder: Path, row: Row) -> str | None:
-    """Write the picture of a row, made small and upright, and return its place in the folder; None if it has none."""
+    """Write the picture of a row, small and upright, and return its path in the folder; None if it has no picture."""
     data = _picture_bytes(folder, row)
     image = prepare_picture(data, MAX_SIDE).image if data else None
     if image is None:

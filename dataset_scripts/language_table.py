@@ -1,8 +1,8 @@
-"""The languages that the project knows by name: the one place where a language is added.
+"""The languages that the project knows by name: the only place where a language is added.
 
-Append only, at the end. A data set needs no entry here: a language that is not listed is shown by its code. No number
-or order follows from a place in this table: `schema.LANGUAGES` fixes those of the paper's four languages, and a data set
-with others stores its own names (`schema.Schema`), so that an appended language changes no file that is there already.
+Only append, at the end. A data set needs no entry here: a language that is not listed is shown by its code. No number
+or order follows from a position in this table: `schema.LANGUAGES` fixes those of the paper's four languages, and a
+data set with others stores its own names (`schema.Schema`), so an appended language changes no existing file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CODE = re.compile(r"(?!all\b)[a-z]{2,3}")  # as in ISO 639; "all" is the configu
 
 @dataclass(frozen=True)
 class Language:
-    """A language: its code (ISO 639), its English name, and its code in each translation system by the system's name."""
+    """A language: its code (ISO 639), its English name, and its code in each translation system by name."""
 
     code: str
     name: str
@@ -32,5 +32,5 @@ LANGUAGE_TABLE = (
 
 
 def language_name(code: str) -> str:
-    """The English name of a language, or its code where the table has none."""
+    """Return the English name of a language, or its code if the table has none."""
     return next((language.name for language in LANGUAGE_TABLE if language.code == code), code)

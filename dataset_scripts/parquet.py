@@ -2,16 +2,16 @@
 
     counts = write_dataset(output, rows, card, overwrite=False)
 
-    output: folder to make; refused when it holds something, unless `overwrite`
+    output: folder to make; refused if it is not empty, unless `overwrite`
     rows:   {(lang, split): iterable of row dicts}, e.g. {("en", "train"): ...}; `rows.py` says what a row is
-    card:   the text of README.md, or a function from the counts and the files' fingerprint to that text, such as
+    card:   a function from the counts and the files' fingerprint to the text of README.md, such as
             functools.partial(dataset_card, name=..., title=..., summary=..., body=...) from `card.py`
     example: a function that may add files to the folder and returns Markdown, which `card` gets as `example`
     counts: {(lang, split): SplitCounts}
 
-It makes one file of each language and split, `data/<lang>/<split>-00000-of-00001.parquet`; `build.py` writes larger data
-sets shard by shard. Rows are taken one at a time, so that a generator that reads pictures as it goes needs memory for one
-row group only.
+It writes one file for each language and split, `data/<lang>/<split>-00000-of-00001.parquet`; `build/` writes larger
+data sets shard by shard. Rows are taken one at a time, so a generator that reads pictures as it goes needs memory for
+only one row group.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from dataset_scripts.rows import Counts, Row, SplitCounts, encode_row
 from dataset_scripts.schema import SPLITS, Schema, features
 from reports_2mner.files import whole_file, write_file
 
-# The Hub's viewer reads row groups up to 300 MB; with 100 rows a training job can also jump to a row cheaply.
+# The Hub's viewer reads row groups of up to 300 MB; with 100 rows a training job can also reach a single row cheaply.
 ROWS_PER_GROUP = 100
 GROUP_BYTES = 100_000_000
-# A dictionary stores what repeats in a row group once: words and tags, and a picture that several sentences share.
+# A dictionary stores repeated values of a row group once: words, tags, and a picture that several sentences share.
 DICTIONARY_COLUMNS = ["tokens.list.element", "ner_tags.list.element", "image.bytes", "image_status", "lang", "source"]
 LISTS = ("tokens", "ner_tags", "quality")
 TEXT_COLUMNS = ("id", "image_id", "image_status", "image.path", "lang", "source", "url", "sha256", "tw2017_split")
-# Pictures are compressed already, and the Hub recognises equal ones only as they are.
+# Pictures are already compressed, and the Hub recognises equal ones only if they are stored unchanged.
 COMPRESSION = dict.fromkeys([*TEXT_COLUMNS, *(f"{name}.list.element" for name in LISTS)], "snappy")
 COMPRESSION["image.bytes"] = "none"
 BUILT_NAMES = {"README.md", "LICENSE.md", "build.json", "figures", "data"}
@@ -52,9 +52,10 @@ def write_dataset(
     example: Callable[[Path], str] | None = None,
     schema: Schema | None = None,
 ) -> Counts:
-    """Check the rows, write them with their card, move the folder to `output` when all is done and count.
+    """Check the rows, write them with their card, move the folder to `output` when it is complete, and return counts.
 
-    `schema` names tags and languages. Raises ValueError for a row that breaks a rule of `rows.py`, an id that occurs twice, or an `output` in use.
+    `schema` names tags and languages. Raises ValueError for a row that breaks a rule of `rows.py`, an id that occurs
+    twice, or an `output` in use.
     """
     output = Path(output).resolve()
     check_output(output, overwrite)
@@ -74,7 +75,7 @@ def write_dataset(
 
 
 def check_output(output: Path, overwrite: bool) -> None:
-    """Raise ValueError when a data set must not be written to `output`; long jobs ask this before they start."""
+    """Raise ValueError if a data set must not be written to `output`; long jobs check this before they start."""
     if not output.exists():
         return
     if not output.is_dir():
@@ -90,12 +91,12 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 
 def parquet_path(folder: Path, lang: str, split: str, index: int = 0, number: int = 1) -> Path:
-    """Return the place of a file of the data set in its `data` folder."""
+    """Return the path of a file of the data set in its `data` folder."""
     return folder / lang / f"{split}-{index:05d}-of-{number:05d}.parquet"
 
 
 def write_parquet(rows: Iterable[Row], path: Path, schema: Schema | None = None) -> None:
-    """Write encoded rows to one file, which appears under its name when it is complete."""
+    """Write encoded rows to one file, which appears under its name only when it is complete."""
     columns = features(schema).arrow_schema
     with whole_file(path) as draft, _open(draft, columns) as writer:
         for group in _row_groups(rows, columns):
@@ -117,7 +118,7 @@ def fingerprint(hashes: Mapping[str, str]) -> str:
 
 
 def move_folder(fresh: Path, output: Path) -> None:
-    """Put a complete folder in the place of `output`; what was there goes only when the new one is in place."""
+    """Replace `output` by a complete folder; the old one is removed only when the new one is in place."""
     if not output.exists():
         os.replace(fresh, output)
         return
@@ -177,7 +178,7 @@ def _open(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         path,
         schema,
         use_dictionary=DICTIONARY_COLUMNS,
-        dictionary_pagesize_limit=2 * GROUP_BYTES,  # beyond, pictures would be stored plainly
+        dictionary_pagesize_limit=2 * GROUP_BYTES,  # beyond it, pictures would be stored once per row
         compression=COMPRESSION,
         use_content_defined_chunking=True,
         write_page_index=True,

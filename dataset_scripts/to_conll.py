@@ -2,8 +2,8 @@
 
     python -m dataset_scripts.to_conll mmnerd MMNERD-text
 
-makes train_valid_test_<language>/{train,valid,test}_conll_format.txt; from an unchanged build, byte for byte the files it
-was built from.
+writes train_valid_test_<language>/{train,valid,test}_conll_format.txt; from an unchanged build, byte for byte the
+files it was built from.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from reports_2mner.command_line import exit_on_error, make_parser
 
 
 def to_conll(dataset: Path | str, output: Path | str) -> list[Path]:
-    """Write one text file of each language and split of the folder `dataset` into `output`, and return the files.
+    """Write a text file for each language and split of the folder `dataset` into `output`, and return the files.
 
-    Raises ValueError for a folder that is no data set, for a file that is there already, and for words that the format
-    cannot hold.
+    Raises ValueError for a folder that is not a data set, for a file that already exists, and for words that the
+    format cannot hold.
     """
     paths = {
         (lang, split): Path(output) / f"{FOLDER_PREFIX}{lang}" / FILE_NAMES[0][SPLITS.index(split)]
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m dataset_scripts.to_conll", __doc__)
-    parser.add_argument("dataset", type=Path, help="folder that python -m dataset_scripts.build wrote")
+    parser.add_argument("dataset", type=Path, help="folder written by python -m dataset_scripts.build")
     parser.add_argument("output", type=Path, help="folder for the text files")
     return parser.parse_args(arguments)
 

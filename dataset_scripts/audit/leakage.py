@@ -12,12 +12,12 @@ from dataset_scripts.audit.similar import Match, find_similar
 from dataset_scripts.schema import DEFAULT_CONFIG, SPLITS, available_configs, sort_languages
 
 Rows = Sequence[AuditRow]
-# For a held-out row the first train row like it in each language; None where the row has nothing to compare.
+# For a held-out row, the first matching train row in each language; None if the row has nothing to compare.
 Partners = Mapping[str, str] | None
 
 
 def check_leakage(rows: Rows, similarity: float) -> list[Finding]:
-    """Run every check of this file; texts are similar from `similarity` on."""
+    """Run every check of this file; texts count as similar from `similarity` on."""
     return [
         find_leaks("leaked_picture_ids", rows, lambda row: row.image_id),
         find_leaks("leaked_picture_bytes", rows, lambda row: row.picture),
@@ -36,7 +36,7 @@ def find_leaks(name: str, rows: Rows, key: Callable[[AuditRow], Hashable | None]
 
 
 def find_similar_texts(rows: Rows, similarity: float) -> Finding:
-    """Find held-out rows of which a train row of the same language has nearly the words; `audit_similar` says how nearly."""
+    """Find held-out rows with words similar to those of a train row in the same language; see `similar.py`."""
     matches: dict[int, tuple[AuditRow, Match]] = {}
     for lang in sort_languages(row.lang for row in rows):
         train = [row for row in rows if row.lang == lang and not row.held_out]
@@ -52,7 +52,7 @@ def find_similar_texts(rows: Rows, similarity: float) -> Finding:
 
 
 def find_similar_pictures_in_train(rows: Rows) -> Finding:
-    """Find held-out rows whose picture looks like one of train with other bytes."""
+    """Find held-out rows whose picture looks like one in train with other bytes."""
     near = similar_looks({row.look for row in rows if row.look is not None and row.picture})
     train: defaultdict[int, list[AuditRow]] = defaultdict(list)
     for row in rows:
@@ -69,7 +69,7 @@ def find_similar_pictures_in_train(rows: Rows) -> Finding:
 
 
 def find_ids_in_several_splits(rows: Rows) -> Finding:
-    """Find picture ids that stand in two or three splits, in any language."""
+    """Find picture ids that occur in two or three splits, in any language."""
     splits: dict[str, dict[str, str]] = {}
     for row in rows:
         if row.image_id:
@@ -81,7 +81,7 @@ def find_ids_in_several_splits(rows: Rows) -> Finding:
 
 
 def find_translation_twins(rows: Rows) -> Finding:
-    """Find held-out rows of which train has a translation: the same picture id in another language."""
+    """Find held-out rows with a translation in train: the same picture id in another language."""
     languages: defaultdict[str, set[str]] = defaultdict(set)
     splits: defaultdict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -126,7 +126,7 @@ def _leaks(
     )
     configs = available_configs(row.lang for row in rows)
     if len(configs[DEFAULT_CONFIG]) == 1:
-        del configs[DEFAULT_CONFIG]  # the same rows as those of the one language
+        del configs[DEFAULT_CONFIG]  # the same rows as those of the only language
     table = {config: _by_split(held_out, group, counts_in) for config, group in configs.items()}
     details = {"configurations": {config: splits for config, splits in table.items() if splits}}
     return Finding(name, len(leaked), len(held_out), examples, details)
@@ -161,7 +161,7 @@ def _partner(matches: Mapping[int, tuple[AuditRow, Match]], row: AuditRow) -> Pa
 
 
 def _similar_examples(rows: Rows, matches: Mapping[int, tuple[AuditRow, Match]]) -> tuple[Example, ...]:
-    """Show those that are similar but not equal first: the equal ones need no explanation."""
+    """Return similar but unequal ones first: equal ones need no explanation."""
     found = [(row, *matches[id(row)]) for row in rows if id(row) in matches]
     found.sort(key=lambda item: item[2].similarity)
     return first_examples(

@@ -1,7 +1,7 @@
-"""Compare the data set with another one: what they share, and which model must not be measured on what.
+"""Compare the data set with another one: what they share, and which held-out rows are in the other's train part.
 
-The other one is a data set folder, a CoNLL file, or a folder of CoNLL files (`*.txt`, `*.conll`) whose names tell the split,
-such as train.txt, valid_conll_format.txt or dev.conll.
+The other one is a data set folder, a CoNLL file, or a folder of CoNLL files (`*.txt`, `*.conll`) whose names contain
+the split, such as train.txt, valid_conll_format.txt or dev.conll.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ SPLIT_WORDS = {
 
 
 def normalise_text(tokens: Sequence[str]) -> str:
-    """Return the letters of a sentence without case, Unicode form or blanks: other word boundaries make no difference."""
+    """Return a sentence without case, Unicode form and blanks: word boundaries make no difference."""
     return "".join(unicodedata.normalize("NFKC", "".join(tokens)).casefold().split())
 
 
-# What can be the same in two rows.
+# What two rows can have in common.
 KEYS: dict[str, Callable[[AuditRow], str | None]] = {
     "picture_id": lambda row: row.image_id,
     "sha256": lambda row: row.picture,
@@ -45,14 +45,14 @@ KEYS: dict[str, Callable[[AuditRow], str | None]] = {
 
 
 def read_other(other: Path | str) -> list[AuditRow]:
-    """Read the rows of the other data set; ValueError for a folder or file that holds none, or for its first mistake."""
+    """Read the rows of the other data set; ValueError for a folder or file without any, or for the first mistake."""
     other = Path(other)
     if (other / "data").is_dir():
         return read_audit_rows(other)
     files = sorted(filter(_is_conll, other.iterdir())) if other.is_dir() else [other]
     if not files or not all(path.is_file() for path in files):
         raise ValueError(
-            f"`against` {other} is neither a data set folder (data/<language>/<split>-*.parquet) nor a CoNLL file nor a "
+            f"`against` {other} is not a data set folder (data/<language>/<split>-*.parquet), a CoNLL file or a "
             f"folder of CoNLL files named after train, valid or test ({', '.join(CONLL_SUFFIXES)}); check the path."
         )
     return [row for path in files for row in _read_conll(path)]
@@ -68,9 +68,9 @@ def check_overlap(rows: Rows, others: Rows, name: str) -> list[Finding]:
 
 
 def find_overlap(rows: Rows, others: Rows, name: str) -> Finding:
-    """Find rows with anything of a row of the other data set.
+    """Find rows that share an id, a picture or a text with a row of the other data set.
 
-    The tables count different ids, pictures and texts, in each split of this data set and of theirs.
+    The tables count distinct ids, pictures and texts, for each split of this data set and of the other.
     """
     theirs = {kind: _owners(others, key) for kind, key in KEYS.items()}
     shared = [(row, partner) for row in rows if (partner := _first_partner(row, theirs))]
@@ -87,8 +87,8 @@ def _is_conll(path: Path) -> bool:
 def _read_conll(path: Path) -> list[AuditRow]:
     split = _split_in_name(path)
     if split is None:
-        logger.warning("The name of %s tells no split: it is taken as train. Name it train, valid or test.", path)
-    # The types do not matter here, only whether the file can be read.
+        logger.warning("The name of %s contains no split: it is taken as train. Name it train, valid or test.", path)
+    # The types do not matter here, so any are allowed.
     sentences = read_conll(path, rename={"OTHER": "MISC"}, repair_tags=True, types=None)
     return [
         AuditRow(
@@ -104,7 +104,7 @@ def _split_in_name(path: Path) -> str | None:
 
 
 def _contamination(name: str, measured: Rows, trained: Rows, other: str) -> Finding:
-    """Find held-out rows of one data set that are in the train part of the second."""
+    """Find held-out rows of one data set that are in the train part of the other."""
     train = [row for row in trained if not row.held_out]
     owners = {kind: _owners(train, key) for kind, key in KEYS.items()}
     held_out = [row for row in measured if row.held_out]

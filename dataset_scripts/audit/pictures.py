@@ -1,4 +1,4 @@
-"""Check pictures: what their status says, whether they decode, which are the same and which look the same."""
+"""Check pictures: their status, whether they decode, which are the same and which look the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Rows = Sequence[AuditRow]
 
 @dataclass(frozen=True, slots=True)
 class PictureFacts:
-    """What the bytes of a picture tell: their hash, why they do not decode, and the perceptual hash unless it is flat."""
+    """What the bytes of a picture show: their hash, why they do not decode, and the perceptual hash unless flat."""
 
     sha256: str | None = None
     problem: str = ""
@@ -36,7 +36,7 @@ class PictureFacts:
 def examine_pictures(folder: Path | str, num_proc: int = 1) -> list[PictureFacts]:
     """Decode every picture of a data set folder, in the order of its rows, with `num_proc` processes.
 
-    Raises ValueError for an `image` column that holds no bytes.
+    Raises ValueError for an `image` column without bytes.
     """
     paths = [path for paths in find_parquet_files(folder).values() for path in paths]
     groups = [(path, group) for path in paths for group in range(pq.read_metadata(path).num_row_groups)]
@@ -46,7 +46,7 @@ def examine_pictures(folder: Path | str, num_proc: int = 1) -> list[PictureFacts
 
 
 def examine_picture(data: bytes) -> PictureFacts:
-    """Return what the bytes of one picture tell."""
+    """Return what the bytes of one picture show."""
     sha256 = hashlib.sha256(data).hexdigest()
     loaded = load_image(data)
     if loaded.image is None:
@@ -56,7 +56,7 @@ def examine_picture(data: bytes) -> PictureFacts:
 
 
 def with_facts(rows: Rows, facts: Sequence[PictureFacts]) -> list[AuditRow]:
-    """Return the rows with the hashes of their pictures' bytes; one without bytes keeps what its column says."""
+    """Return the rows with the hashes of their pictures' bytes; one without bytes keeps that of its column."""
     return [
         replace(row, sha256=fact.sha256 or row.sha256, look=fact.look, flat=fact.flat)
         for row, fact in zip(rows, facts, strict=True)
@@ -64,7 +64,7 @@ def with_facts(rows: Rows, facts: Sequence[PictureFacts]) -> list[AuditRow]:
 
 
 def find_picture_status(rows: Rows) -> Finding:
-    """Count what `image_status` says, by language and split."""
+    """Count the values of `image_status` by language and split."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         counts[f"{row.lang} {row.split}"][row.status] += 1
@@ -75,15 +75,15 @@ def find_picture_status(rows: Rows) -> Finding:
 
 
 def check_facts(rows: Rows, facts: Sequence[PictureFacts]) -> list[Finding]:
-    """Run the checks that compare what the rows say, as they were read, with what the bytes tell."""
+    """Run the checks that compare the rows, as they were read, with the bytes."""
     pairs = list(zip(rows, facts, strict=True))
     return [find_contradictions(pairs), find_undecodable(pairs), find_mismatches(pairs)]
 
 
 def find_contradictions(pairs: Sequence[tuple[AuditRow, PictureFacts]]) -> Finding:
-    """Find rows with a picture and a status that says there is none, or the other way round, or an unknown status.
+    """Find rows with a picture and a status for rows without one, or the reverse, or an unknown status.
 
-    A hash without bytes stands for a picture that was left out of the build.
+    A hash without bytes identifies a picture that was left out of the build.
     """
     reasons = [(row, _contradiction(row, fact)) for row, fact in pairs]
     bad = [(row, reason) for row, reason in reasons if reason]
@@ -93,7 +93,7 @@ def find_contradictions(pairs: Sequence[tuple[AuditRow, PictureFacts]]) -> Findi
 
 
 def find_undecodable(pairs: Sequence[tuple[AuditRow, PictureFacts]]) -> Finding:
-    """Find pictures that a model would not get, whatever their status."""
+    """Find pictures that a model could not use, whatever their status."""
     present = [(row, fact) for row, fact in pairs if fact.sha256]
     bad = [(row, fact) for row, fact in present if fact.problem]
     examples = first_examples(Example((row.id,), fact.problem) for row, fact in bad)
@@ -101,7 +101,7 @@ def find_undecodable(pairs: Sequence[tuple[AuditRow, PictureFacts]]) -> Finding:
 
 
 def find_mismatches(pairs: Sequence[tuple[AuditRow, PictureFacts]]) -> Finding:
-    """Find pictures whose bytes have another hash than the column `sha256` says."""
+    """Find pictures whose bytes do not have the hash of the column `sha256`."""
     known = [(row, row.sha256, fact.sha256) for row, fact in pairs if row.sha256 and fact.sha256]
     bad = [(row, stated, found) for row, stated, found in known if stated != found]
     examples = first_examples(
@@ -111,7 +111,7 @@ def find_mismatches(pairs: Sequence[tuple[AuditRow, PictureFacts]]) -> Finding:
 
 
 def check_identity(rows: Rows) -> list[Finding]:
-    """Run the checks that compare pictures with each other, by their hashes."""
+    """Run the checks that compare pictures with each other by their hashes."""
     return [find_same_bytes(rows), find_same_ids(rows), find_similar_pictures(rows)]
 
 
@@ -133,7 +133,7 @@ def find_same_ids(rows: Rows) -> Finding:
 
 
 def find_similar_pictures(rows: Rows) -> Finding:
-    """Find pictures of other bytes that look alike; stand-ins and flat pictures are left out, the flat ones counted."""
+    """Find pictures with different bytes that look alike, without stand-ins and flat pictures; count the flat ones."""
     pictures: defaultdict[int, dict[str, str]] = defaultdict(dict)
     flat = {row.picture for row in rows if row.flat and row.picture}
     for row in rows:
@@ -160,7 +160,9 @@ def _examine_group(place: tuple[Path, int]) -> list[PictureFacts]:
 
 def _examine_cell(path: Path, cell: Any) -> PictureFacts:
     if cell is not None and not (isinstance(cell, dict) and "bytes" in cell):
-        raise ValueError(f"{path}: the column `image` holds no embedded pictures; leave them out with `no_pictures`.")
+        raise ValueError(
+            f"{path}: the column `image` holds no embedded pictures; skip the pictures with `--no_pictures`."
+        )
     return examine_picture(cell["bytes"]) if cell and cell["bytes"] else PictureFacts()
 
 
@@ -175,7 +177,7 @@ def _contradiction(row: AuditRow, fact: PictureFacts) -> str:
 def _groups(
     rows: Rows, key: Callable[[AuditRow], str | None], member: Callable[[AuditRow], str | None]
 ) -> tuple[list[dict[str, str]], int]:
-    """Return, for keys with several members, each member with the first row that has it; and the number of keys."""
+    """Return, for each key with several members, each member with its first row; and the number of all keys."""
     found: dict[str, dict[str, str]] = {}
     for row in rows:
         if (name := key(row)) and (other := member(row)):

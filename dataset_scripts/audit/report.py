@@ -1,4 +1,4 @@
-"""What an audit says as a whole, as JSON for programs and as text for a terminal."""
+"""The report of an audit, as JSON for programs and as text for a terminal."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from dataset_scripts.parquet import file_sha256, fingerprint
 from dataset_scripts.reading import find_parquet_files
 from reports_2mner.html import visible
 
-# Raised whenever a program that reads the JSON would have to change.
+# Increased whenever a program that reads the JSON would have to change.
 SCHEMA_VERSION = 1
-NOT_RUN, NOTHING_THERE = "not asked for", "nothing to look at"
+NOT_RUN, NOTHING_THERE = "not requested", "nothing to check"
 SHOWN_LINES, SHOWN_EXAMPLES, SHOWN_CHARACTERS, SHOWN_OF_IDS = 8, 3, 140, 100
 
 
 @dataclass(frozen=True)
 class Report:
-    """The findings, worst first; the checks that found nothing; those that did not look, with the reason.
+    """The findings, worst first; the checks that found nothing; those that were skipped, with the reason.
 
-    `fingerprint` stands for the contents of the parquet files; the card of a built data set gives the same.
+    `fingerprint` identifies the contents of the parquet files; the card of a built data set has the same.
     """
 
     dataset: str
@@ -37,7 +37,7 @@ class Report:
     skipped: dict[str, str]
 
     def by_severity(self) -> dict[str, int]:
-        """Count the findings of each severity, the worst first."""
+        """Count the findings of each severity, worst first."""
         counts = Counter(finding.severity for finding in self.findings)
         return {severity: counts[severity] for severity in SEVERITIES}
 
@@ -79,7 +79,7 @@ def to_json(report: Report) -> str:
 
 
 def to_text(report: Report) -> str:
-    """Return the report for a terminal: characters that cannot be seen are spelled out, so that none can steer it."""
+    """Return the report for a terminal; invisible characters are spelled out, so that none can control it."""
     lines = [
         f"{visible(report.dataset)}, files {report.fingerprint}",
         *(f"  {visible(line)}" for line in _lines(report.counts)),
@@ -105,12 +105,12 @@ def flatten(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tu
 
 
 def spell(value: Any) -> str:
-    """Return a value of a table for people: thousands separated, invisible characters spelled out."""
+    """Return a value of a table for display: thousands separated, invisible characters spelled out."""
     return f"{value:,}" if isinstance(value, int) else visible(str(value))
 
 
 def shorten(text: str, characters: int) -> str:
-    """Cut a long text, and show that it was cut."""
+    """Truncate a long text visibly."""
     return text if len(text) <= characters else f"{text[: characters - 3]}..."
 
 

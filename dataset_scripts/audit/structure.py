@@ -1,4 +1,4 @@
-"""Check what every row must be: names, words, and one IOB2 tag for each word."""
+"""Check what every row must have: names, words, and one IOB2 tag for each word."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rows = Sequence[AuditRow]
 
 
 def check_structure(rows: Rows, max_words: int) -> list[Finding]:
-    """Run every check of this file; rows of more than `max_words` words are long."""
+    """Run every check of this file; rows with more than `max_words` words are long."""
     return [
         find_missing_ids(rows),
         find_repeated_row_ids(rows),
@@ -29,7 +29,7 @@ def check_structure(rows: Rows, max_words: int) -> list[Finding]:
 
 
 def find_missing_ids(rows: Rows) -> Finding:
-    """Find rows without a name of their own or of their picture."""
+    """Find rows without a name for themselves or for their picture."""
     bad = [row for row in rows if not (row.id and row.image_id)]
     return _finding("missing_ids", rows, bad, lambda row: f"{row.lang} {row.split}: {row.text}")
 
@@ -42,18 +42,18 @@ def find_repeated_row_ids(rows: Rows) -> Finding:
 
 
 def find_rows_without_words(rows: Rows) -> Finding:
-    """Find rows that hold no word at all."""
+    """Find rows without any words."""
     return _finding("rows_without_words", rows, [row for row in rows if not row.tokens], lambda row: row.image_id)
 
 
 def find_wrong_tag_counts(rows: Rows) -> Finding:
-    """Find rows in which words and tags are not equally many."""
+    """Find rows with different numbers of words and tags."""
     bad = [row for row in rows if len(row.tokens) != len(row.tags)]
     return _finding("tag_counts", rows, bad, lambda row: f"{len(row.tokens)} words, {len(row.tags)} tags")
 
 
 def find_unknown_tags(rows: Rows) -> Finding:
-    """Find rows with a tag that is no label, or a number that stands for none."""
+    """Find rows with a tag that is not a label, or a number without a label."""
     bad = {index: [tag for tag in row.tags if not is_tag(tag, None)] for index, row in enumerate(rows)}
     examples = (Example((rows[index].id,), ", ".join(tags)) for index, tags in bad.items() if tags)
     kinds = Counter(tag for tags in bad.values() for tag in tags)
@@ -70,17 +70,17 @@ def find_iob2_faults(rows: Rows) -> Finding:
 
 
 def find_empty_words(rows: Rows) -> Finding:
-    """Find words of no character."""
+    """Find words without characters."""
     return _find_words("empty_words", rows, lambda word: not word)
 
 
 def find_blank_words(rows: Rows) -> Finding:
-    """Find words that hold a blank of any kind, U+00A0 too, at which `str.split` would cut them."""
+    """Find words with white space of any kind, including U+00A0, at which `str.split` would cut them."""
     return _find_words("blank_words", rows, lambda word: any(map(str.isspace, word)))
 
 
 def find_long_rows(rows: Rows, max_words: int) -> Finding:
-    """Find rows of more than `max_words` words."""
+    """Find rows with more than `max_words` words."""
     bad = [row for row in rows if len(row.tokens) > max_words]
     details = {"more_than": max_words, "longest": max((len(row.tokens) for row in rows), default=0)}
     return _finding("long_rows", rows, bad, lambda row: f"{len(row.tokens)} words", details)

@@ -1,4 +1,4 @@
-"""Check words and labels: wreckage, words that nobody can see, repeated sentences, strings with several types."""
+"""Check words and labels: remnants of placeholders, invisible words, repeated sentences, conflicting types."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_text(rows: Rows) -> list[Finding]:
 
 
 def find_placeholders(rows: Rows) -> Finding:
-    """Find rows with what the authors' tokeniser left of a placeholder."""
+    """Find rows with remnants of a placeholder of the authors' tokeniser."""
     words = {place: [word for word in row.tokens if PLACEHOLDER.search(word)] for place, row in enumerate(rows)}
     bad = [rows[place] for place, found in words.items() if found]
     details = {
@@ -50,13 +50,13 @@ def find_invisible_words(rows: Rows) -> Finding:
 
 
 def find_words_without_pieces(rows: Rows, tokenizer: PreTrainedTokenizerBase, name: str) -> Finding:
-    """Find words for which the tokenizer has no piece, when it is given words as the model gives them.
+    """Find words that get no piece from the tokenizer when words are passed to it as the model passes them.
 
-    Raises ValueError for a tokenizer that does not tell which word a piece belongs to.
+    Raises ValueError for a tokenizer that cannot assign pieces to words.
     """
     if not tokenizer.is_fast:
         raise ValueError(
-            f"`tokenizer` {name} is a {type(tokenizer).__name__}, which does not tell which word a piece belongs to; "
+            f"`tokenizer` {name} is a {type(tokenizer).__name__}, which cannot assign pieces to words; "
             "name one with a tokenizer.json."
         )
     bad: list[tuple[AuditRow, int]] = []
@@ -72,7 +72,7 @@ def find_words_without_pieces(rows: Rows, tokenizer: PreTrainedTokenizerBase, na
 
 
 def find_repeated_texts(rows: Rows) -> Finding:
-    """Find rows whose words, in the same case, an earlier row of their language and split has."""
+    """Find rows with exactly the words of an earlier row of their language and split."""
     first: dict[tuple[str, str, tuple[str, ...]], AuditRow] = {}
     pairs = []
     for row in rows:
@@ -89,7 +89,7 @@ def find_repeated_texts(rows: Rows) -> Finding:
 
 @dataclass
 class _Strings:
-    """The entity strings of one language and source: types by string, and where a string first has a type."""
+    """The entity strings of one language and source: types by string, and the first row of each string and type."""
 
     types: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     first: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class _Strings:
             self.first.setdefault((string, kind), row.id)
 
     def conflicts(self) -> dict[str, Counter[str]]:
-        """Return the strings with several types, those with the most mentions in the minority first."""
+        """Return the strings with several types, those with the largest minority first."""
         found = {string: kinds for string, kinds in self.types.items() if len(kinds) > 1}
         return dict(sorted(found.items(), key=lambda item: (-_minority(item[1]), item[0])))
 
@@ -108,7 +108,7 @@ class _Strings:
 def find_label_conflicts(rows: Rows) -> Finding:
     """Find entity strings, in lower case, that have several types within a language and source.
 
-    The minority are the mentions that do not have the most frequent type of their string.
+    The minority of a string are its mentions without its most frequent type.
     """
     groups: defaultdict[str, _Strings] = defaultdict(_Strings)
     for row in rows:

@@ -1,4 +1,4 @@
-"""Build a data set folder: plan, then shards, then what describes them; what was begun is finished later."""
+"""Build a data set folder: plan, then shards, then their description; an interrupted build can be continued."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FIGURE = "figures/entity_shares.png"
 
 @dataclass
 class BuildReport:
-    """What was written, what splits share, what was changed, and the rows whose pictures could not be used."""
+    """What was written, what splits share, what was changed, and the rows with unusable pictures."""
 
     counts: Counts
     leaks: list[Leak]
@@ -52,16 +52,19 @@ def build(
 ) -> BuildReport:
     """Write the data set of the files under `source` to the folder `output`.
 
-    `images` holds `<image id>.jpg` files; with None no row has a picture. `engine` runs the shards: `map`, the `map` of a
-    process pool, or a cluster's. All text is checked before the first picture is read. A build that was stopped goes on
-    where it was when it is started again. Raises ValueError for a folder that does not fit and for a broken line.
+    `images` holds `<image id>.jpg` files; with None no row has a picture. `engine` runs the shards: `map`, or the
+    `map` of a process pool or a cluster. All text is checked before the first picture is read. An interrupted build
+    continues where it stopped when it is started again. Raises ValueError for an unsuitable folder and for an invalid
+    line.
     """
     output = Path(output).resolve()
     images = Path(images) if images is not None else None
     settings = settings or BuildSettings()
     check_output(output, overwrite)
     if images and not images.is_dir():
-        raise ValueError(f"`images` must be a folder with <image id>.jpg files, but {images} is none; check the path.")
+        raise ValueError(
+            f"`images` must be a folder with <image id>.jpg files, but {images} is not a folder; check the path."
+        )
     with _workplace(output) as workplace:
         plan = make_plan(Path(source), workplace / "rows", settings)
         settings = plan.settings
@@ -70,13 +73,13 @@ def build(
         report = _finish(plan, results, fresh, output.name, settings)
         move_folder(fresh, output)
     if images and not any(count.statuses["ok"] for count in report.counts.values()):
-        logger.warning("Not one picture of the data set was found in %s; check `images`.", images)
+        logger.warning("None of the data set's pictures was found in %s; check `images`.", images)
     return report
 
 
 @contextmanager
 def _workplace(output: Path) -> Iterator[Path]:
-    """Give a folder beside `output` to one build at a time; it goes when the build is done, or has left no shard in it."""
+    """Lock a folder beside `output` for one build; remove it when the build is complete, or fails without a shard."""
     workplace = output.parent / f".{output.name}.partial"
     (workplace / "rows").mkdir(parents=True, exist_ok=True)
     try:
@@ -84,7 +87,7 @@ def _workplace(output: Path) -> Iterator[Path]:
             yield workplace
     except Timeout as error:
         raise ValueError(
-            f"Another build is writing `output` {output}; wait for its end or give another name."
+            f"Another build is writing `output` {output}; wait until it ends or give another name."
         ) from error
     except ValueError:
         if not any(workplace.rglob("*.parquet")):
@@ -116,7 +119,7 @@ def _tasks(
 
 
 def _remove_others(fresh: Path, outputs: set[Path]) -> None:
-    """Remove what a stopped build left unfinished, or made with other settings."""
+    """Remove what an interrupted build left incomplete, or made with other settings."""
     for path in fresh.rglob("*"):
         if path.is_file() and path not in outputs:
             path.unlink()
@@ -141,7 +144,7 @@ def _finish(
     name: str,
     settings: BuildSettings,
 ) -> BuildReport:
-    """Write all but the shards: the card, the licence text, the record of the build and the figures."""
+    """Write everything except the shards: the card, the licence text, the record of the build and the figures."""
     counts = {key: sum((result.counts for _, result in group), SplitCounts()) for key, group in results.items()}
     problems = [problem for group in results.values() for _, result in group for problem in result.problems]
     report = BuildReport(counts, plan.leaks, plan.changes, problems, plan.schema.types)
@@ -149,7 +152,7 @@ def _finish(
     write_file(folder / "LICENSE.md", LICENCE.read_text(encoding="utf-8"))
     record = _record(plan, results, folder, settings)
     write_json(folder / "build.json", record, indent=1)
-    files = fingerprint({path: told["sha256"] for path, told in record["files"].items()})
+    files = fingerprint({path: entry["sha256"] for path, entry in record["files"].items()})
     example = write_example(folder)
     card = card_of_build(
         report.counts, files, name, settings, plan.leaks, plan.changes, figure, plan.schema, example=example
@@ -160,7 +163,7 @@ def _finish(
 
 def _draw_figure(counts: Counts, folder: Path) -> str | None:
     if find_spec("matplotlib") is None:
-        logger.info("The card gets no figure without matplotlib: pip install matplotlib.")
+        logger.info("Without matplotlib the card gets no figure: pip install matplotlib.")
         return None
     from dataset_scripts.statistics.figure import draw_entity_shares
 
@@ -174,7 +177,7 @@ def _record(
     folder: Path,
     settings: BuildSettings,
 ) -> dict[str, Any]:
-    """Return what a later reader needs to check the files and to build them again; it names no path of this machine."""
+    """Return what is needed to check the files and to rebuild them, without paths of this machine."""
     return {
         "settings": settings.to_dict(),
         "versions": versions(),

@@ -1,4 +1,4 @@
-"""The card of a built data set: its counts, how it was made, what its splits share, what is known to be wrong with it."""
+"""The card of a built data set: its counts, how it was made, what its splits share, and its known faults."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def card_of_build(
     schema: Schema | None = None,
     example: str = "",
 ) -> str:
-    """Return README.md; `name` is the folder's, `figure` the place of the picture of entity shares in it, if there is one.
+    """Return README.md; `name` is that of the folder, `figure` the path in it of the figure of entity shares, if any.
 
-    `example` is what `example.py` writes.
+    `example` is the Markdown of `example.py`.
     """
     body = fill_body(
         BODY,

@@ -1,7 +1,7 @@
 """The subjects of the mini data set's pictures: people, places, organisations and things.
 
-A subject fills a tile whose corners are (0, 0) and (1, 1), so that it can be put anywhere and at any size. Colours have
-any hue and say next to nothing about the type; the shapes do.
+A subject fills a tile whose corners are (0, 0) and (1, 1), so that it can be placed anywhere at any size. Colours have
+any hue and reveal next to nothing about the type; the shapes do.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _figure(tile: Tile, paint: Paint, skin: Color, hair: Color) -> None:
 
 
 def draw_place(tile: Tile, paint: Paint) -> None:
-    """Draw a landscape or a skyline over the whole width of the tile."""
+    """Draw a landscape or a skyline across the full width of the tile."""
     rng = paint.rng
     horizon = rng.uniform(0.55, 0.8)
     tile.disc(rng.uniform(0.12, 0.88), rng.uniform(0.1, 0.24), rng.uniform(0.06, 0.11), shade(paint.front(), 1.4))

@@ -1,8 +1,8 @@
 """The sentences of the mini data set: templates in four languages and the names that fill them.
 
 Templates stand in groups of four lines, one per language in the order of `MINI_LANGUAGES`. Words are split at spaces.
-{X} and {Y} are names that could be of any type; no word around them agrees with a gender or calls for a person, a place
-or a thing. {PER}, {LOC}, {ORG} and {MISC} are names of a known type, {TIME} is a time and no entity.
+{X} and {Y} are names that could be of any type; no word around them agrees with a gender or calls for a person, a
+place or a thing. {PER}, {LOC}, {ORG} and {MISC} are names of a known type, {TIME} is a time and no entity.
 """
 
 from __future__ import annotations
@@ -454,11 +454,11 @@ class Sentence:
     names: Mapping[str, Words]
 
     def types(self) -> list[str]:
-        """List the entity types that the words alone tell."""
+        """Return the entity types that the words reveal."""
         return sorted({slot_type(slot) for slot in self.names} & set(MINI_TYPES))
 
     def render(self, language: str, subject: str | None) -> tuple[list[str], list[str]]:
-        """Give tokens and tags in a language; names of any type get the type `subject`, which the picture shows."""
+        """Return tokens and tags in a language; ambiguous names get the type `subject`, which the picture shows."""
         tokens: list[str] = []
         tags: list[str] = []
         for word in self.template[language]:
@@ -470,10 +470,10 @@ class Sentence:
 
 
 def slot_type(word: str) -> str:
-    """Give the type of the names that fill a slot such as `{PER2}`, and an empty string for an ordinary word."""
+    """Return the type of the names that fill a slot such as `{PER2}`, or an empty string for an ordinary word."""
     return word.strip("{}2") if word.startswith("{") else ""
 
 
 def slots(template: Words) -> list[str]:
-    """List the slots of a template, in the order of its first language."""
+    """Return the slots of a template, in the order of its first language."""
     return [word for word in template[MINI_LANGUAGES[0]] if word.startswith("{")]

@@ -32,7 +32,7 @@ from reports_2mner.files import whole_file, write_file
 
 
 def to_json(statistics: Statistics) -> str:
-    """Return everything counted and compared as JSON, in a fixed order; percentages are rounded to two places."""
+    """Return all counts and comparisons as JSON, in a fixed order; percentages are rounded to two decimals."""
     content = {
         "name": statistics.name,
         "split_method": statistics.split_method,
@@ -68,21 +68,21 @@ def _size(size: DatasetSize) -> dict[str, Any]:
 def write_statistics(statistics: Statistics, output: Path | str) -> list[Path]:
     """Write statistics.md, .tex and .json and entity_shares.png to the folder `output`; return their paths.
 
-    Files of these names are replaced, when all four are ready. Raises ValueError when `output` is a file, and
-    without matplotlib.
+    Existing files are replaced once all four are complete. Raises ValueError if `output` is a file or matplotlib is
+    missing.
     """
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise ValueError(f"`output` must be a folder, but {output} is a file; give another name.")
     if find_spec("matplotlib") is None:
-        raise ValueError("The picture needs matplotlib; install it, or print the tables alone, without `output`.")
+        raise ValueError("The figure needs matplotlib; install it, or only print the tables, without `output`.")
     texts = {
         "statistics.md": to_markdown(statistics),
         "statistics.tex": to_latex(statistics),
         "statistics.json": to_json(statistics),
     }
     paths = [output / name for name in (*texts, "entity_shares.png")]
-    with ExitStack() as stack:  # which moves the drafts when all are written
+    with ExitStack() as stack:  # which moves the drafts once all are written
         *drafts, picture = [stack.enter_context(whole_file(path)) for path in paths]
         for draft, text in zip(drafts, texts.values(), strict=True):
             write_file(draft, text)
@@ -93,11 +93,11 @@ def write_statistics(statistics: Statistics, output: Path | str) -> list[Path]:
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m dataset_scripts.statistics", __doc__)
-    parser.add_argument("dataset", type=Path, help="folder that a builder of this project wrote")
+    parser.add_argument("dataset", type=Path, help="folder written by a builder of this project")
     parser.add_argument(
         "--twitter2017",
         type=Path,
-        help="folder with train.txt, valid.txt and test.txt of the original Twitter-2017, from which Table 2 counts tweets",
+        help="folder with train.txt, valid.txt and test.txt of the original Twitter-2017, whose tweets Table 2 counts",
     )
     parser.add_argument(
         "--output",

@@ -1,4 +1,4 @@
-"""Draw which types the entities of each language have, for the data set card."""
+"""Draw the shares of entity types in each language, for the data set card."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = {"PER": SKY, "LOC": ORANGE, "ORG": GREEN, "MISC": GREY}
-OTHER_COLOURS = ("#F0E442", "#CC79A7", "#8DA0CB", "#B3DE69")  # of other types, in turn
+OTHER_COLOURS = ("#F0E442", "#CC79A7", "#8DA0CB", "#B3DE69")  # for other types, in turn
 
 MARGIN_TOP, MARGIN_BOTTOM, MARGIN_LEFT, MARGIN_RIGHT = 0.38, 0.06, 0.78, 0.12  # inches
 LEGEND_COLUMNS, LEGEND_LINE = 4, 0.2
 BAR_PITCH = 0.62
 BAR_HEIGHT = 0.66  # of the pitch
-DIGIT_WIDTH, LABEL_MARGIN = 0.0138, 0.006  # of a bar: a part that is too narrow for its number has it below the bar
+DIGIT_WIDTH, LABEL_MARGIN = 0.0138, 0.006  # of a bar: the number of a part that is too narrow is written below the bar
 
 
 def draw_entity_shares(counts: Counts, path: Path | str) -> None:
-    """Draw a bar for each language, parted by entity type with the number of mentions of all splits, as a PNG.
+    """Draw a bar for each language, divided by entity type with the mentions in all splits, as a PNG.
 
     The file is 1,400 pixels wide, on white; equal counts give equal bytes with the same matplotlib. Raises ValueError
-    when no language is counted.
+    if there are no counts.
     """
     mentions = _mentions_by_language(counts)
     types = types_of(kind for by_type in mentions.values() for kind in by_type)

@@ -22,7 +22,7 @@ TABLE_2 = {
 
 @dataclass(frozen=True)
 class DatasetSize:
-    """A row of Table 3: what a data set is made of, and its sentences by split."""
+    """A row of Table 3: the make-up of a data set, and its sentences by split."""
 
     name: str
     languages: tuple[str, ...]

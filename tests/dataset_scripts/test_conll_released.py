@@ -82,7 +82,7 @@ def test_an_id_ends_at_the_next_mark(read):
 def test_a_last_sentence_without_empty_line_is_lost_with_a_warning(read, write_text, caplog):
     assert read("IMGID:1\na\tO\n\nIMGID:2\nb\tO\nc\tO\n") == [("1", ("a",))]
     assert caplog.messages == [
-        f"{write_text('')}:5: the released loader loses this sentence: no empty line ends the file.",
+        f"{write_text('')}:5: the released loader loses this sentence: the file does not end with an empty line.",
     ]
 
 
@@ -116,7 +116,7 @@ def test_where_the_released_loader_stops_file_and_line_are_named(write_text, con
     assert released_loader(path) is None
     with pytest.raises(ValueError) as caught:
         list(read_conll_as_released(path))
-    assert str(caught.value).startswith(f"{path}:{line}: the released loader stops here, ")
+    assert str(caught.value).startswith(f"{path}:{line}: the released loader stops here: ")
     assert message in str(caught.value)
 
 

@@ -99,5 +99,5 @@ def test_rows_survive_unchanged(folder):
 def test_a_folder_without_a_data_set_is_refused(tmp_path, action):
     (tmp_path / "data" / "italian").mkdir(parents=True)
     (tmp_path / "data" / "italian" / "train-00000-of-00001.parquet").touch()
-    with pytest.raises(ValueError, match=r"holds no data set: there is no data/<language>/<split>-\*\.parquet"):
+    with pytest.raises(ValueError, match=r"holds no data set: it has no data/<language>/<split>-\*\.parquet"):
         action(tmp_path)

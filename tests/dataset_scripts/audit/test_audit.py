@@ -81,7 +81,7 @@ def test_errors_come_first_in_what_is_printed(leaking, capsys):
     ("arguments", "message"),
     [
         (["nowhere"], "holds no data set"),
-        (["clean", "--against", "nowhere"], "`against` nowhere is neither"),
+        (["clean", "--against", "nowhere"], "`against` nowhere is not a data set"),
         (["clean", "--json", "nowhere/a.json"], "cannot be written"),
         (["clean", "--html", "clean"], "cannot be written"),
         (["clean", "--similarity", "0"], "`similarity` must be above 0 and at most 1, got 0.0"),

@@ -17,7 +17,7 @@ def test_what_the_command_fails_on_stays_an_error():
 def test_a_finding_says_how_much_of_what_it_is():
     finding = Finding("invisible_words", 1200, 34567)
     assert finding.severity == "warning"
-    assert finding.title == "1,200 of 34,567 words consist of invisible characters only."
+    assert finding.title == "1,200 of 34,567 words consist only of invisible characters."
     assert finding.advice == CHECKS["invisible_words"].advice
 
 

@@ -28,8 +28,8 @@ def report(tmp_path_factory):
 def test_results_are_findings_or_passed_or_skipped(report):
     assert [finding.name for finding in report.findings] == ["leaked_texts", "odd_ids"]
     assert [finding.name for finding in report.passed] == ["iob2_faults"]
-    assert report.skipped["similar_pictures"] == "nothing to look at"
-    assert report.skipped["overlap"] == "not asked for"
+    assert report.skipped["similar_pictures"] == "nothing to check"
+    assert report.skipped["overlap"] == "not requested"
     assert len(report.skipped) == len(CHECKS) - 3
     assert report.by_severity() == {"error": 1, "warning": 0, "info": 1}
 
@@ -61,7 +61,7 @@ def test_text_names_the_worst_first_and_steers_no_terminal(report):
     assert "configurations c7 test: rows 2,000" in text and "c8 test" not in text
     assert "... 2 more lines" in text and text.count("more lines") == 1
     assert text.count("e.g. ") == 3
-    assert "Nothing to look at: similar_pictures." in text and "held_out_in_their_train" in text
+    assert "Nothing to check: similar_pictures." in text and "held_out_in_their_train" in text
 
 
 def test_nested_counts_become_lines():

@@ -54,7 +54,7 @@ def test_a_tokenizer_that_does_not_know_words_is_refused():
     class SlowTokenizer:
         is_fast = False
 
-    with pytest.raises(ValueError, match="`tokenizer` old is a SlowTokenizer, which does not tell"):
+    with pytest.raises(ValueError, match="`tokenizer` old is a SlowTokenizer, which cannot assign"):
         find_words_without_pieces([row("1", "a")], SlowTokenizer(), "old")
 
 

@@ -111,7 +111,7 @@ def test_text_alone_needs_no_pictures(source, tmp_path):
 def test_wrong_picture_folder_is_warned_about(source, tmp_path, caplog):
     (tmp_path / "empty").mkdir()
     build(source, tmp_path / "empty", tmp_path / "mmnerd")
-    assert "Not one picture" in caplog.text
+    assert "None of the data set's pictures" in caplog.text
     with pytest.raises(ValueError, match="`images` must be a folder"):
         build(source, tmp_path / "nowhere", tmp_path / "mmnerd", overwrite=True)
 

@@ -126,7 +126,7 @@ def test_links_must_stay_inside_the_folder(folder, tmp_path):
     (folder / "real.jpg").write_bytes(encode())
     (folder / "outside.jpg").symlink_to(tmp_path / "secret.jpg")
     (folder / "inside.jpg").symlink_to("real.jpg")
-    assert "leaves the picture folder" in read_picture(folder, "outside").reason
+    assert "out of the picture folder" in read_picture(folder, "outside").reason
     assert read_picture(folder, "inside").status == "ok"
 
 

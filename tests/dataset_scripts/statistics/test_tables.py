@@ -102,11 +102,11 @@ def test_notes_say_which_annotation_tweets_were_counted_by(statistics):
 def test_notes_name_what_differs_from_the_data_set_of_the_paper(statistics):
     assert describe(statistics)[0].startswith("22,428 rows by source: cc12m 7, twitter2017 3.")
     assert describe(statistics)[1:] == [
-        "The data set has no French, no Spanish, no German; sums of the paper are over the other languages."
+        "The data set has no French, no Spanish, no German; the paper's sums are over the other languages."
     ]
     statistics.split_method = "grouped"
     statistics.spans["en", "train"].sources["synthetic"] = 2
-    assert "split anew (grouped)" in describe(statistics)[1]
+    assert "new split (grouped)" in describe(statistics)[1]
     assert describe(statistics)[-1].startswith(
         "2 rows come from sources that are no part of the paper's data set (synthetic)"
     )

@@ -211,7 +211,7 @@ def test_what_is_left_out_is_stated(run, dataset, tmp_path, capsys):
     page, content = make_page(run, dataset, tmp_path / "page", "--limit", "2", "--suspects", "0", "--thumbnails", "0")
     assert content["page"]["sentences_shown"] == 2 and content["page"]["sentences_left_out"] == 3
     assert content["page"]["suspects_left_out"] == 1 and "1 more are in the JSON file" in page
-    assert "2 of 5 sentences with errors are here" in page and "3 are left out" in page
+    assert "2 of 5 sentences with errors are shown" in page and "3 are left out" in page
     assert len(Elements(page).all("article")) == 2 and not Elements(page).all("img")
     offered = [kind for kind in KINDS if Elements(page).all("option", value=kind)]
     assert sorted(offered) == sorted(item["data-kind"] for item in Elements(page).all("li") if "data-kind" in item)
@@ -236,7 +236,7 @@ def test_a_run_that_was_tested_on_the_first_sentences_has_a_page(dataset, rows_o
     page, content = make_page(run, dataset, tmp_path / "page", "--max_eval_samples", "3")
     assert content["sentences"] == 3 and content["dataset"]["max_eval_samples"] == 3
     assert content["kinds"]["overall"]["all"]["gold"] == 4 and len(Elements(page).all("article")) == 3
-    assert "tested on the first 3 sentences alone" in page
+    assert "tested only on the first 3 sentences" in page
     with pytest.raises(SystemExit, match=r"predictions for 3 sentences, but test has 7.*`--max_eval_samples`"):
         make_page(run, dataset, tmp_path / "other")
 
