@@ -27,8 +27,8 @@ from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset_scripts.build.builder import build
-from dataset_scripts.conll import Sentence, read_conll, write_conll
+from dataset_scripts.build.builder import build_dataset
+from dataset_scripts.conll import ConllSentence, read_conll, write_conll
 
 FILES = {"train": "train_conll_format.txt", "valid": "valid_conll_format.txt", "test": "test_conll_format.txt"}
 DISTINCT = 500  # picture files; the others are links to them, never twice among 100 rows
@@ -94,7 +94,7 @@ def bare_loop(work: Path) -> None:
 
 def build_all(work: Path) -> None:
     """Build the data set as a user does, in one process."""
-    build(work, work / "images", work / "mmnerd", overwrite=True)
+    build_dataset(work, work / "images", work / "mmnerd", overwrite=True)
 
 
 RUNS = {"bare loop": bare_loop, "build": build_all}
@@ -117,11 +117,11 @@ def generate(work: Path, rows: int) -> None:
         write_conll((sentence(number) for number in bounds[split]), work / "train_valid_test_en" / name)
 
 
-def sentence(number: int) -> Sentence:
+def sentence(number: int) -> ConllSentence:
     """Make a sentence of 15 words with two entities, like a caption."""
     tokens = ("The", "harbour", "of", f"Town{number}", "seen", "from", "the", "ship", f"Name{number}", "on", "a")
     tags = ("O", "O", "O", "B-LOC", "O", "O", "O", "O", "B-MISC", "O", "O")
-    return Sentence(f"{number:08d}---picture", (*tokens, "day", "of", "May", "."), (*tags, "O", "O", "O", "O"), 1)
+    return ConllSentence(f"{number:08d}---picture", (*tokens, "day", "of", "May", "."), (*tags, "O", "O", "O", "O"), 1)
 
 
 def picture(number: int) -> bytes:

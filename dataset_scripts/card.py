@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.rows import Counts
+from dataset_scripts.rows import DatasetCounts
 from dataset_scripts.schema import (
     COLUMNS,
     DEFAULT_CONFIG,
@@ -21,12 +21,12 @@ from dataset_scripts.schema import (
 )
 from reports_2mner.tables import Table
 
-TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "dataset_card_template.md"
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+CARD_TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "dataset_card_template.md"
+SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def dataset_card(
-    counts: Counts,
+    counts: DatasetCounts,
     fingerprint: str,
     *,
     name: str,
@@ -72,7 +72,7 @@ def dataset_card(
     DatasetInfosDict(infos).to_dataset_card_data(metadata)
     card = DatasetCard.from_template(
         metadata,
-        template_path=str(TEMPLATE),
+        template_path=str(CARD_TEMPLATE),
         name=name,
         title=title,
         summary=summary,
@@ -94,7 +94,7 @@ def fill_body(template: Path, **values: Any) -> str:
     return Template(template.read_text(encoding="utf-8"), keep_trailing_newline=True).render(values)
 
 
-def config_metadata(counts: Counts, fingerprint: str) -> list[dict[str, Any]]:
+def config_metadata(counts: DatasetCounts, fingerprint: str) -> list[dict[str, Any]]:
     """Return the `configs` entry of the card: for each configuration the files of its languages, split by split.
 
     `load_dataset` identifies its cache only by this entry and the columns. Without the fingerprint it would return the
@@ -112,7 +112,7 @@ def config_metadata(counts: Counts, fingerprint: str) -> list[dict[str, Any]]:
     return entries
 
 
-def text_table(counts: Counts, types: Sequence[str] | None = None) -> str:
+def text_table(counts: DatasetCounts, types: Sequence[str] | None = None) -> str:
     """Return a Markdown table of sentences, words and entities by language and split; `types` default to all."""
     types = types or types_of(kind for count in counts.values() for kind in count.mentions)
     header = ["language", "split", "sentences", "words", "entities", *types]
@@ -123,7 +123,7 @@ def text_table(counts: Counts, types: Sequence[str] | None = None) -> str:
     return Table(header, rows).markdown()
 
 
-def image_table(counts: Counts) -> str:
+def image_table(counts: DatasetCounts) -> str:
     """Return a Markdown table of sentences by source and by picture status for each language and split."""
     sources = [source for source in SOURCES if any(count.sources[source] for count in counts.values())]
     header = ["language", "split", *sources, *(f"picture {status}" for status in IMAGE_STATUSES)]
@@ -134,10 +134,10 @@ def image_table(counts: Counts) -> str:
     return Table(header, rows).markdown()
 
 
-def _languages(counts: Counts) -> tuple[str, ...]:
+def _languages(counts: DatasetCounts) -> tuple[str, ...]:
     return sort_languages(lang for lang, _ in counts)
 
 
-def _size_category(counts: Counts) -> str:
+def _size_category(counts: DatasetCounts) -> str:
     sentences = sum(count.sentences for count in counts.values())
-    return next((name for limit, name in SIZES if sentences < limit), "n>1M")
+    return next((name for limit, name in SIZE_CATEGORIES if sentences < limit), "n>1M")

@@ -16,11 +16,11 @@ from dataset_scripts.schema import ENTITY_TYPES, TYPE, find_iob2_violation, labe
 from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_file
 
-SHOWN = 80  # characters of a bad line that an error quotes
+QUOTED_CHARACTERS = 80  # of a bad line or id in an error
 
 
 @dataclass(frozen=True)
-class Sentence:
+class ConllSentence:
     """The words of one sentence with their IOB2 tags and its picture; `line` is where it starts in its file.
 
     `repaired` counts the tags that were changed to begin an entity, `renamed` those whose type was renamed.
@@ -40,7 +40,7 @@ def read_conll(
     rename: Mapping[str, str] | None = None,
     repair_tags: bool = False,
     types: Sequence[str] | None = ENTITY_TYPES,
-) -> Iterator[Sentence]:
+) -> Iterator[ConllSentence]:
     """Yield the sentences of a file in order; ValueError names file, line, cause and remedy of the first mistake.
 
     `rename` maps types to other names, as in `{"OTHER": "MISC"}`; with `repair_tags` an I- tag that continues no
@@ -75,7 +75,7 @@ def read_conll(
         yield draft.finish(repair_tags)
 
 
-def write_conll(sentences: Iterable[Sentence], path: Path | str) -> None:
+def write_conll(sentences: Iterable[ConllSentence], path: Path | str) -> None:
     """Write sentences so that `read_conll` returns the same ones; ValueError if the format cannot hold one."""
     write_file(path, map(_format, sentences))
 
@@ -106,7 +106,7 @@ class _Draft:
         self.tokens.append(token)
         self.tags.append(tag)
 
-    def finish(self, repair_tags: bool) -> Sentence:
+    def finish(self, repair_tags: bool) -> ConllSentence:
         if not self.tokens:
             raise _error(self.path, self.line, "a sentence without words", self.image_id, "add its words or remove it")
         tags, repaired = begin_entities(self.tags)
@@ -120,7 +120,7 @@ class _Draft:
                 tag,
                 f"start it with B{tag[1:]}, or have all such tags repaired (`repair_tags`)",
             )
-        return Sentence(self.image_id, tuple(self.tokens), tags, self.line, len(repaired), self.renamed)
+        return ConllSentence(self.image_id, tuple(self.tokens), tags, self.line, len(repaired), self.renamed)
 
 
 def is_tag(tag: str, types: Sequence[str] | None) -> bool:
@@ -167,7 +167,7 @@ def _image_id(path: Path, number: int, text: str) -> str:
     return image_id
 
 
-def _format(sentence: Sentence) -> str:
+def _format(sentence: ConllSentence) -> str:
     cells = (sentence.image_id, *sentence.tokens, *sentence.tags)
     bad = [cell for cell in cells if not cell or any(mark in cell for mark in "\t\r\n")]
     bad += [token for token in sentence.tokens if token.startswith(ID_PREFIX)]
@@ -181,4 +181,4 @@ def _format(sentence: Sentence) -> str:
 
 
 def _error(path: Path, number: int, cause: str, value: str | bytes, remedy: str) -> ValueError:
-    return ValueError(f"{path}:{number}: {cause}: {value[:SHOWN]!r}; {remedy}.")
+    return ValueError(f"{path}:{number}: {cause}: {value[:QUOTED_CHARACTERS]!r}; {remedy}.")

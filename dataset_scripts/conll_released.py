@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dataset_scripts.conll import SHOWN, Sentence, begin_entities, is_tag, known_tags
+from dataset_scripts.conll import QUOTED_CHARACTERS, ConllSentence, begin_entities, is_tag, known_tags
 from dataset_scripts.schema import ENTITY_TYPES
 from reports_2mner.conll_format import ID_PREFIX
 
@@ -26,7 +26,7 @@ def read_conll_as_released(
     repair_tags: bool = False,
     types: Sequence[str] | None = ENTITY_TYPES,
     warn: Callable[[str], object] = logger.warning,
-) -> Iterator[Sentence]:
+) -> Iterator[ConllSentence]:
     """Yield the sentences that the released loader makes of a file; the other options are those of `read_conll`.
 
     Sentences without words and a lost last sentence are left out and reported to `warn`. Raises ValueError with file
@@ -76,14 +76,14 @@ def _word_and_tag(path: Path, number: int, line: str) -> list[str]:
     if len(parts) != 2:
         raise ValueError(
             f"{path}:{number}: the released loader stops here: it finds {len(parts)} parts instead of word and tag: "
-            f"{line[:SHOWN]!r}; fix the line, or read the file without `compatibility`."
+            f"{line[:QUOTED_CHARACTERS]!r}; fix the line, or read the file without `compatibility`."
         )
     return parts
 
 
 def _sentence(
     path: Path, image_id: str, start: int, pairs: list[tuple[str, str]], renamed: int, repair_tags: bool
-) -> Sentence:
+) -> ConllSentence:
     tokens, tags = zip(*pairs, strict=True)
     iob2_tags, repaired = begin_entities(tags)
     if repaired and not repair_tags:
@@ -91,4 +91,4 @@ def _sentence(
             f"{path}:{start}: tag {tags[repaired[0]]!r} of word {tokens[repaired[0]]!r} continues no entity (not "
             "IOB2), which the data set cannot hold; have such tags repaired (`repair_tags`)."
         )
-    return Sentence(image_id, tokens, iob2_tags, start, len(repaired), renamed)
+    return ConllSentence(image_id, tokens, iob2_tags, start, len(repaired), renamed)

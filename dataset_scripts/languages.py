@@ -16,10 +16,10 @@ from functools import lru_cache
 from itertools import permutations
 
 from dataset_scripts.build.sources import SourceFile
-from dataset_scripts.conll import Sentence
+from dataset_scripts.conll import ConllSentence
 from dataset_scripts.schema import LANGUAGES, sort_languages
 
-Reader = Callable[[SourceFile], Iterator[Sentence]]
+SentenceReader = Callable[[SourceFile], Iterator[ConllSentence]]
 KNOWN_ALREADY = -1  # in place of a language: another file holds this sentence
 
 
@@ -32,7 +32,7 @@ class Languages:
     inferred: set[int] = field(default_factory=set)
 
 
-def assign_languages(files: Sequence[SourceFile], read: Reader) -> Languages:
+def assign_languages(files: Sequence[SourceFile], read: SentenceReader) -> Languages:
     """Read all files once, which finds their errors, and determine each sentence's language.
 
     Raises ValueError if a language must be inferred from the words and py3langid is not installed, and for a file
@@ -80,7 +80,7 @@ class _KnownSentences:
         self._new = self._sentences[choices]
         return choices
 
-    def take(self, split: str, sentence: Sentence) -> bool:
+    def take(self, split: str, sentence: ConllSentence) -> bool:
         """Return whether an earlier file holds the sentence in a language of this one; remember it if none does."""
         if not self._needed:
             return False

@@ -27,7 +27,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_scripts.rows import Counts, Row, SplitCounts, encode_row
+from dataset_scripts.rows import DatasetCounts, DatasetRow, SplitCounts, encode_row
 from dataset_scripts.schema import SPLITS, Schema, features
 from reports_2mner.files import whole_file, write_file
 
@@ -46,19 +46,19 @@ BUILT_NAMES = {"README.md", "LICENSE.md", "build.json", "figures", "data"}
 
 def write_dataset(
     output: Path | str,
-    rows: Mapping[tuple[str, str], Iterable[Row]],
+    rows: Mapping[tuple[str, str], Iterable[DatasetRow]],
     card: str | Callable[..., str],
     overwrite: bool = False,
     example: Callable[[Path], str] | None = None,
     schema: Schema | None = None,
-) -> Counts:
+) -> DatasetCounts:
     """Check the rows, write them with their card, move the folder to `output` when it is complete, and return counts.
 
     `schema` names tags and languages. Raises ValueError for a row that breaks a rule of `rows.py`, an id that occurs
     twice, or an `output` in use.
     """
     output = Path(output).resolve()
-    check_output(output, overwrite)
+    check_output_folder(output, overwrite)
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as workplace:
         fresh = Path(workplace, "fresh")
@@ -74,7 +74,7 @@ def write_dataset(
     return counts
 
 
-def check_output(output: Path, overwrite: bool) -> None:
+def check_output_folder(output: Path, overwrite: bool) -> None:
     """Raise ValueError if a data set must not be written to `output`; long jobs check this before they start."""
     if not output.exists():
         return
@@ -95,7 +95,7 @@ def parquet_path(folder: Path, lang: str, split: str, index: int = 0, number: in
     return folder / lang / f"{split}-{index:05d}-of-{number:05d}.parquet"
 
 
-def write_parquet(rows: Iterable[Row], path: Path, schema: Schema | None = None) -> None:
+def write_parquet(rows: Iterable[DatasetRow], path: Path, schema: Schema | None = None) -> None:
     """Write encoded rows to one file, which appears under its name only when it is complete."""
     columns = features(schema).arrow_schema
     with whole_file(path) as draft, _open(draft, columns) as writer:
@@ -132,8 +132,8 @@ def move_folder(fresh: Path, output: Path) -> None:
             raise
 
 
-def _write_splits(folder: Path, rows: Mapping[tuple[str, str], Iterable[Row]], schema: Schema) -> Counts:
-    counts: Counts = {}
+def _write_splits(folder: Path, rows: Mapping[tuple[str, str], Iterable[DatasetRow]], schema: Schema) -> DatasetCounts:
+    counts: DatasetCounts = {}
     seen: set[str] = set()
     for (lang, split), split_rows in rows.items():
         if lang not in schema.languages or split not in SPLITS:
@@ -147,7 +147,7 @@ def _write_splits(folder: Path, rows: Mapping[tuple[str, str], Iterable[Row]], s
 
 
 def _checked(
-    rows: Iterable[Row], lang: str, seen: set[str], counts: SplitCounts, schema: Schema
+    rows: Iterable[DatasetRow], lang: str, seen: set[str], counts: SplitCounts, schema: Schema
 ) -> Iterator[dict[str, Any]]:
     for row in rows:
         encoded = encode_row(row, schema)
@@ -160,8 +160,8 @@ def _checked(
         yield encoded
 
 
-def _row_groups(rows: Iterable[Row], schema: pa.Schema) -> Iterator[pa.Table]:
-    group: list[Row] = []
+def _row_groups(rows: Iterable[DatasetRow], schema: pa.Schema) -> Iterator[pa.Table]:
+    group: list[DatasetRow] = []
     size = 0
     for row in rows:
         group.append(row)

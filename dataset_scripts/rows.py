@@ -33,11 +33,11 @@ from dataset_scripts.schema import (
 if TYPE_CHECKING:
     from modeling_2mner.spans import Span
 
-Row = Mapping[str, Any]
+DatasetRow = Mapping[str, Any]
 
 DEFAULT = Schema()
 
-OPTIONAL_COLUMNS: dict[str, Any] = {"url": None, "sha256": None, "tw2017_split": None, "quality": []}
+COLUMN_DEFAULTS: dict[str, Any] = {"url": None, "sha256": None, "tw2017_split": None, "quality": []}
 
 
 @dataclass
@@ -54,7 +54,7 @@ class SplitCounts:
     sources: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
 
-    def add(self, row: Row, schema: Schema = DEFAULT) -> None:
+    def add(self, row: DatasetRow, schema: Schema = DEFAULT) -> None:
         """Count one encoded row."""
         self.sentences += 1
         self.tokens += len(row["tokens"])
@@ -76,10 +76,10 @@ class SplitCounts:
         )
 
 
-Counts = dict[tuple[str, str], SplitCounts]
+DatasetCounts = dict[tuple[str, str], SplitCounts]
 
 
-def row_spans(row: Row, labels: Sequence[str] = LABELS) -> list[Span]:
+def row_spans(row: DatasetRow, labels: Sequence[str] = LABELS) -> list[Span]:
     """List the entities of a row whose tags are names or positions in `labels`."""
     # The package of the models takes seconds to load; only callers that count entities should wait for it.
     from modeling_2mner.spans import entity_spans
@@ -87,14 +87,14 @@ def row_spans(row: Row, labels: Sequence[str] = LABELS) -> list[Span]:
     return entity_spans([labels[tag] if isinstance(tag, int) else tag for tag in row["ner_tags"]], strict=True)
 
 
-def encode_row(row: Row, schema: Schema = DEFAULT) -> dict[str, Any]:
+def encode_row(row: DatasetRow, schema: Schema = DEFAULT) -> dict[str, Any]:
     """Return the row with tags, language and source as numbers, in column order; ValueError if it breaks a rule."""
-    if {*OPTIONAL_COLUMNS, *row} != set(COLUMNS) or not set(COLUMNS) - set(OPTIONAL_COLUMNS) <= set(row):
+    if {*COLUMN_DEFAULTS, *row} != set(COLUMNS) or not set(COLUMNS) - set(COLUMN_DEFAULTS) <= set(row):
         raise ValueError(
-            f"A row must have the columns {list(COLUMNS)}, of which {list(OPTIONAL_COLUMNS)} may be left out, "
+            f"A row must have the columns {list(COLUMNS)}, of which {list(COLUMN_DEFAULTS)} may be left out, "
             f"got {sorted(row)}."
         )
-    row = {**OPTIONAL_COLUMNS, **row}
+    row = {**COLUMN_DEFAULTS, **row}
     if not row["id"] or not isinstance(row["id"], str):
         raise ValueError(f"`id` must be a non-empty string, got {row['id']!r}.")
     tags = _tag_names(row, schema.labels)
@@ -113,7 +113,7 @@ def encode_row(row: Row, schema: Schema = DEFAULT) -> dict[str, Any]:
     return {column: encoded.get(column, row[column]) for column in COLUMNS}
 
 
-def _tag_names(row: Row, labels: Sequence[str]) -> list[str]:
+def _tag_names(row: DatasetRow, labels: Sequence[str]) -> list[str]:
     names = []
     for tag in row["ner_tags"]:
         name = labels[tag] if isinstance(tag, int) and 0 <= tag < len(labels) else tag
@@ -123,7 +123,7 @@ def _tag_names(row: Row, labels: Sequence[str]) -> list[str]:
     return names
 
 
-def _check_words(row: Row, tags: list[str]) -> None:
+def _check_words(row: DatasetRow, tags: list[str]) -> None:
     tokens = row["tokens"]
     if not tokens or not all(isinstance(token, str) and token for token in tokens):
         raise ValueError(f"Row {row['id']!r}: `tokens` must be one or more non-empty strings, got {tokens!r}.")
@@ -139,7 +139,7 @@ def _check_words(row: Row, tags: list[str]) -> None:
         )
 
 
-def _check_provenance(row: Row) -> None:
+def _check_provenance(row: DatasetRow) -> None:
     if row["tw2017_split"] not in (None, *SPLITS):
         raise ValueError(
             f"Row {row['id']!r}: `tw2017_split` must be None or one of {list(SPLITS)}, got {row['tw2017_split']!r}."
@@ -150,7 +150,7 @@ def _check_provenance(row: Row) -> None:
         )
 
 
-def _check_image(row: Row) -> None:
+def _check_image(row: DatasetRow) -> None:
     image, status = row["image"], row["image_status"]
     if status not in IMAGE_STATUSES:
         raise ValueError(f"Row {row['id']!r}: `image_status` must be one of {list(IMAGE_STATUSES)}, got {status!r}.")

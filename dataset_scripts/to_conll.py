@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dataset_scripts.build.sources import FILE_NAMES, FOLDER_PREFIX
-from dataset_scripts.conll import Sentence, write_conll
+from dataset_scripts.conll import ConllSentence, write_conll
 from dataset_scripts.reading import find_parquet_files, read_rows
 from dataset_scripts.schema import SPLITS
 from reports_2mner.command_line import exit_on_error, make_parser
@@ -37,9 +37,9 @@ def to_conll(dataset: Path | str, output: Path | str) -> list[Path]:
     return list(paths.values())
 
 
-def _sentences(dataset: Path | str, lang: str, split: str) -> Iterator[Sentence]:
+def _sentences(dataset: Path | str, lang: str, split: str) -> Iterator[ConllSentence]:
     for row in read_rows(dataset, ["image_id", "tokens", "ner_tags"], [lang], [split]):
-        yield Sentence(row["image_id"], tuple(row["tokens"]), tuple(row["ner_tags"]), line=0)
+        yield ConllSentence(row["image_id"], tuple(row["tokens"]), tuple(row["ner_tags"]), line=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

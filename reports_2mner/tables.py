@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-Row = Sequence[Any]  # numbers and text
+Cells = Sequence[Any]  # numbers and text
 
 BREAK = r" \\"
 LATEX_CHARACTERS = {
@@ -41,10 +41,10 @@ class Bold(str):
 
 
 @dataclass(frozen=True)
-class Group:
+class RowGroup:
     """Rows set off by a rule, with a line across all columns before (`title`) and after them (`note`)."""
 
-    rows: Iterable[Row]
+    rows: Iterable[Cells]
     title: str = ""
     note: str = ""
 
@@ -61,12 +61,12 @@ class Table:
         groups: the rows of a table with groups.
     """
 
-    header: Row
-    rows: Iterable[Row] = ()
+    header: Cells
+    rows: Iterable[Cells] = ()
     align: str = ""
     caption: str = ""
     label: str = ""
-    groups: Sequence[Group] = ()
+    groups: Sequence[RowGroup] = ()
 
     def markdown(self) -> str:
         """Return compact Markdown."""
@@ -122,9 +122,9 @@ class Table:
     def _align(self) -> str:
         return self.align or "l" * len(self.header)
 
-    def _all_rows(self) -> Iterator[Row]:
+    def _all_rows(self) -> Iterator[Cells]:
         empty = [""] * (len(self.header) - 1)
-        for group in self.groups or [Group(self.rows)]:
+        for group in self.groups or [RowGroup(self.rows)]:
             yield from [[group.title, *empty]] if group.title else []
             yield from group.rows
             yield from [[group.note, *empty]] if group.note else []
@@ -138,7 +138,7 @@ class Table:
         return self.align or rf"*{{{count}}}{{p{{\dimexpr\linewidth/{count}-6pt\relax}}}}"
 
     def _latex_body(self) -> Iterator[str]:
-        for group in self.groups or [Group(self.rows)]:
+        for group in self.groups or [RowGroup(self.rows)]:
             yield rf"\midrule {self._across(group.title)}" if group.title else r"\midrule"
             yield from map(_latex_line, group.rows)
             yield from [self._across(group.note)] if group.note else []
@@ -163,7 +163,7 @@ def _text(cell: str | int) -> str:
     return f"{cell:,}" if isinstance(cell, int) else " ".join(cell.splitlines())
 
 
-def _markdown_cells(row: Row) -> list[str]:
+def _markdown_cells(row: Cells) -> list[str]:
     texts = ((cell, cell if isinstance(cell, Markdown) else escape_markdown(_text(cell))) for cell in row)
     return [f"**{text}**" if isinstance(cell, Bold) else text for cell, text in texts]
 
@@ -172,6 +172,6 @@ def _markdown_line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _latex_line(row: Row) -> str:
+def _latex_line(row: Cells) -> str:
     texts = ((cell, escape_latex(_text(cell))) for cell in row)
     return " & ".join(rf"\textbf{{{text}}}" if isinstance(cell, Bold) else text for cell, text in texts) + BREAK

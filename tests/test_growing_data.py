@@ -14,9 +14,9 @@ import pytest
 from transformers import AutoModelForTokenClassification
 
 import train_hf
-from dataset_scripts.audit.__main__ import audit, has_severity
+from dataset_scripts.audit.__main__ import audit_dataset, has_severity
 from dataset_scripts.build.__main__ import main
-from dataset_scripts.build.builder import build
+from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.publish.check_folder import check_folder
 from dataset_scripts.reading import read_rows
@@ -142,7 +142,7 @@ def test_its_text_comes_back_byte_for_byte(dataset, source, tmp_path):
 def test_languages_stand_beside_those_of_the_paper(dataset, source, tmp_path):
     copytree(source / "text" / "train_valid_test_it", tmp_path / "text" / "train_valid_test_it")
     copytree(source / "text" / "train_valid_test_it", tmp_path / "text" / "train_valid_test_en")
-    build(tmp_path / "text", None, tmp_path / "two", settings=BuildSettings("other"))
+    build_dataset(tmp_path / "text", None, tmp_path / "two", settings=BuildSettings("other"))
     rows = list(read_rows(tmp_path / "two", ["lang", "ner_tags"]))
     assert [row["lang"] for row in rows] == ["en"] * 18 + ["it"] * 18
     assert {tag for row in rows for tag in row["ner_tags"]} == set(LABELS)
@@ -155,7 +155,7 @@ def test_data_of_no_other_types_keep_the_numbers_of_the_paper(source, tmp_path):
     copytree(source / "text" / "train_valid_test_it", text)
     for path in text.iterdir():
         path.write_text(path.read_text(encoding="utf-8").replace("PROD", "ORG"), encoding="utf-8", newline="\n")
-    build(tmp_path / "text", None, tmp_path / "set", settings=BuildSettings("other"))
+    build_dataset(tmp_path / "text", None, tmp_path / "set", settings=BuildSettings("other"))
     names = load_splits(DataArguments(str(tmp_path / "set"), "it"))["train"].features["ner_tags"].feature.names
     assert names == ["O", *(f"{part}-{kind}" for kind in ("PER", "LOC", "ORG", "MISC") for part in "BI")]
 
@@ -164,7 +164,7 @@ def test_data_of_no_other_types_keep_the_numbers_of_the_paper(source, tmp_path):
 def test_named_types_refuse_all_others(source, tmp_path, settings):
     copytree(source / "text" / "train_valid_test_it", tmp_path / "text" / "train_valid_test_en")
     with pytest.raises(ValueError, match=r":6: unknown tag: 'B-PROD'; known are O, B-PER, "):
-        build(tmp_path / "text", None, tmp_path / "set", settings=settings)
+        build_dataset(tmp_path / "text", None, tmp_path / "set", settings=settings)
 
 
 @pytest.mark.parametrize("languages", [("italiano",), ("all",), ()])
@@ -174,7 +174,7 @@ def test_languages_must_look_like_codes(languages):
 
 
 def test_the_audit_knows_its_tags(dataset):
-    report = audit(dataset)
+    report = audit_dataset(dataset)
     assert not has_severity(report.findings, "error")
     assert report.counts["it"]["test"] == {"rows": 6, "words": report.counts["it"]["test"]["words"], "entities": 12}
 

@@ -23,7 +23,7 @@ from dataset_scripts.audit.findings import SEVERITIES, Finding
 from dataset_scripts.audit.ids import check_ids
 from dataset_scripts.audit.leakage import check_leakage
 from dataset_scripts.audit.overlap import check_overlap, read_other
-from dataset_scripts.audit.page import to_html
+from dataset_scripts.audit.page import report_to_html
 from dataset_scripts.audit.pictures import (
     check_facts,
     check_identity,
@@ -31,7 +31,7 @@ from dataset_scripts.audit.pictures import (
     find_picture_status,
     with_facts,
 )
-from dataset_scripts.audit.report import Report, make_report, to_json, to_text
+from dataset_scripts.audit.report import AuditReport, make_report, report_to_json, report_to_text
 from dataset_scripts.audit.rows import read_audit_rows
 from dataset_scripts.audit.structure import check_structure
 from dataset_scripts.audit.text import check_text, find_words_without_pieces
@@ -60,12 +60,12 @@ class AuditSettings:
                 raise ValueError(f"`{name}` must be 1 or more, got {getattr(self, name)}.")
 
 
-def audit(
+def audit_dataset(
     dataset: Path | str,
     settings: AuditSettings | None = None,
     against: Sequence[Path | str] = (),
     tokenizer: str | None = None,
-) -> Report:
+) -> AuditReport:
     """Run every check on a data set folder, compare it with others, and test its words with a tokenizer.
 
     `against` are data set folders or CoNLL files (`overlap.py`), `tokenizer` is a folder or the name of one in the
@@ -161,12 +161,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for path in (options.json, options.html):
             _check_place(path)
         settings = read_settings(options, AuditSettings, pictures=not options.no_pictures)
-        report = audit(options.dataset, settings, options.against, options.tokenizer)
+        report = audit_dataset(options.dataset, settings, options.against, options.tokenizer)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
-    print(to_text(report))
-    for path, text in ((options.json, to_json), (options.html, to_html)):
+    print(report_to_text(report))
+    for path, text in ((options.json, report_to_json), (options.html, report_to_html)):
         if path:
             write_file(path, text(report))
     if has_severity(report.findings, options.fail_on):

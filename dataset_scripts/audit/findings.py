@@ -12,7 +12,7 @@ from typing import Any
 # warning: it costs quality, or it will surprise users
 # info:    worth knowing
 SEVERITIES = ("error", "warning", "info")
-SHOWN_EXAMPLES = 5
+MAX_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ CHECKS = {
 
 
 @dataclass(frozen=True)
-class Example:
+class FindingExample:
     """Rows by their ids, the faulty one first, and a short explanation."""
 
     rows: tuple[str, ...]
@@ -169,7 +169,7 @@ class Finding:
     name: str
     count: int
     total: int
-    examples: tuple[Example, ...] = ()
+    examples: tuple[FindingExample, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -189,9 +189,9 @@ class Finding:
         return CHECKS[self.name].advice
 
 
-def first_examples(examples: Iterable[Example]) -> tuple[Example, ...]:
+def first_examples(examples: Iterable[FindingExample]) -> tuple[FindingExample, ...]:
     """Return as many examples as a report shows."""
-    return tuple(islice(examples, SHOWN_EXAMPLES))
+    return tuple(islice(examples, MAX_EXAMPLES))
 
 
 def in_order(counts: Counter[str]) -> dict[str, int]:

@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import PIL.Image
 
-GRID = 8
-MAX_DISTANCE = 3
+HASH_GRID = 8
+MAX_DIFFERENT_BITS = 3
 BANDS, BAND_BITS = 4, 16
 # A picture is flat if nearly all its bits would be chance: fewer neighbours than this differ by this many grey levels.
 MIN_STEPS, MIN_STEP = 16, 2
@@ -24,7 +24,7 @@ _BLOCK = 256  # hashes compared with all of their band at once; bounds the memor
 
 def difference_hash(image: PIL.Image.Image) -> int | None:
     """Return the 64 bits of a picture as a number, or None for a flat one."""
-    grey = image.convert("L").resize((GRID + 1, GRID), PIL.Image.Resampling.BOX)
+    grey = image.convert("L").resize((HASH_GRID + 1, HASH_GRID), PIL.Image.Resampling.BOX)
     steps = np.diff(np.asarray(grey, dtype=np.int16), axis=1)  # (8, 8)
     if np.count_nonzero(np.abs(steps) >= MIN_STEP) < MIN_STEPS:
         return None
@@ -54,6 +54,6 @@ def _pairs_of_band(hashes: np.ndarray, band: int) -> Iterator[tuple[int, int]]:
 def _close_pairs(block: np.ndarray, members: np.ndarray) -> Iterator[tuple[int, int]]:
     """Yield the close pairs of the block, which is the beginning of `members`, with later members."""
     distances = np.bitwise_count(block[:, None] ^ members[None, :])  # (block, members)
-    rows, columns = np.nonzero(np.triu(distances <= MAX_DISTANCE, k=1))
+    rows, columns = np.nonzero(np.triu(distances <= MAX_DIFFERENT_BITS, k=1))
     for row, column in zip(rows, columns, strict=True):
         yield int(block[row]), int(members[column])

@@ -13,14 +13,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
-from dataset_scripts.audit.rows import AuditRow, read_audit_rows
+from dataset_scripts.audit.findings import Finding, FindingExample, first_examples, in_order
+from dataset_scripts.audit.rows import AuditRow, AuditRows, read_audit_rows
 from dataset_scripts.conll import read_conll
 from dataset_scripts.schema import SPLITS
 
 logger = logging.getLogger(__name__)
 
-Rows = Sequence[AuditRow]
 CONLL_SUFFIXES = (".txt", ".conll")
 SPLIT_WORDS = {
     "train": "train",
@@ -58,7 +57,7 @@ def read_other(other: Path | str) -> list[AuditRow]:
     return [row for path in files for row in _read_conll(path)]
 
 
-def check_overlap(rows: Rows, others: Rows, name: str) -> list[Finding]:
+def check_overlap(rows: AuditRows, others: AuditRows, name: str) -> list[Finding]:
     """Compare all rows with those of the other data set, which reports call `name`."""
     return [
         _contamination("held_out_in_their_train", rows, others, name),
@@ -67,14 +66,14 @@ def check_overlap(rows: Rows, others: Rows, name: str) -> list[Finding]:
     ]
 
 
-def find_overlap(rows: Rows, others: Rows, name: str) -> Finding:
+def find_overlap(rows: AuditRows, others: AuditRows, name: str) -> Finding:
     """Find rows that share an id, a picture or a text with a row of the other data set.
 
     The tables count distinct ids, pictures and texts, for each split of this data set and of the other.
     """
     theirs = {kind: _owners(others, key) for kind, key in KEYS.items()}
     shared = [(row, partner) for row in rows if (partner := _first_partner(row, theirs))]
-    examples = first_examples(Example((row.id, partner), row.text) for row, partner in shared)
+    examples = first_examples(FindingExample((row.id, partner), row.text) for row, partner in shared)
     tables = {kind: _table(rows, others, key) for kind, key in KEYS.items()}
     details = {"other": name, **{f"same_{kind}": table for kind, table in tables.items() if table}}
     return Finding("overlap", len(shared), len(rows), examples, details)
@@ -103,7 +102,7 @@ def _split_in_name(path: Path) -> str | None:
     return next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None)
 
 
-def _contamination(name: str, measured: Rows, trained: Rows, other: str) -> Finding:
+def _contamination(name: str, measured: AuditRows, trained: AuditRows, other: str) -> Finding:
     """Find held-out rows of one data set that are in the train part of the other."""
     train = [row for row in trained if not row.held_out]
     owners = {kind: _owners(train, key) for kind, key in KEYS.items()}
@@ -115,11 +114,11 @@ def _contamination(name: str, measured: Rows, trained: Rows, other: str) -> Find
         "splits": in_order(Counter(row.split for row, _ in found)),
         "same": {kind: kinds[kind] for kind in KEYS},
     }
-    examples = first_examples(Example((row.id, partner), row.text) for row, partner in found)
+    examples = first_examples(FindingExample((row.id, partner), row.text) for row, partner in found)
     return Finding(name, len(found), len(held_out), examples, details)
 
 
-def _owners(rows: Rows, key: Callable[[AuditRow], str | None]) -> dict[str | None, str]:
+def _owners(rows: AuditRows, key: Callable[[AuditRow], str | None]) -> dict[str | None, str]:
     """Return for each key the first row that has it."""
     owners: dict[str | None, str] = {}
     for row in rows:
@@ -133,14 +132,14 @@ def _first_partner(row: AuditRow, owners: Mapping[str, Mapping[str | None, str]]
     return next((partner for partner in found if partner is not None), None)
 
 
-def _table(rows: Rows, others: Rows, key: Callable[[AuditRow], str | None]) -> dict[str, dict[str, int]]:
+def _table(rows: AuditRows, others: AuditRows, key: Callable[[AuditRow], str | None]) -> dict[str, dict[str, int]]:
     ours, theirs = _values_by_split(rows, key), _values_by_split(others, key)
     if not any(ours.values()) or not any(theirs.values()):
         return {}
     return {split: {f"their_{other}": len(ours[split] & theirs[other]) for other in theirs} for split in ours}
 
 
-def _values_by_split(rows: Rows, key: Callable[[AuditRow], str | None]) -> dict[str, set[str]]:
+def _values_by_split(rows: AuditRows, key: Callable[[AuditRow], str | None]) -> dict[str, set[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     for row in rows:
         if value := key(row):

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from dataset_scripts.audit.report import Report, flatten, shorten, spell
+from dataset_scripts.audit.report import AuditReport, flatten, shorten, spell
 from reports_2mner.html import label, render
 
-SHOWN_LINES, SHOWN_CHARACTERS = 60, 500  # of a table and of an example; the JSON has everything
+PAGE_LINES, PAGE_CHARACTERS = 60, 500  # of a table and of an example; the JSON has everything
 
 
-def to_html(report: Report) -> str:
+def report_to_html(report: AuditReport) -> str:
     """Return the page; a severity without findings gets no switch."""
-    shorten_example = partial(shorten, characters=SHOWN_CHARACTERS)
+    shorten_example = partial(shorten, characters=PAGE_CHARACTERS)
     return render("audit.html.jinja", report=report, table_of=_table, spell=spell, shorten=shorten_example)
 
 
@@ -27,4 +27,4 @@ def _table(caption: str, table: Mapping[str, Any]) -> tuple[list[str], dict[str,
         columns = list(dict.fromkeys(name for _, values in lines for name in values))
         header = ["", *map(label, columns)]
         rows = [[label(name), *(spell(values.get(column, "")) for column in columns)] for name, values in lines]
-    return header, {"": rows[:SHOWN_LINES]}, label(caption)
+    return header, {"": rows[:PAGE_LINES]}, label(caption)

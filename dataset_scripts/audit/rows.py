@@ -57,6 +57,9 @@ class AuditRow:
         return self.sha256 if self.status != "default" else None
 
 
+AuditRows = Sequence[AuditRow]
+
+
 def read_audit_rows(folder: Path | str) -> list[AuditRow]:
     """Read all rows of a data set folder in the order of its files; ValueError if it or a column is missing."""
     return [
@@ -74,7 +77,7 @@ def entity_strings(row: AuditRow) -> list[tuple[str, str]]:
     ]
 
 
-def count_by_split(rows: Sequence[AuditRow]) -> dict[str, dict[str, dict[str, int]]]:
+def count_by_split(rows: AuditRows) -> dict[str, dict[str, dict[str, int]]]:
     """Count rows, words and entities by language and split."""
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for row in rows:

@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-WORDS = re.compile(r"\w+")
+WORD_PATTERN = re.compile(r"\w+")
 DIGIT = re.compile(r"\d")
 SHINGLE = 3
 _ROUNDING = 1e-9  # one shingle too many costs a comparison, one too few loses a pair
@@ -34,7 +34,7 @@ class Match:
 
 def fold_words(tokens: Sequence[str]) -> tuple[str, ...]:
     """Return the words of a sentence that are compared: lower case, digits as 0, no punctuation."""
-    return tuple(WORDS.findall(DIGIT.sub("0", " ".join(tokens).lower())))
+    return tuple(WORD_PATTERN.findall(DIGIT.sub("0", " ".join(tokens).lower())))
 
 
 def find_similar(

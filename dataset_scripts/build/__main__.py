@@ -14,7 +14,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset_scripts.build.builder import build
+from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.engine import process_engine
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import write_shard
@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = read_command_line(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     with exit_on_error(), process_engine(options.num_proc, write_shard.__module__) as engine:
-        report = build(options.source, options.images, options.output, options.overwrite, settings_of(options), engine)
+        report = build_dataset(
+            options.source, options.images, options.output, options.overwrite, settings_of(options), engine
+        )
     print(f"{text_table(report.counts, report.types)}\n\n{image_table(report.counts)}")
     for change, number in report.changes.items():
         if number:

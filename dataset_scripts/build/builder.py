@@ -21,28 +21,28 @@ from dataset_scripts.build.plan import Plan, make_plan
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem, ShardResult, ShardTask, versions, write_shard
 from dataset_scripts.example import write_example
-from dataset_scripts.parquet import check_output, file_sha256, fingerprint, move_folder, parquet_path
-from dataset_scripts.rows import Counts, SplitCounts
+from dataset_scripts.parquet import check_output_folder, file_sha256, fingerprint, move_folder, parquet_path
+from dataset_scripts.rows import DatasetCounts, SplitCounts
 from dataset_scripts.splits import Leak
 from reports_2mner.files import write_file, write_json
 
 logger = logging.getLogger(__name__)
 
-FIGURE = "figures/entity_shares.png"
+SHARES_FIGURE = "figures/entity_shares.png"
 
 
 @dataclass
 class BuildReport:
     """What was written, what splits share, what was changed, and the rows with unusable pictures."""
 
-    counts: Counts
+    counts: DatasetCounts
     leaks: list[Leak]
     changes: Counter[str]
     problems: list[Problem]
     types: tuple[str, ...]
 
 
-def build(
+def build_dataset(
     source: Path | str,
     images: Path | str | None,
     output: Path | str,
@@ -60,7 +60,7 @@ def build(
     output = Path(output).resolve()
     images = Path(images) if images is not None else None
     settings = settings or BuildSettings()
-    check_output(output, overwrite)
+    check_output_folder(output, overwrite)
     if images and not images.is_dir():
         raise ValueError(
             f"`images` must be a folder with <image id>.jpg files, but {images} is not a folder; check the path."
@@ -161,14 +161,14 @@ def _finish(
     return report
 
 
-def _draw_figure(counts: Counts, folder: Path) -> str | None:
+def _draw_figure(counts: DatasetCounts, folder: Path) -> str | None:
     if find_spec("matplotlib") is None:
         logger.info("Without matplotlib the card gets no figure: pip install matplotlib.")
         return None
     from dataset_scripts.statistics.figure import draw_entity_shares
 
-    draw_entity_shares(counts, folder / FIGURE)
-    return FIGURE
+    draw_entity_shares(counts, folder / SHARES_FIGURE)
+    return SHARES_FIGURE
 
 
 def _record(

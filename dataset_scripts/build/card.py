@@ -8,22 +8,32 @@ from pathlib import Path
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.card import dataset_card, fill_body
 from dataset_scripts.language_table import language_name
-from dataset_scripts.rows import Counts
+from dataset_scripts.rows import DatasetCounts
 from dataset_scripts.schema import TYPE_NAMES, Schema, sort_languages
 from dataset_scripts.splits import Leak
 from reports_2mner.tables import Table
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "model_cards"
-LICENCE = TEMPLATES / "dataset_licence.md"
-BODY = TEMPLATES / "build_card_body.md"
+CARD_TEMPLATES = Path(__file__).resolve().parents[2] / "model_cards"
+LICENCE = CARD_TEMPLATES / "dataset_licence.md"
+BODY = CARD_TEMPLATES / "build_card_body.md"
 
-TITLES = {"mmnerd": "MMNERD", "twitter2015": "Twitter-2015", "twitter2017": "Twitter-2017", "other": "Multimodal NER"}
-KINDS = {"mmnerd": "captions of pictures, and tweets", "twitter2015": "tweets", "twitter2017": "tweets", "other": ""}
+COLLECTION_TITLES = {
+    "mmnerd": "MMNERD",
+    "twitter2015": "Twitter-2015",
+    "twitter2017": "Twitter-2017",
+    "other": "Multimodal NER",
+}
+COLLECTION_KINDS = {
+    "mmnerd": "captions of pictures, and tweets",
+    "twitter2015": "tweets",
+    "twitter2017": "tweets",
+    "other": "",
+}
 ANNOTATORS = {"mmnerd": ("machine-generated", "expert-generated")}
 
 
 def card_of_build(
-    counts: Counts,
+    counts: DatasetCounts,
     fingerprint: str,
     name: str,
     settings: BuildSettings,
@@ -48,7 +58,7 @@ def card_of_build(
         counts,
         fingerprint,
         name=name,
-        title=TITLES[settings.collection],
+        title=COLLECTION_TITLES[settings.collection],
         summary=_summary(counts, settings.collection, schema or Schema()),
         schema=schema,
         body=body,
@@ -59,11 +69,11 @@ def card_of_build(
     )
 
 
-def _summary(counts: Counts, collection: str, schema: Schema) -> str:
+def _summary(counts: DatasetCounts, collection: str, schema: Schema) -> str:
     names = [language_name(lang) for lang in sort_languages(lang for lang, _ in counts)]
     types = ", ".join(TYPE_NAMES.get(kind, kind) for kind in schema.types)
     languages = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-    kind = f" ({KINDS[collection]})" if KINDS[collection] else ""
+    kind = f" ({COLLECTION_KINDS[collection]})" if COLLECTION_KINDS[collection] else ""
     return f"Sentences in {languages}{kind} with one picture each and their named entities: {types}."
 
 

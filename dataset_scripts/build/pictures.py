@@ -16,12 +16,12 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
+from dataset_scripts.conll import QUOTED_CHARACTERS
 from modeling_2mner.images import FORMATS, MIN_SIDE, load_image
 
 # A larger file is not a picture of a data set; reading many of them would fill the memory.
-MAX_BYTES = 50_000_000
+MAX_FILE_BYTES = 50_000_000
 MAX_NAME_BYTES = 255
-SHOWN = 80  # characters of an image id that a reason quotes
 # The authors' picture with the words "image not found"; it is also an ordinary row of the train split.
 DEFAULT_IMAGE_ID = "17_06_4705"
 DEFAULT_SIZE = (400, 300)
@@ -29,7 +29,7 @@ JPEG_QUALITY = 90
 PLAIN_FORMATS = ("JPEG", "PNG")
 PLAIN_MODES = ("RGB", "L")
 ORIENTATION = 0x0112  # EXIF tag, 1 is upright
-SUFFIXES = {
+FORMAT_SUFFIXES = {
     "JPEG": ".jpg",
     "MPO": ".jpg",
     "PNG": ".png",
@@ -41,7 +41,7 @@ SUFFIXES = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class PreparedPicture:
     """The cell for `image`, the `image_status`, and the reason if it is not "ok"."""
 
     image: dict[str, Any] | None
@@ -62,7 +62,7 @@ def find_unsafe_part(image_id: str) -> str | None:
     return None
 
 
-def read_picture(folder: Path, image_id: str, max_side: int | None = None) -> Picture:
+def read_picture_file(folder: Path, image_id: str, max_side: int | None = None) -> PreparedPicture:
     """Return the picture `<image_id>.jpg` of a folder if it decodes.
 
     With `max_side`, in pixels, it is converted to a form that every reader decodes alike: upright RGB or grey of at
@@ -70,37 +70,39 @@ def read_picture(folder: Path, image_id: str, max_side: int | None = None) -> Pi
     files inside the folder. Any fault, including one of the id, is reported by status and reason, never raised.
     """
     if unsafe := find_unsafe_part(image_id):
-        return Picture(None, "unreadable", f"refused, the image id has {unsafe}: {image_id[:SHOWN]!r}")
+        return PreparedPicture(
+            None, "unreadable", f"refused, the image id has {unsafe}: {image_id[:QUOTED_CHARACTERS]!r}"
+        )
     name = f"{image_id}.jpg"
     try:
         data = _read_file(folder, name)
     except FileNotFoundError:
-        return Picture(None, "missing", "no such file")
+        return PreparedPicture(None, "missing", "no such file")
     except (OSError, ValueError) as error:
-        return Picture(None, "unreadable", f"{name!r}: {error}")
+        return PreparedPicture(None, "unreadable", f"{name!r}: {error}")
     return prepare_picture(data, max_side)
 
 
-def prepare_picture(data: bytes, max_side: int | None = None) -> Picture:
-    """Return the picture in `data` as `read_picture` does."""
+def prepare_picture(data: bytes, max_side: int | None = None) -> PreparedPicture:
+    """Return the picture in `data` as `read_picture_file` does."""
     loaded = load_image(data)
     if loaded.image is None:
-        return Picture(None, loaded.status, loaded.reason)
+        return PreparedPicture(None, loaded.status, loaded.reason)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about faults that `load_image` has accepted
         with PIL.Image.open(BytesIO(data), formats=FORMATS) as header:
-            suffix = SUFFIXES[str(header.format)]
+            suffix = FORMAT_SUFFIXES[str(header.format)]
             plain = max_side is None or _is_plain(header, max_side)
     if max_side is None or plain:
-        return Picture(_cell(data, suffix), "ok")
-    return Picture(_cell(_to_jpeg(loaded.image, max_side), ".jpg"), "ok")
+        return PreparedPicture(_cell(data, suffix), "ok")
+    return PreparedPicture(_cell(_to_jpeg(loaded.image, max_side), ".jpg"), "ok")
 
 
-def default_picture(folder: Path | None, max_side: int | None = None) -> Picture:
+def stand_in_picture(folder: Path | None, max_side: int | None = None) -> PreparedPicture:
     """Return the authors' stand-in for an unusable picture, or a drawn one if `folder` lacks it."""
-    picture = read_picture(folder, DEFAULT_IMAGE_ID, max_side) if folder else Picture(None, "missing")
+    picture = read_picture_file(folder, DEFAULT_IMAGE_ID, max_side) if folder else PreparedPicture(None, "missing")
     image = picture.image or _cell(_to_jpeg(_draw_default(), max_side or max(DEFAULT_SIZE)), ".jpg")
-    return Picture(image, "default")
+    return PreparedPicture(image, "default")
 
 
 def _draw_default() -> PIL.Image.Image:
@@ -156,6 +158,6 @@ def _read_file(folder: Path, name: str) -> bytes:
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a regular file")
-    if status.st_size > MAX_BYTES:
-        raise ValueError(f"{status.st_size} bytes, more than {MAX_BYTES}")
+    if status.st_size > MAX_FILE_BYTES:
+        raise ValueError(f"{status.st_size} bytes, more than {MAX_FILE_BYTES}")
     return Path(path).read_bytes()

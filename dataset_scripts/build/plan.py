@@ -19,7 +19,7 @@ from typing import IO, Any
 from dataset_scripts.build.settings import OPEN, RENAMED_TYPES, BuildSettings
 from dataset_scripts.build.sources import SourceFile, find_source_files
 from dataset_scripts.build.urls import CAPTION_ID, find_urls
-from dataset_scripts.conll import Sentence, read_conll
+from dataset_scripts.conll import ConllSentence, read_conll
 from dataset_scripts.conll_released import read_conll_as_released
 from dataset_scripts.languages import KNOWN_ALREADY, Languages, assign_languages
 from dataset_scripts.quality import find_text_flags
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 class NamedSentence:
     """A sentence with its language and the name of its row."""
 
-    sentence: Sentence
+    sentence: ConllSentence
     given_split: str
     lang: str
     name: str
@@ -106,10 +106,10 @@ class _Corpus:
                 "The types are those of the files: %s; set `types` to refuse all others.", ", ".join(self.types)
             )
 
-    def _read(self, file: SourceFile) -> Iterator[Sentence]:
+    def _read(self, file: SourceFile) -> Iterator[ConllSentence]:
         return self._read_path(file.path)
 
-    def _read_first(self, file: SourceFile) -> Iterator[Sentence]:
+    def _read_first(self, file: SourceFile) -> Iterator[ConllSentence]:
         """Read, and collect the types."""
         for sentence in self._read(file):
             self._types.update(tag[2:] for tag in sentence.tags if tag != "O")

@@ -22,14 +22,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.build.pictures import DEFAULT_IMAGE_ID, Picture, default_picture, find_unsafe_part, read_picture
+from dataset_scripts.build.pictures import (
+    DEFAULT_IMAGE_ID,
+    PreparedPicture,
+    find_unsafe_part,
+    read_picture_file,
+    stand_in_picture,
+)
 from dataset_scripts.parquet import file_sha256, write_parquet
 from dataset_scripts.rows import SplitCounts, encode_row
 from dataset_scripts.schema import COLUMNS, Schema
 from reports_2mner.files import write_json
 
 DECIDING_PACKAGES = ("datasets", "pillow", "pyarrow")
-NOT_LOOKED_FOR = Picture(None, "missing", "no picture folder was given")
+NOT_LOOKED_FOR = PreparedPicture(None, "missing", "no picture folder was given")
 REMEMBERED_PICTURES = 64
 
 
@@ -101,14 +107,14 @@ def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file)
 
 
-def _find_picture(task: ShardTask, image_id: str) -> Picture:
-    picture = read_picture(task.images, image_id, task.max_side) if task.images else NOT_LOOKED_FOR
+def _find_picture(task: ShardTask, image_id: str) -> PreparedPicture:
+    picture = read_picture_file(task.images, image_id, task.max_side) if task.images else NOT_LOOKED_FOR
     if picture.image is None and task.use_default:
-        return replace(default_picture(task.images, task.max_side), reason=f"{picture.status}, {picture.reason}")
+        return replace(stand_in_picture(task.images, task.max_side), reason=f"{picture.status}, {picture.reason}")
     return picture
 
 
-def _image_columns(picture: Picture, embed: bool) -> dict[str, Any]:
+def _image_columns(picture: PreparedPicture, embed: bool) -> dict[str, Any]:
     if embed or picture.image is None:
         return {"image": picture.image, "image_status": picture.status}
     sha256 = hashlib.sha256(picture.image["bytes"]).hexdigest()

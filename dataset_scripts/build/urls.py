@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 CAPTION_ID = re.compile(r"([0-9]{8})---(.*)", re.DOTALL)
 MAX_FIELD = 2**31 - 1  # characters; an unclosed quotation mark turns many lines into one field
-MAX_DISTANCE = 5_000  # rows; farther away, an equal stem such as "image-asset" is another picture
+MAX_ROW_DISTANCE = 5_000  # rows; farther away, an equal stem such as "image-asset" is another picture
 
 
 def find_urls(listing: Path, image_ids: Iterable[str]) -> dict[str, str]:
@@ -36,7 +36,7 @@ def find_urls(listing: Path, image_ids: Iterable[str]) -> dict[str, str]:
     for number, address in _addresses(listing):
         for place, image_id in wanted.get(_stem(address), ()):
             distance = abs(number - place)
-            if distance <= MAX_DISTANCE and (image_id not in best or distance < best[image_id][0]):
+            if distance <= MAX_ROW_DISTANCE and (image_id not in best or distance < best[image_id][0]):
                 best[image_id] = distance, address
     if wanted and not best:
         logger.warning("No caption's address was found in %s; check `urls`.", listing)

@@ -13,7 +13,7 @@ Color = tuple[int, int, int]
 Point = tuple[float, float]
 
 WHITE: Color = (250, 248, 240)
-INK: Color = (28, 26, 34)
+BLACK: Color = (28, 26, 34)
 EARTH = ((248, 216, 190), (234, 190, 152), (206, 152, 112), (164, 110, 74), (120, 76, 50), (100, 64, 46))
 FONT: Any = ImageFont.load_default(48)  # scalable: Pillow has FreeType
 

@@ -19,14 +19,14 @@ from dataset_scripts.mini.text import (
     FILLERS,
     MINI_LANGUAGES,
     MINI_TYPES,
-    TEMPLATES,
-    Sentence,
+    SENTENCE_TEMPLATES,
+    FilledTemplate,
     Words,
     slot_type,
     slots,
 )
-from dataset_scripts.parquet import check_output, write_dataset
-from dataset_scripts.rows import Counts, Row, row_spans
+from dataset_scripts.parquet import check_output_folder, write_dataset
+from dataset_scripts.rows import DatasetCounts, DatasetRow, row_spans
 from dataset_scripts.schema import SPLITS
 from reports_2mner.tables import Table
 
@@ -36,7 +36,7 @@ SUMMARY = (
     "Generated sentences in four languages with drawn pictures. The words do not reveal the type of most names; the "
     "picture shows it."
 )
-SIZES = (2400, 300, 300)
+SPLIT_SIZES = (2400, 300, 300)
 MIN_ROWS = 16
 # Which pictures of a kind and split are missing: the first and every 12th, or every 64th where a type is lost with it.
 SOME_MISSING, FEW_MISSING = range(0, 10**9, 12), range(63, 10**9, 64)
@@ -62,7 +62,7 @@ class Kind:
         return (len(MINI_LANGUAGES) if self.parallel else 1) * (len(MINI_TYPES) if self.ambiguous else 1)
 
 
-KINDS = (
+ROW_KINDS = (
     Kind("one", parallel=True, share=64),
     Kind("two", parallel=True, share=48),
     Kind("mixed", parallel=True, share=16),
@@ -77,7 +77,7 @@ KINDS = (
 
 
 @dataclass(frozen=True)
-class Picture:
+class PlannedPicture:
     """A picture to draw: what it shows (None for only clutter), and whether it is missing."""
 
     image_id: str
@@ -92,11 +92,14 @@ class Draft:
     tokens: list[str]
     tags: list[str]
     lang: str
-    picture: Picture
+    picture: PlannedPicture
 
 
-def generate(
-    seed: int = 19, num_train: int = SIZES[0], num_validation: int = SIZES[1], num_test: int = SIZES[2]
+def generate_rows(
+    seed: int = 19,
+    num_train: int = SPLIT_SIZES[0],
+    num_validation: int = SPLIT_SIZES[1],
+    num_test: int = SPLIT_SIZES[2],
 ) -> dict[str, list[dict[str, Any]]]:
     """Generate the rows of each split in memory, as `rows.py` describes them, with tag names.
 
@@ -112,12 +115,12 @@ def generate(
     return {split: _illustrate(author.write(split, size), seed) for split, size in sizes.items()}
 
 
-def plan(size: int) -> list[Kind]:
+def choose_kinds(size: int) -> list[Kind]:
     """Choose kinds, one for each unit of rows, that add up to `size` rows and best match the shares in `KINDS`."""
-    total = sum(kind.share for kind in KINDS)
-    units = {kind: size * kind.share // (total * kind.unit) for kind in KINDS}
+    total = sum(kind.share for kind in ROW_KINDS)
+    units = {kind: size * kind.share // (total * kind.unit) for kind in ROW_KINDS}
     while left := size - sum(kind.unit * count for kind, count in units.items()):
-        fitting = [kind for kind in KINDS if kind.unit <= left]
+        fitting = [kind for kind in ROW_KINDS if kind.unit <= left]
         units[max(fitting, key=lambda kind: kind.share * size / total - kind.unit * units[kind])] += 1
     return [kind for kind, count in units.items() for _ in range(count)]
 
@@ -133,12 +136,12 @@ class _Author:
             name: _pairings(rng, templates)
             if name in AMBIGUOUS_TEMPLATES
             else _take_turns(rng, [(t, {}) for t in templates])
-            for name, templates in TEMPLATES.items()
+            for name, templates in SENTENCE_TEMPLATES.items()
         }
 
     def write(self, split: str, size: int) -> list[Draft]:
         """Write a split."""
-        kinds = plan(size)
+        kinds = choose_kinds(size)
         pictures = sum(len(MINI_TYPES) if kind.ambiguous else 1 for kind in kinds)
         numbers = iter(self._rng.sample(range(pictures), pictures))
         made: Counter[Kind] = Counter()
@@ -147,13 +150,13 @@ class _Author:
             sentence = self._sentence(kind)
             languages = MINI_LANGUAGES if kind.parallel else (next(self._languages),)
             for subject in self._subjects(kind, sentence):
-                picture = Picture(f"mini-{split}-{next(numbers):05d}", subject, made[kind] in kind.missing)
+                picture = PlannedPicture(f"mini-{split}-{next(numbers):05d}", subject, made[kind] in kind.missing)
                 made[kind] += 1
                 drafts += [Draft(*sentence.render(lang, subject), lang, picture) for lang in languages]
         self._rng.shuffle(drafts)
         return drafts
 
-    def _sentence(self, kind: Kind) -> Sentence:
+    def _sentence(self, kind: Kind) -> FilledTemplate:
         nothing: tuple[None, dict[str, Words]] = (None, {})
         template, names = next(self._openings[kind.templates], nothing)
         if template is None:
@@ -165,9 +168,9 @@ class _Author:
             slot: names[slot] if slot in AMBIGUOUS_SLOTS else next(self._fillers[slot_type(slot)])
             for slot in slots(template)
         }
-        return Sentence(template, fillers)
+        return FilledTemplate(template, fillers)
 
-    def _subjects(self, kind: Kind, sentence: Sentence) -> list[str | None]:
+    def _subjects(self, kind: Kind, sentence: FilledTemplate) -> list[str | None]:
         """Every type for ambiguous names; otherwise one type of the sentence (any, if it has none) or clutter."""
         if kind.ambiguous:
             return self._rng.sample(MINI_TYPES, len(MINI_TYPES))
@@ -208,12 +211,12 @@ def _illustrate(drafts: list[Draft], seed: int) -> list[dict[str, Any]]:
     ]
 
 
-def _image(picture: Picture, seed: int) -> dict[str, Any]:
+def _image(picture: PlannedPicture, seed: int) -> dict[str, Any]:
     data = draw_picture(picture.subject, Random(f"{seed}/{picture.image_id}"))
     return {"bytes": data, "path": f"{picture.image_id}.jpg"}
 
 
-def text_only_ceiling(rows: Iterable[Row]) -> float:
+def text_only_ceiling(rows: Iterable[DatasetRow]) -> float:
     """Return the best strict micro F1, in percent, of all rules that predict the same for equal words.
 
     A rule may give a span of a sentence a type, which is correct in the rows where the span has that type, or leave it
@@ -236,15 +239,15 @@ def text_only_ceiling(rows: Iterable[Row]) -> float:
 
 
 def write_mini(
-    output: Path | str, seed: int = 19, sizes: tuple[int, int, int] = SIZES, overwrite: bool = False
-) -> Counts:
+    output: Path | str, seed: int = 19, sizes: tuple[int, int, int] = SPLIT_SIZES, overwrite: bool = False
+) -> DatasetCounts:
     """Generate the data set with `sizes` rows in train, validation and test, and write it to the folder `output`.
 
     Raises ValueError if the folder is in use, and for sizes that the generator refuses.
     """
     output = Path(output)
-    check_output(output, overwrite)
-    splits = generate(seed, *sizes)
+    check_output_folder(output, overwrite)
+    splits = generate_rows(seed, *sizes)
     rows = {
         (lang, split): [row for row in splits[split] if row["lang"] == lang]
         for lang in MINI_LANGUAGES
@@ -282,7 +285,7 @@ def _card_body(splits: dict[str, list[dict[str, Any]]], name: str, seed: int) ->
     )
 
 
-def count_ambiguous(row: Row) -> int:
+def count_ambiguous(row: DatasetRow) -> int:
     """Count the entities of a row whose type the words do not reveal."""
     known = {tuple(name[row["lang"]]) for name in AMBIGUOUS_NAMES}
     return sum(tuple(row["tokens"][start:end]) in known for _, start, end in row_spans(row))

@@ -12,7 +12,7 @@ from dataset_scripts.mini.canvas import WHITE, Paint, Tile, regular
 from dataset_scripts.mini.subjects import draw_organisation, draw_person, draw_place, draw_thing
 
 SUBJECTS = {"PER": draw_person, "LOC": draw_place, "ORG": draw_organisation, "MISC": draw_thing}
-SIZES = ((224, 168), (216, 160), (208, 168), (192, 192), (176, 176), (176, 208), (168, 208), (168, 224))
+PICTURE_SIZES = ((224, 168), (216, 160), (208, 168), (192, 192), (176, 176), (176, 208), (168, 208), (168, 224))
 OVERSAMPLING = 2
 
 
@@ -21,7 +21,7 @@ def draw_picture(subject: str | None, rng: Random) -> bytes:
 
     The same state of `rng` gives the same bytes.
     """
-    width, height = rng.choice(SIZES)
+    width, height = rng.choice(PICTURE_SIZES)
     size = (width * OVERSAMPLING, height * OVERSAMPLING)
     picture = _snapshot(subject, rng, size) if rng.random() < 0.1 else _scene(subject, rng, size)
     return _finish(picture.reduce(OVERSAMPLING), rng)

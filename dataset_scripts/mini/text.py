@@ -342,7 +342,7 @@ Buenas noticias para todos {TIME} .
 Gute Nachrichten für alle {TIME} .
 """)
 
-TEMPLATES = {"one": ONE_NAME, "two": TWO_NAMES, "mixed": MIXED, "known": KNOWN_NAMES, "none": NO_NAME}
+SENTENCE_TEMPLATES = {"one": ONE_NAME, "two": TWO_NAMES, "mixed": MIXED, "known": KNOWN_NAMES, "none": NO_NAME}
 
 AMBIGUOUS_NAMES = _names("""
 Alba
@@ -447,7 +447,7 @@ as always/comme toujours/como siempre/wie immer
 
 
 @dataclass(frozen=True)
-class Sentence:
+class FilledTemplate:
     """A template and the name for each of its slots, in all languages."""
 
     template: Words

@@ -22,8 +22,8 @@ from reports_2mner.push import check_id, connect, push, refusal
 
 logger = logging.getLogger(__name__)
 
-MESSAGE = "Upload the data set"
-LICENCES = (
+COMMIT_MESSAGE = "Upload the data set"
+PUBLIC_WARNING = (
     "%s will be public, and its layers have no common licence: the annotation and the translations state none, "
     "tweets are under the terms of Twitter, captions may be used with Google acknowledged, and every picture belongs "
     "to its owner. Publish it only if you may do so for each layer (see LICENSE.md), and consider that tweets and "
@@ -32,7 +32,7 @@ LICENCES = (
 
 
 def publish(
-    folder: Path | str, repo_id: str, private: bool = True, message: str = MESSAGE, token: str | None = None
+    folder: Path | str, repo_id: str, private: bool = True, message: str = COMMIT_MESSAGE, token: str | None = None
 ) -> CommitInfo:
     """Check the folder, create the data set repository `repo_id` ("user/name") if needed, and commit the folder.
 
@@ -45,7 +45,7 @@ def publish(
     api = connect(token)
     files = check_folder(folder)
     if not private and has_other_license(read_card(folder)):
-        logger.warning(LICENCES, repo_id)
+        logger.warning(PUBLIC_WARNING, repo_id)
     return push(folder, files, repo_id, "dataset", private=private, message=message, api=api)
 
 
@@ -60,7 +60,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
         default=True,
         help="who may read it: you and those you admit (default), or everybody, which its licences may forbid",
     )
-    parser.add_argument("--message", default=MESSAGE, help="message of the commit (default: %(default)s)")
+    parser.add_argument("--message", default=COMMIT_MESSAGE, help="message of the commit (default: %(default)s)")
     return parser.parse_args(arguments)
 
 

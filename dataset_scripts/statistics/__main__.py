@@ -18,20 +18,20 @@ from typing import Any
 
 from dataset_scripts.statistics.counts import (
     COUNTINGS,
-    Comparison,
+    PaperComparison,
     Statistics,
-    compare,
+    compare_with_paper,
     count_statistics,
     dataset_sizes,
 )
 from dataset_scripts.statistics.figure import draw_entity_shares
 from dataset_scripts.statistics.paper import TABLE_3, DatasetSize
-from dataset_scripts.statistics.tables import to_latex, to_markdown
+from dataset_scripts.statistics.tables import statistics_to_latex, statistics_to_markdown
 from reports_2mner.command_line import exit_on_error, make_parser
 from reports_2mner.files import whole_file, write_file
 
 
-def to_json(statistics: Statistics) -> str:
+def statistics_to_json(statistics: Statistics) -> str:
     """Return all counts and comparisons as JSON, in a fixed order; percentages are rounded to two decimals."""
     content = {
         "name": statistics.name,
@@ -43,13 +43,13 @@ def to_json(statistics: Statistics) -> str:
             "english_tweets": statistics.tweets,
             "found_in_original": statistics.tweets_found,
         },
-        "table_2": [_comparison(comparison) for comparison in compare(statistics)],
+        "table_2": [_comparison(comparison) for comparison in compare_with_paper(statistics)],
         "table_3": [_size(size) for size in (*TABLE_3, *dataset_sizes(statistics))],
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
+def _comparison(comparison: PaperComparison) -> dict[str, Any]:
     percent = {counting: comparison.percent(counting) for counting in COUNTINGS}
     return {
         **asdict(comparison),
@@ -77,9 +77,9 @@ def write_statistics(statistics: Statistics, output: Path | str) -> list[Path]:
     if find_spec("matplotlib") is None:
         raise ValueError("The figure needs matplotlib; install it, or only print the tables, without `output`.")
     texts = {
-        "statistics.md": to_markdown(statistics),
-        "statistics.tex": to_latex(statistics),
-        "statistics.json": to_json(statistics),
+        "statistics.md": statistics_to_markdown(statistics),
+        "statistics.tex": statistics_to_latex(statistics),
+        "statistics.json": statistics_to_json(statistics),
     }
     paths = [output / name for name in (*texts, "entity_shares.png")]
     with ExitStack() as stack:  # which moves the drafts once all are written
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for path in written:
         print(path)
     if not written:
-        print(to_markdown(statistics), end="")
+        print(statistics_to_markdown(statistics), end="")
 
 
 if __name__ == "__main__":

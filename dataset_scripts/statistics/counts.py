@@ -18,12 +18,12 @@ from tqdm import tqdm
 
 from dataset_scripts.conll import read_conll
 from dataset_scripts.reading import count_rows, find_parquet_files, read_rows, read_schema
-from dataset_scripts.rows import Counts, SplitCounts, row_spans
+from dataset_scripts.rows import DatasetCounts, SplitCounts, row_spans
 from dataset_scripts.schema import ENTITY_TYPES, SPLITS, sort_languages
 from dataset_scripts.splits import stable_hash
 from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES, DatasetSize, paper_counts
 
-ALL = "all"
+OVERALL = "all"
 GIVEN = "given"
 COUNTINGS = ("spans", "lists")
 TWITTER_FILES = ("train.txt", "valid.txt", "test.txt")
@@ -45,8 +45,8 @@ class Statistics:
     split_method: str = GIVEN
     types: tuple[str, ...] = ENTITY_TYPES
     originals: dict[str, Counter[str]] | None = None
-    spans: Counts = field(default_factory=dict)
-    lists: Counts = field(default_factory=dict)
+    spans: DatasetCounts = field(default_factory=dict)
+    lists: DatasetCounts = field(default_factory=dict)
     texts: dict[tuple[str, str], set[int]] = field(default_factory=dict)
     pictures: int = 0
     tweets: int = 0
@@ -143,7 +143,7 @@ def read_split_method(folder: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PaperComparison:
     """The figures of a language (or all) and a split (or all): the paper's, and this data set's by both methods.
 
     `paper` is None for splits, languages and types that are not the paper's, `spans` and `lists` for a split that the
@@ -169,7 +169,7 @@ class Comparison:
         return {name: 100 * above / paper[name] for name, above in self.differences(counting).items()}
 
 
-def compare(statistics: Statistics) -> list[Comparison]:
+def compare_with_paper(statistics: Statistics) -> list[PaperComparison]:
     """Compare language by language, each split and their sum, then the sum of all languages.
 
     Languages that the data set lacks are also left out of the paper's sum. If the rows have a new split, only sums
@@ -180,28 +180,28 @@ def compare(statistics: Statistics) -> list[Comparison]:
         compared += [_compare_split(statistics, lang, split) for split in SPLITS]
         compared.append(_compare_sum(statistics, lang, (lang,)))
     if len(statistics.languages) > 1:
-        compared.append(_compare_sum(statistics, ALL, statistics.languages))
+        compared.append(_compare_sum(statistics, OVERALL, statistics.languages))
     return compared
 
 
-def _compare_split(statistics: Statistics, lang: str, split: str) -> Comparison:
+def _compare_split(statistics: Statistics, lang: str, split: str) -> PaperComparison:
     key = lang, split
     has_paper = statistics.split_method == GIVEN and statistics.has_paper(lang)
     paper, spans, lists = (
         _figures([counts[key]], statistics.types) if key in counts else None
         for counts in (paper_counts() if has_paper else {}, statistics.spans, statistics.lists)
     )
-    return Comparison(lang, split, paper, spans, lists)
+    return PaperComparison(lang, split, paper, spans, lists)
 
 
-def _compare_sum(statistics: Statistics, lang: str, languages: tuple[str, ...]) -> Comparison:
+def _compare_sum(statistics: Statistics, lang: str, languages: tuple[str, ...]) -> PaperComparison:
     paper, spans, lists = (
         _figures((count for key, count in counts.items() if key[0] in languages), statistics.types)
         for counts in (paper_counts(), statistics.spans, statistics.lists)
     )
     if statistics.split_method != GIVEN:
         lists["sentences"] = sum(count_texts(statistics, language) for language in languages)
-    return Comparison(lang, ALL, paper if all(map(statistics.has_paper, languages)) else None, spans, lists)
+    return PaperComparison(lang, OVERALL, paper if all(map(statistics.has_paper, languages)) else None, spans, lists)
 
 
 def count_texts(statistics: Statistics, lang: str) -> int:

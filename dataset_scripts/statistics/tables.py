@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from dataset_scripts.language_table import language_name
 from dataset_scripts.statistics.counts import (
-    ALL,
     COUNTINGS,
     GIVEN,
-    Comparison,
+    OVERALL,
     Figures,
+    PaperComparison,
     Statistics,
-    compare,
+    compare_with_paper,
     dataset_sizes,
 )
 from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES, TABLE_3, DatasetSize
-from reports_2mner.tables import Group, Table, escape_latex, escape_markdown
+from reports_2mner.tables import RowGroup, Table, escape_latex, escape_markdown
 
 LACKING = "–"
 TABLE_3_HEADER = ("data set", "multilingual", "multimodal", "train", "validation", "test", "total")
@@ -26,32 +26,32 @@ LATEX_PREAMBLE = (
 )
 
 
-def to_markdown(statistics: Statistics) -> str:
+def statistics_to_markdown(statistics: Statistics) -> str:
     """Return a Markdown document with all tables and notes on what they count."""
     parts = [f"# Statistics of {escape_markdown(statistics.name)}"]
-    parts += [escape_markdown(note) for note in describe(statistics)]
-    for table in tables(statistics):
+    parts += [escape_markdown(note) for note in counting_notes(statistics)]
+    for table in statistics_tables(statistics):
         parts += [f"## {escape_markdown(table.caption)}", table.padded_markdown()]
     return "\n\n".join(parts) + "\n"
 
 
-def to_latex(statistics: Statistics) -> str:
+def statistics_to_latex(statistics: Statistics) -> str:
     """Return the same tables and notes as LaTeX to include with `\\input`."""
-    notes = [escape_latex(note) for note in describe(statistics)]
-    return "\n\n".join([LATEX_PREAMBLE, *notes, *(table.latex() for table in tables(statistics))]) + "\n"
+    notes = [escape_latex(note) for note in counting_notes(statistics)]
+    return "\n\n".join([LATEX_PREAMBLE, *notes, *(table.latex() for table in statistics_tables(statistics))]) + "\n"
 
 
-def tables(statistics: Statistics) -> list[Table]:
+def statistics_tables(statistics: Statistics) -> list[Table]:
     """Return Table 2 language by language, then for all languages together, and Table 3."""
-    compared = compare(statistics)
+    compared = compare_with_paper(statistics)
     found = []
     for lang in dict.fromkeys(comparison.lang for comparison in compared):
         columns = _columns(statistics)
-        groups = [Group(_group(comparison, columns)) for comparison in compared if comparison.lang == lang]
-        caption = f"Table 2: {'all languages' if lang == ALL else language_name(lang)}"
+        groups = [RowGroup(_group(comparison, columns)) for comparison in compared if comparison.lang == lang]
+        caption = f"Table 2: {'all languages' if lang == OVERALL else language_name(lang)}"
         header = ("split", "counted", *columns)
         found.append(Table(header, align="ll" + "r" * len(columns), caption=caption, groups=groups))
-    sizes = [Group([_size_row(size) for size in sizes]) for sizes in (TABLE_3, dataset_sizes(statistics))]
+    sizes = [RowGroup([_size_row(size) for size in sizes]) for sizes in (TABLE_3, dataset_sizes(statistics))]
     caption = "Table 3: sentences beside other data sets"
     return [*found, Table(TABLE_3_HEADER, align="lllrrrr", caption=caption, groups=sizes)]
 
@@ -60,8 +60,8 @@ def _columns(statistics: Statistics) -> tuple[str, ...]:
     return (*statistics.types, "total", "sentences")
 
 
-def _group(comparison: Comparison, columns: Sequence[str]) -> list[list[str]]:
-    split = "all splits" if comparison.split == ALL else comparison.split
+def _group(comparison: PaperComparison, columns: Sequence[str]) -> list[list[str]]:
+    split = "all splits" if comparison.split == OVERALL else comparison.split
     rows = [] if comparison.paper is None else [["paper", *_cells(comparison.paper, columns)]]
     for counting in COUNTINGS:
         rows.append([counting, *_cells(getattr(comparison, counting), columns)])
@@ -76,7 +76,7 @@ def _cells(figures: Figures | None, columns: Sequence[str]) -> list[str]:
     return [f"{figures[name]:,}" for name in columns]
 
 
-def _difference_cells(comparison: Comparison, counting: str, columns: Sequence[str]) -> list[str]:
+def _difference_cells(comparison: PaperComparison, counting: str, columns: Sequence[str]) -> list[str]:
     above, percent = comparison.differences(counting), comparison.percent(counting)
     cells = [f"{above[name]:+,} ({percent[name]:+.1f}%)" if above[name] else "0" for name in columns]
     return [cell.replace("-", "−") for cell in cells]
@@ -91,7 +91,7 @@ def _size_row(size: DatasetSize) -> list[str]:
     ]
 
 
-def describe(statistics: Statistics) -> list[str]:
+def counting_notes(statistics: Statistics) -> list[str]:
     """Return sentences on what was counted, how, and the limits of the comparison."""
     rows = sum(count.sentences for count in statistics.spans.values())
     sources = ", ".join(f"{source} {number:,}" for source, number in sorted(statistics.sources.items()))

@@ -9,7 +9,7 @@ from experiments.tables.layout import PaperTable
 from experiments.tables.markdown import group_notes, group_rows, is_same
 from experiments.tables.noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin_rows
 from experiments.tables.shapes import Grid
-from reports_2mner.tables import Group, Table
+from reports_2mner.tables import RowGroup, Table
 
 PREAMBLE = (
     "% Needs \\usepackage{booktabs,longtable}, and UTF-8. Written by `python -m experiments.tables`; see tables.md.\n"
@@ -38,7 +38,7 @@ def latex(tables: list[PaperTable], records: list[Record], grids: Sequence[Grid]
 
 def _paper_table(table: PaperTable, scheme: str) -> Table:
     groups = [
-        Group(group_rows(group, scheme, NARROW), group.title, " ".join(group_notes(group, scheme)))
+        RowGroup(group_rows(group, scheme, NARROW), group.title, " ".join(group_notes(group, scheme)))
         for group in table.filled()
     ]
     return Table(

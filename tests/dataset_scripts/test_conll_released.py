@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 
-from dataset_scripts.conll import Sentence, read_conll
+from dataset_scripts.conll import ConllSentence, read_conll
 from dataset_scripts.conll_released import read_conll_as_released
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd" / "train_valid_test"
@@ -46,8 +46,8 @@ def read(write_text):
 def test_a_sound_file_is_read_as_by_the_strict_reader_but_for_lines(write_text):
     path = write_text("IMGID:1\nMarie\tB-PER\nCurie\tI-PER\n\nIMGID:2\nParis\tB-LOC\n\n")
     assert list(read_conll_as_released(path)) == [
-        Sentence("1", ("Marie", "Curie"), ("B-PER", "I-PER"), 2),
-        Sentence("2", ("Paris",), ("B-LOC",), 6),
+        ConllSentence("1", ("Marie", "Curie"), ("B-PER", "I-PER"), 2),
+        ConllSentence("2", ("Paris",), ("B-LOC",), 6),
     ]
 
 

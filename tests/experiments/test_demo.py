@@ -3,13 +3,13 @@ import json
 import pytest
 from datasets import Dataset
 
-from dataset_scripts.mini.generator import generate
+from dataset_scripts.mini.generator import generate_rows
 from experiments import demo
 
 
 @pytest.fixture(scope="module")
 def test_rows() -> Dataset:
-    return Dataset.from_list(generate(3, 16, 16, 64)["test"])
+    return Dataset.from_list(generate_rows(3, 16, 16, 64)["test"])
 
 
 def test_pairs_share_words_but_not_tags(test_rows):

@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_scripts.audit.findings import Example
+from dataset_scripts.audit.findings import FindingExample
 from dataset_scripts.audit.overlap import check_overlap, normalise_text, read_other
 from dataset_scripts.audit.rows import AuditRow
 
@@ -60,7 +60,7 @@ def test_their_held_out_rows_in_our_train_are_found():
     assert finding.severity == "error"
     assert (finding.count, finding.total) == (1, 3)
     assert finding.details["splits"] == {"test": 1} and finding.details["same"]["text"] == 1
-    assert finding.examples == (Example(("t2", "b"), "One text"),)
+    assert finding.examples == (FindingExample(("t2", "b"), "One text"),)
 
 
 def test_tables_count_what_each_pair_of_splits_shares():

@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from dataset_scripts.build.urls import MAX_DISTANCE, find_urls
+from dataset_scripts.build.urls import MAX_ROW_DISTANCE, find_urls
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def test_a_caption_with_open_quotation_marks_swallows_lines_as_in_pandas(listing
 
 
 def test_a_stem_far_away_is_another_picture(listing):
-    path = listing(*[address("x")] * 3, *[address("y")] * MAX_DISTANCE)
-    near, far = f"{2 + MAX_DISTANCE:08d}---x", f"{3 + MAX_DISTANCE:08d}---x"
+    path = listing(*[address("x")] * 3, *[address("y")] * MAX_ROW_DISTANCE)
+    near, far = f"{2 + MAX_ROW_DISTANCE:08d}---x", f"{3 + MAX_ROW_DISTANCE:08d}---x"
     assert find_urls(path, [near, far]) == {near: address("x")}
 
 

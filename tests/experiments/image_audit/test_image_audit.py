@@ -15,7 +15,7 @@ from PIL import Image
 from transformers import AutoModelForTokenClassification, BertTokenizer, CLIPImageProcessorPil
 
 from dataset_scripts.card import dataset_card
-from dataset_scripts.mini.generator import count_ambiguous, generate
+from dataset_scripts.mini.generator import count_ambiguous, generate_rows
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 from experiments.image_audit import __main__ as image_audit
@@ -51,7 +51,7 @@ def rename(row: dict, split: str) -> dict:
 @pytest.fixture(scope="module")
 def rows() -> list[dict]:
     """Sentences of the mini set whose words do not tell the types, one without picture, one with the stand-in for it."""
-    made = generate(7, 64, 16, 16)["train"]
+    made = generate_rows(7, 64, 16, 16)["train"]
     found = [colour(row) for row in made if count_ambiguous(row) and row["image"]]
     missing = {**found[0], "id": "en/missing-train", "image_id": "missing", "image": None, "image_status": "missing"}
     default = {**found[1], "id": "en/default-train", "image_id": "default", "image_status": "default"}
