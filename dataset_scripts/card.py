@@ -11,6 +11,7 @@ from dataset_scripts.schema import (
     COLUMNS,
     DEFAULT_CONFIG,
     IMAGE_STATUSES,
+    PAPER_SCHEMA,
     SOURCES,
     SPLITS,
     Schema,
@@ -38,7 +39,7 @@ def dataset_card(
     license_name: str | None = None,
     license_link: str | None = None,
     annotations_creators: Sequence[str] = ("other",),
-    schema: Schema | None = None,
+    schema: Schema = PAPER_SCHEMA,
 ) -> str:
     """Return the text of README.md for a data set with these counts.
 
@@ -51,7 +52,6 @@ def dataset_card(
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCard, DatasetCardData
 
-    schema = schema or Schema()
     languages = _languages(counts)
     configs = available_configs(languages)
     metadata = DatasetCardData(

@@ -4,7 +4,7 @@
 
     output: folder to make; refused if it is not empty, unless `overwrite`
     rows:   {(lang, split): iterable of row dicts}, e.g. {("en", "train"): ...}; `rows.py` says what a row is
-    card:   a function from the counts and the files' fingerprint to the text of README.md, such as
+    card:   the text of README.md, or a function from the counts and the files' fingerprint to that text, such as
             functools.partial(dataset_card, name=..., title=..., summary=..., body=...) from `card.py`
     example: a function that may add files to the folder and returns Markdown, which `card` gets as `example`
     counts: {(lang, split): SplitCounts}
@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_scripts.rows import DatasetCounts, DatasetRow, SplitCounts, encode_row
-from dataset_scripts.schema import SPLITS, Schema, features
+from dataset_scripts.schema import PAPER_SCHEMA, SPLITS, Schema, features
 from reports_2mner.files import whole_file, write_file
 
 # The Hub's viewer reads row groups of up to 300 MB; with 100 rows a training job can also reach a single row cheaply.
@@ -50,7 +50,7 @@ def write_dataset(
     card: str | Callable[..., str],
     overwrite: bool = False,
     example: Callable[[Path], str] | None = None,
-    schema: Schema | None = None,
+    schema: Schema = PAPER_SCHEMA,
 ) -> DatasetCounts:
     """Check the rows, write them with their card, move the folder to `output` when it is complete, and return counts.
 
@@ -63,7 +63,7 @@ def write_dataset(
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as workplace:
         fresh = Path(workplace, "fresh")
         fresh.mkdir()
-        counts = _write_splits(fresh / "data", rows, schema or Schema())
+        counts = _write_splits(fresh / "data", rows, schema)
         hashes = {
             path.relative_to(fresh).as_posix(): file_sha256(path) for path in (fresh / "data").rglob("*.parquet")
         }
@@ -95,7 +95,7 @@ def parquet_path(folder: Path, lang: str, split: str, index: int = 0, number: in
     return folder / lang / f"{split}-{index:05d}-of-{number:05d}.parquet"
 
 
-def write_parquet(rows: Iterable[DatasetRow], path: Path, schema: Schema | None = None) -> None:
+def write_parquet(rows: Iterable[DatasetRow], path: Path, schema: Schema = PAPER_SCHEMA) -> None:
     """Write encoded rows to one file, which appears under its name only when it is complete."""
     columns = features(schema).arrow_schema
     with whole_file(path) as draft, _open(draft, columns) as writer:

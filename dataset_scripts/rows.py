@@ -23,6 +23,7 @@ from dataset_scripts.schema import (
     COLUMNS,
     IMAGE_STATUSES,
     LABELS,
+    PAPER_SCHEMA,
     QUALITY_FLAGS,
     SPLITS,
     STATUSES_WITH_IMAGE,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from modeling_2mner.spans import Span
 
 DatasetRow = Mapping[str, Any]
-
-DEFAULT = Schema()
 
 COLUMN_DEFAULTS: dict[str, Any] = {"url": None, "sha256": None, "tw2017_split": None, "quality": []}
 
@@ -54,7 +53,7 @@ class SplitCounts:
     sources: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
 
-    def add(self, row: DatasetRow, schema: Schema = DEFAULT) -> None:
+    def add(self, row: DatasetRow, schema: Schema = PAPER_SCHEMA) -> None:
         """Count one encoded row."""
         self.sentences += 1
         self.tokens += len(row["tokens"])
@@ -87,7 +86,7 @@ def row_spans(row: DatasetRow, labels: Sequence[str] = LABELS) -> list[Span]:
     return entity_spans([labels[tag] if isinstance(tag, int) else tag for tag in row["ner_tags"]], strict=True)
 
 
-def encode_row(row: DatasetRow, schema: Schema = DEFAULT) -> dict[str, Any]:
+def encode_row(row: DatasetRow, schema: Schema = PAPER_SCHEMA) -> dict[str, Any]:
     """Return the row with tags, language and source as numbers, in column order; ValueError if it breaks a rule."""
     if {*COLUMN_DEFAULTS, *row} != set(COLUMNS) or not set(COLUMNS) - set(COLUMN_DEFAULTS) <= set(row):
         raise ValueError(

@@ -122,11 +122,13 @@ class Schema:
         return types_in(self.labels)
 
 
-def features(schema: Schema | None = None) -> Features:
+PAPER_SCHEMA = Schema()
+
+
+def features(schema: Schema = PAPER_SCHEMA) -> Features:
     """Return the column types of every configuration and split, in the order of `COLUMNS`."""
     from datasets import ClassLabel, Features, Image, List, Value
 
-    schema = schema or Schema()
     return Features(
         {
             "id": Value("string"),

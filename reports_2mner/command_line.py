@@ -21,10 +21,10 @@ Number = TypeVar("Number", int, float)
 Settings = TypeVar("Settings")
 
 
-def make_parser(prog: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
+def make_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
     """Return a parser that shows `description`, usually the module's docstring, unchanged."""
     return argparse.ArgumentParser(
-        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **options
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
 
@@ -80,7 +80,7 @@ def option(default: Any, help: str, **keywords: Any) -> Any:
     return field(default=default, metadata={"help": help, **keywords})
 
 
-def add_settings(parser: Any, settings: type, *names: str, **changes: dict[str, Any]) -> None:
+def add_settings(parser: Any, settings: type, *names: str) -> None:
     """Add options for fields of a settings dataclass, with the name, default, type and `help` of each field.
 
     The fields are made by `option`, whose keywords may include `choices` or a checked `type`. A `bool` becomes a
@@ -90,13 +90,11 @@ def add_settings(parser: Any, settings: type, *names: str, **changes: dict[str, 
         parser: an `ArgumentParser`, or a group of one.
         settings: the dataclass.
         names: its fields, in the order of the help; by default all that have a `help`.
-        changes: keywords of `add_argument` for single fields.
     """
     hints = get_type_hints(settings)
     known = {entry.name: entry for entry in fields(settings) if "help" in entry.metadata}
     for name in names or known:
-        options = {**_option(known[name], hints[name]), **changes.get(name, {})}
-        parser.add_argument(f"--{name}", **options)
+        parser.add_argument(f"--{name}", **_option(known[name], hints[name]))
 
 
 def read_settings(options: argparse.Namespace, settings: type[Settings], **values: Any) -> Settings:

@@ -40,8 +40,8 @@ def card_of_build(
     leaks: Sequence[Leak],
     changes: Mapping[str, int],
     figure: str | None,
-    schema: Schema | None = None,
-    example: str = "",
+    schema: Schema,
+    example: str,
 ) -> str:
     """Return README.md; `name` is that of the folder, `figure` the path in it of the figure of entity shares, if any.
 
@@ -59,7 +59,7 @@ def card_of_build(
         fingerprint,
         name=name,
         title=COLLECTION_TITLES[settings.collection],
-        summary=_summary(counts, settings.collection, schema or Schema()),
+        summary=_summary(counts, settings.collection, schema),
         schema=schema,
         body=body,
         example=example,

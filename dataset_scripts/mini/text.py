@@ -1,9 +1,9 @@
 """The sentences of the mini data set: templates in four languages and the names that fill them, from `text.tsv`.
 
-A row of that table is a template of `SENTENCE_TEMPLATES` or a name: one of `FILLERS`, or of any type for the use "X". A
-name without translations is the same in all languages. Words are split at spaces. {X} and {Y} are names that could be of
-any type; no word around them agrees with a gender or calls for a person, a place or a thing. {PER}, {LOC}, {ORG} and
-{MISC} are names of a known type, {TIME} is a time and no entity.
+A row of that table is a template of `SENTENCE_TEMPLATES` or a name: one of `FILLERS`, or of any type for the use "X".
+A name without translations is the same in all languages. Words are split at spaces. {X} and {Y} are names that could
+be of any type; no word around them agrees with a gender or calls for a person, a place or a thing. {PER}, {LOC}, {ORG}
+and {MISC} are names of a known type, {TIME} is a time and no entity.
 """
 
 from __future__ import annotations
