@@ -242,7 +242,7 @@ def test_a_later_edition_replaces_the_earlier_in_one_commit(folder, online):
 @pytest.mark.parametrize("private", [True, False])
 def test_visibility_is_never_changed(folder, online, private):
     publish(folder, REPO, private)
-    with pytest.raises(ValueError, match=rf"to be {'public' if private else 'private'}, .*\(`private={private}`"):
+    with pytest.raises(ValueError, match=rf"should be {'public' if private else 'private'}, .*\(`private={private}`"):
         publish(folder, REPO, not private)
     repo = online.repo("datasets", REPO)
     assert repo.private == private and len(repo.commits) == 2
