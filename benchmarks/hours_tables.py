@@ -12,7 +12,7 @@ from benchmarks.hours_networks import run_arguments
 from dataset_scripts.schema import CONFIGS
 from dataset_scripts.statistics.paper import paper_counts
 from experiments.grid import ALPHAS, LEARNING_RATES
-from experiments.plan import BEYOND, IMPROVEMENTS, OURS, TABLES, Run, plan
+from experiments.plan import BEYOND, IMPROVEMENTS, OURS, TABLES, Run, plan_runs
 from reports_2mner.tables import Table
 
 ADAM_BYTES = 28  # a weight: weight, gradient and both moments read, all but the gradient written, 4 bytes each
@@ -107,7 +107,7 @@ def total_hours(runs: Iterable[Run], costs: Costs, workers: int) -> float:
 
 def systems(tables: Iterable[str] = TABLES) -> dict[str, Run]:
     """A run of each network that the tables need, by its name."""
-    return {run.system: run for run in reversed(plan(tables))}
+    return {run.system: run for run in reversed(plan_runs(tables))}
 
 
 def hours_table(costs: Costs, workers: int, seeds: int) -> str:
@@ -118,7 +118,7 @@ def hours_table(costs: Costs, workers: int, seeds: int) -> str:
         header += ["runs", f"hours, {number} seed{'s' * (number > 1)}"]
     rows = [(f"Table {table.removeprefix('table')}", [table]) for table in TABLES]
     rows += [("Tables 5 to 9, each run once", [*TABLES]), ("improvements", [BEYOND])]
-    plans_of = {name: [plan(tables, number) for number in columns] for name, tables in rows}
+    plans_of = {name: [plan_runs(tables, number) for number in columns] for name, tables in rows}
     plans_of["grid"] = [[Run(OURS)] * (number * len(ALPHAS) * len(LEARNING_RATES)) for number in columns]
     lines = []
     for name, plans in plans_of.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.counts import COLUMNS, Counts, precision_recall_f1
+from experiments.counts import COUNTED, EntityCounts, precision_recall_f1
 
 SAMPLES = 2000
 LEVEL = 0.95
@@ -16,7 +16,7 @@ MOST_AT_ONCE = 5_000_000  # numbers drawn at once, which bounds the memory
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """How two systems differ on the same sentences.
 
     Args:
@@ -37,7 +37,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnCounts:
     """A system's counts in the samples.
 
     Args:
@@ -64,7 +64,11 @@ class Drawn:
 
 
 def interval(
-    counts: Counts, pictures: Sequence[int] | np.ndarray, samples: int = SAMPLES, seed: int = 0, column: str = "f1"
+    counts: EntityCounts,
+    pictures: Sequence[int] | np.ndarray,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    column: str = "f1",
 ) -> tuple[float, float]:
     """The 95 % interval of the micro F1, or of another score.
 
@@ -73,24 +77,24 @@ def interval(
         pictures: `(sentences,)` the picture of each sentence; sentences that share one are drawn together.
         column: `precision`, `recall`, `f1`, or F1 of a type such as `f1_PER`.
     """
-    return draw([counts], pictures, samples, seed)[0].interval(column)
+    return draw_samples([counts], pictures, samples, seed)[0].interval(column)
 
 
 def compare(
-    first: Counts,
-    second: Counts,
+    first: EntityCounts,
+    second: EntityCounts,
     pictures: Sequence[int] | np.ndarray,
     samples: int = SAMPLES,
     seed: int = 0,
     column: str = "f1",
-) -> Comparison:
+) -> PairedComparison:
     """Compare two systems on the same resampled pictures, by F1 or by another score (see `interval`)."""
-    one, other = draw([first, second], pictures, samples, seed)
+    one, other = draw_samples([first, second], pictures, samples, seed)
     return compare_drawn(one, other, column)
 
 
-def compare_drawn(first: Drawn, second: Drawn, column: str = "f1") -> Comparison:
-    """Compare two systems that `draw` has put on the same samples.
+def compare_drawn(first: DrawnCounts, second: DrawnCounts, column: str = "f1") -> PairedComparison:
+    """Compare two systems that `draw_samples` has put on the same samples.
 
     The p value counts the samples whose difference lies at least as far from the observed one as that lies from zero.
     """
@@ -98,12 +102,12 @@ def compare_drawn(first: Drawn, second: Drawn, column: str = "f1") -> Comparison
     differences = first.scores(column) - second.scores(column)
     extreme = np.abs(differences - observed) >= abs(observed) - 1e-12
     low, high = _quantiles(differences)
-    return Comparison(observed, low, high, float((extreme.sum() + 1) / (len(differences) + 1)))
+    return PairedComparison(observed, low, high, float((extreme.sum() + 1) / (len(differences) + 1)))
 
 
-def draw(
-    systems: Sequence[Counts], pictures: Sequence[int] | np.ndarray, samples: int = SAMPLES, seed: int = 0
-) -> list[Drawn]:
+def draw_samples(
+    systems: Sequence[EntityCounts], pictures: Sequence[int] | np.ndarray, samples: int = SAMPLES, seed: int = 0
+) -> list[DrawnCounts]:
     """Put all systems on the same samples of pictures, drawn with replacement.
 
     Raises:
@@ -120,7 +124,7 @@ def draw(
         for result, table in zip(sums, tables, strict=True):
             result.append(times @ table)
     return [
-        Drawn(system.table.sum(0), np.concatenate(parts).reshape(samples, -1, len(COLUMNS)), system.types)
+        DrawnCounts(system.table.sum(0), np.concatenate(parts).reshape(samples, -1, len(COUNTED)), system.types)
         for system, parts in zip(systems, sums, strict=True)
     ]
 

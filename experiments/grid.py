@@ -49,7 +49,7 @@ LEARNING_RATES = (1e-5, 5e-5, 1e-4, 5e-4)
 
 
 @dataclass(frozen=True)
-class Point:
+class GridPoint:
     """A training of the grid.
 
     Args:
@@ -70,7 +70,7 @@ class Point:
         return f"alpha-{self.alpha:g}.rate-{self.learning_rate:g}.{self.languages}.seed-{self.seed}"
 
 
-def plan_grid(options: argparse.Namespace) -> list[Point]:
+def plan_grid(options: argparse.Namespace) -> list[GridPoint]:
     """The points of this machine's share.
 
     Raises:
@@ -88,12 +88,12 @@ def plan_grid(options: argparse.Namespace) -> list[Point]:
     _import_optuna()
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     ways = product(options.languages or ("all",), seeds, options.learning_rates, options.alphas)
-    return shard([Point(alpha, rate, languages, seed) for languages, seed, rate, alpha in ways], options.shard)
+    return shard([GridPoint(alpha, rate, languages, seed) for languages, seed, rate, alpha in ways], options.shard)
 
 
-def search(points: list[Point], options: argparse.Namespace, passed_on: list[str]) -> list[str]:
+def search(points: list[GridPoint], options: argparse.Namespace, passed_on: list[str]) -> list[str]:
     """Train at all points that have no file, and leave one for each; returns the names of those that failed."""
-    left = [point for point in points if not is_done(point, options.output)]
+    left = [point for point in points if not is_searched(point, options.output)]
     print(f"{len(points)} points of the grid, of which {len(points) - len(left)} are finished.", flush=True)
     progress = Progress(len(left))
     # One search for each seed, as the Trainer sets the seed before it asks for the point.
@@ -103,29 +103,29 @@ def search(points: list[Point], options: argparse.Namespace, passed_on: list[str
             _search(some, options.output / FOLDER, _command(some[0], options, passed_on), progress)
         except Exception:  # one search must not cost those after it
             logger.exception("the search on %s with seed %d failed", languages, seed)
-    return [point.name for point in left if not is_done(point, options.output)]
+    return [point.name for point in left if not is_searched(point, options.output)]
 
 
-def is_done(point: Point, output: Path) -> bool:
+def is_searched(point: GridPoint, output: Path) -> bool:
     """Whether the point has its file."""
     return (output / FOLDER / f"{point.name}.json").is_file()
 
 
-def read_points(folder: Path) -> list[tuple[Point, dict[str, Any]]]:
+def read_points(folder: Path) -> list[tuple[GridPoint, dict[str, Any]]]:
     """The finished points of an output folder with their files, by name."""
     paths = sorted((folder / FOLDER).glob("*.json"))
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    return [(Point(**content["point"]), content) for content in contents]
+    return [(GridPoint(**content["point"]), content) for content in contents]
 
 
-def _command(point: Point, options: argparse.Namespace, passed_on: list[str]) -> list[str]:
+def _command(point: GridPoint, options: argparse.Namespace, passed_on: list[str]) -> list[str]:
     run = Run(OURS, languages=point.languages, seed=point.seed)
     command = run.command(options.settings, options.dataset, Path(FOLDER))
     command += [] if options.text_encoder is None else ["--text_encoder", options.text_encoder]
     return [*command, *passed_on]
 
 
-def _search(points: list[Point], folder: Path, command: list[str], progress: Progress) -> None:
+def _search(points: list[GridPoint], folder: Path, command: list[str], progress: Progress) -> None:
     optuna = _import_optuna()
     with TemporaryDirectory() as workplace:
         # No point is gone on with in its middle, and of none the model is kept.
@@ -175,7 +175,7 @@ def _build_trainer(
 class _Recorder(TrainerCallback):
     """Write the file of a point as soon as it is trained."""
 
-    def __init__(self, folder: Path, points: list[Point], facts: dict[str, Any], progress: Progress) -> None:
+    def __init__(self, folder: Path, points: list[GridPoint], facts: dict[str, Any], progress: Progress) -> None:
         self._folder, self._points, self._facts, self._progress = folder, points, facts, progress
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
@@ -191,7 +191,7 @@ class _Recorder(TrainerCallback):
             **found,
             epochs=_dev_scores(state.log_history),
         )
-        self._progress.tell(point.name, f"dev F1 {100 * found['dev']['f1']:.2f}")
+        self._progress.report(point.name, f"dev F1 {100 * found['dev']['f1']:.2f}")
 
 
 def _dev_scores(history: list[dict[str, float]]) -> list[float]:

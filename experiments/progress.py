@@ -18,7 +18,7 @@ class Progress:
         self._spent: list[float] = []
         self._last = time.monotonic()
 
-    def tell(self, name: str, result: str) -> None:
+    def report(self, name: str, result: str) -> None:
         """Print that a run is finished."""
         seconds = self.skip()
         self._spent.append(seconds)

@@ -22,7 +22,7 @@ from datasets import Dataset
 from transformers import TrainerState
 
 from dataset_scripts.parquet import file_sha256, fingerprint
-from experiments.counts import Counts, count_entities
+from experiments.counts import EntityCounts, count_entities
 from experiments.plan import Run
 from reports_2mner.conll_format import read_sentences
 from reports_2mner.files import write_json
@@ -34,7 +34,7 @@ GROUPS = ("lang", "source")
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """A finished run.
 
     Args:
@@ -45,7 +45,7 @@ class Record:
     run: Run
     content: dict[str, Any]
 
-    def counts(self, scheme: str = "strict", protocol: str = "dev") -> Counts:
+    def counts(self, scheme: str = "strict", protocol: str = "dev") -> EntityCounts:
         """The counts of the test sentences, `"strict"` or `"lenient"`, of the epoch that is best on `"dev"`, or of the
         one that is best on test itself, as the authors' code has it (`"released"`).
 
@@ -55,7 +55,7 @@ class Record:
         scored = self.content["test"].get(protocol)
         if scored is None:
             raise ValueError(f"{self.run.name} has no scores by the protocol {protocol!r}; run it with `--protocol`.")
-        return Counts.from_json(scored[scheme] or scored["strict"])
+        return EntityCounts.from_json(scored[scheme] or scored["strict"])
 
     @property
     def pictures(self) -> np.ndarray:
@@ -71,7 +71,7 @@ class Record:
         return protocol in self.content["test"]
 
 
-def read_records(folder: Path) -> list[Record]:
+def read_records(folder: Path) -> list[RunRecord]:
     """All records of a folder, by name; other JSON files may lie beside them.
 
     Raises:
@@ -84,13 +84,13 @@ def read_records(folder: Path) -> list[Record]:
     return records
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path) -> RunRecord:
     """Read one file."""
     return _to_record(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _to_record(content: dict[str, Any]) -> Record:
-    return Record(Run(**content["run"]), content)
+def _to_record(content: dict[str, Any]) -> RunRecord:
+    return RunRecord(Run(**content["run"]), content)
 
 
 def write_record(path: Path, run: Run, **content: Any) -> None:

@@ -38,12 +38,12 @@ from experiments import grid
 from experiments.plan import (
     BEYOND,
     EXTRA_MODELS,
-    GRID,
+    GRID_SEARCH,
     MODELS,
     MODELS_FOLDER,
     TABLES,
     Run,
-    plan,
+    plan_runs,
     run_file,
     shard,
 )
@@ -79,16 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with exit_on_error():
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ValueError("the runner is one process; start it without torchrun and name that in `--launcher`.")
-        tables = [table for table in options.tables if table != GRID]
-        runs = plan(tables, options.seeds, options.only, options.languages, options.settings)
+        tables = [table for table in options.tables if table != GRID_SEARCH]
+        runs = plan_runs(tables, options.seeds, options.only, options.languages, options.settings)
         for run in runs:
             run_file(run.model, options.settings)
         runs = shard(runs, options.shard)
-        points = grid.plan_grid(options) if GRID in options.tables else []
+        points = grid.plan_grid(options) if GRID_SEARCH in options.tables else []
     if options.settings == "paper" and options.word_vectors is None and any(run.reads_words for run in runs):
         logger.warning("no `--word_vectors`: the models on words begin with random ones, unlike the paper's.")
     if options.dry_run:
-        tell_plan(runs, points, options)
+        print_plan(runs, points, options)
         return
     failed = make_all(runs, options, passed_on) if runs else []
     failed += grid.search(points, options, passed_on) if points else []
@@ -96,10 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: {len(failed)} runs failed: {', '.join(failed)}. The same command tries them again.")
 
 
-def tell_plan(runs: list[Run], points: list[grid.Point], options: argparse.Namespace) -> None:
+def print_plan(runs: list[Run], points: list[grid.GridPoint], options: argparse.Namespace) -> None:
     """Print the names of all runs and points, and which are finished."""
     done = {run.name: is_done(run, options.output, options.protocol) for run in runs}
-    done |= {point.name: grid.is_done(point, options.output) for point in points}
+    done |= {point.name: grid.is_searched(point, options.output) for point in points}
     for name, is_finished in done.items():
         print(f"{'finished' if is_finished else 'missing'}  {name}")
     print(f"{len(done)} runs, of which {sum(done.values())} are finished.")
@@ -112,7 +112,7 @@ def make_all(runs: list[Run], options: argparse.Namespace, passed_on: list[str])
     failed, progress = [], Progress(len(left))
     for run in left:
         try:
-            progress.tell(run.name, f"test F1 {100 * make(run, options, passed_on):.2f}")
+            progress.report(run.name, f"test F1 {100 * make(run, options, passed_on):.2f}")
         except Exception:  # one run must not cost those after it
             logger.exception("%s failed", run.name)
             failed.append(run.name)
@@ -186,7 +186,9 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     """The options, and behind `--` what `train_hf.py` is to be told besides."""
     passed_on = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
     parser = make_parser("python -m experiments.run", __doc__)
-    parser.add_argument("tables", nargs="+", metavar="TABLE", help=f"any of {', '.join((*TABLES, BEYOND, GRID))}")
+    parser.add_argument(
+        "tables", nargs="+", metavar="TABLE", help=f"any of {', '.join((*TABLES, BEYOND, GRID_SEARCH))}"
+    )
     parser.add_argument("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the records and the models")
     parser.add_argument(

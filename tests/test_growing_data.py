@@ -26,7 +26,7 @@ from dataset_scripts.to_conll import to_conll
 from demo import highlight
 from experiments.errors import __main__ as errors
 from experiments.image_audit import __main__ as image_audit
-from experiments.plan import Run, plan
+from experiments.plan import Run, plan_runs
 from experiments.records import describe_data, describe_scores, describe_sentences, read_predictions, write_record
 from experiments.tables import __main__ as tables
 from training_2mner.arguments import DataArguments, read_command_line
@@ -199,11 +199,11 @@ def test_a_model_learns_its_tags(run):
 
 
 def test_runs_of_it_can_be_planned():
-    runs = plan(["table5"], only=["bert"], languages=["it", "all"])
+    runs = plan_runs(["table5"], only=["bert"], languages=["it", "all"])
     assert [run.languages for run in runs] == ["all", "it"]
-    assert [run.languages for run in plan(["table6"], languages=["it", "en_it"])] == ["it", "en_it"]
+    assert [run.languages for run in plan_runs(["table6"], languages=["it", "en_it"])] == ["it", "en_it"]
     with pytest.raises(ValueError, match="`languages` names 'it_en'"):
-        plan(["table6"], languages=["it_en"])
+        plan_runs(["table6"], languages=["it_en"])
 
 
 def test_its_runs_stand_in_the_tables(records, capsys):

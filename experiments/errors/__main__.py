@@ -20,10 +20,10 @@ from typing import Any
 from datasets import Dataset
 
 from experiments.bootstrap import interval
-from experiments.counts import SCHEMES, Counts, count_entities, scores
+from experiments.counts import SCHEMES, EntityCounts, count_entities, scores
 from experiments.errors.cards import Card, make_thumbnail
 from experiments.errors.counts import (
-    Sentence,
+    ScoredSentence,
     Suspect,
     confusion,
     count_kinds,
@@ -32,7 +32,7 @@ from experiments.errors.counts import (
     pair_entities,
     sentence_ids,
 )
-from experiments.errors.page import to_html
+from experiments.errors.page import errors_page
 from experiments.records import describe_data, describe_sentences
 from modeling_2mner.spans import entity_spans
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
@@ -43,7 +43,7 @@ from training_2mner.data import label_names, load_splits, tag_names, text_values
 from training_2mner.evaluation import PREDICTIONS
 
 PAGE, COUNTS = "errors.html", "errors.json"
-SHOWN_WORDS = 12
+QUOTED_WORDS = 12
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -111,7 +111,7 @@ def read_answers(run: Path, test: Dataset) -> tuple[list[list[str]], list[list[s
 
 def pair_sentences(
     test: Dataset, references: list[list[str]], predictions: list[list[str]], strict: bool = True
-) -> list[Sentence]:
+) -> list[ScoredSentence]:
     """All sentences of the test split, with their entities paired."""
     groups = _groups(test)
     rows = zip(sentence_ids(test), test["tokens"], references, predictions, strict=True)
@@ -121,12 +121,16 @@ def pair_sentences(
         pairs = pair_entities(entity_spans(gold, strict), found)
         strays = tuple(span for span in entity_spans(predicted, strict=False) if span not in found)
         group = {column: values[row] for column, values in groups.items()}
-        sentences.append(Sentence(row, name, words, pairs, group, strays))
+        sentences.append(ScoredSentence(row, name, words, pairs, group, strays))
     return sentences
 
 
 def describe_errors(
-    test: Dataset, sentences: list[Sentence], references: list[list[str]], predictions: list[list[str]], scheme: str
+    test: Dataset,
+    sentences: list[ScoredSentence],
+    references: list[list[str]],
+    predictions: list[list[str]],
+    scheme: str,
 ) -> dict[str, Any]:
     """Scores by both schemes, and the errors by this one: overall, by type and by group, and between the types."""
     types = list(dict.fromkeys(label[2:] for label in label_names(test) if label != "O"))
@@ -152,19 +156,19 @@ def write(
     options: argparse.Namespace,
     content: dict[str, Any],
     test: Dataset,
-    sentences: list[Sentence],
+    sentences: list[ScoredSentence],
     suspects: list[Suspect],
 ) -> int:
     """Write both files, each under a temporary name first, and return the size of the page in bytes."""
     wrong = [sentence for sentence in sentences if sentence.errors]
-    cards = [_card(sentence, test, options.thumbnails) for sentence in spread(wrong, options.limit)]
+    cards = [_card(sentence, test, options.thumbnails) for sentence in evenly_spaced(wrong, options.limit)]
     content["page"] = {
         "sentences_shown": len(cards),
         "sentences_left_out": len(wrong) - len(cards),
         "suspects_shown": min(len(suspects), options.suspects),
         "suspects_left_out": max(0, len(suspects) - options.suspects),
     }
-    page = to_html(content, cards, suspects).encode(errors="backslashreplace")
+    page = errors_page(content, cards, suspects).encode(errors="backslashreplace")
     content["page"]["bytes"] = len(page)
     write_file(output / PAGE, page)
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
@@ -172,7 +176,7 @@ def write(
     return len(page)
 
 
-def spread(sentences: list[Sentence], limit: int) -> list[Sentence]:
+def evenly_spaced(sentences: list[ScoredSentence], limit: int) -> list[ScoredSentence]:
     """At most so many, at equal distances, so that every part of the split is there."""
     if len(sentences) <= limit:
         return sentences
@@ -201,7 +205,7 @@ def read_command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _card(sentence: Sentence, test: Dataset, side: int) -> Card:
+def _card(sentence: ScoredSentence, test: Dataset, side: int) -> Card:
     row = test[sentence.row]
     if not side or "image" not in row:
         return Card(sentence, None)
@@ -214,7 +218,7 @@ def _groups(test: Dataset) -> dict[str, list[str]]:
     return {column: [str(value) for value in text_values(test, column)] for column in columns}
 
 
-def _count_groups(sentences: list[Sentence], counts: Counts) -> dict[str, dict[str, dict[str, float]]]:
+def _count_groups(sentences: list[ScoredSentence], counts: EntityCounts) -> dict[str, dict[str, dict[str, float]]]:
     """The kinds of errors, with F1, of each type and of each group of sentences."""
     f1 = scores(counts)
     pairs = [pair for sentence in sentences for pair in sentence.pairs]
@@ -248,7 +252,7 @@ def _remedy() -> str:
 
 
 def _short(value: Sequence[str]) -> str:
-    shown = value if isinstance(value, str) else " ".join(value[:SHOWN_WORDS]) + " ..." * (len(value) > SHOWN_WORDS)
+    shown = value if isinstance(value, str) else " ".join(value[:QUOTED_WORDS]) + " ..." * (len(value) > QUOTED_WORDS)
     return repr(shown)
 
 

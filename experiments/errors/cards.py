@@ -12,13 +12,13 @@ from typing import Any
 from PIL import Image
 
 from dataset_scripts.schema import STATUSES_WITH_IMAGE
-from experiments.errors.counts import Sentence
+from experiments.errors.counts import ScoredSentence
 from modeling_2mner.images import load_image
 from modeling_2mner.spans import Span
 
 QUALITY = 60
 ADDRESS = re.compile(r" <\S+ object at 0x[0-9a-f]+>")  # in Pillow's messages; another one in each run
-LICENCES = "The pictures are small copies of those of the data set, and their licences hold for them."
+LICENCE_NOTE = "The pictures are small copies of those of the data set, and their licences hold for them."
 
 Piece = tuple[str, str, str]  # a text, its type and the style of its mark; the latter are empty outside of entities
 
@@ -37,7 +37,7 @@ class Thumbnail:
 class Card:
     """A sentence to be shown, with its picture; `None` where no pictures are wanted or the data set has none."""
 
-    sentence: Sentence
+    sentence: ScoredSentence
     picture: Thumbnail | None
 
 

@@ -16,9 +16,9 @@ from training_2mner.data import tag_names
 
 Places = dict[str, dict[str, list[str]]]  # type -> split -> ids of the sentences, one for each mention
 
-SPLITS = ("train", "test")
+SUSPECT_SPLITS = ("train", "test")
 RIGHT, OUTSIDE = "right", "O"
-KINDS = {
+ERROR_KINDS = {
     "wrong_type": "the right words with another type",
     "wrong_boundary": "the right type on words that overlap the right ones",
     "boundary_and_type": "another type on words that overlap the right ones",
@@ -36,7 +36,7 @@ class Pair:
 
     @property
     def kind(self) -> str:
-        """`"right"`, or one of `KINDS`."""
+        """`"right"`, or one of `ERROR_KINDS`."""
         if self.predicted is None:
             return "missed"
         if self.gold is None:
@@ -68,7 +68,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Sentence:
+class ScoredSentence:
     """A test sentence with its answers.
 
     Args:
@@ -119,10 +119,10 @@ def count_kinds(pairs: Iterable[Pair]) -> dict[str, int]:
     pairs = list(pairs)
     found = Counter(pair.kind for pair in pairs)
     gold = sum(pair.gold is not None for pair in pairs)
-    return {"gold": gold, RIGHT: found[RIGHT], **{kind: found[kind] for kind in KINDS}}
+    return {"gold": gold, RIGHT: found[RIGHT], **{kind: found[kind] for kind in ERROR_KINDS}}
 
 
-def confusion(sentences: Iterable[Sentence], types: Sequence[str]) -> dict[str, dict[str, int]]:
+def confusion(sentences: Iterable[ScoredSentence], types: Sequence[str]) -> dict[str, dict[str, int]]:
     """How often each gold type, or none, was answered by each type, or by none; boundaries may differ."""
     found = Counter((pair.gold_type, pair.predicted_type) for sentence in sentences for pair in sentence.pairs)
     names = (*types, OUTSIDE)
@@ -149,19 +149,21 @@ class Suspect:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Mentions by type and split, the most frequent type first."""
-        found = {kind: {split: len(splits[split]) for split in SPLITS} for kind, splits in self.places.items()}
+        found = {kind: {split: len(splits[split]) for split in SUSPECT_SPLITS} for kind, splits in self.places.items()}
         return dict(sorted(found.items(), key=lambda entry: (-sum(entry[1].values()), entry[0])))
 
 
-def find_suspects(train: Dataset, test: Dataset, sentences: Iterable[Sentence], strict: bool = True) -> list[Suspect]:
+def find_suspects(
+    train: Dataset, test: Dataset, sentences: Iterable[ScoredSentence], strict: bool = True
+) -> list[Suspect]:
     """The strings of test entities, upper and lower case told apart, that have several types; the most frequent first.
 
     Args:
         train, test: the splits, with words and gold tags.
         sentences: those of `test`, with their errors.
     """
-    found: dict[str, Places] = defaultdict(lambda: defaultdict(lambda: {split: [] for split in SPLITS}))
-    for split, dataset in zip(SPLITS, (train, test), strict=True):
+    found: dict[str, Places] = defaultdict(lambda: defaultdict(lambda: {split: [] for split in SUSPECT_SPLITS}))
+    for split, dataset in zip(SUSPECT_SPLITS, (train, test), strict=True):
         for name, words, tags in zip(sentence_ids(dataset), dataset["tokens"], tag_names(dataset), strict=True):
             for kind, start, end in entity_spans(tags, strict):
                 found[" ".join(words[start:end])][kind][split].append(name)
@@ -174,7 +176,7 @@ def find_suspects(train: Dataset, test: Dataset, sentences: Iterable[Sentence], 
     return sorted(suspects, key=lambda suspect: (-suspect.total, suspect.text))
 
 
-def describe_suspects(suspects: Sequence[Suspect], sentences: Iterable[Sentence]) -> dict[str, Any]:
+def describe_suspects(suspects: Sequence[Suspect], sentences: Iterable[ScoredSentence]) -> dict[str, Any]:
     """How many errors concern them, and how often a wrong type is one that the string has elsewhere."""
     known = {suspect.text: suspect.places for suspect in suspects}
     errors = [(s.text(pair.gold), pair) for s in sentences for pair in s.errors if pair.gold]

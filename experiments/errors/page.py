@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.errors.cards import LICENCES, Card, Piece, cut_into_pieces
-from experiments.errors.counts import KINDS, OUTSIDE, RIGHT, Pair, Sentence, Suspect
+from experiments.errors.cards import LICENCE_NOTE, Card, Piece, cut_into_pieces
+from experiments.errors.counts import ERROR_KINDS, OUTSIDE, RIGHT, Pair, ScoredSentence, Suspect
 from reports_2mner.html import label, percent, render
 
 SHOWN_IDS = 3  # of the sentences with a suspect, for each type and split
@@ -15,7 +15,7 @@ SIZE = "<!-- size -->"  # the page tells its own size; no text of the data can h
 GROUP_NAMES = {"lang": "language", "source": "source", "image_status": "picture"}
 
 
-def to_html(content: Mapping[str, Any], cards: Sequence[Card], suspects: Sequence[Suspect]) -> str:
+def errors_page(content: Mapping[str, Any], cards: Sequence[Card], suspects: Sequence[Suspect]) -> str:
     """Return the page.
 
     Args:
@@ -30,9 +30,9 @@ def to_html(content: Mapping[str, Any], cards: Sequence[Card], suspects: Sequenc
         cards=cards,
         known={suspect.text: suspect for suspect in suspects},
         types=types,
-        kinds=KINDS,
+        kinds=ERROR_KINDS,
         shown_ids=SHOWN_IDS,
-        licences=LICENCES,
+        licences=LICENCE_NOTE,
         scores=_scores(content["scores"], types),
         counts=_counts(content["kinds"]),
         confusion=_confusion(content),
@@ -60,13 +60,13 @@ def _scores(scores: Mapping[str, Mapping[str, Any]], types: Sequence[str]) -> tu
 def _counts(tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> tuple[list[str], dict[str, list[Any]]]:
     groups = {
         f"by {GROUP_NAMES.get(table, table)}" if table != "overall" else "": [
-            [name, *(f"{values[column]:,}" for column in ("gold", RIGHT, *KINDS)), percent(values["f1"])]
+            [name, *(f"{values[column]:,}" for column in ("gold", RIGHT, *ERROR_KINDS)), percent(values["f1"])]
             for name, values in names.items()
         ]
         for table, names in tables.items()
         if len(names) > 1 or table == "overall"
     }
-    return ["", "gold", RIGHT, *map(label, KINDS), "F1"], groups
+    return ["", "gold", RIGHT, *map(label, ERROR_KINDS), "F1"], groups
 
 
 def _confusion(content: Mapping[str, Any]) -> dict[str, list[tuple[int, str, int]]]:
@@ -93,7 +93,7 @@ def _filters(cards: Sequence[Card], types: Sequence[str]) -> list[tuple[str, str
     """The name, the title, the values with their texts and the class of each list to choose from."""
     found = {pair.kind for card in cards for pair in card.sentence.errors}
     fields: list[tuple[str, str, list[tuple[str, str]], str | None]] = [
-        ("kind", "kind of error", [(kind, label(kind)) for kind in KINDS if kind in found], None),
+        ("kind", "kind of error", [(kind, label(kind)) for kind in ERROR_KINDS if kind in found], None),
         ("type", "type", [(kind, kind) for kind in types], None),
     ]
     for column in cards[0].sentence.groups if cards else ():
@@ -103,11 +103,11 @@ def _filters(cards: Sequence[Card], types: Sequence[str]) -> list[tuple[str, str
     return [*fields, ("suspect", "label noise", [("yes", "suspects"), ("no", "others")], None)]
 
 
-def _gold_pieces(sentence: Sentence) -> list[Piece]:
+def _gold_pieces(sentence: ScoredSentence) -> list[Piece]:
     return cut_into_pieces(sentence.words, {pair.gold: _style(pair) for pair in sentence.pairs if pair.gold})[0]
 
 
-def _predicted_pieces(sentence: Sentence) -> list[Piece]:
+def _predicted_pieces(sentence: ScoredSentence) -> list[Piece]:
     found = {pair.predicted: _style(pair) for pair in sentence.pairs if pair.predicted}
     return cut_into_pieces(sentence.words, found | dict.fromkeys(sentence.strays, "stray"))[0]
 

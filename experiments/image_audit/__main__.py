@@ -23,9 +23,9 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 
 import modeling_2mner  # noqa: F401  registers the models
 from experiments.counts import SCHEMES, count_entities, scores
-from experiments.image_audit.counts import SHOWN, Tags, count_errors, describe, verdict
-from experiments.image_audit.page import Example, to_html
-from experiments.image_audit.predictions import BATCH_SIZE, SEED, Reader, Result, predict_all
+from experiments.image_audit.counts import CONDITIONS, Tags, count_errors, describe_conditions, verdict
+from experiments.image_audit.page import AuditExample, audit_page
+from experiments.image_audit.predictions import BATCH_SIZE, SEED, Predictor, Result, predict_all
 from experiments.records import GROUPS, describe_data, describe_machine, public_name
 from modeling_2mner.configuration_tagging import TaggingConfig
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Audit one model and write both files."""
     options = read_command_line(arguments)
     with exit_on_error(OSError):  # a data set that is not there
-        described, page = audit(options)
+        described, page = audit_model(options)
     name = described["run"]
     output = options.output or Path("runs") / "image_audit" / name
     write_json(output / "audit.json", described, ensure_ascii=False, indent=1)
@@ -49,28 +49,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{described['verdict']['text']}\n{_summary(described)}\nSee image_audit.html and audit.json in {output}.")
 
 
-def audit(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def audit_model(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """Predict and compare; what `audit.json` holds, and the page.
 
     Raises:
         ValueError: for a model that does not look at pictures, for a data set without any, and for what does not load.
     """
-    reader = load_reader(options)
+    predictor = load_predictor(options)
     arguments = DataArguments(options.dataset, options.dataset_config, options.dataset_revision)
-    test = load_test(arguments, reader)
-    result = predict_all(reader, test, options.seed)
+    test = load_test_with_pictures(arguments, predictor)
+    result = predict_all(predictor, test, options.seed)
     described = {
         "run": public_name(options.run),
-        "model": model_name(cast(TaggingConfig, reader.model.config)),
+        "model": model_name(cast(TaggingConfig, predictor.model.config)),
         "data": describe_data(arguments, test),
         "seed": options.seed,
-        "machine": describe_machine(reader.model.device),
+        "machine": describe_machine(predictor.model.device),
         **describe_result(result, test),
     }
-    return described, to_html(described, choose_examples(described, result, test, options.examples, options.seed))
+    return described, audit_page(described, choose_examples(described, result, test, options.examples, options.seed))
 
 
-def load_reader(options: argparse.Namespace) -> Reader:
+def load_predictor(options: argparse.Namespace) -> Predictor:
     """Load model and processor onto the device.
 
     Raises:
@@ -89,17 +89,17 @@ def load_reader(options: argparse.Namespace) -> Reader:
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     columns = {"boxes": options.boxes_column, "small_boxes": options.small_boxes_column}
     boxes = tuple((argument, column) for argument, column in columns.items() if column is not None)
-    return Reader(model.eval().to(device), processor, options.batch_size, boxes)
+    return Predictor(model.eval().to(device), processor, options.batch_size, boxes)
 
 
-def load_test(arguments: DataArguments, reader: Reader) -> Dataset:
+def load_test_with_pictures(arguments: DataArguments, predictor: Predictor) -> Dataset:
     """The test split.
 
     Raises:
         ValueError: if it lacks a column that is needed.
     """
     test = load_splits(arguments)["test"]
-    check_columns(test, arguments.dataset, ("image", *(column for _, column in reader.boxes)))
+    check_columns(test, arguments.dataset, ("image", *(column for _, column in predictor.boxes)))
     return test
 
 
@@ -108,7 +108,7 @@ def describe_result(result: Result, test: Dataset) -> dict[str, Any]:
     rows = np.flatnonzero(result.usable)
     groups = {name: text_values(test.select(rows), name) for name in GROUPS if name in test.column_names}
     tags = {shown: _take(found, rows) for shown, found in result.tags.items()}
-    described = describe(_take(result.gold, rows), tags, result.pictures[rows], groups, result.types)
+    described = describe_conditions(_take(result.gold, rows), tags, result.pictures[rows], groups, result.types)
     errors = {shown: count_errors(result.gold, result.tags[shown]) for shown in ("right", "none")}
     uses_picture, text = verdict(described)
     return {
@@ -124,7 +124,7 @@ def describe_result(result: Result, test: Dataset) -> dict[str, Any]:
 
 def choose_examples(
     described: dict[str, Any], result: Result, test: Dataset, limit: int, seed: int
-) -> dict[str, list[Example]]:
+) -> dict[str, list[AuditExample]]:
     """Some of the sentences that the picture saves, and of those that it spoils, drawn at random and in their order."""
     generator = np.random.default_rng(seed)
     chosen = {}
@@ -135,11 +135,11 @@ def choose_examples(
     return chosen
 
 
-def _example(result: Result, test: Dataset, row: int) -> Example:
+def _example(result: Result, test: Dataset, row: int) -> AuditExample:
     cells = test[row]
     lang = text_values(test.select([row]), "lang")[0] if "lang" in test.column_names else ""
     found = (result.gold[row], result.tags["right"][row], result.tags["none"][row])
-    return Example(row, lang, cells["tokens"], cells["image"], *found)
+    return AuditExample(row, lang, cells["tokens"], cells["image"], *found)
 
 
 def _plain_scores(result: Result, rows: np.ndarray) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _take(values: Tags, rows: np.ndarray) -> Tags:
 
 
 def _summary(described: dict[str, Any]) -> str:
-    found = [f"{shown} {100 * described['strict'][shown]['f1']:.2f}" for shown in SHOWN]
+    found = [f"{shown} {100 * described['strict'][shown]['f1']:.2f}" for shown in CONDITIONS]
     return f"F1 (strict) by picture: {', '.join(found)}."
 
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bootstrap import Comparison, compare, interval
-from experiments.counts import SCHEMES, Counts, count_entities, scores
+from experiments.bootstrap import PairedComparison, compare, interval
+from experiments.counts import SCHEMES, EntityCounts, count_entities, scores
 from modeling_2mner.spans import Span, entity_spans
 
 Tags = Sequence[Sequence[str]]
 
-SHOWN = ("right", "none", "blank", "shuffled")
-OTHERS = SHOWN[1:]
+CONDITIONS = ("right", "none", "blank", "shuffled")
+OTHER_CONDITIONS = CONDITIONS[1:]
 FLIPS = ("saved", "spoiled", "changed")
 
 
-def describe(
+def describe_conditions(
     gold: Tags,
     tags: Mapping[str, Tags],
     pictures: Sequence[int] | np.ndarray,
@@ -29,7 +29,7 @@ def describe(
 
     Args:
         gold: tags, one sequence a sentence.
-        tags: for each of `SHOWN` the predicted tags.
+        tags: for each of `CONDITIONS` the predicted tags.
         pictures: `(sentences,)` the picture that belongs to each sentence, as a number.
         groups: the language of each sentence, and whatever else they are to be told apart by.
         types: the names of the types.
@@ -39,10 +39,10 @@ def describe(
         prediction differs anywhere.
     """
     counts = {
-        scheme: {shown: count_entities(gold, tags[shown], scheme == "strict", types) for shown in SHOWN}
+        scheme: {shown: count_entities(gold, tags[shown], scheme == "strict", types) for shown in CONDITIONS}
         for scheme in SCHEMES
     }
-    flips = {other: count_flips(gold, tags["right"], tags[other], types) for other in OTHERS}
+    flips = {other: count_flips(gold, tags["right"], tags[other], types) for other in OTHER_CONDITIONS}
     parts: dict[str, dict[str, tuple[Any, Any]]] = {
         "type": {kind: (slice(None), [place]) for place, kind in enumerate(types)}
     }
@@ -55,7 +55,7 @@ def describe(
             column: {name: _describe_part(counts["strict"], flips, np.array(pictures), *part) for name, part in found.items()}
             for column, found in parts.items()
         },
-        "same": all(list(map(list, tags[other])) == list(map(list, tags["right"])) for other in OTHERS),
+        "same": all(list(map(list, tags[other])) == list(map(list, tags["right"])) for other in OTHER_CONDITIONS),
     }  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def count_errors(gold: Tags, predictions: Tags) -> np.ndarray:
 
 def verdict(described: Mapping[str, Any]) -> tuple[bool, str]:
     """Whether the model uses the picture, and the same in words; strict F1 with right against shuffled pictures."""
-    found = Comparison(**described["strict"]["shuffled"]["comparison"])
+    found = PairedComparison(**described["strict"]["shuffled"]["comparison"])
     if described["same"]:
         return False, "The model does not look at the picture: whatever it is shown, it predicts the same."
     if not found.is_significant:
@@ -119,15 +119,17 @@ def _meeting(entity: Span, others: set) -> set:
     return {other for other in others if other[1] < end and start < other[2]}
 
 
-def _describe_all(counts: dict[str, Counts], flips: dict[str, np.ndarray], pictures: np.ndarray) -> dict[str, Any]:
+def _describe_all(
+    counts: dict[str, EntityCounts], flips: dict[str, np.ndarray], pictures: np.ndarray
+) -> dict[str, Any]:
     described = _describe_part(counts, flips, pictures, slice(None), slice(None))
-    for shown in SHOWN:
+    for shown in CONDITIONS:
         described[shown]["interval"] = interval(counts[shown], pictures)
     return described
 
 
 def _describe_part(
-    counts: dict[str, Counts], flips: dict[str, np.ndarray], pictures: np.ndarray, rows: Any, columns: Any
+    counts: dict[str, EntityCounts], flips: dict[str, np.ndarray], pictures: np.ndarray, rows: Any, columns: Any
 ) -> dict[str, Any]:
     """Scores, comparison and flips of some sentences and types."""
     chosen = {shown: _choose(count, rows, columns) for shown, count in counts.items()}
@@ -136,13 +138,13 @@ def _describe_part(
     for shown, count in chosen.items():
         found = scores(count)
         described[shown] = {name: float(found[name]) for name in ("precision", "recall", "f1")}
-        if shown in OTHERS:
+        if shown in OTHER_CONDITIONS:
             described[shown]["comparison"] = vars(compare(chosen["right"], count, pictures[rows]))
             sums = flips[shown][rows][:, columns].sum(axis=(0, 1))
             described[shown]["flips"] = dict(zip(FLIPS, sums.tolist(), strict=True))
     return described
 
 
-def _choose(counts: Counts, rows: Any, columns: Any) -> Counts:
+def _choose(counts: EntityCounts, rows: Any, columns: Any) -> EntityCounts:
     types = np.array(counts.types)[columns]
-    return Counts(counts.table[rows][:, columns], tuple(types.tolist()))
+    return EntityCounts(counts.table[rows][:, columns], tuple(types.tolist()))

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from experiments.image_audit.counts import OTHERS, Tags
+from experiments.image_audit.counts import OTHER_CONDITIONS, Tags
 from experiments.records import describe_sentences
 from modeling_2mner.images import load_image
 from training_2mner.data import label_names, tag_names, text_values
@@ -25,7 +25,7 @@ BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
-class Reader:
+class Predictor:
     """A model with its processor.
 
     Args:
@@ -48,7 +48,7 @@ class Reader:
         Args:
             test: the test split, with undecoded pictures.
             rows: the sentences.
-            shown: one of `SHOWN`.
+            shown: one of `CONDITIONS`.
             donors: for each sentence the row whose picture it gets.
 
         Returns:
@@ -84,7 +84,7 @@ class Result:
 
     Args:
         gold: tags, one sequence a sentence of the test split.
-        tags: for each of `SHOWN` the predicted tags, of all sentences.
+        tags: for each of `CONDITIONS` the predicted tags, of all sentences.
         pictures: `(sentences,)` the picture of each sentence, as a number.
         usable: `(sentences,)` bool, whether it has a usable picture.
         types: the entity types of the data set and of the model.
@@ -97,14 +97,14 @@ class Result:
     types: list[str]
 
 
-def predict_all(reader: Reader, test: Dataset, seed: int = SEED) -> Result:
+def predict_all(predictor: Predictor, test: Dataset, seed: int = SEED) -> Result:
     """Predict the test split with each kind of picture.
 
     Raises:
         ValueError: if no sentence has a usable picture, or they cannot be shuffled.
     """
     everything = range(len(test))
-    right, statuses = reader.predict(test, everything, "right", everything)
+    right, statuses = predictor.predict(test, everything, "right", everything)
     usable = np.array([status == "ok" for status in statuses], dtype=bool)
     if "image_status" in test.column_names:
         usable &= np.array(text_values(test, "image_status")) == "ok"  # not the stand-in for a missing picture
@@ -112,13 +112,13 @@ def predict_all(reader: Reader, test: Dataset, seed: int = SEED) -> Result:
     rows = np.flatnonzero(usable)
     donors = {"none": rows, "blank": rows, "shuffled": rows[shuffle(pictures[rows], seed)]}
     tags = {"right": right}
-    for other in OTHERS:
+    for other in OTHER_CONDITIONS:
         tags[other] = list(right)
-        found, _ = reader.predict(test, rows.tolist(), other, donors[other].tolist())
+        found, _ = predictor.predict(test, rows.tolist(), other, donors[other].tolist())
         for row, sentence in zip(rows, found, strict=True):
             tags[other][row] = sentence
     names = label_names(test)
-    types = dict.fromkeys(name[2:] for name in (*names, *reader.model.config.labels) if name != "O")
+    types = dict.fromkeys(name[2:] for name in (*names, *predictor.model.config.labels) if name != "O")
     return Result(tag_names(test), tags, pictures, usable, list(types))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from experiments.counts import SCHEMES
 from experiments.grid import read_points
-from experiments.records import Record, read_records
+from experiments.records import RunRecord, read_records
 from experiments.tables.figures import draw_figures
 from experiments.tables.grid import draw_grids, grid_tables, read_grids
 from experiments.tables.latex import latex
@@ -47,13 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         records, grids = _read(options.folder)
         layout = lay_out(records)
     figures = draw_figures(layout, options.folder) + draw_grids(grids, options.folder)
-    text = tables(records, options.scheme, figures, grids)
+    text = to_markdown(records, options.scheme, figures, grids)
     write_file(options.folder / ("tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"), text)
     write_file(options.folder / "tables.tex", latex(layout, records, grids))
     print(text)
 
 
-def tables(records: list[Record], scheme: str, figures: Sequence[str] = (), grids: Sequence[Grid] = ()) -> str:
+def to_markdown(records: list[RunRecord], scheme: str, figures: Sequence[str] = (), grids: Sequence[Grid] = ()) -> str:
     """All tables that the records suffice for, as Markdown.
 
     Args:
@@ -72,7 +72,7 @@ def tables(records: list[Record], scheme: str, figures: Sequence[str] = (), grid
     return "\n".join(parts)
 
 
-def _read(folder: Path) -> tuple[list[Record], list[Grid]]:
+def _read(folder: Path) -> tuple[list[RunRecord], list[Grid]]:
     grids = read_grids(read_points(folder))
     try:
         return read_records(folder), grids

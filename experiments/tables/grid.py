@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.grid import Point
+from experiments.grid import GridPoint
 from experiments.tables.draw import draw_grid
 from experiments.tables.shapes import Grid
 from reports_2mner.tables import Table
@@ -21,7 +21,7 @@ NOTE = (
 )
 
 
-def read_grids(points: list[tuple[Point, dict[str, Any]]]) -> list[Grid]:
+def read_grids(points: list[tuple[GridPoint, dict[str, Any]]]) -> list[Grid]:
     """One grid a configuration of the data set."""
     return [_grid(languages, points) for languages in dict.fromkeys(point.languages for point, _ in points)]
 
@@ -50,7 +50,7 @@ def _file_name(grid: Grid) -> str:
     return f"{FIGURE}.png" if grid.languages == "all" else f"{FIGURE}-{grid.languages}.png"
 
 
-def _grid(languages: str, points: list[tuple[Point, dict[str, Any]]]) -> Grid:
+def _grid(languages: str, points: list[tuple[GridPoint, dict[str, Any]]]) -> Grid:
     found: dict[tuple[float, float], list[float]] = {}
     for point, content in points:
         if point.languages == languages:

@@ -10,9 +10,9 @@ import numpy as np
 from experiments.bootstrap import LEVEL, compare_drawn
 from experiments.counts import scores
 from experiments.plan import OURS
-from experiments.records import Record
-from experiments.tables.layout import Group, PaperTable, by_system, run_title
-from experiments.tables.values import Cell, cell, drawn, measure
+from experiments.records import RunRecord
+from experiments.tables.layout import PaperTable, SystemGroup, by_system, run_title
+from experiments.tables.values import Cell, cell, drawn, percentages
 
 WITH_MARGINS = ("table5", "table7", "table9")
 NORMAL = 1.96  # the 95 % interval of a normal distribution reaches so many standard deviations to either side
@@ -58,9 +58,9 @@ def margin_rows(tables: list[PaperTable]) -> list[list[str]]:
     return [[table.name.removeprefix("table"), *_margin_row(group)] for table, group in groups]
 
 
-def _margin_row(group: Group) -> list[str]:
+def _margin_row(group: SystemGroup) -> list[str]:
     paper = margin({key: row["f1"] for key, row in group.paper.items()})
-    ours = margin({system.key: measure(system, "lenient")["f1"].mean() for system in group.systems})
+    ours = margin({system.key: percentages(system, "lenient")["f1"].mean() for system in group.systems})
     noise = seed_noise(group)
     chance = None if noise is None else NORMAL * math.sqrt(2) * noise
     return [
@@ -85,20 +85,20 @@ def margin(f1: dict[str, float]) -> Margin | None:
     return Margin(rival, float(f1[OURS] - rest[rival]))
 
 
-def seed_noise(group: Group) -> float | None:
+def seed_noise(group: SystemGroup) -> float | None:
     """The root mean square of the systems' standard deviations over seeds, in percent; `None` with single seeds."""
-    found = [measure(system, "lenient")["f1"] for system in group.systems]
+    found = [percentages(system, "lenient")["f1"] for system in group.systems]
     variances = [values.var(ddof=1) for values in found if len(values) > 1]
     return math.sqrt(np.mean(variances)) if variances else None
 
 
-def widest_interval(group: Group) -> float:
+def widest_interval(group: SystemGroup) -> float:
     """Half of the widest 95 % interval of F1 of a group, in percent."""
     found = [system.interval() for system in drawn(group).values()]
     return max(50 * (high - low) for low, high in found)
 
 
-def gap_rows(records: list[Record]) -> list[list[str]]:
+def gap_rows(records: list[RunRecord]) -> list[list[str]]:
     """A line for each model with runs that were scored by both protocols, and one for all of them."""
     scored = by_system([record for record in records if record.has("released")])
     rows = [[run_title(group[0].run), str(len(group)), *_gap_cells(group)] for group in scored.values()]
@@ -106,7 +106,7 @@ def gap_rows(records: list[Record]) -> list[list[str]]:
     return [*rows, ["all runs", str(len(everything)), *_gap_cells(everything)]] if len(rows) > 1 else rows
 
 
-def _gap_cells(records: list[Record]) -> list[str]:
+def _gap_cells(records: list[RunRecord]) -> list[str]:
     dev, released = (
         np.array([100 * scores(record.counts("lenient", protocol))["f1"] for record in records])
         for protocol in ("dev", "released")
@@ -128,7 +128,7 @@ def _signed(found: Margin | None) -> str:
     return "" if found is None else f"{found.value:+.2f}"
 
 
-def _with_interval(found: Margin | None, group: Group) -> str:
+def _with_interval(found: Margin | None, group: SystemGroup) -> str:
     if found is None or not group.is_comparable():
         return _signed(found)
     samples = drawn(group)

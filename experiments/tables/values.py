@@ -8,15 +8,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from experiments.bootstrap import Drawn, compare_drawn, draw
+from experiments.bootstrap import DrawnCounts, compare_drawn, draw_samples
 from experiments.counts import scores
-from experiments.tables.layout import Group, System, columns
+from experiments.tables.layout import System, SystemGroup, columns
 
 NO_FIGURE = "-"
 MARK = "†"
 COMPUTED = "computed from the paper's precision and recall; its text lacks this F1."
 KEPT = 256  # results, as Markdown, LaTeX and figures ask for the same
-PROTOCOLS = {"dev": "ours", "released": "ours, best test epoch"}
+PROTOCOL_LABELS = {"dev": "ours", "released": "ours, best test epoch"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class SystemRow:
     """A line of a table: the title of its system, whose figures they are, and one cell each of `columns`."""
 
     title: str
@@ -49,30 +49,30 @@ class Row:
 
 
 @lru_cache(KEPT)
-def rows(group: Group, scheme: str) -> list[Row]:
+def system_rows(group: SystemGroup, scheme: str) -> list[SystemRow]:
     """The lines of a group: of each system the paper's (beside lenient counting alone), ours, and ours as released."""
-    bold = {protocol: best_cells(group, scheme, protocol) for protocol in PROTOCOLS}
+    bold = {protocol: best_cells(group, scheme, protocol) for protocol in PROTOCOL_LABELS}
     lines = []
     for system in group.systems:
         if group.paper and scheme == "lenient":
             paper = {column: (system.paper or {}).get(column) for column in columns(group.types)}
             cells = tuple(Cell(value, is_computed=column in system.computed) for column, value in paper.items())
-            lines.append(Row(system.title, "paper", cells))
-        for protocol, figures in PROTOCOLS.items():
+            lines.append(SystemRow(system.title, "paper", cells))
+        for protocol, figures in PROTOCOL_LABELS.items():
             runs = len(system.scored(protocol))
             if runs:
                 cells = _cells(system, scheme, protocol, bold[protocol], columns(group.types))
-                lines.append(Row(system.title, f"{figures} ({runs} run{'s' * (runs > 1)})", cells))
+                lines.append(SystemRow(system.title, f"{figures} ({runs} run{'s' * (runs > 1)})", cells))
     return lines
 
 
-def has_computed(group: Group) -> bool:
+def has_computed(group: SystemGroup) -> bool:
     """Whether a figure of the paper is marked as computed."""
     return any(system.computed for system in group.systems)
 
 
 @lru_cache(KEPT)
-def measure(system: System, scheme: str, protocol: str = "dev") -> dict[str, np.ndarray]:
+def percentages(system: System, scheme: str, protocol: str = "dev") -> dict[str, np.ndarray]:
     """The percentages of each run, by column."""
     found = [scores(system.counts(record, scheme, protocol)) for record in system.scored(protocol)]
     return {column: 100 * np.array([values[column] for values in found]) for column in found[0]}
@@ -83,12 +83,12 @@ def cell(values: np.ndarray, is_bold: bool = False) -> Cell:
     return Cell(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, is_bold)
 
 
-def best_cells(group: Group, scheme: str, protocol: str) -> set[tuple[str, str]]:
+def best_cells(group: SystemGroup, scheme: str, protocol: str) -> set[tuple[str, str]]:
     """Which systems are best in which column, `(key, column)`, as far as a paired test tells them from the second."""
     systems = [system for system in group.systems if system.scored(protocol)]
     if len(systems) < 2 or not group.is_comparable():
         return set()
-    means = {system.key: measure(system, scheme, protocol) for system in systems}
+    means = {system.key: percentages(system, scheme, protocol) for system in systems}
     samples = drawn(group, scheme, protocol)
     best = set()
     for column in columns(group.types):
@@ -100,17 +100,17 @@ def best_cells(group: Group, scheme: str, protocol: str) -> set[tuple[str, str]]
 
 
 @lru_cache(KEPT)
-def drawn(group: Group, scheme: str = "lenient", protocol: str = "dev") -> dict[str, Drawn]:
+def drawn(group: SystemGroup, scheme: str = "lenient", protocol: str = "dev") -> dict[str, DrawnCounts]:
     """The systems of a group, seeds pooled, on resampled pictures: the same ones where the sentences are the same."""
     systems = [system for system in group.systems if system.scored(protocol)]
     counts = {system.key: system.pool(scheme, protocol) for system in systems}
     if group.is_comparable():
-        return dict(zip(counts, draw(list(counts.values()), systems[0].pictures), strict=True))
-    return {system.key: draw([counts[system.key]], system.pictures)[0] for system in systems}
+        return dict(zip(counts, draw_samples(list(counts.values()), systems[0].pictures), strict=True))
+    return {system.key: draw_samples([counts[system.key]], system.pictures)[0] for system in systems}
 
 
 def _cells(
     system: System, scheme: str, protocol: str, bold: set[tuple[str, str]], names: Sequence[str]
 ) -> tuple[Cell, ...]:
-    found = measure(system, scheme, protocol)
+    found = percentages(system, scheme, protocol)
     return tuple(cell(found[column], (system.key, column) in bold) for column in names)

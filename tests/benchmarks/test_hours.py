@@ -15,7 +15,7 @@ from benchmarks.hours_tables import Cost, Machine, compute_cost, hours_table, ru
 from configuration_2mner import load_preset
 from dataset_scripts.statistics.paper import TABLE_3
 from experiments.grid import ALPHAS, LEARNING_RATES
-from experiments.plan import BEYOND, TABLES, Run, plan
+from experiments.plan import BEYOND, TABLES, Run, plan_runs
 from modeling_2mner.encoders import build_encoder
 
 SHORT = Length(words=4, pieces=8)
@@ -78,7 +78,7 @@ def test_the_count_without_values_is_that_of_a_real_step():
 
 def test_every_run_of_the_tables_has_a_count():
     known = systems()
-    assert {run.system for run in plan(TABLES, seeds=2)} == set(known)
+    assert {run.system for run in plan_runs(TABLES, seeds=2)} == set(known)
     for run in known.values():
         found = count(run, "demo", SHORT)
         assert found.train > found.evaluate > 0 and found.train_launches > found.evaluate_launches / 2 > 0
@@ -136,7 +136,7 @@ def test_a_table_sums_its_runs_and_the_whole_makes_none_twice(monkeypatch):
     assert [float(cell) for cell in rows.pop()[1:]] == [points, points, 2 * points, 2 * points]
     for (name, *cells), tables in zip(rows, [*([table] for table in TABLES), TABLES, [BEYOND]], strict=True):
         for seeds, runs, total in ((1, *cells[:2]), (2, *cells[2:])):
-            planned = plan(tables, seeds)
+            planned = plan_runs(tables, seeds)
             assert int(runs) == len(planned), name
             assert float(total) == len(planned) + sum(run.system == "umt-text" for run in planned), name
 

@@ -6,7 +6,7 @@ import pytest
 
 from experiments import grid
 from experiments import run as runner
-from experiments.grid import Point, read_points
+from experiments.grid import GridPoint, read_points
 from training_2mner.trainer import TwoMNERTrainer
 
 SHORT = ["--", "--num_train_epochs", "2", "--use_cpu", "True", "--dataloader_num_workers", "0"]
@@ -108,4 +108,4 @@ def test_a_wrong_argument_is_an_error_before_anything_runs(tmp_path, wrong, mess
 def test_the_default_grid_holds_the_papers_best_point():
     assert 0.8 in grid.ALPHAS and (min(grid.ALPHAS), max(grid.ALPHAS)) == (0.1, 0.9)
     assert 5e-5 in grid.LEARNING_RATES and (min(grid.LEARNING_RATES), max(grid.LEARNING_RATES)) == (1e-5, 5e-4)
-    assert Point(0.8, 5e-5).name == "alpha-0.8.rate-5e-05.all.seed-19"
+    assert GridPoint(0.8, 5e-5).name == "alpha-0.8.rate-5e-05.all.seed-19"
