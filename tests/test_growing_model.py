@@ -147,7 +147,18 @@ def test_a_tenth_model_carries_its_code_to_a_clean_process(run, tmp_path):
 
 
 def test_a_tenth_model_is_run_where_it_is_named(grown):
-    chosen = ["--only", f"umt,{NAME}", "--languages", "en", "--seeds", "1", "--settings", "demo", "--output", "results"]
+    chosen = [
+        "--only",
+        f"umt,{NAME}",
+        "--languages",
+        "en",
+        "--seeds",
+        "1",
+        "--settings",
+        "demo",
+        "--output",
+        "results",
+    ]
     planned = call(grown, "-m", "experiments.run", "table5", "table7", *chosen, "--dry_run").splitlines()
     names = [line.split()[1] for line in planned[:-1]]
     assert names == [f"{system}.en.seed-19" for system in ("umt", NAME, "umt-text")]
