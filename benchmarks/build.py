@@ -2,9 +2,9 @@
 
     python benchmarks/build.py --rows 20000
 
-Sentences and pictures (500x375 JPEGs) are generated in a temporary folder. The bare loop opens each picture with Pillow,
-decodes it and writes its bytes with pyarrow, 100 rows per group, and does nothing else. The two take turns, each in a
-process of its own, the bare loop first, `--repeats` times.
+Sentences and pictures (500x375 JPEGs) are generated in a temporary folder. The bare loop opens each picture with
+Pillow, decodes it and writes its bytes with pyarrow, 100 rows per group, and does nothing else. The two take turns,
+each in a process of its own, the bare loop first, `--repeats` times.
 """
 
 from __future__ import annotations

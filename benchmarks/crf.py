@@ -51,7 +51,7 @@ def loss_and_gradients(loss: Tensor, crf: CRF, emissions: Tensor) -> Gradients:
 
 
 def largest_difference(crf: LinearChainCRF, batch: Batch) -> float:
-    """Compare loss, gradients and scores of the best paths with pytorch-crf in float64; differences are relative above 1."""
+    """Compare loss, gradients and best-path scores with pytorch-crf in float64; differences are relative above 1."""
     emissions, _, mask = batch
     reference = CRF(crf.num_tags, batch_first=True).double()
     reference.load_state_dict(crf.state_dict())

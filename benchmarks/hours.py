@@ -7,8 +7,8 @@
     python benchmarks/hours.py --measured gpu.json --seeds 5 --workers 8   # from earlier measurements
 
 Networks are full-size, with random weights, as the run files of configuration_2mner/runs set them up; pictures are
-generated 500x375 JPEGs. The numbers of sentences are those of the paper's Table 2. For a network that was not measured,
-the seconds follow from its operations at --tflops or, without it, at the lowest rate that any measured network reached.
+generated 500x375 JPEGs. The numbers of sentences are those of the paper's Table 2. For a network that was not
+measured, the seconds follow from its operations at --tflops or, by default, at the lowest rate of the measured networks.
 """
 
 from __future__ import annotations
@@ -186,15 +186,15 @@ def print_hours(costs: dict[str, Cost], machine: Machine, options: argparse.Name
     print(f"Measured: {'; '.join(measured) or 'nothing'}.")
     if len(measured) < len(costs):
         print(
-            f"Assumed{' for the others' * bool(measured)}: {machine.tflops:.3g} TFLOP/s reached, {machine.bandwidth:g} "
-            f"GB/s of memory for Adam, {machine.launch_us:g} us to launch an operation, {options.picture_ms:g} ms of a "
-            "core for a picture."
+            f"Assumed{' for the others' * bool(measured)}: {machine.tflops:.3g} TFLOP/s reached, "
+            f"{machine.bandwidth:g} GB/s of memory for Adam, {machine.launch_us:g} us to launch an operation, "
+            f"{options.picture_ms:g} ms of a core for a picture."
         )
     print(
-        f"Assumed for all: the sentences of the paper's Table 2, {options.words} words and {options.pieces} sub-words each, "
-        f"a picture each, no padding; {options.workers} loading workers, each with a core, that are never late together; "
-        "all epochs of the run files, although the models on words stop early; one pass over dev an epoch; protocol "
-        "`dev`. Not in it: starting, saving, downloads."
+        f"Assumed for all: the sentences of the paper's Table 2, {options.words} words and {options.pieces} sub-words "
+        f"each, a picture each, no padding; {options.workers} loading workers, each with a core, that are never late "
+        "together; all epochs of the run files, although the models on words stop early; one pass over dev an "
+        "epoch; protocol `dev`. Not in it: starting, saving, downloads."
     )
 
 

@@ -1,4 +1,4 @@
-"""Count the entities of each sentence that are right, predicted and there: all scores and intervals follow from these."""
+"""Count the correct, predicted and gold entities of each sentence; all scores and intervals follow from these."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EntityCounts:
     """Entities by sentence, type and kind of count.
 
     Args:
-        table: `(sentences, types, 3)` integers; the last axis is that of `COUNTED`.
+        table: `(sentences, types, 3)` integers; the last axis is `COUNTED`.
         types: the names of the types.
     """
 
@@ -33,7 +33,7 @@ class EntityCounts:
         return EntityCounts(self.table[rows], self.types)
 
     def to_json(self) -> dict[str, dict[str, list[int]]]:
-        """A list a type and kind of count, one number a sentence."""
+        """A list for each type and kind of count, with one number per sentence."""
         return {
             kind: {column: self.table[:, place, index].tolist() for index, column in enumerate(COUNTED)}
             for place, kind in enumerate(self.types)
@@ -52,11 +52,11 @@ def count_entities(
     strict: bool = True,
     types: Sequence[str] | None = None,
 ) -> EntityCounts:
-    """Count for each sentence; strict counting takes valid IOB2 entities alone, lenient lets a stray `I-` open one.
+    """Count by sentence; strict counting accepts only valid IOB2 entities, lenient lets a stray `I-` open one.
 
     Args:
-        references, predictions: tags, one sequence a sentence, of equal lengths.
-        types: the names of the types; those of the tags by default (`schema.types_of`).
+        references, predictions: tags, one sequence per sentence, of equal lengths.
+        types: the names of the types; by default, those of the tags (`schema.types_of`).
     """
     types = types or types_of(types_in(tag for sentence in (*references, *predictions) for tag in sentence))
     table = np.zeros((len(references), len(types), len(COUNTED)), dtype=np.int64)
@@ -74,7 +74,7 @@ def add_up(counts: Sequence[EntityCounts]) -> EntityCounts:
 
 
 def scores(counts: EntityCounts) -> dict[str, float]:
-    """Micro-averaged `precision`, `recall` and `f1`, and `f1_PER` and so on, as fractions; 0 where nothing is."""
+    """Micro-averaged `precision`, `recall` and `f1`, and `f1_PER` and so on, as fractions; 0 instead of 0 / 0."""
     sums = counts.table.sum(axis=0)  # (types, 3)
     result = dict(zip(("precision", "recall", "f1"), precision_recall_f1(*sums.sum(axis=0)), strict=True))
     return result | {f"f1_{kind}": precision_recall_f1(*row)[2] for kind, row in zip(counts.types, sums, strict=True)}

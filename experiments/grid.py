@@ -3,9 +3,9 @@
     python -m experiments.run grid --dataset mmnerd --seeds 1 --output results
     python -m experiments.run grid --dataset mmnerd --alphas 0.5,0.8 --learning_rates 1e-5,5e-5 --output results
 
-The paper gives the ranges, [0.1, 0.9] and [1e-5, 5e-4], but not the steps, and reports that 0.8 and 5e-5 are best. The search is
-the Trainer's own, with optuna; test is never looked at. Each point leaves one JSON file in `OUTPUT/grid`, by which an interrupted
-search goes on and several machines share it (`--shard`).
+The paper gives the ranges, [0.1, 0.9] and [1e-5, 5e-4], but not the steps, and reports that 0.8 and 5e-5 are best. The
+search is the Trainer's own, with optuna; the test split is never used. Each point leaves one JSON file in
+`OUTPUT/grid`, so that an interrupted search can be continued and several machines can share it (`--shard`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LEARNING_RATES = (1e-5, 5e-5, 1e-4, 5e-4)
 
 @dataclass(frozen=True)
 class GridPoint:
-    """A training of the grid.
+    """One training run of the grid.
 
     Args:
         alpha: weight of the CRF loss in Eq. 18.
@@ -66,7 +66,7 @@ class GridPoint:
 
     @property
     def name(self) -> str:
-        """What its file is called."""
+        """The name of its file."""
         return f"alpha-{self.alpha:g}.rate-{self.learning_rate:g}.{self.languages}.seed-{self.seed}"
 
 
@@ -74,11 +74,11 @@ def plan_grid(options: argparse.Namespace) -> list[GridPoint]:
     """The points of this machine's share.
 
     Raises:
-        ValueError: for a launcher, a missing run file or package, and values that nothing can be trained with.
+        ValueError: for a launcher, a missing run file or package, and values that cannot be trained with.
     """
     if options.launcher is not None:
         raise ValueError(
-            "`launcher` is given, but each point of the grid uses one process; share them with `--shard`."
+            "`launcher` is given, but each point of the grid uses one process; share the points with `--shard`."
         )
     if not all(0 <= alpha <= 1 for alpha in options.alphas):
         raise ValueError(f"`alphas` are {options.alphas}; write weights from 0 to 1.")
@@ -92,16 +92,16 @@ def plan_grid(options: argparse.Namespace) -> list[GridPoint]:
 
 
 def search(points: list[GridPoint], options: argparse.Namespace, passed_on: list[str]) -> list[str]:
-    """Train at all points that have no file, and leave one for each; returns the names of those that failed."""
+    """Train at all points that have no file yet and write one for each; return the names of those that failed."""
     left = [point for point in points if not is_searched(point, options.output)]
     print(f"{len(points)} points of the grid, of which {len(points) - len(left)} are finished.", flush=True)
     progress = Progress(len(left))
-    # One search for each seed, as the Trainer sets the seed before it asks for the point.
+    # One search for each seed, because the Trainer sets the seed before it requests the point.
     for languages, seed in dict.fromkeys((point.languages, point.seed) for point in left):
         some = [point for point in left if (point.languages, point.seed) == (languages, seed)]
         try:
             _search(some, options.output / FOLDER, _command(some[0], options, passed_on), progress)
-        except Exception:  # one search must not cost those after it
+        except Exception:  # a failed search must not stop the others
             logger.exception("the search on %s with seed %d failed", languages, seed)
     return [point.name for point in left if not is_searched(point, options.output)]
 
@@ -128,18 +128,18 @@ def _command(point: GridPoint, options: argparse.Namespace, passed_on: list[str]
 def _search(points: list[GridPoint], folder: Path, command: list[str], progress: Progress) -> None:
     optuna = _import_optuna()
     with TemporaryDirectory() as workplace:
-        # No point is gone on with in its middle, and of none the model is kept.
+        # No point is resumed half-way, and no model is kept.
         unsaved = ["--save_strategy", "no", "--load_best_model_at_end", "False", "--output_dir", workplace]
         settings = read_command_line([*command, *unsaved])
         trainer = _build_trainer(*settings)
         facts = {"command": public_command(command), "data": describe_data(settings[1], trainer.eval_dataset)}
         trainer.add_callback(_Recorder(folder, points, facts, progress))
-        # The Trainer opens the study by name, and takes the points that wait in it.
+        # The Trainer opens the study by name and takes the points that are queued in it.
         storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(storage=storage, study_name=FOLDER, direction="maximize")
         for point in points:
             study.enqueue_trial({"alpha": point.alpha, "learning_rate": point.learning_rate})
-        with suppress(ValueError):  # that no point ended well, which `search` tells
+        with suppress(ValueError):  # raised if no point succeeded, which `search` reports
             trainer.hyperparameter_search(
                 hp_space=lambda trial: {"learning_rate": _suggest(trial, "learning_rate")},
                 compute_objective=lambda metrics: max(
@@ -151,7 +151,7 @@ def _search(points: list[GridPoint], folder: Path, command: list[str], progress:
                 storage=storage,
                 study_name=FOLDER,
                 load_if_exists=True,
-                catch=(Exception,),  # one point must not cost those after it
+                catch=(Exception,),  # a failed point must not stop the others
             )
 
 
@@ -200,7 +200,7 @@ def _dev_scores(history: list[dict[str, float]]) -> list[float]:
 
 
 def _suggest(trial: optuna.Trial, name: str) -> float:
-    """The value that waits in the trial; the Trainer builds the model before it asks for the space, so both ask here."""
+    """The value queued in the trial; the Trainer builds the model before it requests the space, so both call this."""
     return trial.suggest_float(name, 0.0, 1.0)
 
 
@@ -209,7 +209,7 @@ def _import_optuna() -> ModuleType:
         import optuna
     except ImportError as error:
         raise ValueError(
-            "the grid search needs optuna; install it, as `pip install -c constraints.txt -e '.[search]'` does."
+            "the grid search needs optuna; install it with `pip install -c constraints.txt -e '.[search]'`."
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

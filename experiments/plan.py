@@ -118,8 +118,8 @@ def run_file(model: str, settings: str) -> Path:
     if not path.is_file():
         known = sorted(other.name.removesuffix(f"-{stem}.yaml") for other in RUN_FILES.glob(f"*-{stem}.yaml"))
         raise ValueError(
-            f"`settings` is {settings!r}, but there is no {path.name} in {path.parent.name}/; for {model} write one of "
-            f"{', '.join(['paper', *known])}."
+            f"`settings` is {settings!r}, but there is no {path.name} in {path.parent.name}/; for {model} write "
+            f"one of {', '.join(['paper', *known])}."
         )
     return path
 
@@ -142,8 +142,8 @@ def plan_runs(
         tables: any of `TABLES` and `BEYOND`.
         seeds: how many seeds, from 19 on; Table 8 has two for each part, as in the paper.
         only: models to run; the paper's nine by default.
-        languages: configurations to train on; all those of the table by default. Languages that the paper does not have
-            fill the same tables.
+        languages: configurations to train on; all those of the table by default. Languages that the paper does not
+            have fill the same tables.
         settings: which run files to use. All but `"paper"` build new encoders, so the improvement that names another
             encoder is left out.
 

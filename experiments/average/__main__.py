@@ -3,13 +3,14 @@
     python -m experiments.average results/models/2m-ner.all.seed-* --dataset mmnerd --output results
     python -m experiments.average runs/first runs/second --dataset mmnerd --dataset_config en --output results
 
-Each run predicts the test split. The posteriors of a word's tags (the CRF's marginals, or the softmax of a model without
-a CRF) are averaged over the runs, and the answer is the valid IOB2 sequence with the highest product of averages. Writes
-a record for `python -m experiments.tables DIR` and `models/NAME/predictions_test.conll` for `python -m experiments.errors`.
+Each run predicts the test split. The posteriors of a word's tags (the CRF's marginals, or the softmax of a model
+without a CRF) are averaged over the runs, and the answer is the valid IOB2 sequence with the highest product of
+averages. Writes a record for `python -m experiments.tables DIR`, and `models/NAME/predictions_test.conll` for
+`python -m experiments.errors`.
 
 The folders that `python -m experiments.run` keeps with `--keep_models` state model, languages and seed in their names.
-For any other folder the model is read from its config, the languages from `--dataset_config`, and the seed is taken to be
-19.
+For any other folder the model is read from its config, the languages from `--dataset_config`, and the seed is taken
+to be 19.
 """
 
 from __future__ import annotations

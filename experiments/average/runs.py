@@ -39,8 +39,8 @@ def read_configs(folders: Sequence[Path]) -> list[TaggingConfig]:
             raise ValueError(f"`runs` names {folder}, a {config.model_type}, which is not a model of this project.")
         if not config.tags_words:
             raise ValueError(
-                f'`runs` names {folder}, which was trained with `label_scheme="subword_aux"`: its CRF runs over sub-words '
-                'and has no posteriors for words. Train with `label_scheme="word"`.'
+                f'`runs` names {folder}, which was trained with `label_scheme="subword_aux"`: its CRF runs over '
+                'sub-words and has no posteriors for words. Train with `label_scheme="word"`.'
             )
     return configs
 
@@ -61,7 +61,7 @@ def check_labels(folders: Sequence[Path], configs: Sequence[TaggingConfig]) -> l
 
 
 def describe_run(folders: Sequence[Path], configs: Sequence[TaggingConfig], languages: str | None = None) -> Run:
-    """The run that the record of the average describes: the runs' model and languages, and the smallest of their seeds.
+    """The run to which the average's record refers: the runs' model and languages, and the smallest of their seeds.
 
     Args:
         languages: the languages of runs whose names do not state them; `"all"` by default.
@@ -81,12 +81,13 @@ def describe_run(folders: Sequence[Path], configs: Sequence[TaggingConfig], lang
     run = min(runs, key=lambda run: run.seed)
     if run.variant or any(config.image_switches and not config.uses_image for config in configs):
         raise ValueError(
-            f"`runs` are of a variant of {run.model} ({_kind(run)}), for which the tables have no row; average complete "
-            "models."
+            f"`runs` are of a variant of {run.model} ({_kind(run)}), for which the tables have no row; average "
+            "complete models."
         )
     if languages not in (None, run.languages):
         raise ValueError(
-            f"`dataset_config` is {languages!r}, but the runs were trained on {run.languages!r}, as their names state; omit it."
+            f"`dataset_config` is {languages!r}, but the runs were trained on {run.languages!r}, as their names "
+            "state; omit it."
         )
     return replace(run, variant=AVERAGED)
 

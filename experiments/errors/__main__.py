@@ -4,9 +4,9 @@
     python -m experiments.errors runs/english --dataset mmnerd --dataset_config en --limit 2000 --output errors/english
 
 Reads the predictions of a run folder of `train_hf.py` and the test split that they belong to, pairs gold and predicted
-entities one to one, and writes one HTML file that needs no network, with the counts beside it as JSON: scores, kinds of
-errors by type, language and source, which types are confused, strings that the annotators gave several types, and the
-sentences with small copies of their pictures.
+entities one to one, and writes one HTML file that needs no network, and the counts as JSON: scores, kinds of errors by
+type, language and source, types that are confused, strings that the annotators gave several types, and the sentences
+with small copies of their pictures.
 """
 
 from __future__ import annotations
@@ -77,20 +77,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read_answers(run: Path, test: Dataset) -> tuple[list[list[str]], list[list[str]]]:
-    """The gold and predicted tags of a run, once they have proved to be those of this test split.
+    """The gold and predicted tags of a run, checked to be those of this test split.
 
     Raises:
-        ValueError: if the run has no predictions, or if they are of other sentences.
+        ValueError: if the run has no predictions, or predictions for other sentences.
     """
     path = run / PREDICTIONS
     if not path.is_file():
         raise ValueError(
             f"`run` {run} has no {PREDICTIONS}; pass a run folder of train_hf.py. `python -m experiments.run` keeps "
-            "them below models/ with `--keep_models`."
+            "its run folders in models/ with `--keep_models`."
         )
     answers = list(read_sentences(path))
     if any(len(line) != 3 for _, lines in answers for line in lines):
-        raise ValueError(f"{path} has lines other than word, gold and predicted tag; let the run write it again.")
+        raise ValueError(f"{path} has lines that are not word, gold and predicted tag; predict again with the run.")
     if len(answers) != len(test):
         raise ValueError(f"`run` has predictions for {len(answers)} sentences, but test has {len(test)}. {_remedy()}")
     image_ids = test["image_id"] if "image_id" in test.column_names else [""] * len(test)
@@ -102,8 +102,8 @@ def read_answers(run: Path, test: Dataset) -> tuple[list[list[str]], list[list[s
         ):
             if theirs != ours:
                 raise ValueError(
-                    f"`run` and `dataset` differ in the {what} of test sentence {number}: {_short(theirs)} was "
-                    f"predicted for, {_short(ours)} is there. {_remedy()}"
+                    f"`run` and `dataset` differ in the {what} of test sentence {number}: the predictions are "
+                    f"for {_short(theirs)}, the data set has {_short(ours)}. {_remedy()}"
                 )
     predicted = [[line[2] for line in lines] for _, lines in answers]
     return [[line[1] for line in lines] for _, lines in answers], predicted
@@ -132,7 +132,7 @@ def describe_errors(
     predictions: list[list[str]],
     scheme: str,
 ) -> dict[str, Any]:
-    """Scores by both schemes, and the errors by this one: overall, by type and by group, and between the types."""
+    """Scores by both schemes, and the errors by this scheme: overall, by type, by group, and between types."""
     types = list(dict.fromkeys(label[2:] for label in label_names(test) if label != "O"))
     counts = {name: count_entities(references, predictions, name == "strict", types) for name in SCHEMES}
     pictures = describe_sentences(test)["picture"]
@@ -159,7 +159,7 @@ def write(
     sentences: list[ScoredSentence],
     suspects: list[Suspect],
 ) -> int:
-    """Write both files, each under a temporary name first, and return the size of the page in bytes."""
+    """Write both files and return the size of the page in bytes."""
     wrong = [sentence for sentence in sentences if sentence.errors]
     cards = [_card(sentence, test, options.thumbnails) for sentence in evenly_spaced(wrong, options.limit)]
     content["page"] = {
@@ -177,7 +177,7 @@ def write(
 
 
 def evenly_spaced(sentences: list[ScoredSentence], limit: int) -> list[ScoredSentence]:
-    """At most so many, at equal distances, so that every part of the split is there."""
+    """At most `limit` sentences, at equal distances, so that every part of the split is represented."""
     if len(sentences) <= limit:
         return sentences
     return [sentences[place * len(sentences) // limit] for place in range(limit)]
@@ -193,14 +193,14 @@ def read_command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--dataset_revision", help="the run's revision of a data set on the Hub")
     add("--max_eval_samples", type=at_least(1), help="the run's setting of that name, if it had one")
     add("--output", type=Path, help="folder for both files (default: runs/errors/NAME)")
-    add("--scheme", choices=SCHEMES, default="strict", help="what is an entity (default: %(default)s)")
-    add("--limit", type=at_least(0), default=500, help="sentences to show at most (default: %(default)s)")
-    add("--suspects", type=at_least(0), default=50, help="label-noise suspects to show at most (default: %(default)s)")
+    add("--scheme", choices=SCHEMES, default="strict", help="what counts as an entity (default: %(default)s)")
+    add("--limit", type=at_least(0), default=500, help="most sentences to show (default: %(default)s)")
+    add("--suspects", type=at_least(0), default=50, help="most label-noise suspects to show (default: %(default)s)")
     add(
         "--thumbnails",
         type=at_least(0),
         default=160,
-        help="their longer side in pixels, 0 for none (default: %(default)s)",
+        help="longer side of the pictures in pixels, 0 for no pictures (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
@@ -213,7 +213,7 @@ def _card(sentence: ScoredSentence, test: Dataset, side: int) -> Card:
 
 
 def _groups(test: Dataset) -> dict[str, list[str]]:
-    """Language, source and state of the picture, as far as the data set tells them."""
+    """Language, source and state of the picture, as far as the data set has them."""
     columns = [column for column in ("lang", "source", "image_status") if column in test.column_names]
     return {column: [str(value) for value in text_values(test, column)] for column in columns}
 

@@ -1,4 +1,4 @@
-"""The errors of a run as one HTML page: nothing is loaded, everything from the data is escaped, one known script runs."""
+"""The errors of a run as one HTML page that loads nothing, escapes all data, and runs one known script."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from experiments.errors.counts import ERROR_KINDS, OUTSIDE, RIGHT, Pair, ScoredS
 from reports_2mner.html import label, percent, render
 
 SHOWN_IDS = 3  # of the sentences with a suspect, for each type and split
-STRONGEST = 0.45  # colour of a cell; figures can be read on it, in light and dark
-SIZE = "<!-- size -->"  # the page tells its own size; no text of the data can hold this, for it is escaped
+STRONGEST = 0.45  # colour of a cell; figures stay legible on it, in light and dark mode
+SIZE = "<!-- size -->"  # the page states its own size; no text of the data contains this, because it is escaped
 GROUP_NAMES = {"lang": "language", "source": "source", "image_status": "picture"}
 
 
@@ -19,9 +19,9 @@ def errors_page(content: Mapping[str, Any], cards: Sequence[Card], suspects: Seq
     """Return the page.
 
     Args:
-        content: what the JSON file holds: all figures are taken from there.
-        cards: the sentences to be shown.
-        suspects: all label-noise suspects; as many are shown as `content["page"]` says.
+        content: the content of the JSON file, from which all figures are taken.
+        cards: the sentences to show.
+        suspects: all label-noise suspects; `content["page"]` says how many are shown.
     """
     types = [kind for kind in content["confusion"] if kind != OUTSIDE]
     page = render(
@@ -70,8 +70,8 @@ def _counts(tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> tuple[list
 
 
 def _confusion(content: Mapping[str, Any]) -> dict[str, list[tuple[int, str, int]]]:
-    """By gold type, for each predicted one the count, the colour, and on the diagonal how many pairs differ in their
-    boundaries. The larger a cell's share of the row, the stronger its colour.
+    """By gold type, for each predicted type: the count, the colour, and on the diagonal how many pairs differ in their
+    boundaries. The larger the cell's share of its row, the stronger the colour.
     """
     matrix, of_type = content["confusion"], content["kinds"]["type"]
     cells: dict[str, list[tuple[int, str, int]]] = {}
@@ -90,7 +90,7 @@ def _share(matrix: Mapping[str, Mapping[str, int]], gold: str, predicted: str) -
 
 
 def _filters(cards: Sequence[Card], types: Sequence[str]) -> list[tuple[str, str, list[tuple[str, str]], str | None]]:
-    """The name, the title, the values with their texts and the class of each list to choose from."""
+    """Name, title, values with their texts, and class of each drop-down list."""
     found = {pair.kind for card in cards for pair in card.sentence.errors}
     fields: list[tuple[str, str, list[tuple[str, str]], str | None]] = [
         ("kind", "kind of error", [(kind, label(kind)) for kind in ERROR_KINDS if kind in found], None),

@@ -1,12 +1,12 @@
-"""Measure what the picture does for a trained model.
+"""Measure what the picture contributes to a trained model.
 
     python -m experiments.image_audit runs/demo --dataset mmnerd-mini
     python -m experiments.image_audit results/models/umt.all.seed-19 --dataset mmnerd --output audits/umt
 
-Predicts the test split four times with one model: with the right picture, with none, with a blank one (grey, of the same
-size) and with a shuffled one, that of another sentence. Sentences whose picture cannot be used, or is the stand-in for a
-missing one, are predicted once and reported apart. Writes `audit.json`, which holds no sentence and no picture, and
-`image_audit.html`, which shows some of both: mind the data set's licence before passing it on.
+Predicts the test split four times with one model: with the right picture, with no picture, with a blank one (grey, of
+the same size) and with a shuffled one, that of another sentence. Sentences whose picture is unusable, or stands in for
+a missing one, are predicted once and reported separately. Writes `audit.json`, which contains no sentence and no
+picture, and `image_audit.html`, which shows some of both: check the data set's licence before passing it on.
 """
 
 from __future__ import annotations
@@ -34,13 +34,11 @@ from training_2mner.arguments import DataArguments
 from training_2mner.data import check_columns, load_splits, text_values
 from training_2mner.model_names import model_name
 
-EXAMPLES = 20
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Audit one model and write both files."""
     options = read_command_line(arguments)
-    with exit_on_error(OSError):  # a data set that is not there
+    with exit_on_error(OSError):  # a missing data set
         described, page = audit_model(options)
     name = described["run"]
     output = options.output or Path("runs") / "image_audit" / name
@@ -50,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def audit_model(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Predict and compare; what `audit.json` holds, and the page.
+    """Predict and compare; return the content of `audit.json` and the page.
 
     Raises:
-        ValueError: for a model that does not look at pictures, for a data set without any, and for what does not load.
+        ValueError: if the model does not look at pictures, the data set has none, or one of them does not load.
     """
     predictor = load_predictor(options)
     arguments = DataArguments(options.dataset, options.dataset_config, options.dataset_revision)
@@ -74,17 +72,17 @@ def load_predictor(options: argparse.Namespace) -> Predictor:
     """Load model and processor onto the device.
 
     Raises:
-        ValueError: if there is none, or one that does not look at pictures.
+        ValueError: if there is no model, or if it does not look at pictures.
     """
     try:
         model = AutoModelForTokenClassification.from_pretrained(options.run)
         processor = AutoProcessor.from_pretrained(options.run)
     except (OSError, ValueError) as error:
-        raise ValueError(f"`run` {options.run} is no model of this project that loads: {error}") from error
+        raise ValueError(f"`run` {options.run} is not a model of this project, or does not load: {error}") from error
     if not model.config.uses_image:
         raise ValueError(
-            f"`run` {options.run} is a text-only model ({model_name(model.config)}): it has no part that could look at a "
-            "picture, so there is nothing to audit. Name a model with pictures."
+            f"`run` {options.run} is a text-only model ({model_name(model.config)}): it has no part that looks at "
+            "pictures, so there is nothing to audit. Name a model with an image branch."
         )
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     columns = {"boxes": options.boxes_column, "small_boxes": options.small_boxes_column}
@@ -104,7 +102,7 @@ def load_test_with_pictures(arguments: DataArguments, predictor: Predictor) -> D
 
 
 def describe_result(result: Result, test: Dataset) -> dict[str, Any]:
-    """All figures: over the sentences that have a usable picture, and plain scores of all and of the others."""
+    """All figures over the sentences with a usable picture, and plain scores over all sentences and the others."""
     rows = np.flatnonzero(result.usable)
     groups = {name: text_values(test.select(rows), name) for name in GROUPS if name in test.column_names}
     tags = {shown: _take(found, rows) for shown, found in result.tags.items()}
@@ -125,7 +123,7 @@ def describe_result(result: Result, test: Dataset) -> dict[str, Any]:
 def choose_examples(
     described: dict[str, Any], result: Result, test: Dataset, limit: int, seed: int
 ) -> dict[str, list[AuditExample]]:
-    """Some of the sentences that the picture saves, and of those that it spoils, drawn at random and in their order."""
+    """Some of the sentences that the picture saves and some that it spoils, drawn at random, in their order."""
     generator = np.random.default_rng(seed)
     chosen = {}
     for fate in ("saved", "spoiled"):
@@ -143,7 +141,7 @@ def _example(result: Result, test: Dataset, row: int) -> AuditExample:
 
 
 def _plain_scores(result: Result, rows: np.ndarray) -> dict[str, Any]:
-    """F1 of the model as it is, with the pictures that there are."""
+    """F1 of the model in normal use, with the pictures that exist."""
     pair = _take(result.gold, rows), _take(result.tags["right"], rows)
     return {"sentences": len(rows)} | {
         f"{scheme}_f1": float(scores(count_entities(*pair, scheme == "strict", result.types))["f1"])
@@ -168,12 +166,12 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
     add("--dataset_config", default="all", help="languages: all, en, fr, es, de, or a pair (default: %(default)s)")
     add("--dataset_revision", help="branch, tag or commit of a Hub data set")
-    add("--boxes_column", help="column with the objects of each picture, for a model that was trained with it")
-    add("--small_boxes_column", help="the same for the smaller crops of MKGFormer")
+    add("--boxes_column", help="column with the object boxes of each picture, for a model trained with it")
+    add("--small_boxes_column", help="the same for MKGFormer's smaller crops")
     add("--output", type=Path, help="folder for both files (default: runs/image_audit/NAME)")
-    add("--seed", type=int, default=SEED, help="of the shuffled pictures and the examples (default: %(default)s)")
-    add("--examples", type=at_least(0), default=EXAMPLES, help="sentences shown of each kind (default: %(default)s)")
-    add("--batch_size", type=at_least(1), default=BATCH_SIZE, help="sentences at once (default: %(default)s)")
+    add("--seed", type=int, default=SEED, help="seed of the shuffled pictures and the examples (default: %(default)s)")
+    add("--examples", type=at_least(0), default=20, help="sentences to show of each kind (default: %(default)s)")
+    add("--batch_size", type=at_least(1), default=BATCH_SIZE, help="sentences per batch (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     return parser.parse_args(arguments)
 

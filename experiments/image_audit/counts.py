@@ -1,4 +1,4 @@
-"""What changes when a model is shown another picture: scores, tests and single entities."""
+"""What changes when a model sees another picture: scores, tests and single entities."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def describe_conditions(
     """Score one model on the same sentences with each kind of picture.
 
     Args:
-        gold: tags, one sequence a sentence.
-        tags: for each of `CONDITIONS` the predicted tags.
+        gold: tags, one sequence per sentence.
+        tags: the predicted tags for each of `CONDITIONS`.
         pictures: `(sentences,)` the picture that belongs to each sentence, as a number.
-        groups: the language of each sentence, and whatever else they are to be told apart by.
+        groups: the language of each sentence, and any other column to group them by.
         types: the names of the types.
 
     Returns:
-        `strict` and `lenient` over all sentences; `groups`, by type and by each of `groups`, strict; `same`, whether no
-        prediction differs anywhere.
+        `strict` and `lenient` over all sentences; `groups`, strict, by type and by each of `groups`; `same`, whether
+        all predictions are the same.
     """
     counts = {
         scheme: {shown: count_entities(gold, tags[shown], scheme == "strict", types) for shown in CONDITIONS}
@@ -60,11 +60,11 @@ def describe_conditions(
 
 
 def count_flips(gold: Tags, right: Tags, other: Tags, types: Sequence[str]) -> np.ndarray:
-    """Count `(sentences, types, 3)` how entities differ between two predictions; the last axis is that of `FLIPS`.
+    """Count how entities differ between two predictions: `(sentences, types, 3)`, the last axis being `FLIPS`.
 
-    A gold entity is saved if it is found with the right picture alone, spoiled if it is found with the other one alone,
-    and changed if both miss it in different ways. A predicted entity that meets no gold one, and that one of the two
-    makes alone, is changed, too. Entities are counted strictly.
+    A gold entity is saved if it is found only with the right picture, spoiled if it is found only with the other one,
+    and changed if both miss it in different ways. A predicted entity that overlaps no gold one, and occurs in only one
+    of the two predictions, is also changed. Entities are counted strictly.
     """
     table = np.zeros((len(gold), len(types), len(FLIPS)), dtype=np.int64)
     for row, sentence in enumerate(zip(gold, right, other, strict=True)):
@@ -74,7 +74,7 @@ def count_flips(gold: Tags, right: Tags, other: Tags, types: Sequence[str]) -> n
 
 
 def count_errors(gold: Tags, predictions: Tags) -> np.ndarray:
-    """Count `(sentences,)` the entities that are missed or invented, strictly."""
+    """Count the missed and invented entities strictly: `(sentences,)`."""
     pairs = zip(gold, predictions, strict=True)
     return np.array(
         [len(set(entity_spans(there, True)) ^ set(entity_spans(found, True))) for there, found in pairs],
@@ -83,7 +83,7 @@ def count_errors(gold: Tags, predictions: Tags) -> np.ndarray:
 
 
 def verdict(described: Mapping[str, Any]) -> tuple[bool, str]:
-    """Whether the model uses the picture, and the same in words; strict F1 with right against shuffled pictures."""
+    """Whether the model uses the picture, and the same in words, by strict F1 with right against shuffled pictures."""
     found = PairedComparison(**described["strict"]["shuffled"]["comparison"])
     if described["same"]:
         return False, "The model does not look at the picture: whatever it is shown, it predicts the same."
@@ -114,7 +114,7 @@ def _flips(gold: set, right: set, other: set) -> Iterator[tuple[str, str]]:
 
 
 def _meeting(entity: Span, others: set) -> set:
-    """Those that share a word with the entity."""
+    """The entities that share a word with this one."""
     _, start, end = entity
     return {other for other in others if other[1] < end and start < other[2]}
 

@@ -1,4 +1,4 @@
-"""The page of an image audit: one file, nothing is loaded, no script runs, every word of the data set is escaped."""
+"""The page of an image audit: one file that loads nothing, runs no script, and escapes every word of the data set."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ GROUP_TITLES = {"type": "Type", "lang": "Language", "source": "Source"}
 
 @dataclass(frozen=True)
 class AuditExample:
-    """A sentence of the page.
+    """A sentence on the page.
 
     Args:
         row: its place in the test split.
         lang: its language.
-        words, picture: of the data set; the picture as `modeling_2mner.images` takes it.
-        gold, right, none: its tags, those predicted with the right picture, and those without.
+        words, picture: from the data set; the picture in a form that `modeling_2mner.images` accepts.
+        gold, right, none: its gold tags, those predicted with the right picture, and those predicted without.
     """
 
     row: int
@@ -52,7 +52,7 @@ def audit_page(described: Mapping[str, Any], examples: Mapping[str, Sequence[Aud
     """Return the page.
 
     Args:
-        described: what `audit.json` holds.
+        described: the content of `audit.json`.
         examples: sentences by `FATES`.
     """
     return render(
@@ -74,8 +74,8 @@ def audit_page(described: Mapping[str, Any], examples: Mapping[str, Sequence[Aud
 def entity_pieces(
     words: Sequence[str], tags: Sequence[str], gold: Sequence[str] | None = None
 ) -> tuple[list[Piece], int]:
-    """The first words, with the entities of their tags whole, and how many are left; against `gold`, right and wrong
-    entities have different styles.
+    """The first words, with each entity of the tags in one piece, and the number of words left; given `gold`, right
+    and wrong entities have different styles.
     """
     known = None if gold is None else set(entity_spans(gold, strict=True))
     found = entity_spans(tags, strict=True)
@@ -88,7 +88,7 @@ def _group_table(described: Mapping[str, Any], other: str) -> tuple[list[str], d
     groups = {"": [_group_row("All", described["strict"], other)]}
     for column, parts in described["groups"].items():
         rows = [_group_row(name, found, other) for name, found in parts.items() if _has_entities(found)]
-        if len(rows) > 1:  # a single source is all there is
+        if len(rows) > 1:  # a single row would repeat the first one
             groups[GROUP_TITLES.get(column, column)] = rows
     return header, groups
 

@@ -2,9 +2,9 @@
 
     python -m experiments.tables results
 
-Reads the records that `python -m experiments.run` has left in a folder, writes `tables.md`, `tables.tex` and one figure
-per table (`table5.png` and so on) beside them, and prints the Markdown. Every score is a mean over the seeds that are
-there, followed by their standard deviation; intervals and tests resample pictures.
+Reads the records that `python -m experiments.run` has left in a folder, writes `tables.md`, `tables.tex` and one
+figure per table (`table5.png` and so on) to the same folder, and prints the Markdown. Every score is a mean over the
+available seeds, followed by their standard deviation; intervals and tests resample pictures.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
         "--scheme",
         choices=SCHEMES,
         default="strict",
-        help="how to count in the last part, by language and source; the paper's tables have both (default: %(default)s)",
+        help="counting in the last part, by language and source; the paper's tables show both (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
@@ -54,16 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def to_markdown(records: list[RunRecord], scheme: str, figures: Sequence[str] = (), grids: Sequence[Grid] = ()) -> str:
-    """All tables that the records suffice for, as Markdown.
+    """All tables for which there are records, as Markdown.
 
     Args:
-        records: the runs; with `grids` there may be none.
+        records: the runs; may be empty if there are `grids`.
         scheme: how to count in the last part.
-        figures: file names of the figures to show.
+        figures: file names of the figures to include.
         grids: the grid searches.
 
     Raises:
-        ValueError: if the records are of more than one data set.
+        ValueError: if the records belong to more than one data set.
     """
     parts = ["# Results\n"]
     parts += [paper_tables(lay_out(records), records, figures)] if records else []

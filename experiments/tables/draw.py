@@ -23,7 +23,7 @@ HEAT_SIZE = 3.6
 
 
 def draw_panels(panels: list[Panel], path: Path, is_gain: bool = False) -> None:
-    """Draw one panel a setting, two side by side, and save them as a PNG of 1,400 pixels in width."""
+    """Draw one panel per setting, two side by side, and save them as a PNG 1,400 pixels wide."""
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     lines = max(len(panel.dots) for panel in panels)
@@ -86,9 +86,9 @@ def _legend(figure: Figure, panels: list[Panel]) -> None:
 
 
 def draw_heat(heats: list[Heat], path: Path) -> None:
-    """Draw heat maps side by side, in one scale, and save them as a PNG of 1,400 pixels in width."""
+    """Draw heat maps side by side, on one scale, and save them as a PNG 1,400 pixels wide."""
     known = heats[0].languages
-    # Germanic and Romance languages side by side, others behind.
+    # Germanic and Romance languages grouped, then all others.
     names = [*(code for code in PAIR_ORDER if code in known), *(code for code in known if code not in PAIR_ORDER)]
     order = [known.index(code) for code in names]
     off = ~np.eye(len(order), dtype=bool)
@@ -113,7 +113,9 @@ def draw_heat(heats: list[Heat], path: Path) -> None:
 def _draw_heat(axes: Axes, values: np.ndarray, is_certain: np.ndarray, limit: float, codes: list[str]) -> None:
     differences = np.where(np.eye(len(values), dtype=bool), np.nan, values)
     axes.set_facecolor(LIGHT_GREY)
-    axes.imshow(differences, cmap="PuOr", vmin=-2 * limit, vmax=2 * limit)  # no shade too dark for its number
+    axes.imshow(
+        differences, cmap="PuOr", vmin=-2 * limit, vmax=2 * limit
+    )  # so that no shade is too dark for its number
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             text = f"{value:.1f}" if row == column or abs(value) < 0.05 else f"{value:+.1f}"
@@ -131,7 +133,7 @@ def _draw_heat(axes: Axes, values: np.ndarray, is_certain: np.ndarray, limit: fl
 
 
 def draw_grid(grid: Grid, path: Path) -> None:
-    """Draw F1 by loss weight and learning rate as a heat map, the best point framed, and save it as a PNG."""
+    """Draw F1 by loss weight and learning rate as a heat map with the best point framed, and save it as a PNG."""
     from matplotlib.patches import Rectangle
 
     means, best = grid.means, grid.best

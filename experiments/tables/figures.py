@@ -1,4 +1,4 @@
-"""One figure a table: scores with their intervals, Table 6 as a heat map."""
+"""One figure per table: scores with their intervals, Table 6 as a heat map."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from experiments.tables.values import drawn, percentages
 
 
 def draw_figures(tables: list[PaperTable], folder: Path) -> list[str]:
-    """Draw what there are records for; returns the names of the files."""
+    """Draw the tables that have records; return the names of the files."""
     by_name = {table.name: table for table in tables if table.filled()}
     names = []
     for name, table in by_name.items():
@@ -45,7 +45,7 @@ def _score(system: System, group: SystemGroup) -> Dot:
 
 
 def gains(seeing: PaperTable, blind: PaperTable) -> list[Panel]:
-    """What the picture adds to lenient F1, for each setting with models that were run with and without it."""
+    """What the picture adds to lenient F1, in each setting with models that were run with and without it."""
     panels = []
     with_picture = {group.title: group for group in seeing.groups}
     for alone in blind.filled():
@@ -56,7 +56,7 @@ def gains(seeing: PaperTable, blind: PaperTable) -> list[Panel]:
 
 
 def _merge(seeing: SystemGroup, blind: SystemGroup) -> SystemGroup:
-    """Models with and without picture in turn, as one group, so that they share the samples."""
+    """Models with and without pictures in turn, as one group, so that they share the samples."""
     words = {system.key: system for system in blind.systems}
     pairs = [(system, words[system.key]) for system in seeing.systems if system.key in words]
     systems = [
@@ -76,7 +76,7 @@ def _gain(group: SystemGroup, seeing: System, blind: System) -> Dot:
 
 def heats(table: PaperTable) -> list[Heat]:
     """The paper's heat map, if the data are the paper's, and ours."""
-    languages = tuple(next(iter(group.titles)) for group in table.groups)  # each alone comes first
+    languages = tuple(next(iter(group.titles)) for group in table.groups)  # each group starts with its single language
     ours = _empty("ours", languages)
     paper = _empty("paper", languages)
     for tested, group in zip(languages, table.groups, strict=True):
@@ -104,7 +104,7 @@ def _place(heat: Heat, key: str, tested: str) -> tuple[int, int]:
 
 
 def _certain(group: SystemGroup, tested: str) -> list[str]:
-    """The language pairs whose difference to the single language is beyond chance."""
+    """The language pairs whose difference from the single language is beyond chance."""
     if not group.is_comparable() or tested not in (system.key for system in group.systems):
         return []
     samples = drawn(group)

@@ -1,4 +1,4 @@
-"""The paper's tables in LaTeX, to be read in with `\\\\input`."""
+"""The paper's tables in LaTeX, for inclusion with `\\\\input`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCHEME_CAPTIONS = {
 
 
 def latex(tables: list[PaperTable], records: list[RunRecord], grids: Sequence[Grid] = ()) -> str:
-    """All tables that have a row, lenient and, where it differs, strict; those on noise; and the grid searches."""
+    """All tables that have a row, lenient and, if it differs, strict; the tables on noise; and the grid searches."""
     found = []
     for table in (table for table in tables if table.filled()):
         for scheme in ("lenient",) if is_same(table) else ("lenient", "strict"):

@@ -32,7 +32,7 @@ OTHER_DATA = "The paper's figures are left out: they are of MMNERD, and these ru
 
 
 def paper_tables(tables: list[PaperTable], records: list[RunRecord], figures: Iterable[str]) -> str:
-    """All of the paper's tables that have a row, the rows that are missing, and the two sections on noise."""
+    """All of the paper's tables that have a row, the missing rows, and the two sections on noise."""
     filled = [table for table in tables if table.filled()]
     parts = [f"Data: {_data_line(records)}.\n", READING]
     parts += [] if any(group.paper for table in filled for group in table.filled()) else [OTHER_DATA]
@@ -45,7 +45,7 @@ def paper_tables(tables: list[PaperTable], records: list[RunRecord], figures: It
 
 
 def noise_sections(tables: list[PaperTable], records: list[RunRecord]) -> list[str]:
-    """The margins beside the noise, and the protocols beside each other."""
+    """The margins compared with the noise, and the two protocols compared with each other."""
     parts = []
     margins, gaps = margin_rows(tables), gap_rows(records)
     if margins:
@@ -58,14 +58,14 @@ def noise_sections(tables: list[PaperTable], records: list[RunRecord]) -> list[s
 
 
 def _data_line(records: list[RunRecord]) -> str:
-    """Name and state of the data set, and how many runs there are."""
+    """Name and split of the data set, and the number of runs."""
     data = records[0].content["data"]
     split = f", split `{data['split']}`" if data["split"] else ""
     return f"`{data['name']}`{split}; {len(records)} runs"
 
 
 def is_same(table: PaperTable) -> bool:
-    """Whether strict counting gives our figures once more."""
+    """Whether strict counting gives the same figures of ours."""
     strict, lenient = (
         [row.cells for group in table.filled() for row in system_rows(group, scheme) if row.figures != "paper"]
         for scheme in ("strict", "lenient")
@@ -94,7 +94,7 @@ def _group(group: SystemGroup, scheme: str) -> str:
 
 
 def group_rows(group: SystemGroup, scheme: str, plus_minus: str = " ± ") -> list[list[str]]:
-    """The lines of a group as text; a title that is that of the line above is left out."""
+    """The lines of a group as text; a title that repeats that of the line above is left out."""
     lines: list[list[str]] = []
     former = ""
     for row in system_rows(group, scheme):
@@ -105,7 +105,7 @@ def group_rows(group: SystemGroup, scheme: str, plus_minus: str = " ± ") -> lis
 
 
 def group_notes(group: SystemGroup, scheme: str) -> list[str]:
-    """What a reader must know of the figures of a group, below it."""
+    """The notes below a group that its figures require."""
     notes = [f"{MARK} {COMPUTED}"] if scheme == "lenient" and has_computed(group) else []
     return notes if group.is_comparable() else [*notes, OTHER_SENTENCES]
 

@@ -1,4 +1,4 @@
-"""All runs in short, by what they learned from: overall, by source and language, and the gain from pictures."""
+"""An overview of all runs by training data: overall, by source and language, and the gain from pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DIFFERENCE = ("difference", "95 % interval")
 
 
 def overview(records: list[RunRecord], scheme: str) -> str:
-    """Markdown tables of one row a model or variant."""
+    """Markdown tables with one row per model or variant."""
     parts = [f"F1 in percent, {scheme} counting; the epoch is chosen on dev.\n"]
     whole = [record for record in records if not record.run.part]
     for languages in dict.fromkeys(record.run.languages for record in whole):
@@ -29,7 +29,7 @@ def overview(records: list[RunRecord], scheme: str) -> str:
 
 
 def systems_table(records: list[RunRecord], scheme: str) -> str:
-    """One row a model or variant, with the columns of the paper's Tables 5 and 7."""
+    """One row per model or variant, with the columns of the paper's Tables 5 and 7."""
     rows = [
         [run_title(group[0].run), str(len(group)), *_cells([scores(record.counts(scheme)) for record in group])]
         for group in by_system(records).values()
@@ -38,7 +38,7 @@ def systems_table(records: list[RunRecord], scheme: str) -> str:
 
 
 def group_table(records: list[RunRecord], scheme: str, column: str) -> str:
-    """The same for the sentences of each language or source apart."""
+    """The same, separately for the sentences of each language or source."""
     rows = []
     for group in by_system(records).values():
         for name in sorted(set(group[0].group(column).tolist())):
@@ -58,7 +58,7 @@ def pictures_table(records: list[RunRecord], scheme: str) -> str:
 
 
 def improvements_table(records: list[RunRecord], scheme: str) -> str:
-    """What a change that the paper does not have adds to a model, with a 95 % interval and a test."""
+    """What a change beyond the paper adds to a model, with a 95 % interval and a test."""
     systems = by_system(records)
     rows = []
     for group in systems.values():

@@ -1,4 +1,4 @@
-"""What stands in the cells of a table: the paper's figure, the mean over seeds, and what is set in bold."""
+"""The cells of a table: the paper's figures, our means over seeds, and which of them are bold."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from experiments.tables.layout import System, SystemGroup, columns
 NO_FIGURE = "-"
 MARK = "†"
 COMPUTED = "computed from the paper's precision and recall; its text lacks this F1."
-KEPT = 256  # results, as Markdown, LaTeX and figures ask for the same
+KEPT = 256  # results, because Markdown, LaTeX and figures need the same ones
 PROTOCOL_LABELS = {"dev": "ours", "released": "ours, best test epoch"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure in percent, with its standard deviation over seeds where there are several; `None` for none at all.
+    """A figure in percent (`None` for no figure), with its standard deviation over seeds if there are several.
 
-    `is_computed` says of a figure of the paper that its text lacks it, and that it follows from others there.
+    `is_computed` marks a figure that the text of the paper lacks, but that follows from others there.
     """
 
     mean: float | None
@@ -32,7 +32,7 @@ class Cell:
     is_computed: bool = False
 
     def text(self, plus_minus: str = " ± ", mark: str = MARK) -> str:
-        """Two decimals, as in the paper; `mark` stands behind computed figures."""
+        """Two decimals, as in the paper; computed figures are followed by `mark`."""
         if self.mean is None:
             return NO_FIGURE
         spread = "" if self.spread is None else f"{plus_minus}{self.spread:.2f}"
@@ -41,7 +41,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class SystemRow:
-    """A line of a table: the title of its system, whose figures they are, and one cell each of `columns`."""
+    """A line of a table: the title of its system, whose figures they are, and one cell for each of `columns`."""
 
     title: str
     figures: str
@@ -50,7 +50,7 @@ class SystemRow:
 
 @lru_cache(KEPT)
 def system_rows(group: SystemGroup, scheme: str) -> list[SystemRow]:
-    """The lines of a group: of each system the paper's (beside lenient counting alone), ours, and ours as released."""
+    """The lines of a group: for each system the paper's (only in lenient counting), ours, and ours as released."""
     bold = {protocol: best_cells(group, scheme, protocol) for protocol in PROTOCOL_LABELS}
     lines = []
     for system in group.systems:
@@ -67,7 +67,7 @@ def system_rows(group: SystemGroup, scheme: str) -> list[SystemRow]:
 
 
 def has_computed(group: SystemGroup) -> bool:
-    """Whether a figure of the paper is marked as computed."""
+    """Whether any figure of the paper is marked as computed."""
     return any(system.computed for system in group.systems)
 
 
@@ -79,12 +79,12 @@ def percentages(system: System, scheme: str, protocol: str = "dev") -> dict[str,
 
 
 def cell(values: np.ndarray, is_bold: bool = False) -> Cell:
-    """Mean and standard deviation of some runs' percentages."""
+    """Mean and standard deviation of the runs' percentages."""
     return Cell(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, is_bold)
 
 
 def best_cells(group: SystemGroup, scheme: str, protocol: str) -> set[tuple[str, str]]:
-    """Which systems are best in which column, `(key, column)`, as far as a paired test tells them from the second."""
+    """Which systems are best in which column, `(key, column)`, as far as a paired test finds a difference."""
     systems = [system for system in group.systems if system.scored(protocol)]
     if len(systems) < 2 or not group.is_comparable():
         return set()
@@ -101,7 +101,7 @@ def best_cells(group: SystemGroup, scheme: str, protocol: str) -> set[tuple[str,
 
 @lru_cache(KEPT)
 def drawn(group: SystemGroup, scheme: str = "lenient", protocol: str = "dev") -> dict[str, DrawnCounts]:
-    """The systems of a group, seeds pooled, on resampled pictures: the same ones where the sentences are the same."""
+    """The systems of a group, seeds pooled, on resampled pictures: the same samples if the sentences are the same."""
     systems = [system for system in group.systems if system.scored(protocol)]
     counts = {system.key: system.pool(scheme, protocol) for system in systems}
     if group.is_comparable():

@@ -248,10 +248,10 @@ def test_a_whole_run_does_not_speak_of_a_limit(made):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("Jeep\t", "Jeeps\t", "differ in the words of test sentence 1: 'Jeeps tour in Rome'"),
+        ("Jeep\t", "Jeeps\t", "differ in the words of test sentence 1: the predictions are for 'Jeeps tour in Rome'"),
         ("B-MISC\tB-ORG", "B-PER\tB-ORG", "differ in the gold tags of test sentence 1"),
-        ("IMGID:test-0", "IMGID:test-9", "differ in the picture of test sentence 1: 'test-9' .* 'test-0'"),
-        ("tour\tO\tO", "tour\tO", "lines other than word, gold and predicted tag"),
+        ("IMGID:test-0", "IMGID:test-9", "differ in the picture of test sentence 1: .* 'test-9', .* 'test-0'"),
+        ("tour\tO\tO", "tour\tO", "lines that are not word, gold and predicted tag"),
         ("IMGID:test-0", "x\tO\tO\n\nIMGID:test-0", "predictions for 8 sentences, but test has 7"),
     ],
 )

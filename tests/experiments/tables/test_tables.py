@@ -136,7 +136,7 @@ def test_a_folder_without_runs_is_an_error(tmp_path):
 def test_a_protocol_that_was_not_scored_is_an_error(folder):
     record = read_records(folder)[0]
     assert record.has("dev") and not record.has("released")
-    with pytest.raises(ValueError, match="`--protocol`"):
+    with pytest.raises(ValueError, match="`--protocol released`"):
         record.counts(protocol="released")
 
 
