@@ -80,7 +80,7 @@ def interval(
     return draw_samples([counts], pictures, samples, seed)[0].interval(column)
 
 
-def compare(
+def compare_systems(
     first: EntityCounts,
     second: EntityCounts,
     pictures: Sequence[int] | np.ndarray,

@@ -80,7 +80,7 @@ def read_records(folder: Path) -> list[RunRecord]:
         ValueError: if there are none.
     """
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    records = [_to_record(content) for content in contents if {"run", "test"} <= set(content)]
+    records = [RunRecord(Run(**content["run"]), content) for content in contents if {"run", "test"} <= set(content)]
     if not records:
         raise ValueError(f"there are no finished runs in {folder}; run some with `python -m experiments.run`.")
     return records
@@ -88,10 +88,7 @@ def read_records(folder: Path) -> list[RunRecord]:
 
 def read_record(path: Path) -> RunRecord:
     """Read one file."""
-    return _to_record(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _to_record(content: dict[str, Any]) -> RunRecord:
+    content = json.loads(path.read_text(encoding="utf-8"))
     return RunRecord(Run(**content["run"]), content)
 
 

@@ -36,7 +36,6 @@ from experiments.average.runs import (
     check_labels,
     describe_run,
     name_of,
-    names_of,
     read_configs,
 )
 from experiments.plan import MODELS_FOLDER, Run
@@ -136,7 +135,7 @@ def _write(
     folder = options.output / MODELS_FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / PREDICTIONS, test, gold, tags)
-    names, data = names_of(options.runs), describe_data(arguments, test)
+    names, data = [name_of(folder) for folder in options.runs], describe_data(arguments, test)
     write_record(
         options.output / f"{name}.json",
         run,

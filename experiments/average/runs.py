@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,8 +114,9 @@ def check_average_name(output: Path, name: str, folders: Sequence[Path]) -> None
     if name != Path(name).name:
         raise ValueError(f"`name` is {name!r}; write a file name without folders.")
     path = output / f"{name}.json"
-    averaged = json.loads(path.read_text(encoding="utf-8")).get("averaged") if path.is_file() else names_of(folders)
-    if averaged != names_of(folders) or (output / MODELS_FOLDER / name / "config.json").exists():
+    names = [name_of(folder) for folder in folders]
+    averaged = json.loads(path.read_text(encoding="utf-8")).get("averaged") if path.is_file() else names
+    if averaged != names or (output / MODELS_FOLDER / name / "config.json").exists():
         raise ValueError(
             f"`output` {output} already has another run named {name!r}; give this average another `--name`."
         )
@@ -124,10 +125,6 @@ def check_average_name(output: Path, name: str, folders: Sequence[Path]) -> None
 def name_of(folder: Path) -> str:
     """The name of a folder, even if it is given as `.`; a link keeps its own name."""
     return Path(os.path.abspath(folder)).name
-
-
-def names_of(folders: Iterable[Path]) -> list[str]:
-    return [name_of(folder) for folder in folders]
 
 
 def _kind(run: Run) -> str:

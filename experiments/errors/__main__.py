@@ -44,6 +44,7 @@ from training_2mner.evaluation import PREDICTIONS
 
 PAGE, COUNTS = "errors.html", "errors.json"
 QUOTED_WORDS = 12
+REMEDY = "Pass the data set, `--dataset_config`, `--dataset_revision` and `--max_eval_samples` of the run."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,7 +93,7 @@ def read_answers(run: Path, test: Dataset) -> tuple[list[list[str]], list[list[s
     if any(len(line) != 3 for _, lines in answers for line in lines):
         raise ValueError(f"{path} has lines that are not word, gold and predicted tag; predict again with the run.")
     if len(answers) != len(test):
-        raise ValueError(f"`run` has predictions for {len(answers)} sentences, but test has {len(test)}. {_remedy()}")
+        raise ValueError(f"`run` has predictions for {len(answers)} sentences, but test has {len(test)}. {REMEDY}")
     image_ids = test["image_id"] if "image_id" in test.column_names else [""] * len(test)
     rows = zip(answers, image_ids, test["tokens"], tag_names(test), strict=True)
     for number, ((name, lines), image_id, words, gold) in enumerate(rows, start=1):
@@ -103,7 +104,7 @@ def read_answers(run: Path, test: Dataset) -> tuple[list[list[str]], list[list[s
             if theirs != ours:
                 raise ValueError(
                     f"`run` and `dataset` differ in the {what} of test sentence {number}: the predictions are "
-                    f"for {_short(theirs)}, the data set has {_short(ours)}. {_remedy()}"
+                    f"for {_short(theirs)}, the data set has {_short(ours)}. {REMEDY}"
                 )
     predicted = [[line[2] for line in lines] for _, lines in answers]
     return [[line[1] for line in lines] for _, lines in answers], predicted
@@ -245,10 +246,6 @@ def _count_strays(tags: list[list[str]]) -> int:
     return sum(
         len(entity_spans(sentence, strict=False)) - len(entity_spans(sentence, strict=True)) for sentence in tags
     )
-
-
-def _remedy() -> str:
-    return "Pass the data set, `--dataset_config`, `--dataset_revision` and `--max_eval_samples` of the run."
 
 
 def _short(value: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bootstrap import PairedComparison, compare, interval
+from experiments.bootstrap import PairedComparison, compare_systems, interval
 from experiments.counts import SCHEMES, EntityCounts, count_entities, scores
 from modeling_2mner.spans import Span, entity_spans
 
@@ -139,7 +139,7 @@ def _describe_part(
         found = scores(count)
         described[shown] = {name: float(found[name]) for name in ("precision", "recall", "f1")}
         if shown in OTHER_CONDITIONS:
-            described[shown]["comparison"] = vars(compare(chosen["right"], count, pictures[rows]))
+            described[shown]["comparison"] = vars(compare_systems(chosen["right"], count, pictures[rows]))
             sums = flips[shown][rows][:, columns].sum(axis=(0, 1))
             described[shown]["flips"] = dict(zip(FLIPS, sums.tolist(), strict=True))
     return described

@@ -47,13 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         records, grids = _read(options.folder)
         layout = lay_out(records)
     figures = draw_figures(layout, options.folder) + draw_grids(grids, options.folder)
-    text = to_markdown(records, options.scheme, figures, grids)
+    text = results_page(records, options.scheme, figures, grids)
     write_file(options.folder / ("tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"), text)
     write_file(options.folder / "tables.tex", latex(layout, records, grids))
     print(text)
 
 
-def to_markdown(records: list[RunRecord], scheme: str, figures: Sequence[str] = (), grids: Sequence[Grid] = ()) -> str:
+def results_page(
+    records: list[RunRecord], scheme: str, figures: Sequence[str] = (), grids: Sequence[Grid] = ()
+) -> str:
     """All tables for which there are records, as Markdown.
 
     Args:

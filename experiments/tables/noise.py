@@ -115,13 +115,9 @@ def _gap_cells(records: list[RunRecord]) -> list[str]:
     return [
         cell(dev).text(),
         cell(released).text(),
-        _plus(gain),
+        f"{'+' * ((gain.mean or 0) >= 0)}{gain.text()}",
         *(f"{end(released - dev):+.2f}" for end in (min, max)),
     ]
-
-
-def _plus(gain: Cell) -> str:
-    return f"{'+' * ((gain.mean or 0) >= 0)}{gain.text()}"
 
 
 def _signed(found: Margin | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.bootstrap import compare
+from experiments.bootstrap import compare_systems
 from experiments.counts import add_up, scores
 from experiments.plan import AVERAGED, IMPROVEMENTS, SUMMED
 from experiments.records import RunRecord
@@ -71,7 +71,7 @@ def improvements_table(records: list[RunRecord], scheme: str) -> str:
 def _compare(first: list[RunRecord], second: list[RunRecord], scheme: str) -> list[str]:
     """Both scores, their difference and its interval."""
     ours, theirs = (add_up([record.counts(scheme) for record in group]) for group in (first, second))
-    found = compare(ours, theirs, first[0].pictures)
+    found = compare_systems(ours, theirs, first[0].pictures)
     interval = f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
     return [_f1(first, scheme), _f1(second, scheme), f"{100 * found.difference:+.2f}", interval]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -61,7 +60,9 @@ def system_rows(group: SystemGroup, scheme: str) -> list[SystemRow]:
         for protocol, figures in PROTOCOL_LABELS.items():
             runs = len(system.scored(protocol))
             if runs:
-                cells = _cells(system, scheme, protocol, bold[protocol], columns(group.types))
+                found = percentages(system, scheme, protocol)
+                best = bold[protocol]
+                cells = tuple(cell(found[name], (system.key, name) in best) for name in columns(group.types))
                 lines.append(SystemRow(system.title, f"{figures} ({runs} run{'s' * (runs > 1)})", cells))
     return lines
 
@@ -107,10 +108,3 @@ def drawn(group: SystemGroup, scheme: str = "lenient", protocol: str = "dev") ->
     if group.is_comparable():
         return dict(zip(counts, draw_samples(list(counts.values()), systems[0].pictures), strict=True))
     return {system.key: draw_samples([counts[system.key]], system.pictures)[0] for system in systems}
-
-
-def _cells(
-    system: System, scheme: str, protocol: str, bold: set[tuple[str, str]], names: Sequence[str]
-) -> tuple[Cell, ...]:
-    found = percentages(system, scheme, protocol)
-    return tuple(cell(found[column], (system.key, column) in bold) for column in names)

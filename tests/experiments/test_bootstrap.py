@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from experiments.bootstrap import compare, compare_drawn, draw_samples, interval
+from experiments.bootstrap import compare_drawn, compare_systems, draw_samples, interval
 from experiments.counts import EntityCounts, count_entities, scores
 
 
@@ -50,7 +50,7 @@ def test_interval_and_p_value_are_those_of_all_draws(small):
     low, high = interval(first, pictures, samples=40_000)
     assert low == pytest.approx(np.quantile(ours, 0.025), abs=0.02)
     assert high == pytest.approx(np.quantile(ours, 0.975), abs=0.02)
-    found = compare(first, second, pictures, samples=40_000)
+    found = compare_systems(first, second, pictures, samples=40_000)
     observed = 2 * 5 / 16 - 2 * 3 / 15
     assert found.difference == pytest.approx(observed)
     expected = (np.abs(ours - theirs - observed) >= observed - 1e-12).mean()
@@ -75,7 +75,7 @@ def test_translations_widen_the_interval():
 
 def test_equal_systems_do_not_differ(small):
     first, _, pictures = small
-    found = compare(first, first, pictures)
+    found = compare_systems(first, first, pictures)
     assert (found.difference, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
     assert not found.is_significant
 
@@ -83,13 +83,13 @@ def test_equal_systems_do_not_differ(small):
 def test_a_clear_difference_is_significant():
     gold = [["B-PER"] * 3] * 100
     good, bad = count_entities(gold, gold), count_entities(gold, [["B-PER", "O", "O"]] * 100)
-    found = compare(good, bad, range(100))
+    found = compare_systems(good, bad, range(100))
     assert found.is_significant and found.difference == pytest.approx(0.5) and found.low > 0
 
 
 def test_the_direction_is_that_of_the_arguments(small):
     first, second, pictures = small
-    there, back = compare(first, second, pictures), compare(second, first, pictures)
+    there, back = compare_systems(first, second, pictures), compare_systems(second, first, pictures)
     assert there.difference == -back.difference and there.p_value == pytest.approx(back.p_value)
     assert there.low == pytest.approx(-back.high)
 
@@ -133,7 +133,7 @@ def score(counts: EntityCounts, column: str) -> float:
 def test_every_score_is_compared_as_over_all_draws(two_types, column):
     first, second, pictures = two_types
     ours, theirs = (every_draw(system, pictures, column) for system in (first, second))  # 3^3 equally likely draws
-    found = compare(first, second, pictures, samples=20_000, column=column)
+    found = compare_systems(first, second, pictures, samples=20_000, column=column)
     observed = score(first, column) - score(second, column)
     assert found.difference == pytest.approx(observed)
     expected = (np.abs(ours - theirs - observed) >= abs(observed) - 1e-12).mean()

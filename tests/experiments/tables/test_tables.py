@@ -111,7 +111,7 @@ def test_the_command_writes_what_it_prints(folder, capsys):
 
 def test_all_parts_are_in_one_document(folder):
     records = read_records(folder)
-    text = tables.to_markdown(records, "strict")
+    text = tables.results_page(records, "strict")
     assert text.endswith(overview(records, "strict")) and "\n## Table 5. " in text and ".png" not in text
 
 

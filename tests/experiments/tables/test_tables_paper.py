@@ -10,7 +10,7 @@ import pytest
 from dataset_scripts.language_table import LANGUAGE_TABLE
 from dataset_scripts.schema import ENTITY_TYPES
 from dataset_scripts.statistics.paper import PAPER_TYPES
-from experiments.bootstrap import compare
+from experiments.bootstrap import compare_systems
 from experiments.plan import Run
 from experiments.records import read_records
 from experiments.tables import __main__ as tables
@@ -186,7 +186,7 @@ def test_the_best_is_not_bold_where_chance_could_have_made_it(paper_folder):
         means = {system: percentages(system, "lenient") for system in group.systems}
         for column in columns(PAPER_TYPES):
             first, second = sorted(means, key=lambda system: -means[system][column].mean())[:2]
-            found = compare(first.pool("lenient"), second.pool("lenient"), first.pictures, column=column)
+            found = compare_systems(first.pool("lenient"), second.pool("lenient"), first.pictures, column=column)
             expected = found.is_significant and found.difference > 0
             assert {key for key, name in bold if name == column} == ({first.key} if expected else set())
             outcomes.add((bool(expected), found.difference > 0))
@@ -208,7 +208,7 @@ def test_other_sentences_are_not_compared(make_records, tmp_path):
     make_records(tmp_path, [Run("2m-ner")], pictures=40)
     (group,) = lay_out(read_records(tmp_path))[0].filled()
     assert not group.is_comparable() and best_cells(group, "lenient", "dev") == set()
-    text = tables.to_markdown(read_records(tmp_path), "strict")
+    text = tables.results_page(read_records(tmp_path), "strict")
     assert "**" not in text.split("| 2M-NER |")[1].split("\n")[0]
     assert text.split("| 2M-NER |")[1].split("\n\n")[1] == OTHER_SENTENCES
 
