@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import yaml
 
-from configuration_2mner import available, load
+from configuration_2mner import available, load_preset
 from dataset_scripts.language_table import CODE
 from dataset_scripts.schema import DEFAULT_CONFIG, available_configs, languages_of
 from modeling_2mner.configuration_tagging import TaggingConfig
@@ -204,7 +204,7 @@ def _preset(model: str) -> str:
 
 @cache
 def _read_preset(model: str) -> TaggingConfig:
-    return load(_preset(model))
+    return load_preset(_preset(model))
 
 
 @cache
