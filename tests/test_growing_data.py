@@ -233,7 +233,7 @@ def test_the_demo_shows_its_types_in_colours_of_their_own(run):
     types = list(dict.fromkeys(label[2:] for label in config.labels[1:]))
     entity = {"entity_group": "PROD", "score": 1.0, "word": "Vespa", "start": 0, "end": 5}
     html = highlight.show("The words alone", "Vespa", [entity], types)
-    assert f'<mark style="background: {highlight.OTHER_COLOURS[0]}">Vespa<small> PROD</small></mark>' in html
+    assert f'<mark style="background: {highlight.MORE_COLOURS[0]}">Vespa<small> PROD</small></mark>' in html
 
 
 def test_a_model_without_figures_in_the_paper_has_none_beside_it(tmp_path, capsys):

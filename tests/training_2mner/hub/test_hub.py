@@ -295,7 +295,7 @@ def test_a_later_release_replaces_the_earlier_in_one_commit(folder, online):
     assert [commit.message for commit in repo.commits] == ["initial commit", "Upload the model", "Without scores"]
     assert repo.tags == {"v1": first.oid, "v2": second.oid}
     assert set(data_of(repo)) == FILES - {"all_results.json"}
-    with pytest.raises(ValueError, match="a tag 'v1' already"):
+    with pytest.raises(ValueError, match="already has a tag 'v1'"):
         release(folder, REPO, tag="v1")
     assert len(repo.commits) == 3
 
@@ -321,7 +321,7 @@ def test_a_card_written_by_hand(folder, online, caplog):
 @pytest.mark.parametrize("private", [True, False])
 def test_visibility_is_never_changed(folder, online, private):
     release(folder, REPO, private)
-    with pytest.raises(ValueError, match=rf"to be {'public' if private else 'private'}, .*\(`private={private}`"):
+    with pytest.raises(ValueError, match=rf"should be {'public' if private else 'private'}, .*\(`private={private}`"):
         release(folder, REPO, not private)
     repo = online.repo("models", REPO)
     assert repo.private == private and len(repo.commits) == 2
@@ -367,7 +367,7 @@ def test_a_change_in_between_is_not_overwritten(built, online, monkeypatch):
         return files
 
     monkeypatch.setattr(HfApi, "list_repo_files", list_while_another_writes)
-    with pytest.raises(SystemExit, match=r"(?s)error: .*was changed meanwhile"):
+    with pytest.raises(SystemExit, match=r"(?s)error: .*has changed in the meantime"):
         main([str(built), REPO, "--tag", "v1"])
     assert online.repo("models", REPO).commits[-1].message == "Other" and not online.repo("models", REPO).tags
 
