@@ -20,6 +20,7 @@ from transformers import TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
 from training_2mner.building import build_tagger
 from training_2mner.data import label_names, load_splits
@@ -34,7 +35,15 @@ def main(
     model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TwoMNERTrainingArguments
 ) -> dict[str, float]:
     """Execute a complete run and write its folder; returns the numbers of `all_results.json`."""
-    logging.basicConfig(level=logging.INFO if training_arguments.process_index == 0 else logging.WARNING)
+    is_first = training_arguments.process_index == 0
+    logging.basicConfig(level=logging.INFO if is_first else logging.WARNING)
+    with only_writer(str(training_arguments.output_dir), "output_dir", is_first):
+        return _run(model_arguments, data_arguments, training_arguments)
+
+
+def _run(
+    model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TwoMNERTrainingArguments
+) -> dict[str, float]:
     set_seed(training_arguments.seed)
     with training_arguments.main_process_first(desc="loading the data set"):
         splits = load_splits(data_arguments)

@@ -31,7 +31,7 @@ def only_writer(path: Path | str, argument: str, is_first: bool = True) -> Itera
     if not is_first:
         yield
         return
-    path = Path(os.path.abspath(path))
+    path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     lock_path = path.with_name(f".{path.name[:200]}.lock")
     lock = FileLock(lock_path, timeout=0)
@@ -65,5 +65,5 @@ def _holder(lock_path: Path) -> str:
     try:
         holder = json.loads(lock_path.read_text(encoding="utf-8"))
         return "process {process} on {machine} ({program}, since {since})".format(**holder)
-    except (OSError, ValueError, KeyError, TypeError):  # it has not signed yet
+    except (OSError, ValueError, KeyError):  # it has not signed yet
         return "another process"

@@ -28,6 +28,7 @@ from transformers import PreTrainedModel, pipeline
 
 from modeling_2mner import TwoMNERPipeline
 from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
+from reports_2mner.locks import only_writer
 from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
 from training_2mner.predict.text import InputRecord, InputRecords, TextRecords
 
@@ -135,34 +136,35 @@ def predict_to_file(
 
     `threshold` and `return_word_tags` are those of the pipeline; `num_workers` processes open the pictures. Unusable
     pictures are reported in the output and in the summary. Raises ValueError for an output that exists (unless
-    `overwrite`), has an unknown format, or was started with other settings or another input, and for a sentence that
-    it cannot hold.
+    `overwrite`), is being written by another process, has an unknown format, or was started with other settings or
+    another input, and for a sentence that it cannot hold.
     """
     output = Path(output)
-    _check_output(output, records, return_word_tags, overwrite)
-    settings = {"threshold": threshold, "return_word_tags": return_word_tags, "model": _fingerprint(pipe.model)}
-    partial = PartialFile(output, settings)
-    first = partial.resume(records, batch_size, overwrite)
-    summary = Summary(skipped=first)
-    results = pipe(
-        _Sentences(copy(records), first),  # a copy, because each reader keeps its own position
-        batch_size=batch_size,
-        num_workers=num_workers,
-        threshold=threshold,
-        return_word_tags=return_word_tags,
-    )
-    progress = tqdm(total=len(records), initial=first, unit=" sentences", desc="predicting", disable=None)
-    with partial.open() as file, progress:
-        for index, result in enumerate(results, start=first):
-            record = records[index]
-            prediction = Prediction(result["entities"], result["words"]) if return_word_tags else Prediction(result)
-            file.write(partial.encode(record, prediction))
-            if (index + 1) % batch_size == 0:
-                file.flush()
-            summary.add(record, prediction)
-            progress.update()
-    partial.finish()
-    return summary
+    with only_writer(output, "output"):
+        _check_output(output, records, return_word_tags, overwrite)
+        settings = {"threshold": threshold, "return_word_tags": return_word_tags, "model": _fingerprint(pipe.model)}
+        partial = PartialFile(output, settings)
+        first = partial.resume(records, batch_size, overwrite)
+        summary = Summary(skipped=first)
+        results = pipe(
+            _Sentences(copy(records), first),  # a copy, because each reader keeps its own position
+            batch_size=batch_size,
+            num_workers=num_workers,
+            threshold=threshold,
+            return_word_tags=return_word_tags,
+        )
+        progress = tqdm(total=len(records), initial=first, unit=" sentences", desc="predicting", disable=None)
+        with partial.open() as file, progress:
+            for index, result in enumerate(results, start=first):
+                record = records[index]
+                prediction = Prediction(result["entities"], result["words"]) if return_word_tags else Prediction(result)
+                file.write(partial.encode(record, prediction))
+                if (index + 1) % batch_size == 0:
+                    file.flush()
+                summary.add(record, prediction)
+                progress.update()
+        partial.finish()
+        return summary
 
 
 def _check_output(output: Path, records: InputRecords, return_word_tags: bool, overwrite: bool) -> None:
