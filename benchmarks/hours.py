@@ -270,12 +270,27 @@ def read_command_line(arguments: list[str] | None = None) -> argparse.Namespace:
         help="teraFLOP/s that the machine reaches, not its peak; for what is not measured",
     )
     add("--bandwidth", type=at_least(0.001), default=900, help="GB/s of the GPU's memory (default: %(default)s)")
-    add("--launch_us", type=float, default=10, help="microseconds to launch an operation (default: %(default)s)")
-    add("--picture_ms", type=float, default=10, help="milliseconds of a core to load a picture (default: %(default)s)")
-    add("--workers", type=int, default=4, help="dataloader_num_workers; 0: loading waits (default: %(default)s)")
+    add(
+        "--launch_us",
+        type=at_least(0.0),
+        default=10,
+        help="microseconds to launch an operation (default: %(default)s)",
+    )
+    add(
+        "--picture_ms",
+        type=at_least(0.0),
+        default=10,
+        help="milliseconds of a core to load a picture (default: %(default)s)",
+    )
+    add(
+        "--workers",
+        type=at_least(0),
+        default=4,
+        help="dataloader_num_workers; 0: loading waits (default: %(default)s)",
+    )
     add("--seeds", type=at_least(1), default=3, help="hours for one seed and for this many (default: %(default)s)")
     add("--words", type=at_least(1), default=Length.words, help="words of a sentence (default: %(default)s)")
-    add("--pieces", type=int, default=Length.pieces, help="sub-words of a sentence (default: %(default)s)")
+    add("--pieces", type=at_least(1), default=Length.pieces, help="sub-words of a sentence (default: %(default)s)")
     add("--settings", default="paper", help="run files: `paper`, or `demo` for the small networks")
     return parser.parse_args(arguments)
 

@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from dataset_scripts.rows import DatasetCounts, DatasetRow, SplitCounts, encode_row
 from dataset_scripts.schema import PAPER_SCHEMA, SPLITS, Schema, features
 from reports_2mner.files import whole_file, write_file
+from reports_2mner.locks import only_writer
 
 # The Hub's viewer reads row groups of up to 300 MB; with 100 rows a training job can also reach a single row cheaply.
 ROWS_PER_GROUP = 100
@@ -58,19 +59,19 @@ def write_dataset(
     twice, or an `output` in use.
     """
     output = Path(output).resolve()
-    check_output_folder(output, overwrite)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as workplace:
-        fresh = Path(workplace, "fresh")
-        fresh.mkdir()
-        counts = _write_splits(fresh / "data", rows, schema)
-        hashes = {
-            path.relative_to(fresh).as_posix(): file_sha256(path) for path in (fresh / "data").rglob("*.parquet")
-        }
-        extra = {"example": example(fresh)} if example else {}
-        text = card if isinstance(card, str) else card(counts, fingerprint(hashes), **extra)
-        write_file(fresh / "README.md", text)
-        move_folder(fresh, output)
+    with only_writer(output, "output"):
+        check_output_folder(output, overwrite)
+        with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as workplace:
+            fresh = Path(workplace, "fresh")
+            fresh.mkdir()
+            counts = _write_splits(fresh / "data", rows, schema)
+            hashes = {
+                path.relative_to(fresh).as_posix(): file_sha256(path) for path in (fresh / "data").rglob("*.parquet")
+            }
+            extra = {"example": example(fresh)} if example else {}
+            text = card if isinstance(card, str) else card(counts, fingerprint(hashes), **extra)
+            write_file(fresh / "README.md", text)
+            move_folder(fresh, output)
     return counts
 
 

@@ -17,6 +17,7 @@ from dataset_scripts.conll import ConllSentence, write_conll
 from dataset_scripts.reading import find_parquet_files, read_rows
 from dataset_scripts.schema import SPLITS
 from reports_2mner.command_line import exit_on_error, make_parser
+from reports_2mner.locks import only_writer
 
 
 def to_conll(dataset: Path | str, output: Path | str) -> list[Path]:
@@ -29,11 +30,12 @@ def to_conll(dataset: Path | str, output: Path | str) -> list[Path]:
         (lang, split): Path(output) / f"{FOLDER_PREFIX}{lang}" / FILE_NAMES[0][SPLITS.index(split)]
         for lang, split in find_parquet_files(dataset)
     }
-    if present := [path for path in paths.values() if path.exists()]:
-        raise ValueError(f"`output` already has {present[0]}; give another folder.")
-    for (lang, split), path in paths.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_conll(_sentences(dataset, lang, split), path)
+    with only_writer(output, "output"):
+        if present := [path for path in paths.values() if path.exists()]:
+            raise ValueError(f"`output` already has {present[0]}; give another folder.")
+        for (lang, split), path in paths.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_conll(_sentences(dataset, lang, split), path)
     return list(paths.values())
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -33,6 +33,7 @@ from experiments.records import (
     write_line,
 )
 from modeling_2mner.tagging import WordTagger
+from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
 from training_2mner.building import build_tagger
 from training_2mner.data import label_names, load_splits
@@ -100,7 +101,10 @@ def search(points: list[GridPoint], options: argparse.Namespace, passed_on: list
     for languages, seed in dict.fromkeys((point.languages, point.seed) for point in left):
         some = [point for point in left if (point.languages, point.seed) == (languages, seed)]
         try:
-            _search(some, options.output / FOLDER, _command(some[0], options, passed_on), progress)
+            with ExitStack() as locks:
+                for point in some:
+                    locks.enter_context(only_writer(options.output / FOLDER / f"{point.name}.json", "output"))
+                _search(some, options.output / FOLDER, _command(some[0], options, passed_on), progress)
         except Exception:  # a failed search must not stop the others
             logger.exception("the search on %s with seed %d failed", languages, seed)
     return [point.name for point in left if not is_searched(point, options.output)]

@@ -62,6 +62,7 @@ from experiments.records import (
 )
 from experiments.released import score_epochs
 from reports_2mner.command_line import at_least, comma_separated, exit_on_error, make_parser
+from reports_2mner.locks import only_writer
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import PREDICTIONS
 from training_2mner.metrics import entity_scores
@@ -116,8 +117,13 @@ def make_all(runs: list[Run], options: argparse.Namespace, passed_on: list[str])
     print(f"{len(runs)} runs, of which {len(runs) - len(left)} are finished.", flush=True)
     failed, progress = [], Progress(len(left))
     for run in left:
+        record = options.output / f"{run.name}.json"
         try:
-            progress.report(run.name, f"test F1 {100 * make(run, options, passed_on):.2f}")
+            with only_writer(record, "output"):
+                if is_done(run, options.output, options.protocol):  # by another runner, since this one looked
+                    progress.skip()
+                    continue
+                progress.report(run.name, f"test F1 {100 * make(run, options, passed_on):.2f}")
         except Exception:  # a failed run must not stop the others
             logger.exception("%s failed", run.name)
             failed.append(run.name)

@@ -54,11 +54,11 @@ def at_least(least: Number) -> Callable[[str], Number]:
     return number
 
 
-def between(least: float, most: float) -> Callable[[str], float]:
-    """Return an argument type: a number from `least` to `most`, both included."""
+def between(least: Number, most: Number) -> Callable[[str], Number]:
+    """Return an argument type: a number of the type of `least`, from it to `most`, both included."""
 
-    def number(text: str) -> float:
-        value = _read_number(text, float)
+    def number(text: str) -> Number:
+        value = _read_number(text, type(least))
         if not least <= value <= most:
             raise argparse.ArgumentTypeError(f"must be from {least:g} to {most:g}, got {text}")
         return value
@@ -70,7 +70,10 @@ def comma_separated(read: Callable[[str], Any] = str) -> Callable[[str], tuple[A
     """Return an argument type: values separated by commas, each read by `read`."""
 
     def values(text: str) -> tuple[Any, ...]:
-        return tuple(read(part.strip()) for part in text.split(",") if part.strip())
+        try:
+            return tuple(read(part.strip()) for part in text.split(",") if part.strip())
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"must be values separated by commas, got {text!r} ({error})") from None
 
     return values
 

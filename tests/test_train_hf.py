@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification,
 import train_hf
 from dataset_scripts.parquet import write_dataset
 from modeling_2mner import LABELS, TwoMNERConfig
+from reports_2mner.locks import only_writer
 from training_2mner.arguments import read_command_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -287,3 +288,12 @@ def test_learning_from_words_alone_by_mistake_is_told(run_file, tmp_path, monkey
     settings = ["--output_dir", str(tmp_path / "run"), "--num_train_epochs", "1", "--save_strategy", "no"]
     train_hf.main(*read_command_line([str(run_file), *settings, "--load_best_model_at_end", "False"]))
     assert "has no training pictures, so it learns from the words only" in caplog.text
+
+
+def test_two_trainings_do_not_share_a_run_folder(run_file, tmp_path):
+    with (
+        only_writer(tmp_path / "run", "output_dir"),
+        pytest.raises(ValueError, match=r"`output_dir` .* is being written"),
+    ):
+        train_hf.main(*read_command_line([str(run_file), "--output_dir", str(tmp_path / "run")]))
+    assert not (tmp_path / "run").exists()

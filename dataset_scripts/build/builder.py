@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from dataset_scripts.build.card import LICENCE, card_of_build
@@ -25,6 +24,7 @@ from dataset_scripts.parquet import check_output_folder, file_sha256, fingerprin
 from dataset_scripts.rows import DatasetCounts, SplitCounts
 from dataset_scripts.splits import Leak
 from reports_2mner.files import write_file, write_json
+from reports_2mner.locks import only_writer
 
 logger = logging.getLogger(__name__)
 
@@ -79,21 +79,17 @@ def build_dataset(
 
 @contextmanager
 def _workplace(output: Path) -> Iterator[Path]:
-    """Lock a folder beside `output` for one build; remove it when the build is complete, or fails without a shard."""
+    """Lend a folder beside `output` to one build at a time; remove it when the build is complete, or fails without a shard."""
     workplace = output.parent / f".{output.name}.partial"
-    (workplace / "rows").mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(workplace / "lock", timeout=0):
+    with only_writer(output, "output"):
+        (workplace / "rows").mkdir(parents=True, exist_ok=True)
+        try:
             yield workplace
-    except Timeout as error:
-        raise ValueError(
-            f"Another build is writing `output` {output}; wait until it ends or give another name."
-        ) from error
-    except ValueError:
-        if not any(workplace.rglob("*.parquet")):
-            shutil.rmtree(workplace)
-        raise
-    shutil.rmtree(workplace)
+        except ValueError:
+            if not any(workplace.rglob("*.parquet")):
+                shutil.rmtree(workplace)
+            raise
+        shutil.rmtree(workplace)
 
 
 def _tasks(

@@ -29,6 +29,7 @@ from dataset_scripts.statistics.paper import TABLE_3, DatasetSize
 from dataset_scripts.statistics.tables import statistics_to_latex, statistics_to_markdown
 from reports_2mner.command_line import exit_on_error, make_parser
 from reports_2mner.files import whole_file, write_file
+from reports_2mner.locks import only_writer
 
 
 def statistics_to_json(statistics: Statistics) -> str:
@@ -112,7 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = read_command_line(arguments)
     with exit_on_error():
         statistics = count_statistics(options.dataset, options.twitter2017)
-        written = write_statistics(statistics, options.output) if options.output else []
+        written = []
+        if options.output:
+            with only_writer(options.output, "output"):
+                written = write_statistics(statistics, options.output)
     for path in written:
         print(path)
     if not written:

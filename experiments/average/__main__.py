@@ -42,6 +42,7 @@ from experiments.plan import MODELS_FOLDER, Run
 from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
 from modeling_2mner.posteriors import average_posteriors, decode_averaged, sentence_posteriors
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
+from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import check_columns, label_names, load_splits, tag_names
@@ -83,8 +84,15 @@ def average(options: argparse.Namespace) -> list[tuple[str, float]]:
     check_average_name(options.output, name, options.runs)
     boxes = (options.boxes_column, options.small_boxes_column)
     data = DataArguments(options.dataset, run.languages, options.dataset_revision, *boxes)
+    with only_writer(options.output / f"{name}.json", "output"):
+        return _average(options, name, run, data, labels)
+
+
+def _average(
+    options: argparse.Namespace, name: str, run: Run, data: DataArguments, labels: list[str]
+) -> list[tuple[str, float]]:
     test = load_splits(data)["test"]
-    check_columns(test, data.dataset, filter(None, boxes))
+    check_columns(test, data.dataset, filter(None, (data.boxes_column, data.small_boxes_column)))
     gold = tag_names(test)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     started, scored, posteriors = time.monotonic(), [], []

@@ -38,6 +38,7 @@ from modeling_2mner.spans import entity_spans
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from reports_2mner.conll_format import read_sentences
 from reports_2mner.files import write_file
+from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
 from training_2mner.data import label_names, load_splits, tag_names, text_values
 from training_2mner.evaluation import PREDICTIONS
@@ -69,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "label_noise": describe_suspects(suspects, sentences),
     }
     output = options.output or Path("runs") / "errors" / content["run"]
-    size = write(output, options, content, splits["test"], sentences, suspects)
+    with exit_on_error(), only_writer(output, "output"):
+        size = write(output, options, content, splits["test"], sentences, suspects)
     shown = content["page"]["sentences_shown"]
     print(
         f"{shown} of {content['sentences_with_errors']} sentences with errors are on the page ({size / 1e6:.1f} MB).\n"

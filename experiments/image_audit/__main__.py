@@ -30,6 +30,7 @@ from experiments.records import GROUPS, describe_data, describe_machine, public_
 from modeling_2mner.configuration_tagging import TaggingConfig
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from reports_2mner.files import write_file, write_json
+from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
 from training_2mner.data import check_columns, load_splits, text_values
 from training_2mner.model_names import model_name
@@ -42,8 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         described, page = audit_model(options)
     name = described["run"]
     output = options.output or Path("runs") / "image_audit" / name
-    write_json(output / "audit.json", described, ensure_ascii=False, indent=1)
-    write_file(output / "image_audit.html", page)
+    with exit_on_error(), only_writer(output, "output"):
+        write_json(output / "audit.json", described, ensure_ascii=False, indent=1)
+        write_file(output / "image_audit.html", page)
     print(f"{described['verdict']['text']}\n{_summary(described)}\nSee image_audit.html and audit.json in {output}.")
 
 
@@ -85,9 +87,13 @@ def load_predictor(options: argparse.Namespace) -> Predictor:
             "pictures, so there is nothing to audit. Name a model with an image branch."
         )
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        model = model.eval().to(device)
+    except (RuntimeError, AssertionError) as error:  # the second for CUDA in a build of PyTorch without it
+        raise ValueError(f"`device` is {device!r}, which PyTorch cannot use: {error}") from error
     columns = {"boxes": options.boxes_column, "small_boxes": options.small_boxes_column}
     boxes = tuple((argument, column) for argument, column in columns.items() if column is not None)
-    return Predictor(model.eval().to(device), processor, options.batch_size, boxes)
+    return Predictor(model, processor, options.batch_size, boxes)
 
 
 def load_test_with_pictures(arguments: DataArguments, predictor: Predictor) -> Dataset:
@@ -169,7 +175,12 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--boxes_column", help="column with the object boxes of each picture, for a model trained with it")
     add("--small_boxes_column", help="the same for MKGFormer's smaller crops")
     add("--output", type=Path, help="folder for both files (default: runs/image_audit/NAME)")
-    add("--seed", type=int, default=SEED, help="seed of the shuffled pictures and the examples (default: %(default)s)")
+    add(
+        "--seed",
+        type=at_least(0),
+        default=SEED,
+        help="seed of the shuffled pictures and the examples (default: %(default)s)",
+    )
     add("--examples", type=at_least(0), default=20, help="sentences to show of each kind (default: %(default)s)")
     add("--batch_size", type=at_least(1), default=BATCH_SIZE, help="sentences per batch (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")

@@ -25,6 +25,7 @@ from experiments.tables.overview import overview
 from experiments.tables.shapes import Grid
 from reports_2mner.command_line import exit_on_error, make_parser
 from reports_2mner.files import write_file
+from reports_2mner.locks import only_writer
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -43,13 +44,14 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the tables and figures of a folder, and print the tables."""
     options = read_command_line(arguments)
-    with exit_on_error():
+    with exit_on_error(), only_writer(options.folder / "tables.md", "folder"):
         records, grids = _read(options.folder)
         layout = lay_out(records)
-    figures = draw_figures(layout, options.folder) + draw_grids(grids, options.folder)
-    text = results_page(records, options.scheme, figures, grids)
-    write_file(options.folder / ("tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"), text)
-    write_file(options.folder / "tables.tex", latex(layout, records, grids))
+        figures = draw_figures(layout, options.folder) + draw_grids(grids, options.folder)
+        text = results_page(records, options.scheme, figures, grids)
+        name = "tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"
+        write_file(options.folder / name, text)
+        write_file(options.folder / "tables.tex", latex(layout, records, grids))
     print(text)
 
 

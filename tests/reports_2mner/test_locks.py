@@ -35,9 +35,9 @@ def another_writer(path: Path) -> Iterator[subprocess.Popen]:
 
 def test_a_second_writer_learns_who_is_the_first(tmp_path):
     with another_writer(tmp_path / "new" / "run") as process:
-        with pytest.raises(ValueError, match=f"`output_dir` .*run is being written by process {process.pid} on .*since"):
-            with only_writer(tmp_path / "new" / "run", "output_dir"):
-                pass
+        busy = f"`output_dir` .*run is being written by process {process.pid} on .*since"
+        with pytest.raises(ValueError, match=busy), only_writer(tmp_path / "new" / "run", "output_dir"):
+            pass
         with only_writer(tmp_path / "new" / "run2", "output_dir"):  # another folder is free
             pass
 

@@ -157,7 +157,9 @@ def predict_to_file(
         with partial.open() as file, progress:
             for index, result in enumerate(results, start=first):
                 record = records[index]
-                prediction = Prediction(result["entities"], result["words"]) if return_word_tags else Prediction(result)
+                prediction = (
+                    Prediction(result["entities"], result["words"]) if return_word_tags else Prediction(result)
+                )
                 file.write(partial.encode(record, prediction))
                 if (index + 1) % batch_size == 0:
                     file.flush()
@@ -208,7 +210,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--images", type=Path, help="folder of the pictures that .jsonl names, or of <image id>.jpg for other formats")
     add("--batch_size", type=at_least(1), default=16, help="sentences per batch (default: %(default)s)")
     add("--num_workers", type=at_least(0), default=0, help="processes that open pictures (default: %(default)s)")
-    add("--threshold", type=between(0, 1), help="leave out entities with a score below this, from 0 to 1")
+    add("--threshold", type=between(0.0, 1.0), help="leave out entities with a score below this, from 0 to 1")
     add("--return_word_tags", action="store_true", help="also write the tag and score of each word (.jsonl only)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     add("--overwrite", action="store_true", help="replace an existing output")

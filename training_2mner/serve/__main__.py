@@ -31,7 +31,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"{error}, which the server needs; run `pip install starlette uvicorn`") from error
 
 from modeling_2mner.handler import BadRequest, EndpointHandler, read_request
-from reports_2mner.command_line import exit_on_error, make_parser
+from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
 from training_2mner.serve.batching import Batcher, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -168,16 +168,21 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
         default="127.0.0.1",
         help="address to listen on; 0.0.0.0 admits other machines (default: %(default)s)",
     )
-    add("--port", type=int, default=8000, help="port to listen on; 0 for any free one (default: %(default)s)")
-    add("--max_batch", type=int, default=32, help="maximum sentences per batch (default: %(default)s)")
+    add(
+        "--port",
+        type=between(0, 65535),
+        default=8000,
+        help="port to listen on; 0 for any free one (default: %(default)s)",
+    )
+    add("--max_batch", type=at_least(1), default=32, help="maximum sentences per batch (default: %(default)s)")
     add(
         "--max_wait_ms",
-        type=float,
+        type=at_least(0.0),
         default=10,
         help="how long a request waits for others to join its batch (default: %(default)s)",
     )
-    add("--max_body_mb", type=float, default=32, help="maximum size of a request (default: %(default)s)")
-    add("--max_queue", type=int, default=256, help="maximum requests in progress (default: %(default)s)")
+    add("--max_body_mb", type=at_least(0.0), default=32, help="maximum size of a request (default: %(default)s)")
+    add("--max_queue", type=at_least(1), default=256, help="maximum requests in progress (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     return parser.parse_args(arguments)
 

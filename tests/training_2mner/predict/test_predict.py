@@ -8,6 +8,7 @@ import pytest
 from dataset_scripts.conll import read_conll
 from dataset_scripts.mini.generator import write_mini
 from modeling_2mner import TwoMNERPipeline
+from reports_2mner.locks import only_writer
 from training_2mner.predict.__main__ import main, open_records, predict_to_file
 
 TEXTS = [f"Anna {'Meier ' * number}wohnt in Köln {number} ." for number in range(11)]
@@ -254,3 +255,14 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path, lines, model_folder, monkeypatch):
     monkeypatch.setattr("training_2mner.predict.__main__.predict_to_file", interrupt)
     with pytest.raises(SystemExit, match="repeat the command to continue"):
         main([model_folder, "--input", str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "b.jsonl")])
+
+
+def test_two_predictions_do_not_mix(tmp_path, pipe, lines):
+    records = open_records(tmp_path / "a.jsonl")
+    with (
+        only_writer(tmp_path / "b.jsonl", "output"),
+        pytest.raises(ValueError, match=r"`output` .* is being written by"),
+    ):
+        predict_to_file(pipe, records, tmp_path / "b.jsonl")
+    predict_to_file(pipe, records, tmp_path / "b.jsonl")
+    assert len(read_lines(tmp_path / "b.jsonl")) == len(lines)
