@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from dataset_scripts.language_table import CODE
 from dataset_scripts.schema import SPLITS, Schema, sort_languages
+from reports_2mner.language_table import CODE
 
 ROWS_PER_BATCH = 100
 

@@ -44,7 +44,7 @@ NETWORK = {
 }
 # A new language in the table, before anything is derived from it.
 APPEND = """
-from dataset_scripts import language_table as table
+from reports_2mner import language_table as table
 table.LANGUAGE_TABLE += (table.Language("it", "Italian"),)
 assert table.language_name("it") == "Italian"
 """

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.card import dataset_card, fill_body
-from dataset_scripts.language_table import language_name
 from dataset_scripts.rows import DatasetCounts
 from dataset_scripts.schema import TYPE_NAMES, Schema, sort_languages
 from dataset_scripts.splits import Leak
+from reports_2mner.language_table import language_name
 from reports_2mner.tables import Table
 
 CARD_TEMPLATES = Path(__file__).resolve().parents[2] / "model_cards"

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.language_table import CODE
 from dataset_scripts.schema import LANGUAGES, TYPE
 from dataset_scripts.splits import METHODS
 from reports_2mner.command_line import at_least, option
+from reports_2mner.language_table import CODE
 
 # Collections: the sources of sentences, with the types that they name differently.
 RENAMED_TYPES = {

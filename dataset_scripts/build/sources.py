@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset_scripts.language_table import CODE
 from dataset_scripts.schema import LANGUAGES, SPLITS, sort_languages
+from reports_2mner.language_table import CODE
 
 logger = logging.getLogger(__name__)
 

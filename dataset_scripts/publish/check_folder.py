@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import yaml
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from dataset_scripts.language_table import CODE
 from dataset_scripts.parquet import file_sha256
 from dataset_scripts.schema import SPLITS, Schema, features
+from reports_2mner.language_table import CODE
 
 SHARD = re.compile(
     rf"data/(?P<lang>{CODE.pattern})/(?P<split>{'|'.join(SPLITS)})"

@@ -8,10 +8,10 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_scripts.language_table import language_name
 from dataset_scripts.rows import DatasetCounts
 from dataset_scripts.schema import TYPE_NAMES, sort_languages, types_of
 from reports_2mner.figures import GREEN, GREY, INK, ORANGE, SKY, SOFT_INK, WIDTH, new_figure, save_png
+from reports_2mner.language_table import language_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dataset_scripts.language_table import language_name
 from dataset_scripts.statistics.counts import (
     COUNTINGS,
     GIVEN,
@@ -16,6 +15,7 @@ from dataset_scripts.statistics.counts import (
     dataset_sizes,
 )
 from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES, TABLE_3, DatasetSize
+from reports_2mner.language_table import language_name
 from reports_2mner.tables import RowGroup, Table, escape_latex, escape_markdown
 
 LACKING = "–"

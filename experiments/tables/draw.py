@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dataset_scripts.language_table import language_name
 from dataset_scripts.schema import PAIR_ORDER
 from experiments.tables.shapes import Grid, Heat, Panel
 from reports_2mner.figures import BLUE, GREEN, INK, LIGHT_GREY, SKY, SOFT_INK, VERMILION, new_figure, save_png
+from reports_2mner.language_table import language_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_scripts.language_table import language_name
 from dataset_scripts.schema import DEFAULT_CONFIG, available_configs, languages_of
 from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES
 from experiments.counts import EntityCounts, add_up
 from experiments.plan import EXTRA_MODELS, FOLDS, MODELS, OURS, SUMMED, TABLES, Run, has_image_branch
 from experiments.records import RunRecord
+from reports_2mner.language_table import language_name
 from training_2mner.model_names import MODEL_PAPERS
 
 PAPER_FIGURES = Path(__file__).with_name("paper.json")

@@ -5,13 +5,13 @@ import statistics
 
 import pytest
 
-from dataset_scripts.language_table import language_name
 from dataset_scripts.statistics.paper import PAPER_LANGUAGES
 from experiments.counts import scores
 from experiments.plan import Run
 from experiments.records import read_records
 from experiments.tables.layout import PAPER_FIGURES, lay_out
 from experiments.tables.noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin, margin_rows, seed_noise
+from reports_2mner.language_table import language_name
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from dataset_scripts.language_table import LANGUAGE_TABLE
 from dataset_scripts.schema import ENTITY_TYPES
 from dataset_scripts.statistics.paper import PAPER_TYPES
 from experiments.bootstrap import compare_systems
@@ -17,6 +16,7 @@ from experiments.tables import __main__ as tables
 from experiments.tables.layout import PAPER_FIGURES, columns, lay_out
 from experiments.tables.markdown import OTHER_SENTENCES, paper_tables
 from experiments.tables.values import best_cells, percentages, system_rows
+from reports_2mner.language_table import LANGUAGE_TABLE
 
 KEYS = (*ENTITY_TYPES, "precision", "recall", "f1")
 CODES = {language.name: language.code for language in LANGUAGE_TABLE}
