@@ -2,7 +2,7 @@
 
 Commands, each with `--help`: `build`, `mini`, `audit`, `statistics`, `to_conll`, `publish`.
 
-- the form of a data set: `schema`, `language_table`, `rows`, `card`, `example`; writing and reading it: `parquet`,
+- the form of a data set: `schema`, `rows`, `card`, `example`; writing and reading it: `parquet`,
   `reading`; text files: `conll`, `conll_released`; faults in words: `quality`; new splits: `splits`; the languages of
   mixed files: `languages`
 - `build/`, in the order of the data: `settings`, `sources`, `urls`, `plan`, `pictures`, `shards`, `engine`, `builder`,

@@ -16,18 +16,26 @@ CODE = re.compile(r"(?!all\b)[a-z]{2,3}")  # as in ISO 639; "all" is the configu
 
 @dataclass(frozen=True)
 class Language:
-    """A language: its code (ISO 639), its English name, and its code in each translation system by name."""
+    """A language.
+
+    Args:
+        code: ISO 639.
+        name: in English.
+        example: an invented sentence for the cards of models, since sentences of the data may not be passed on.
+        translation: its code in each translation system, by the system's name.
+    """
 
     code: str
     name: str
+    example: str | None = None
     translation: Mapping[str, str] = field(default_factory=dict)
 
 
 LANGUAGE_TABLE = (
-    Language("en", "English"),
-    Language("fr", "French"),
-    Language("es", "Spanish"),
-    Language("de", "German"),
+    Language("en", "English", "Marie Curie worked in Paris for the Radium Institute."),
+    Language("fr", "French", "Marie Curie a travaillé à Paris pour l'Institut du radium."),
+    Language("es", "Spanish", "Marie Curie trabajó en París para el Instituto del Radio."),
+    Language("de", "German", "Marie Curie arbeitete in Paris für das Radium-Institut."),
 )
 
 

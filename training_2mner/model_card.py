@@ -19,6 +19,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.encoders import ENCODERS
 from reports_2mner.files import write_lines
+from reports_2mner.language_table import LANGUAGE_TABLE, language_name
 from reports_2mner.push import HUB_ID
 from reports_2mner.tables import Table
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
@@ -35,15 +36,8 @@ SETTINGS = (
     *("gradient_accumulation_steps", "max_grad_norm", "seed"),
 )
 NO_SETTINGS = ("disable_tqdm", "do_train", "do_eval", "do_predict", "greater_is_better", "push_to_hub", "use_cpu")
+TAGS = ("named-entity-recognition", "multimodal", "arxiv:2404.17122")
 MEANINGS = {"PER": "persons", "LOC": "locations", "ORG": "organisations", "MISC": "other names"}
-LANGUAGE_NAMES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
-# Invented, because the data may not be passed on: no sentence of theirs may appear in a card.
-SENTENCES = {
-    "en": "Marie Curie worked in Paris for the Radium Institute.",
-    "fr": "Marie Curie a travaillé à Paris pour l'Institut du radium.",
-    "es": "Marie Curie trabajó en París para el Instituto del Radio.",
-    "de": "Marie Curie arbeitete in Paris für das Radium-Institut.",
-}
 SPLIT_DESCRIPTIONS = {
     "given": "The splits are those of its source files.",
     "paper": "The sentences of all languages were pooled and split 8:1:1, as the authors did (seed {seed}).",
@@ -70,9 +64,8 @@ def write_model_card(
         template_path=str(MODEL_CARD_TEMPLATE),
         title=folder.name,
         name=folder.name,
-        sentence=SENTENCES[next((lang for lang in SENTENCES if lang in languages), "en")],
-        languages=_listed([LANGUAGE_NAMES.get(lang, lang) for lang in languages])
-        or "the language of its training data",
+        sentence=next(iter(_examples(languages).values()), LANGUAGE_TABLE[0].example),
+        languages=_listed([language_name(lang) for lang in languages]) or "the language of its training data",
         model=_model(config),
         network=_network(trainer, model_arguments),
         has_pictures=config.uses_image,
@@ -146,19 +139,10 @@ def _metadata(
         license=model.license,
         library_name="transformers",
         pipeline_tag="token-classification",
-        tags=list(
-            dict.fromkeys(
-                ("2m-ner", model_type, "named-entity-recognition", "multimodal", "multilingual", "arxiv:2404.17122")
-            )
-        ),
+        tags=list(dict.fromkeys(("2m-ner", model_type, *TAGS, *["multilingual"] * (len(languages) > 1)))),
         datasets=[dataset] if HUB_ID.fullmatch(dataset) else None,
         metrics=["f1", "precision", "recall"],
-        widget=[
-            {"text": sentence, "example_title": LANGUAGE_NAMES[lang]}
-            for lang, sentence in SENTENCES.items()
-            if lang in languages
-        ]
-        or None,
+        widget=[{"text": text, "example_title": name} for name, text in _examples(languages).items()] or None,
         model_name=name,
         eval_results=[
             EvalResult(
@@ -271,6 +255,11 @@ def _public_name(name: str) -> str:
     """A Hub id or preset unchanged; for a folder or file its bare name, without its path on this machine."""
     path = Path(name)
     return path.resolve().name if path.exists() or path.is_absolute() else name
+
+
+def _examples(languages: list[str]) -> dict[str, str]:
+    """An invented sentence for each language that has one, by the language's name."""
+    return {entry.name: entry.example for entry in LANGUAGE_TABLE if entry.code in languages and entry.example}
 
 
 def _listed(names: list[str]) -> str:

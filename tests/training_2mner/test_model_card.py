@@ -8,6 +8,7 @@ import yaml
 from datasets import DatasetDict
 from huggingface_hub import ModelCard
 
+from reports_2mner.language_table import LANGUAGE_TABLE, Language
 from training_2mner.arguments import DataArguments, ModelArguments
 from training_2mner.model_card import changed_settings, results_table, write_model_card
 
@@ -216,6 +217,21 @@ def test_languages_given_as_text(write_card, splits):
 
     assert card.data.language == ["es"]
     assert "Marie Curie trabajó" in card.text
+    assert "multilingual" not in card.data.tags
+
+
+def test_a_language_that_is_appended_to_the_table(write_card, splits, monkeypatch):
+    italian = Language("it", "Italian", "Marie Curie lavorava a Parigi.")
+    monkeypatch.setattr("training_2mner.model_card.LANGUAGE_TABLE", (*LANGUAGE_TABLE, italian))
+    monkeypatch.setattr("reports_2mner.language_table.LANGUAGE_TABLE", (*LANGUAGE_TABLE, italian))
+
+    def in_italian(split):
+        return split.remove_columns("lang").add_column("lang", ["it"] * len(split))
+
+    card, _ = write_card(sets=DatasetDict({name: in_italian(split) for name, split in splits.items()}))
+
+    assert "and its picture, in Italian:" in card.text and "lavorava a Parigi" in card.text
+    assert card.data.widget == [{"text": "Marie Curie lavorava a Parigi.", "example_title": "Italian"}]
 
 
 def test_data_without_languages(write_card, splits):
