@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 def only_writer(path: Path | str, argument: str, is_first: bool = True) -> Iterator[None]:
     """Hold the lock of a folder or file while it is written.
 
-    The lock is a small file `.NAME.lock` beside `path`, which names its holder and may be deleted when nobody writes.
+    The lock is a small file `.NAME.lock` beside `path` that names its holder. It goes with the lock; one that a killed
+    process left does no harm.
 
     Args:
         path: what is written; it need not exist yet.
@@ -45,6 +46,8 @@ def only_writer(path: Path | str, argument: str, is_first: bool = True) -> Itera
         _sign(lock_path)
         yield
     finally:
+        with suppress(OSError):  # on Windows, which removes no open file; there `release` does it
+            lock_path.unlink()  # while it is held: filelock never takes a lock on a file that is gone
         lock.release()
 
 

@@ -70,3 +70,9 @@ def test_an_error_inside_is_not_the_locks(tmp_path):
         raise ValueError("mine")
     with only_writer(tmp_path / "run", "output"):
         pass
+
+
+def test_nothing_is_left_of_a_lock(tmp_path):
+    with only_writer(tmp_path / "run", "output"):
+        assert [path.name for path in tmp_path.iterdir()] == [".run.lock"]
+    assert not list(tmp_path.iterdir())
