@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from transformers import TrainerState, set_seed
-from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
@@ -25,6 +25,7 @@ from training_2mner.building import build
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
 from training_2mner.model_card import write_model_card
+from training_2mner.run_settings import check_resume, describe_run
 from training_2mner.trainer import TwoMNERTrainer, make_trainer
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def main(
         splits = splits.remove_columns("image")  # a text-only model need not read them
     parts = (model, processor, data_arguments, training_arguments)
     trainer = make_trainer(*parts, splits["train"], splits["validation"])
+    trainer.run_settings = describe_run(trainer, data_arguments, splits)
     results = train(trainer, training_arguments)
     results |= evaluate_on_test(trainer, splits["test"])
     trainer.save_metrics("all", results)
@@ -59,12 +61,14 @@ def train(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[
     checkpoint, folder = arguments.resume_from_checkpoint, Path(str(arguments.output_dir))
     if checkpoint in ("True", "true", True):
         checkpoint = last_whole_checkpoint(folder)
+    elif checkpoint in ("False", "false"):
+        checkpoint = None
+    if checkpoint and trainer.run_settings is not None:
+        check_resume(checkpoint, trainer.run_settings, arguments.resume_anyway)
     results = trainer.train(resume_from_checkpoint=checkpoint or None).metrics
     results |= evaluate_on_dev(trainer, trainer.eval_dataset)  # of the best epoch, which is loaded by now
     trainer.save_model()
     trainer.save_state()
-    if trainer.is_world_process_zero():  # a pickle, which nobody should have to open; the card tells the settings
-        (folder / TRAINING_ARGS_NAME).unlink()
     return results
 
 

@@ -211,6 +211,34 @@ def test_an_interrupted_run_continues_to_the_same_end(run, run_file, tmp_path):
     assert (tmp_path / "tiny" / "checkpoint-6").is_dir()
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--seed", "5"], "`seed` was 4, now 5"),
+        (["--learning_rate", "0.5"], r"`learning_rate` was 0\.01, now 0\.5"),
+        (["--train_part", "1/2"], r"`train_part` was null.*`data\.train`"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(run, run_file, tmp_path, flags, message):
+    """Before a step is taken; the checkpoint tells the settings without a pickle."""
+    shutil.copytree(run[0] / "checkpoint-3", tmp_path / "tiny" / "checkpoint-3")
+    before = sorted(path.name for path in (tmp_path / "tiny").rglob("*"))
+    flags = [*flags, "--output_dir", str(tmp_path / "tiny"), "--resume_from_checkpoint", "True"]
+    with pytest.raises(ValueError, match=message):
+        train_hf.main(*read_command_line([str(run_file), *flags]))
+
+    assert sorted(path.name for path in (tmp_path / "tiny").rglob("*")) == before
+    assert "run_settings.json" in before and "training_args.bin" not in before
+
+
+def test_resuming_anyway_goes_on(run, run_file, tmp_path):
+    shutil.copytree(run[0] / "checkpoint-3", tmp_path / "tiny" / "checkpoint-3")
+    flags = ["--seed", "5", "--resume_anyway", "true", "--resume_from_checkpoint", "True"]
+    train_hf.main(*read_command_line([str(run_file), *flags, "--output_dir", str(tmp_path / "tiny")]))
+
+    assert "- resume_anyway: True" in (tmp_path / "tiny" / "README.md").read_text(encoding="utf-8")
+
+
 def test_resuming_without_a_checkpoint_starts(run, run_file, tmp_path):
     flags = ["--output_dir", str(tmp_path / "new"), "--resume_from_checkpoint", "True", "--max_train_samples", "4"]
     results = train_hf.main(*read_command_line([str(run_file), *flags, "--num_train_epochs", "1"]))

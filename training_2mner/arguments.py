@@ -178,6 +178,10 @@ class TwoMNERTrainingArguments(TrainingArguments):
     restore_callback_states_from_checkpoint: bool = field(
         default=True, metadata={"help": "Let `patience` go on counting where an interrupted run stopped."}
     )
+    resume_anyway: bool = field(
+        default=False,
+        metadata={"help": "Go on from a checkpoint (`resume_from_checkpoint`) of a run with other settings, too."},
+    )
     push_to_hub: bool = field(
         default=False, metadata={"help": "Put the finished run on the Hub, as `python -m training_2mner.hub` does."}
     )

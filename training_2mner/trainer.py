@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -20,12 +21,14 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_callback import ProgressCallback
 
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.encoders import ENCODERS
 from modeling_2mner.outputs import TaggerOutput
 from modeling_2mner.tagging import WordTagger
+from reports_2mner.files import write_json
 from reports_2mner.push import connect, open_repository
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
@@ -37,6 +40,8 @@ from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
 
 logger = logging.getLogger(__name__)
+
+RUN_SETTINGS = "run_settings.json"
 
 
 class EpochCallback(TrainerCallback):
@@ -99,6 +104,7 @@ class TwoMNERTrainer(Trainer):
     args: TwoMNERTrainingArguments
     model: WordTagger
     processing_class: TwoMNERProcessor
+    run_settings: dict[str, Any] | None = None  # what checkpoints tell of their run
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -201,6 +207,11 @@ class TwoMNERTrainer(Trainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the model, and do not push it: it has neither scores nor card yet."""
         super().save_model(output_dir, _internal_call=True)
+        if self.args.should_save:
+            folder = Path(output_dir or str(self.args.output_dir))
+            (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle with every token and path of the run
+            if _internal_call and self.run_settings is not None:
+                write_json(folder / RUN_SETTINGS, self.run_settings, indent=2)
 
     def push_to_hub(  # type: ignore[override]  # no pushing in parts, to branches or in the background
         self, commit_message: str = MESSAGE
