@@ -15,6 +15,7 @@ from transformers.trainer_utils import HubStrategy
 
 from modeling_2mner.encoders import ENCODER_ALIASES, ENCODERS
 from reports_2mner.push import check_id
+from training_2mner.ranges import DATA_RANGES, MODEL_RANGES, TRAINING_RANGES, check_ranges
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class ModelArguments:
     )
 
     def __post_init__(self):
+        check_ranges(self, MODEL_RANGES)
         self.config_changes = _read_config_changes(self.config)
 
 
@@ -110,6 +112,9 @@ class DataArguments:
     max_eval_samples: int | None = field(
         default=None, metadata={"help": "Evaluate and test on the first so many sentences."}
     )
+
+    def __post_init__(self):
+        check_ranges(self, DATA_RANGES)
 
 
 @dataclass
@@ -190,6 +195,7 @@ class TwoMNERTrainingArguments(TrainingArguments):
     )
 
     def __post_init__(self):
+        check_ranges(self, TRAINING_RANGES)
         super().__post_init__()
         self._use_one_gpu()
         if self.push_to_hub:

@@ -33,6 +33,7 @@ from reports_2mner.push import connect, open_repository
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import has_pictures
+from training_2mner.divergence import FiniteWeightsCallback, check_loss
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import MESSAGE, release
 from training_2mner.metrics import entity_scores, to_tag_names
@@ -113,6 +114,7 @@ class TwoMNERTrainer(Trainer):
         self._part_count = 0
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)
+        self.add_callback(FiniteWeightsCallback)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(ReadableProgressCallback)
         self._freeze(self.model)
@@ -147,6 +149,12 @@ class TwoMNERTrainer(Trainer):
         if model.training:
             self._remember(parts)
         return (parts["loss"], outputs) if return_outputs else parts["loss"]
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Learn from one batch, and stop if its loss is no finite number."""
+        loss = super().training_step(*args, **kwargs)
+        check_loss(loss, self.state.global_step + 1)
+        return loss
 
     def compute_entity_scores(self, prediction: EvalPrediction) -> dict[str, float]:
         """Entity scores of the model's own decoding, see [`entity_scores`]."""
