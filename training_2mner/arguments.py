@@ -15,6 +15,7 @@ from transformers.trainer_utils import HubStrategy
 
 from modeling_2mner.encoders import ENCODER_ALIASES, ENCODERS
 from reports_2mner.push import check_id
+from training_2mner.options import check_options
 from training_2mner.ranges import DATA_RANGES, MODEL_RANGES, TRAINING_RANGES, check_ranges
 
 logger = logging.getLogger(__name__)
@@ -197,6 +198,7 @@ class TwoMNERTrainingArguments(TrainingArguments):
     def __post_init__(self):
         check_ranges(self, TRAINING_RANGES)
         super().__post_init__()
+        check_options(self)
         self._use_one_gpu()
         if self.push_to_hub:
             self._check_push()

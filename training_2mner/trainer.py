@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ import torch
 from datasets import Dataset
 from huggingface_hub import CommitInfo
 from torch import nn
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
@@ -118,6 +119,7 @@ class TwoMNERTrainer(Trainer):
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(ReadableProgressCallback)
         self._freeze(self.model)
+        self._check_against_data()
         if self.args.patience is not None:
             self.add_callback(EarlyStoppingCallback(self.args.patience))
 
@@ -229,6 +231,44 @@ class TwoMNERTrainer(Trainer):
             return None
         folder, name, token = self.args.output_dir, cast(str, self.args.hub_model_id), self.args.hub_token
         return release(folder, name, self._is_private(), message=commit_message, token=token)
+
+    def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
+        """Batches of all sentences: `dataloader_drop_last` is for training."""
+        with self._keeping_the_last_batch():
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
+        """Batches of all sentences: `dataloader_drop_last` is for training."""
+        with self._keeping_the_last_batch():
+            return super().get_test_dataloader(test_dataset)
+
+    @contextmanager
+    def _keeping_the_last_batch(self) -> Iterator[None]:
+        drops = self.args.dataloader_drop_last
+        self.args.dataloader_drop_last = False
+        try:
+            yield
+        finally:
+            self.args.dataloader_drop_last = drops
+
+    def _check_against_data(self) -> None:
+        """Refuse what the data cannot be trained with, or what would fail after the first epoch alone."""
+        train, size = self.train_dataset, self.args.train_batch_size * self.args.world_size
+        if self.args.dataloader_drop_last and train is not None and len(train) < size:
+            raise ValueError(
+                f"`dataloader_drop_last` leaves nothing of {len(train)} training sentences, which do not fill a batch of "
+                f"{size}; leave it out, or lower `per_device_train_batch_size`."
+            )
+        metric = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
+        if self.compute_metrics == self.compute_entity_scores and isinstance(self.eval_dataset, Dataset):
+            known = ["loss", *self._score_names(self.eval_dataset)]
+            if metric not in [*known, "runtime", "samples_per_second", "steps_per_second"]:
+                raise ValueError(f"`metric_for_best_model` is {metric!r}; write one of {', '.join(known)}.")
+
+    def _score_names(self, dataset: Dataset) -> Iterable[str]:
+        labels = self.model.config.labels
+        gold = [[tag if isinstance(tag, str) else labels[tag] for tag in tags] for tags in dataset["ner_tags"]]
+        return entity_scores(gold, gold)
 
     def _is_private(self) -> bool:
         return bool(self.args.hub_private_repo)
