@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
+import datasets
 from datasets import ClassLabel, Dataset, DatasetDict, Image, List, load_dataset
 
 from reports_2mner.tags import check_label_names, check_sentences
@@ -42,7 +45,12 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
         ValueError: if a split or a column is missing, with what there is; for words or tags that cannot be learned from,
             with split and row.
     """
-    splits = load_dataset(arguments.dataset, arguments.dataset_config, revision=arguments.dataset_revision)
+    splits = load_dataset(
+        arguments.dataset,
+        arguments.dataset_config,
+        revision=arguments.dataset_revision,
+        cache_dir=cache_folder(arguments.dataset),
+    )
     for name in ("train", "validation", "test"):
         if name not in splits:
             raise ValueError(f"`dataset` {arguments.dataset!r} has no split {name!r}, only {', '.join(splits)}.")
@@ -63,6 +71,22 @@ def label_names(dataset: Dataset) -> list[str]:
     if not isinstance(column, List) or not isinstance(column.feature, ClassLabel):
         raise ValueError(f"`ner_tags` holds {column}; make it a list of `ClassLabel`, which names the tags.")
     return column.feature.names
+
+
+def cache_folder(dataset: str) -> str | None:
+    """Where `load_dataset` keeps its copy of a folder's rows: a place of its own for each state of the files.
+
+    By itself it would find a copy by the folder's card alone, and return the rows of files that were replaced since. Of a data
+    set of the Hub the copy is found by its commit; for those this is `None`, the usual place.
+    """
+    folder = Path(dataset)
+    if not folder.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        state = path.stat()
+        digest.update(f"{path.relative_to(folder)}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / f"files-{digest.hexdigest()[:16]}")
 
 
 def check_tags(dataset: Dataset, place: str) -> None:

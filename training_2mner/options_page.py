@@ -1,6 +1,8 @@
 """Write the page that says what becomes of every training option.
 
-python -m training_2mner.options_page
+    python -m training_2mner.options_page
+
+It is docs/training_arguments.md, made from the fields of the arguments' class.
 """
 
 from __future__ import annotations

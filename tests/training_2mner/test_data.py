@@ -7,7 +7,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, List, Value
 
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
-from training_2mner.data import Loss, cut_sentences, has_pictures, label_names, load_splits, part_of_rows
+from training_2mner.data import Loss, cache_folder, cut_sentences, has_pictures, label_names, load_splits, part_of_rows
 
 CUT = 3
 SENTENCES = [
@@ -32,6 +32,22 @@ def test_loads_splits_with_undecoded_pictures(data_folder, splits):
         assert loaded[name]["tokens"][:] == split["tokens"][:]
     image = loaded["train"][0]["image"]
     assert image["bytes"] == splits["train"][0]["image"]["bytes"]
+
+
+def test_replaced_files_are_read_and_not_their_copy(write_data_folder, splits):
+    """The card, by which `load_dataset` finds its copy, stays the same."""
+    folder = write_data_folder(splits)
+    assert len(load_splits(DataArguments(dataset=str(folder)))["train"]) == 24
+
+    splits["train"].select(range(5)).to_parquet(str(folder / "train.parquet"))
+    assert len(load_splits(DataArguments(dataset=str(folder)))["train"]) == 5
+
+
+def test_a_folder_that_stays_is_copied_once(write_data_folder, splits):
+    folder = write_data_folder(splits)
+    first, second = (load_splits(DataArguments(dataset=str(folder)))["train"].cache_files for _ in range(2))
+    assert first == second
+    assert cache_folder("user/a-data-set-of-the-hub") is None
 
 
 def test_a_broken_picture_does_not_stop_loading(write_data_folder, make_dataset, make_row, splits, processor):
