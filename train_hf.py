@@ -25,6 +25,7 @@ from training_2mner.building import build
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
 from training_2mner.model_card import write_model_card
+from training_2mner.pictures import count_pictures
 from training_2mner.run_settings import check_resume, describe_run
 from training_2mner.trainer import TwoMNERTrainer, make_trainer
 
@@ -45,7 +46,8 @@ def main(
     parts = (model, processor, data_arguments, training_arguments)
     trainer = make_trainer(*parts, splits["train"], splits["validation"])
     trainer.run_settings = describe_run(trainer, data_arguments, splits)
-    results = train(trainer, training_arguments)
+    counts = count_pictures(splits) if model.config.uses_image and trainer.is_world_process_zero() else {}
+    results = train(trainer, training_arguments) | counts
     results |= evaluate_on_test(trainer, splits["test"])
     trainer.save_metrics("all", results)
     if trainer.is_world_process_zero():

@@ -137,6 +137,19 @@ def test_results_are_the_returned_ones(run):
     assert str(folder.parent.parent) not in str(card)
 
 
+def test_the_pictures_are_counted(run):
+    folder, results = run
+    card = (folder / "README.md").read_text(encoding="utf-8")
+
+    counted = {name: count for name, count in results.items() if name.startswith("test_pictures_")}
+    assert counted == {f"test_pictures_{status}": 0 for status in ("unreadable", "degenerate")} | {
+        "test_pictures_ok": 4,
+        "test_pictures_missing": 2,
+    }
+    assert "| test | 4 | 2 | 0 | 0 |" in card
+    assert "\nNamed entity recognition on a sentence and its picture, in" in card
+
+
 def test_predictions_of_every_test_sentence(run):
     text = (run[0] / "predictions_test.conll").read_text(encoding="utf-8")
 
@@ -305,6 +318,9 @@ def test_a_text_only_run_needs_no_pictures(run, run_file, tmp_path):
     results = train_hf.main(*read_command_line([str(tmp_path / "text.yaml")]))
 
     assert "test_f1" in results
+    card = (tmp_path / "text" / "README.md").read_text(encoding="utf-8")
+    assert "\nNamed entity recognition on the words of a sentence, in" in card and "its picture" not in card
+    assert "train_pictures_ok" not in results
     assert not any("vision" in name for name in load_file(tmp_path / "text" / "model.safetensors"))
     assert torch.isfinite(torch.tensor(results["train_loss"]))
 
@@ -315,3 +331,5 @@ def test_learning_from_words_alone_by_mistake_is_told(run_file, tmp_path, monkey
     settings = ["--output_dir", str(tmp_path / "run"), "--num_train_epochs", "1", "--save_strategy", "no"]
     train_hf.main(*read_command_line([str(run_file), *settings, "--load_best_model_at_end", "False"]))
     assert "has none for training, so that it learns from words alone" in caplog.text
+    card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    assert "No picture of the training data could be used" in card and "a sentence and its picture" not in card

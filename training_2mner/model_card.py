@@ -27,6 +27,7 @@ from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
 from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements
 from training_2mner.model_names import OURS, SOURCES, model_name
+from training_2mner.pictures import describe_pictures
 from training_2mner.trainer import TwoMNERTrainer
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "model_card_template.md"
@@ -73,6 +74,8 @@ def write_model_card(
         model=_model(config),
         network=_network(trainer, model_arguments),
         has_pictures=config.uses_image,
+        saw_pictures=config.uses_image and results.get("train_pictures_ok") != 0,
+        pictures=describe_pictures(results),
         reads_words=config.reads_words,
         requirements=", ".join(f"`{requirement}`" for requirement in requirements()),
         widget_note=WIDGET_NOTE,
