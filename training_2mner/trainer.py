@@ -24,6 +24,7 @@ from transformers import (
 )
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_callback import ProgressCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.encoders import ENCODERS
@@ -38,6 +39,7 @@ from training_2mner.divergence import FiniteWeightsCallback, check_loss
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import MESSAGE, release
 from training_2mner.metrics import entity_scores, to_tag_names
+from training_2mner.portable_state import BestCheckpointCallback, drop_path
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
 
@@ -116,6 +118,7 @@ class TwoMNERTrainer(Trainer):
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)
         self.add_callback(FiniteWeightsCallback)
+        self.add_callback(BestCheckpointCallback)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(ReadableProgressCallback)
         self._freeze(self.model)
@@ -222,6 +225,18 @@ class TwoMNERTrainer(Trainer):
             (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle with every token and path of the run
             if _internal_call and self.run_settings is not None:
                 write_json(folder / RUN_SETTINGS, self.run_settings, indent=2)
+
+    def save_state(self) -> None:
+        """Save the state of the run, without paths."""
+        super().save_state()
+        if self.args.should_save:
+            drop_path(Path(str(self.args.output_dir)))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save and folder.is_dir():  # it may be one too many
+            drop_path(folder)
 
     def push_to_hub(  # type: ignore[override]  # no pushing in parts, to branches or in the background
         self, commit_message: str = MESSAGE
