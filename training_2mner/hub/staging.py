@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_entries_to_yaml
 
 from reports_2mner.files import write_lines
+from reports_2mner.markdown import plain, quoted
 from reports_2mner.push import HUB_ID
 from training_2mner.hub.code import CONFIGS, drop_foreign_code, travelling_code
 
@@ -91,8 +92,8 @@ def adapt_card(card: ModelCard, folder: str, names: Names) -> ModelCard:
     """Write Hub ids where a run's card has the name of its `folder`, and the Space behind the note on widgets."""
     old, short = card.data.model_name or folder, names.model.split("/")[1]  # the folder may have been renamed
     parts = re.split(r"(^```.*?^```)", card.text, flags=re.MULTILINE | re.DOTALL)  # code blocks, and what is between
-    parts[1::2] = [block.replace(f'"{old}"', f'"{names.model}"') for block in parts[1::2]]
-    card.text = re.sub(f"^# {re.escape(old)}$", f"# {short}", "".join(parts), count=1, flags=re.MULTILINE)
+    parts[1::2] = [block.replace(f'"{quoted(old)}"', f'"{names.model}"') for block in parts[1::2]]
+    card.text = re.sub(f"^# {re.escape(plain(old))}$", f"# {short}", "".join(parts), count=1, flags=re.MULTILINE)
     card.data.model_name = short if card.data.eval_results else None
     if names.space:
         link = f"[{names.space}](https://huggingface.co/spaces/{names.space})"
