@@ -275,8 +275,9 @@ class TwoMNERTrainer(Trainer):
                 f"{size}; leave it out, or lower `per_device_train_batch_size`."
             )
         metric = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
-        if self.compute_metrics == self.compute_entity_scores and isinstance(self.eval_dataset, Dataset):
-            known = ["loss", *self._score_names(self.eval_dataset)]
+        scored, dataset = self.compute_metrics == self.compute_entity_scores, self.eval_dataset
+        if scored and isinstance(dataset, Dataset) and "ner_tags" in dataset.column_names:
+            known = ["loss", *self._score_names(dataset)]
             if metric not in [*known, "runtime", "samples_per_second", "steps_per_second"]:
                 raise ValueError(f"`metric_for_best_model` is {metric!r}; write one of {', '.join(known)}.")
 

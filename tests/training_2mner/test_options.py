@@ -86,6 +86,9 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("settings", WORKING, ids=lambda settings: " ".join(settings))
 def test_an_option_works(make_trainer, splits, settings):
+    newer = set(settings) - {entry.name for entry in fields(TwoMNERTrainingArguments)}
+    if newer:
+        pytest.skip(f"this version of transformers has no {', '.join(newer)}")
     trainer = make_trainer(**settings)
     trainer.train()
     scores = evaluate_on_dev(trainer, splits["validation"])
