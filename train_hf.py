@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from transformers import TrainerState, set_seed
-from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from reports_2mner.locks import only_writer
@@ -26,6 +26,8 @@ from training_2mner.building import build_tagger
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
 from training_2mner.model_card import write_model_card
+from training_2mner.pictures import count_pictures
+from training_2mner.run_settings import check_resume, describe_run
 from training_2mner.trainer import TwoMNERTrainer, make_trainer
 
 logger = logging.getLogger(__name__)
@@ -52,7 +54,9 @@ def _run(
         splits = splits.remove_columns("image")  # so that a text-only model does not read it
     parts = (model, processor, data_arguments, training_arguments)
     trainer = make_trainer(*parts, splits["train"], splits["validation"])
-    results = train_and_save(trainer, training_arguments)
+    trainer.run_settings = describe_run(trainer, data_arguments, splits)
+    counts = count_pictures(splits) if model.config.uses_image and trainer.is_world_process_zero() else {}
+    results = train_and_save(trainer, training_arguments) | counts
     results |= evaluate_on_test(trainer, splits["test"])
     trainer.save_metrics("all", results)
     if trainer.is_world_process_zero():
@@ -68,12 +72,14 @@ def train_and_save(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments)
     checkpoint, folder = arguments.resume_from_checkpoint, Path(str(arguments.output_dir))
     if checkpoint in ("True", "true", True):
         checkpoint = last_whole_checkpoint(folder)
+    elif checkpoint in ("False", "false"):
+        checkpoint = None
+    if checkpoint and trainer.run_settings is not None:
+        check_resume(checkpoint, trainer.run_settings, arguments.resume_anyway)
     results = trainer.train(resume_from_checkpoint=checkpoint or None).metrics
     results |= evaluate_on_dev(trainer, trainer.eval_dataset)  # of the best epoch, which is loaded now
     trainer.save_model()
     trainer.save_state()
-    if trainer.is_world_process_zero():  # a pickle, which nobody should have to open; the card lists the settings
-        (folder / TRAINING_ARGS_NAME).unlink()
     return results
 
 

@@ -20,6 +20,7 @@ from dataset_scripts.schema import (
     sort_languages,
     types_of,
 )
+from reports_2mner.markdown import plain, quoted
 from reports_2mner.tables import Table
 
 CARD_TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "dataset_card_template.md"
@@ -73,8 +74,8 @@ def dataset_card(
     card = DatasetCard.from_template(
         metadata,
         template_path=str(CARD_TEMPLATE),
-        name=name,
-        title=title,
+        name=quoted(name),
+        title=plain(title),
         summary=summary,
         body=body,
         example=example,

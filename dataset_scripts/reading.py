@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from dataset_scripts.schema import SPLITS, Schema, sort_languages
 from reports_2mner.language_table import CODE
+from reports_2mner.tags import check_sentence, tag_name
 
 ROWS_PER_BATCH = 100
 
@@ -53,7 +54,8 @@ def read_rows(
     """Yield the rows in the order of their files, with names for numbers, and `split` as an additional key.
 
     `languages` defaults to all. `columns` (default: all) limits what is read; without `image` no picture is read.
-    `image` is None or a dict of `bytes` and `path`, not decoded. ValueError for a folder that is not a data set.
+    `image` is None or a dict of `bytes` and `path`, not decoded. ValueError for a folder that is not a data set, and
+    for tags that are not IOB2.
     """
     for (lang, split), paths in find_parquet_files(folder).items():
         if (languages is None or lang in languages) and split in splits:
@@ -63,15 +65,19 @@ def read_rows(
 
 def _rows_of_file(path: Path, columns: Sequence[str] | None, split: str) -> Iterator[dict[str, Any]]:
     schema = read_schema(path)
+    number = 0
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(ROWS_PER_BATCH, columns=columns):
             for row in batch.to_pylist():
-                yield {**_with_names(row, schema), "split": split}
+                yield {**_with_names(row, schema, f"{path}, row {number}"), "split": split}
+                number += 1
 
 
-def _with_names(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
+def _with_names(row: dict[str, Any], schema: Schema, place: str) -> dict[str, Any]:
     names = {"lang": schema.languages, "source": schema.sources}
     named = {column: known[row[column]] for column, known in names.items() if column in row}
-    if "ner_tags" in row:
-        named["ner_tags"] = [schema.labels[tag] for tag in row["ner_tags"]]
+    if "ner_tags" in row and "tokens" in row:
+        named["ner_tags"] = check_sentence(row["tokens"], row["ner_tags"], schema.labels, place)
+    elif "ner_tags" in row:
+        named["ner_tags"] = [tag_name(tag, schema.labels, place) for tag in row["ner_tags"]]
     return {**row, **named}

@@ -9,10 +9,12 @@ stores that complete list, as the paper's data sets have always done; any other 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
+
+from reports_2mner.tags import find_iob2_violation as find_iob2_violation
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -145,16 +147,6 @@ def features(schema: Schema = PAPER_SCHEMA) -> Features:
             "quality": List(Value("string")),
         }
     )
-
-
-def find_iob2_violation(tags: Sequence[str]) -> int | None:
-    """Return the position of the first I- tag that continues no entity of its type, or None if the tags are IOB2."""
-    previous = "O"
-    for position, tag in enumerate(tags):
-        if tag.startswith("I-") and previous[2:] != tag[2:]:
-            return position
-        previous = tag
-    return None
 
 
 def available_configs(languages: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -16,6 +16,7 @@ import logging
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from itertools import product
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -83,7 +84,7 @@ def plan_grid(options: argparse.Namespace) -> list[GridPoint]:
         )
     if not all(0 <= alpha <= 1 for alpha in options.alphas):
         raise ValueError(f"`alphas` are {options.alphas}; write weights from 0 to 1.")
-    if not all(rate > 0 for rate in options.learning_rates):
+    if not all(0 < rate < inf for rate in options.learning_rates):
         raise ValueError(f"`learning_rates` are {options.learning_rates}; write numbers above 0, such as 5e-5.")
     run_file(OURS, options.settings)
     _import_optuna()

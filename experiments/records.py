@@ -24,6 +24,7 @@ from transformers import TrainerState
 from dataset_scripts.parquet import file_sha256, fingerprint
 from experiments.counts import EntityCounts, count_entities
 from experiments.plan import Run
+from experiments.public_words import public_words
 from reports_2mner.conll_format import read_sentences
 from reports_2mner.files import write_json
 from training_2mner.arguments import DataArguments
@@ -157,9 +158,8 @@ def public_name(source: str) -> str:
 
 
 def public_command(command: Sequence[str]) -> str:
-    """The command of a run in a form that works on another machine: without folders of this one."""
-    words = [Path(word).name if Path(word).is_absolute() else word for word in command]
-    return shlex.join(["python", "train_hf.py", *words])
+    """The command of a run in a form that works on another machine: without folders of this one, and without secrets."""
+    return shlex.join(["python", "train_hf.py", *public_words(command)])
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:

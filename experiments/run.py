@@ -49,6 +49,7 @@ from experiments.plan import (
     shard,
 )
 from experiments.progress import Progress
+from experiments.public_words import public_words
 from experiments.records import (
     describe_data,
     describe_machine,
@@ -155,7 +156,7 @@ def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
         changed=changed_settings(*settings) | {"config": run.changes},
         data=describe_data(settings[1], test),
         machine=describe_machine(settings[2].device),
-        launcher=options.launcher,
+        launcher=None if options.launcher is None else shlex.join(public_words(shlex.split(options.launcher))),
         **describe_training(TrainerState.load_from_json(str(folder / TRAINER_STATE_NAME))),
         epochs=epochs,
         test=scored,

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from huggingface_hub.dataclasses import strict
@@ -156,11 +157,18 @@ class TaggingConfig(PreTrainedConfig):
                 words = ", ".join(repr(choice) for choice in allowed)
                 raise ValueError(f"`{field}` is {getattr(self, field)!r}; write one of {words}.")
         self._check_ranges()
+        self._check_finite()
         self._check_contradictions()
 
     def validate_choices(self) -> None:
         """Run [`~TaggingConfig.check`] again when the config is saved (called by the strict dataclass)."""
         self.check()
+
+    def _check_finite(self) -> None:
+        for field in self.own_fields():
+            value = getattr(self, field)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"`{field}` is {value}; write a finite number.")
 
     def _check_ranges(self) -> None:
         self._check_rate("dropout", 0.1)

@@ -18,6 +18,8 @@ from transformers.training_args import OptimizerNames
 from modeling_2mner.encoders import ENCODER_ALIASES, ENCODERS
 from reports_2mner.command_line import option
 from reports_2mner.push import check_id
+from training_2mner.options import check_options
+from training_2mner.ranges import DATA_RANGES, MODEL_RANGES, TRAINING_RANGES, check_ranges
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class ModelArguments:
     )
 
     def __post_init__(self) -> None:
+        check_ranges(self, MODEL_RANGES)
         self.config_changes = _read_config_changes(self.config)
 
 
@@ -81,6 +84,9 @@ class DataArguments:
     )
     max_train_samples: int | None = option(None, "Train on the first N sentences only.")
     max_eval_samples: int | None = option(None, "Evaluate and test on the first N sentences only.")
+
+    def __post_init__(self) -> None:
+        check_ranges(self, DATA_RANGES)
 
 
 @dataclass
@@ -144,13 +150,18 @@ class TwoMNERTrainingArguments(TrainingArguments):
     restore_callback_states_from_checkpoint: bool = option(
         True, "Resume the count of `patience` where an interrupted run stopped."
     )
+    resume_anyway: bool = option(
+        False, "Resume from a checkpoint (`resume_from_checkpoint`) of a run with other settings."
+    )
     push_to_hub: bool = option(False, "Publish the finished run on the Hub, as `python -m training_2mner.hub` does.")
     hub_strategy: HubStrategy | str = option(
         "end", "When to push: only `end` is possible. Checkpoints are never pushed."
     )
 
     def __post_init__(self) -> None:
+        check_ranges(self, TRAINING_RANGES)
         super().__post_init__()
+        check_options(self)
         self._use_one_gpu()
         if self.push_to_hub:
             self._check_push()

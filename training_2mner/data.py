@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
+import datasets
 from datasets import ClassLabel, Dataset, DatasetDict, Image, List, load_dataset
 
+from reports_2mner.tags import check_label_names, check_sentences
 from training_2mner.arguments import DataArguments
 
 logger = logging.getLogger(__name__)
@@ -38,13 +42,20 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
     """Load train, validation and test, with pictures as undecoded bytes, so that a broken one cannot stop the run.
 
     Raises:
-        ValueError: if a split or a column is missing; the message lists those that exist.
+        ValueError: if a split or a column is missing; the message lists those that exist. For words or tags that
+            cannot be learned from, the message names split and row.
     """
-    splits = load_dataset(arguments.dataset, arguments.dataset_config, revision=arguments.dataset_revision)
+    splits = load_dataset(
+        arguments.dataset,
+        arguments.dataset_config,
+        revision=arguments.dataset_revision,
+        cache_dir=cache_folder(arguments.dataset),
+    )
     for name in ("train", "validation", "test"):
         if name not in splits:
             raise ValueError(f"`dataset` {arguments.dataset!r} has no split {name!r}, only {', '.join(splits)}.")
-    check_columns(splits["train"], arguments.dataset, ("tokens", "ner_tags"))
+        check_columns(splits[name], arguments.dataset, ("tokens", "ner_tags"))
+        check_tags(splits[name], f"`dataset` {arguments.dataset!r}, split {name!r}")
     if "image" in splits["train"].column_names:
         splits = splits.cast_column("image", Image(decode=False))
     return _limit(splits, arguments)
@@ -60,6 +71,35 @@ def label_names(dataset: Dataset) -> list[str]:
     if not isinstance(column, List) or not isinstance(column.feature, ClassLabel):
         raise ValueError(f"`ner_tags` holds {column}; make it a list of `ClassLabel`, which names the tags.")
     return column.feature.names
+
+
+def cache_folder(dataset: str) -> str | None:
+    """Where `load_dataset` keeps its copy of a folder's rows: a place of its own for each state of the files.
+
+    By itself it would find a copy by the folder's card alone, and return the rows of files that were replaced since. Of a data
+    set of the Hub the copy is found by its commit; for those this is `None`, the usual place.
+    """
+    folder = Path(dataset)
+    if not folder.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        state = path.stat()
+        digest.update(f"{path.relative_to(folder)}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / f"files-{digest.hexdigest()[:16]}")
+
+
+def check_tags(dataset: Dataset, place: str) -> None:
+    """Find out whether words and tags of a split can be learned from and scored.
+
+    Raises:
+        ValueError: for tags that are not IOB2 or not known, and for null words or tags, with the row and a remedy; `place`
+            names data set and split.
+    """
+    names = label_names(dataset)
+    check_label_names(names, place)
+    columns = dataset.select_columns(["tokens", "ner_tags"])
+    check_sentences(zip(columns["tokens"], columns["ner_tags"], strict=True), names, place)
 
 
 def tag_names(dataset: Dataset) -> list[list[str]]:

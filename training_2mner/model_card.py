@@ -20,6 +20,7 @@ from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.encoders import ENCODERS
 from reports_2mner.files import write_lines
 from reports_2mner.language_table import LANGUAGE_TABLE, language_name
+from reports_2mner.markdown import code, plain, quoted
 from reports_2mner.push import HUB_ID
 from reports_2mner.tables import Table
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
@@ -28,6 +29,7 @@ from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
 from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements
 from training_2mner.model_names import MODEL_PAPERS, TWO_MNER, model_name
+from training_2mner.pictures import describe_pictures
 from training_2mner.trainer import TwoMNERTrainer
 
 MODEL_CARD_TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "model_card_template.md"
@@ -62,18 +64,20 @@ def write_model_card(
     card = ModelCard.from_template(
         card_data=_metadata(folder.name, languages, config.model_type, model_arguments, data_arguments, results),
         template_path=str(MODEL_CARD_TEMPLATE),
-        title=folder.name,
-        name=folder.name,
+        title=plain(folder.name),
+        name=quoted(folder.name),
         sentence=next(iter(_examples(languages).values()), LANGUAGE_TABLE[0].example),
-        languages=_listed([language_name(lang) for lang in languages]) or "the language of its training data",
+        languages=_listed([plain(language_name(lang)) for lang in languages]) or "the language of its training data",
         model=_model(config),
         network=_network(trainer, model_arguments),
         has_pictures=config.uses_image,
+        saw_pictures=config.uses_image and results.get("train_pictures_ok") != 0,
+        pictures=describe_pictures(results),
         reads_words=config.reads_words,
         requirements=", ".join(f"`{requirement}`" for requirement in requirements()),
         widget_note=WIDGET_NOTE,
-        tags=", ".join(f"`{label}`" for label in config.id2label.values()),
-        entities=frequent_entities(splits["train"]),
+        tags=", ".join(f"`{code(label)}`" for label in config.id2label.values()),
+        entities={plain(kind): names for kind, names in frequent_entities(splits["train"]).items()},
         meanings=MEANINGS,
         data=_data(data_arguments, splits),
         splits=SPLIT_DESCRIPTIONS,
@@ -89,7 +93,7 @@ def write_model_card(
         is_mmnerd="cc12m" in sources,
         is_synthetic=sources == {"synthetic"},
         is_released=config.model_type == "2m-ner-released",
-        license=model_arguments.license,
+        license=model_arguments.license and code(model_arguments.license),
     )
     write_lines(folder / "README.md", str(card).rstrip().splitlines())
 
@@ -178,11 +182,13 @@ def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:
     pictures = " and ".join(towers) + " for the picture" if towers else "no image branch (text only)"
     decoder = "a CRF to decode" if config.use_crf else "no CRF"
     names = [getattr(arguments, f"{name}_encoder") for name in ENCODERS]
-    sources = [_public_name(name) for name in (*names, arguments.word_vectors) if name]
+    sources = [plain(_public_name(name)) for name in (*names, arguments.word_vectors) if name]
     if is_checkpoint(arguments.model):
-        origin = f"trained further from {_public_name(arguments.model)}"
+        origin = f"trained further from {plain(_public_name(arguments.model))}"
     else:
-        origin = f"preset {_public_name(arguments.model)}, started from {', '.join(sources) or 'random weights'}"
+        origin = (
+            f"preset {plain(_public_name(arguments.model))}, started from {', '.join(sources) or 'random weights'}"
+        )
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
     text = "Word vectors" if config.reads_words else config.text_config.model_type.upper()
     return f"{text} for the words, {pictures}, {decoder}; {count:,} parameters; {origin}."
@@ -194,11 +200,13 @@ def _data(arguments: DataArguments, splits: DatasetDict) -> dict[str, Any]:
     sources = Counter(text_values(splits["train"], "source") if "source" in splits["train"].column_names else [])
     return {
         **vars(record),
-        "name": _public_name(arguments.dataset),
-        "config": arguments.dataset_config,
-        "revision": arguments.dataset_revision,
+        "fingerprint": record.fingerprint and code(record.fingerprint),
+        "license": record.license and code(record.license),
+        "name": code(_public_name(arguments.dataset)),
+        "config": code(arguments.dataset_config),
+        "revision": arguments.dataset_revision and code(arguments.dataset_revision),
         "sizes": ", ".join(f"{len(split):,} {name}" for name, split in splits.items()),
-        "sources": ", ".join(f"{count:,} {source} in train" for source, count in sorted(sources.items())),
+        "sources": ", ".join(f"{count:,} {plain(source)} in train" for source, count in sorted(sources.items())),
     }
 
 
@@ -221,7 +229,7 @@ def _training(trainer: TwoMNERTrainer, model: ModelArguments, data: DataArgument
     usual = {name: getattr(trainer.args, name) for name in SETTINGS if name not in changed}
     usual = {name: value.value if isinstance(value, Enum) else value for name, value in usual.items()}
     lines = [f"Settings that differ from the defaults ({DEFAULTS}):", ""]
-    lines += [f"- {name}: {value}" for name, value in changed.items()] or ["- none"]
+    lines += [f"- {name}: {_shown(value)}" for name, value in changed.items()] or ["- none"]
     lines += ["", "Some at their defaults:", "", *(f"- {name}: {value}" for name, value in usual.items()), ""]
     return "\n".join([*lines, "Measured:", "", *_measured(trainer, results)])
 
@@ -260,6 +268,11 @@ def _public_name(name: str) -> str:
 def _examples(languages: list[str]) -> dict[str, str]:
     """An invented sentence for each language that has one, by the language's name."""
     return {entry.name: entry.example for entry in LANGUAGE_TABLE if entry.code in languages and entry.example}
+
+
+def _shown(value: Any) -> Any:
+    """Escape text and changes of a config, which are the user's own; numbers and switches are shown as they are."""
+    return plain(value) if isinstance(value, str | dict) else value
 
 
 def _listed(names: list[str]) -> str:

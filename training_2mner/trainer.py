@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from datasets import Dataset
 from huggingface_hub import CommitInfo
 from torch import nn
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
@@ -20,23 +22,30 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_callback import ProgressCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.encoders import ENCODERS
 from modeling_2mner.outputs import TaggerOutput
 from modeling_2mner.tagging import WordTagger
+from reports_2mner.files import write_json
 from reports_2mner.push import connect, open_repository
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import has_pictures
+from training_2mner.divergence import FiniteWeightsCallback, check_loss
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import COMMIT_MESSAGE, release
 from training_2mner.metrics import entity_scores, to_tag_names
+from training_2mner.portable_state import BestCheckpointCallback, drop_path
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
 
 logger = logging.getLogger(__name__)
+
+RUN_SETTINGS = "run_settings.json"
 
 
 class EpochCallback(TrainerCallback):
@@ -99,6 +108,7 @@ class TwoMNERTrainer(Trainer):
     args: TwoMNERTrainingArguments
     model: WordTagger
     processing_class: TwoMNERProcessor
+    run_settings: dict[str, Any] | None = None  # what checkpoints tell of their run
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -107,9 +117,12 @@ class TwoMNERTrainer(Trainer):
         self._part_count = 0
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)
+        self.add_callback(FiniteWeightsCallback)
+        self.add_callback(BestCheckpointCallback)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(ReadableProgressCallback)
         self._freeze(self.model)
+        self._check_against_data()
         if self.args.patience is not None:
             self.add_callback(EarlyStoppingCallback(self.args.patience))
 
@@ -141,6 +154,12 @@ class TwoMNERTrainer(Trainer):
         if model.training:
             self._remember(parts)
         return (parts["loss"], outputs) if return_outputs else parts["loss"]
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Learn from one batch, and stop if its loss is no finite number."""
+        loss = super().training_step(*args, **kwargs)
+        check_loss(loss, self.state.global_step + 1)
+        return loss
 
     def compute_entity_scores(self, prediction: EvalPrediction) -> dict[str, float]:
         """Score the tags that the model itself decoded, see [`entity_scores`]."""
@@ -201,6 +220,23 @@ class TwoMNERTrainer(Trainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the model without pushing it, since its scores and its card do not exist yet."""
         super().save_model(output_dir, _internal_call=True)
+        if self.args.should_save:
+            folder = Path(output_dir or str(self.args.output_dir))
+            (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle with every token and path of the run
+            if _internal_call and self.run_settings is not None:
+                write_json(folder / RUN_SETTINGS, self.run_settings, indent=2)
+
+    def save_state(self) -> None:
+        """Save the state of the run, without paths."""
+        super().save_state()
+        if self.args.should_save:
+            drop_path(Path(str(self.args.output_dir)))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save and folder.is_dir():  # it may be one too many
+            drop_path(folder)
 
     def push_to_hub(  # type: ignore[override]  # no pushing in parts, to branches or in the background
         self, commit_message: str = COMMIT_MESSAGE
@@ -210,6 +246,46 @@ class TwoMNERTrainer(Trainer):
             return None
         folder, name, token = self.args.output_dir, cast(str, self.args.hub_model_id), self.args.hub_token
         return release(folder, name, self._is_private(), message=commit_message, token=token)
+
+    def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
+        """Batches of all sentences: `dataloader_drop_last` is for training."""
+        with self._keeping_the_last_batch():
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
+        """Batches of all sentences: `dataloader_drop_last` is for training."""
+        with self._keeping_the_last_batch():
+            return super().get_test_dataloader(test_dataset)
+
+    @contextmanager
+    def _keeping_the_last_batch(self) -> Iterator[None]:
+        drops = self.args.dataloader_drop_last
+        self.args.dataloader_drop_last = False
+        try:
+            yield
+        finally:
+            self.args.dataloader_drop_last = drops
+
+    def _check_against_data(self) -> None:
+        """Refuse what the data cannot be trained with, or what would fail after the first epoch alone."""
+        train = cast(Dataset | None, self.train_dataset)
+        size = self.args.train_batch_size * self.args.world_size
+        if self.args.dataloader_drop_last and train is not None and len(train) < size:
+            raise ValueError(
+                f"`dataloader_drop_last` leaves nothing of {len(train)} training sentences, which do not fill a batch of "
+                f"{size}; leave it out, or lower `per_device_train_batch_size`."
+            )
+        metric = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
+        scored, dataset = self.compute_metrics == self.compute_entity_scores, self.eval_dataset
+        if scored and isinstance(dataset, Dataset) and "ner_tags" in dataset.column_names:
+            known = ["loss", *self._score_names(dataset)]
+            if metric not in [*known, "runtime", "samples_per_second", "steps_per_second"]:
+                raise ValueError(f"`metric_for_best_model` is {metric!r}; write one of {', '.join(known)}.")
+
+    def _score_names(self, dataset: Dataset) -> Iterable[str]:
+        labels = self.model.config.labels
+        gold = [[tag if isinstance(tag, str) else labels[tag] for tag in tags] for tags in dataset["ner_tags"]]
+        return entity_scores(gold, gold)
 
     def _is_private(self) -> bool:
         return bool(self.args.hub_private_repo)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from dataset_scripts.mini.text import (
 from dataset_scripts.parquet import check_output_folder, write_dataset
 from dataset_scripts.rows import DatasetCounts, DatasetRow, row_spans
 from dataset_scripts.schema import SPLITS
+from reports_2mner.markdown import code
 from reports_2mner.tables import Table
 
 AMBIGUOUS_TEMPLATES = ("one", "two", "mixed")
@@ -258,7 +260,7 @@ def write_mini(
         name=output.resolve().name,
         title="MMNERD mini",
         summary=SUMMARY,
-        body=_card_body(splits, output.resolve().name, seed),
+        body=_card_body(splits, shlex.quote(code(output.resolve().name)), seed),
         license="apache-2.0",
         annotations_creators=("machine-generated",),
     )

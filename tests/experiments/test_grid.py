@@ -95,6 +95,7 @@ def test_a_failing_point_does_not_stop_the_others(tmp_path, arguments, monkeypat
     [
         (["--alphas", "1.5"], "`alphas` are"),
         (["--learning_rates", "0"], "`learning_rates` are"),
+        (["--learning_rates", "inf"], "`learning_rates` are"),
         (["--launcher", "torchrun"], "`launcher` is given"),
         (["--settings", "nothing"], "`settings` is"),
     ],

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -34,14 +36,14 @@ def write_card(make_trainer, splits, tmp_path):
     """Save `all_results.json` and write the card of a run; returns the card and the results."""
 
     def write(
-        model=None, data=None, sets=splits, network=None, results=RESULTS, state=None, **settings
+        model=None, data=None, sets=splits, network=None, results=RESULTS, state=None, at="run", **settings
     ) -> tuple[ModelCard, dict]:
         trainer = make_trainer(network, **settings)
         vars(trainer.state).update(state or {})
         trainer.save_metrics("all", results)
         data = data or DataArguments(dataset="mmnerd")
         write_model_card(trainer, model or ModelArguments(), data, sets, results)
-        folder = tmp_path / "run"
+        folder = tmp_path / at
         return ModelCard.load(folder / "README.md"), json.loads((folder / "all_results.json").read_text("utf-8"))
 
     return write
@@ -271,3 +273,38 @@ def test_settings_that_differ_from_the_defaults(make_trainer):
     )
     assert changed["activation_checkpointing"] is True
     assert not {"output_dir", "use_cpu", "disable_tqdm", "accelerator_config", "greater_is_better"} & set(changed)
+
+
+HOSTILE = '<img src=x onerror=alert(1)> [a](javascript:b) `c` *d* "e\\\n# f'
+
+
+def test_a_folders_name_is_shown_and_nothing_else(write_card, tmp_path, make_trainer, data_folder_with_record):
+    """Neither markup, nor a line or a string of the example code ends with it."""
+    data = data_folder_with_record.rename(tmp_path / HOSTILE)
+    card, _ = write_card(
+        ModelArguments(text_encoder=str(tmp_path / "enc" / HOSTILE), license="<b>x</b>"),
+        DataArguments(dataset=str(data)),
+        folder=HOSTILE,
+        at=HOSTILE,
+    )
+
+    blocks = re.findall(r"^```python\n(.*?)^```$", card.text, flags=re.MULTILINE | re.DOTALL)
+    names = [
+        node.value
+        for block in blocks
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.Constant) and "onerror" in str(node.value)
+    ]
+    assert names == [HOSTILE] * 4
+    shown = (
+        pytest.importorskip("markdown_it")
+        .MarkdownIt()
+        .enable("table")
+        .parse(re.sub(r"^```python.*?^```$", "", card.text, flags=re.M | re.S))
+    )
+    inline = [child for token in shown for child in token.children or []]
+    assert not {"html_inline", "image", "link_open"} & {token.type for token in inline if "onerror" in token.content}
+    assert "html_block" not in {token.type for token in shown}
+    assert not [token for token in inline if token.type == "link_open" and "javascript" in str(token.attrs)]
+    heading = shown[[token.type for token in shown].index("heading_open") + 1]
+    assert "".join(child.content for child in heading.children) == HOSTILE.replace("\n", " ")

@@ -14,6 +14,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
 from reports_2mner.files import write_lines
+from reports_2mner.markdown import plain, quoted
 from reports_2mner.push import HUB_ID
 from training_2mner.hub.code import CONFIG_FILES, drop_foreign_code, travelling_code
 
@@ -88,8 +89,8 @@ def adapt_card(card: ModelCard, folder: str, names: Names) -> ModelCard:
     data = cast(ModelCardData, card.data)  # the annotations of ModelCard say CardData
     old, short = data.model_name or folder, names.model.split("/")[1]  # the folder may have been renamed
     parts = re.split(r"(^```.*?^```)", card.text, flags=re.MULTILINE | re.DOTALL)  # code blocks and text between
-    parts[1::2] = [block.replace(f'"{old}"', f'"{names.model}"') for block in parts[1::2]]
-    card.text = re.sub(f"^# {re.escape(old)}$", f"# {short}", "".join(parts), count=1, flags=re.MULTILINE)
+    parts[1::2] = [block.replace(f'"{quoted(old)}"', f'"{names.model}"') for block in parts[1::2]]
+    card.text = re.sub(f"^# {re.escape(plain(old))}$", f"# {short}", "".join(parts), count=1, flags=re.MULTILINE)
     data.model_name = short if data.eval_results else None
     if names.space:
         link = f"[{names.space}](https://huggingface.co/spaces/{names.space})"

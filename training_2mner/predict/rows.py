@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports_2mner.tags import check_words
 from training_2mner.predict.text import (
     PICTURE_FIELDS,
     RESULT_FIELDS,
@@ -44,7 +45,7 @@ class ParquetRecords(InputRecords):
         images (`Path`, *optional*): the folder of pictures `<image id>.jpg` for rows without pictures.
 
     Raises:
-        ValueError: if there are no rows, or a file does not have exactly one column of words.
+        ValueError: if there are no rows, a file does not have exactly one column of words, or words are null.
     """
 
     def __init__(self, source: Path, images: Path | None = None):
@@ -81,6 +82,7 @@ class ParquetRecords(InputRecords):
                 )
             if taken := [field for field in RESULT_FIELDS if field in columns]:
                 raise ValueError(f"{path}: the prediction would replace the column {taken[0]!r}; rename it.")
+            _check_sentences(file, next(field for field in WORD_FIELDS if field in columns), path)
             first = 0
             for number in range(file.num_row_groups):
                 self._groups.append(_Group(path, number, first))
@@ -93,8 +95,11 @@ class ParquetRecords(InputRecords):
             features = Features.from_arrow_schema(file.schema_arrow)
             rows = file.read_row_group(group.number).to_pylist()
         for number, row in enumerate(rows, start=group.first + 1):
-            named = {column: _with_names(value, features[column]) for column, value in row.items()}
-            yield self._record(named, f"{group.path}: row {number}")
+            place = f"{group.path}: row {number}"
+            named = {
+                column: _with_names(value, features[column], f"{place}, `{column}`") for column, value in row.items()
+            }
+            yield self._record(named, place)
 
     def _record(self, row: dict[str, Any], place: str) -> InputRecord:
         field = next(field for field in WORD_FIELDS if field in row)
@@ -106,8 +111,21 @@ class ParquetRecords(InputRecords):
         return InputRecord({"text" if field == "text" else "words": row[field], "image": image}, fields, place)
 
 
-def _with_names(value: Any, feature: Any) -> Any:
-    """Replace class numbers by names, also in lists."""
+def _check_sentences(file: pq.ParquetFile, field: str, path: Path) -> None:
+    sentences = (sentence for batch in file.iter_batches(columns=[field]) for sentence in batch.column(0).to_pylist())
+    for row, sentence in enumerate(sentences, start=1):
+        if field != "text":
+            check_words(sentence, f"{path}: row {row}", field)
+        elif not isinstance(sentence, str):
+            raise ValueError(f"{path}: row {row}: `text` is {sentence!r}; give a string, or leave the row out.")
+
+
+def _with_names(value: Any, feature: Any, place: str) -> Any:
+    """Replace class numbers by names, also in lists; a negative one, "not known" in a data set, becomes null."""
     if isinstance(feature, List) and value is not None:
-        return [_with_names(item, feature.feature) for item in value]
-    return feature.names[value] if isinstance(feature, ClassLabel) and value is not None else value
+        return [_with_names(item, feature.feature, place) for item in value]
+    if not isinstance(feature, ClassLabel) or value is None or value < 0:
+        return None if isinstance(feature, ClassLabel) else value
+    if value >= len(feature.names):
+        raise ValueError(f"{place} holds {value}, but has {len(feature.names)} names; number the classes from 0 on.")
+    return feature.names[value]

@@ -59,6 +59,7 @@ def built(tmp_path_factory, make_model, processor, splits, quiet, make_picture) 
     write_model_card(trainer, ModelArguments(license="mit"), DataArguments(dataset="mini"), splits, results)
     (folder / "checkpoint-3").mkdir()
     (folder / "checkpoint-3" / "optimizer.pt").write_bytes(b"a pickle")
+    (folder / "training_args.bin").write_bytes(b"a pickle, as the plain Trainer leaves it")
     make_picture(0).save(folder / "example-1.jpg")
     return folder
 
