@@ -2,10 +2,12 @@
 
 `given`     as the files say
 `paper`     rows of all languages in one pool, 8:1:1 to the row, as MMNERD was split: translations of a sentence part company
-`grouped`   by picture across languages, 8:1:1 in expectation: all sentences of a picture stay together
+`grouped`   by what rows share, 8:1:1 in expectation: all sentences of a picture stay together, and so does whatever else
+            would leak, see `GROUP_KEYS`
 
 Both new splits follow from a hash of seed and name, not from a shuffled list: equal on every machine and in any order of
-the files. A picture's place in `grouped` does not change when others are added; in `paper`, exact shares need a new cut.
+the files. A group's place in `grouped` does not change when others are added, unless they join it with another group; in
+`paper`, exact shares need a new cut.
 """
 
 from __future__ import annotations
@@ -19,13 +21,17 @@ from dataclasses import dataclass
 from dataset_scripts.schema import DEFAULT_CONFIG, LANGUAGES, SPLITS, available_configs
 
 METHODS = ("given", "paper", "grouped")
+# What rows can share: their picture's id, the same id in another language, the picture's bytes or its look, words, most words.
+GROUP_KEYS = ("picture_id", "translation", "picture_bytes", "similar_picture", "text", "similar_text")
+DEFAULT_GROUP_KEYS = GROUP_KEYS[:-1]  # sentences made from templates are nearly all alike and would be one group
+PICTURE_KEYS = ("picture_bytes", "similar_picture")  # those for which pictures are read
 HELD_OUT = SPLITS[1:]
 TRAIN = 0
 _TENTH = 2**64 // 10
 
 
 def split_of_group(seed: int, group: str) -> int:
-    """Return the position in `SPLITS` of all rows of a group (a picture), whatever else the data set holds."""
+    """Return the position in `SPLITS` of all rows of a group, by its name alone, whatever else the data set holds."""
     tenth = stable_hash(f"{seed}/{group}") // _TENTH
     return 0 if tenth < 8 else 1 if tenth < 9 else 2
 

@@ -45,7 +45,7 @@ SENTENCES = {
 SPLITS = {
     "given": "Train, validation and test are those of its source files.",
     "paper": "The sentences of all languages were pooled and cut 8:1:1, as by the authors (seed {seed}).",
-    "grouped": "All sentences of a picture, in whatever language, are in the same split, 8:1:1 (seed {seed}).",
+    "grouped": "Sentences that share a picture or other things that its card lists are in the same split, 8:1:1 (seed {seed}).",
 }
 DEFAULTS = "the paper's Table 4, and the authors' code where the paper is silent"
 SOURCES_WITH_PEOPLE = {"twitter2015", "twitter2017", "cc12m"}

@@ -63,7 +63,7 @@ def build(
     if images and not images.is_dir():
         raise ValueError(f"`images` must be a folder with <image id>.jpg files, but {images} is none; check the path.")
     with _workplace(output) as workplace:
-        plan = make_plan(Path(source), workplace / "rows", settings)
+        plan = make_plan(Path(source), workplace / "rows", settings, images, engine)
         settings = plan.settings
         fresh = workplace / "fresh"
         results = _run(engine, _tasks(plan, fresh / "data", images, settings), plan)

@@ -18,6 +18,13 @@ LICENCE = TEMPLATES / "dataset_licence.md"
 BODY = TEMPLATES / "build_card_body.md"
 
 TITLES = {"mmnerd": "MMNERD", "twitter2015": "Twitter-2015", "twitter2017": "Twitter-2017", "other": "Multimodal NER"}
+SHARED = {
+    "translation": "a picture id in several languages",
+    "picture_bytes": "a picture of the same bytes",
+    "similar_picture": "a picture that looks the same",
+    "text": "the very words",
+    "similar_text": "nearly the same words in one language",
+}
 KINDS = {"mmnerd": "captions of pictures, and tweets", "twitter2015": "tweets", "twitter2017": "tweets", "other": ""}
 ANNOTATORS = {"mmnerd": ("machine-generated", "expert-generated")}
 
@@ -41,6 +48,7 @@ def card_of_build(
         BODY,
         **settings.to_dict(),
         figure=figure,
+        shared=" or ".join(SHARED[key] for key in settings.group_by or () if key in SHARED),
         leak_table=leak_table(leaks),
         changes={change: number for change, number in changes.items() if number},
     )

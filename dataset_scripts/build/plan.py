@@ -1,7 +1,7 @@
 """Plan a build: from text files to shards, which are rows without pictures as JSON lines.
 
 The text is read several times and never held: the first pass finds errors and languages, the next splits the rows, the
-last writes them down. In memory are a few numbers for each sentence.
+last writes them down. In memory are a few numbers for each sentence; a grouped split holds the words, too.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
+from dataset_scripts.build.engine import Engine
+from dataset_scripts.build.grouping import GroupRow, group_names, resolve_keys
 from dataset_scripts.build.settings import OPEN, RENAMED_TYPES, BuildSettings
 from dataset_scripts.build.sources import SourceFile, find_source_files
 from dataset_scripts.build.urls import CAPTION_ID, find_urls
@@ -56,13 +58,19 @@ class Plan:
     settings: BuildSettings = field(default_factory=BuildSettings)
 
 
-def make_plan(source: Path, folder: Path, settings: BuildSettings) -> Plan:
+def make_plan(
+    source: Path, folder: Path, settings: BuildSettings, images: Path | None = None, engine: Engine = map
+) -> Plan:
     """Read the distribution under `source` and write its rows as JSON lines to `folder`.
+
+    A grouped split looks at the pictures in `images`, by `engine`, if it is to keep equal or similar ones together.
 
     Raises ValueError for a source that does not fit and for a broken line, with file and line.
     """
     corpus = _Corpus(source, settings)
-    splits = _split(corpus, settings)
+    if settings.split == "grouped":
+        settings = replace(settings, group_by=resolve_keys(settings.group_by, images))
+    splits = _split(corpus, settings, images, engine)
     plan = Plan(files=[file.path for file in corpus.files])
     overlap = Overlap(corpus.order)
     describe = _Describer(corpus, settings)
@@ -137,12 +145,14 @@ def _free_name(name: str, used: Counter[int]) -> str:
     return free
 
 
-def _split(corpus: _Corpus, settings: BuildSettings) -> array[int]:
+def _split(corpus: _Corpus, settings: BuildSettings, images: Path | None, engine: Engine) -> array[int]:
     """Return each row's position in `SPLITS`."""
     if settings.split == "paper":
         return split_pool(settings.seed, (named.name for named in corpus.sentences()))
     if settings.split == "grouped":
-        return array("b", (split_of_group(settings.seed, n.sentence.image_id) for n in corpus.sentences()))
+        rows = (GroupRow(n.name, n.sentence.image_id, n.lang, n.sentence.tokens) for n in corpus.sentences())
+        names = group_names(rows, settings.group_by or (), settings, images, engine)
+        return array("b", (split_of_group(settings.seed, name) for name in names))
     return array("b", (SPLITS.index(named.given_split) for named in corpus.sentences()))
 
 

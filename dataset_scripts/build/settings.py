@@ -8,7 +8,7 @@ from typing import Any
 
 from dataset_scripts.language_table import CODE
 from dataset_scripts.schema import LANGUAGES, TYPE
-from dataset_scripts.splits import METHODS
+from dataset_scripts.splits import DEFAULT_GROUP_KEYS, GROUP_KEYS, METHODS, PICTURE_KEYS
 from reports_2mner.command_line import at_least, option
 
 # Collections: where the sentences are from, and the names of types that they spell otherwise.
@@ -48,11 +48,20 @@ class BuildSettings:
     )
     split: str = option(
         "given",
-        "`given` by the files; or made by the builder: `paper`, rows of all languages pooled, 8:1:1; `grouped`, by picture, "
-        "8:1:1, so that translations stay together",
+        "`given` by the files; or made by the builder: `paper`, rows of all languages pooled, 8:1:1; `grouped`, 8:1:1, so "
+        "that what rows share (`group_by`) stays together",
         choices=CHOICES["split"],
     )
     seed: int = option(19, "of a new split")
+    group_by: tuple[str, ...] | None = option(
+        None,
+        f"what the grouped split keeps together, some of {' '.join(GROUP_KEYS)}; by default all but "
+        f"{' '.join(GROUP_KEYS[len(DEFAULT_GROUP_KEYS) :])}, and without pictures also without {' '.join(PICTURE_KEYS)}",
+        metavar="WHAT",
+    )
+    similarity: float = option(
+        0.8, "common three-word shingles from which `similar_text` keeps two texts together, as in the audit"
+    )
     train_file: str | None = option(
         None, "another name of the train files in each folder, such as those of the authors' five folds"
     )
@@ -83,12 +92,23 @@ class BuildSettings:
             self._check_languages(self.languages)
         if self.types is not None and (not self.types or not all(map(TYPE.fullmatch, self.types))):
             raise ValueError(f"`types` must be names such as PER and PROD, got {list(self.types)}.")
+        self._check_grouping()
         if self.train_file and Path(self.train_file).is_absolute():
             raise ValueError(f"`train_file` must be a name in each folder of the source, got {self.train_file!r}.")
         if self.max_side is not None and self.max_side < LEAST_SIDE:
             raise ValueError(f"`max_side` must be at least {LEAST_SIDE} pixels, got {self.max_side}.")
         if self.rows_per_shard < 1:
             raise ValueError(f"`rows_per_shard` must be at least 1, got {self.rows_per_shard}.")
+
+    def _check_grouping(self) -> None:
+        if self.group_by is not None and (not self.group_by or set(self.group_by) - set(GROUP_KEYS)):
+            raise ValueError(f"`group_by` must be some of {list(GROUP_KEYS)}, got {list(self.group_by)}.")
+        if self.group_by is not None and self.split != "grouped":
+            raise ValueError(
+                f"`group_by` belongs to `split` grouped, got `split` {self.split}; leave one of them out."
+            )
+        if not 0 < self.similarity <= 1:
+            raise ValueError(f"`similarity` must be above 0 and at most 1, got {self.similarity}; 0.8 is usual.")
 
     def _check_languages(self, languages: tuple[str, ...]) -> None:
         if self.collection == OPEN:
@@ -108,6 +128,6 @@ class BuildSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return the decisions for the record; of files of this machine only whether they were used."""
         values = asdict(self)
-        values |= {name: values[name] and list(values[name]) for name in ("languages", "types")}
+        values |= {name: values[name] and list(values[name]) for name in ("languages", "types", "group_by")}
         values["urls"], values["twitter2017"] = self.urls is not None, self.twitter2017 is not None
         return values
