@@ -20,6 +20,7 @@ from dataset_scripts.build.engine import Engine
 from dataset_scripts.build.plan import Plan, make_plan
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem, ShardResult, ShardTask, versions, write_shard
+from dataset_scripts.card import fill_body
 from dataset_scripts.example import write_example
 from dataset_scripts.parquet import check_output, file_sha256, fingerprint, move_folder, parquet_path
 from dataset_scripts.rows import Counts, SplitCounts
@@ -146,7 +147,7 @@ def _finish(
     problems = [problem for group in results.values() for _, result in group for problem in result.problems]
     report = BuildReport(counts, plan.leaks, plan.changes, problems, plan.schema.types)
     figure = _draw_figure(counts, folder)
-    write_file(folder / "LICENSE.md", LICENCE.read_text(encoding="utf-8"))
+    write_file(folder / "LICENSE.md", fill_body(LICENCE, collection=settings.collection))
     record = _record(plan, results, folder, settings)
     write_json(folder / "build.json", record, indent=1)
     files = fingerprint({path: told["sha256"] for path, told in record["files"].items()})

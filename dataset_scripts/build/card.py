@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dataset_scripts.build.settings import BuildSettings
+from dataset_scripts.build.settings import OPEN, BuildSettings
 from dataset_scripts.card import dataset_card, fill_body
 from dataset_scripts.language_table import language_name
 from dataset_scripts.rows import Counts
-from dataset_scripts.schema import TYPE_NAMES, Schema, sort_languages
+from dataset_scripts.schema import COLUMNS, TYPE_NAMES, Schema, sort_languages
 from dataset_scripts.splits import Leak
 from reports_2mner.tables import Table
 
@@ -26,7 +26,15 @@ SHARED = {
     "similar_text": "nearly the same words in one language",
 }
 KINDS = {"mmnerd": "captions of pictures, and tweets", "twitter2015": "tweets", "twitter2017": "tweets", "other": ""}
-ANNOTATORS = {"mmnerd": ("machine-generated", "expert-generated")}
+ANNOTATORS = {"mmnerd": ("machine-generated", "expert-generated"), "other": ("other",)}
+# A card of data of unknown origin does not describe columns by other data sets, whose rows it cannot have.
+OTHER_COLUMNS = {
+    "tokens": "The words of the sentence.",
+    "source": "Where sentence and picture come from: `other`.",
+    "url": "Where the picture was found on the web, or null where that is not known.",
+    "tw2017_split": "Always null here; it keeps the columns those of all data sets that the builder makes.",
+    "quality": COLUMNS["quality"].replace("the authors' tokeniser", "a tokeniser"),
+}
 
 
 def card_of_build(
@@ -60,8 +68,9 @@ def card_of_build(
         summary=_summary(counts, settings.collection, schema or Schema()),
         schema=schema,
         body=body,
+        columns=COLUMNS | OTHER_COLUMNS if settings.collection == OPEN else COLUMNS,
         example=example,
-        license_name="mixed-see-license",
+        license_name="unknown-see-license" if settings.collection == OPEN else "mixed-see-license",
         license_link="LICENSE.md",
         annotations_creators=ANNOTATORS.get(settings.collection, ("expert-generated",)),
     )

@@ -24,10 +24,8 @@ logger = logging.getLogger(__name__)
 
 MESSAGE = "Upload the data set"
 LICENCES = (
-    "%s will be public, and its layers have no common licence: the annotation and the translations state none, "
-    "tweets are under the terms of Twitter, captions may be used with Google acknowledged, and every picture belongs "
-    "to its owner. Publish it only if you may do so for each layer (see LICENSE.md), and consider that tweets and "
-    "pictures show and name people."
+    "%s will be public, and no single licence covers it: its card says `license: other`. Publish it only if you may do so "
+    "for each layer in LICENSE.md, and consider that its sentences and pictures may name and show people."
 )
 
 
