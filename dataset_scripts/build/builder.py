@@ -182,6 +182,7 @@ def _record(
         "sources": {f"{path.parent.name}/{path.name}": file_sha256(path) for path in plan.files},
         "changes": dict(plan.changes),
         "leaks": [asdict(leak) for leak in plan.leaks],
+        **({"layouts": plan.layouts} if plan.layouts else {}),
         "files": {
             task.output.relative_to(folder).as_posix(): {
                 "rows": result.counts.sentences,

@@ -22,6 +22,7 @@ from dataset_scripts.build.settings import OPEN, RENAMED_TYPES, BuildSettings
 from dataset_scripts.build.sources import SourceFile, find_source_files
 from dataset_scripts.build.urls import CAPTION_ID, find_urls
 from dataset_scripts.conll import Sentence, read_conll
+from dataset_scripts.conll_layout import Layout
 from dataset_scripts.conll_released import read_conll_as_released
 from dataset_scripts.languages import KNOWN_ALREADY, Languages, assign_languages
 from dataset_scripts.quality import find_text_flags
@@ -46,6 +47,8 @@ class NamedSentence:
 class Plan:
     """The files of rows to make shards of, in order, by language and split; what splits share; what was changed.
 
+    `layouts` are those of files of one language, by "language/split", whose empty lines are not the usual ones.
+
     `schema` and `settings` have the languages and types that were found, where the settings left them open.
     """
 
@@ -54,6 +57,7 @@ class Plan:
     leaks: list[Leak] = field(default_factory=list)
     changes: Counter[str] = field(default_factory=Counter)
     files: list[Path] = field(default_factory=list)
+    layouts: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: Schema = field(default_factory=Schema)
     settings: BuildSettings = field(default_factory=BuildSettings)
 
@@ -88,6 +92,7 @@ def make_plan(
     plan.rows = {key: out.paths[key] for key in keys}
     plan.sizes = out.sizes
     plan.leaks = overlap.leaks()
+    plan.layouts = _layouts(corpus, settings)
     plan.schema = Schema.of(languages, corpus.types)
     plan.settings = replace(settings, languages=settings.languages or languages, types=corpus.types)
     return plan
@@ -143,6 +148,16 @@ def _free_name(name: str, used: Counter[int]) -> str:
         free = f"{name}#{used[key]}"
     used[stable_hash(free)] += 1
     return free
+
+
+def _layouts(corpus: _Corpus, settings: BuildSettings) -> dict[str, dict[str, Any]]:
+    """Find what export needs to give the files back; rows that were split anew do not stand as in the files."""
+    if settings.split != "given" or settings.compatibility != "strict":
+        return {}
+    found = {
+        f"{file.languages[0]}/{file.split}": Layout.of(file.path) for file in corpus.files if len(file.languages) == 1
+    }
+    return {place: layout.to_dict() for place, layout in found.items() if not layout.is_usual}
 
 
 def _split(corpus: _Corpus, settings: BuildSettings, images: Path | None, engine: Engine) -> array[int]:
