@@ -13,7 +13,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from dataset_scripts.audit.findings import SEVERITIES, Finding
 from dataset_scripts.audit.ids import check_ids
+from dataset_scripts.audit.illustrations import draw_examples
 from dataset_scripts.audit.leakage import check_leakage
 from dataset_scripts.audit.overlap import check_overlap, read_other
 from dataset_scripts.audit.page import to_html
@@ -93,7 +94,8 @@ def audit(
         "pictures": settings.pictures,
     }
     described |= {"tokenizer": tokenizer or "none", "against": ", ".join(map(_name, others)) or "none"}
-    return make_report(dataset, rows, described, findings)
+    report = make_report(dataset, rows, described, findings)
+    return replace(report, thumbnails=draw_examples(dataset, report.findings)) if settings.pictures else report
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
