@@ -43,10 +43,9 @@ def dataset_card(
 ) -> str:
     """Return the text of README.md for a data set with these counts.
 
-    `fingerprint` stands for the contents of its files, see `config_metadata`; `name` is the folder's name; `body` is Markdown
-    that follows the counts, `example` Markdown that follows the summary; `license` and `annotations_creators` are the Hub's
-    terms, `license_name` and `license_link` describe one that is "other"; `schema` names tags and languages; `columns` says of
-    each column what it means.
+    `fingerprint` stands for the contents of its files, see `config_metadata`; `name` is the folder's; `body` is Markdown that
+    follows the counts, `example` that after the summary; `license...` and `annotations_creators` are the Hub's terms; `schema`
+    names tags and languages; `columns` says of each column what it means.
     """
     from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict

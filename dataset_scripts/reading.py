@@ -73,5 +73,15 @@ def _with_names(row: dict[str, Any], schema: Schema) -> dict[str, Any]:
     names = {"lang": schema.languages, "source": schema.sources}
     named = {column: known[row[column]] for column, known in names.items() if column in row}
     if "ner_tags" in row:
-        named["ner_tags"] = [schema.labels[tag] for tag in row["ner_tags"]]
+        named["ner_tags"] = [_tag_name(tag, schema.labels) for tag in row["ner_tags"] or ()]
     return {**row, **named}
+
+
+def _tag_name(tag: int | None, labels: Sequence[str]) -> str:
+    """A number that stands for no tag would name one from the end of the list, or none."""
+    if tag is None or not 0 <= tag < len(labels):
+        raise ValueError(
+            f"`ner_tags` holds {tag}, which is none of the {len(labels)} tags {', '.join(labels)}; give every word a tag. "
+            "`python -m dataset_scripts.audit` lists all such rows."
+        )
+    return labels[tag]
