@@ -38,6 +38,7 @@ from dataset_scripts.audit.rows import AuditRow, read_audit_rows
 from dataset_scripts.audit.structure import check_structure
 from dataset_scripts.audit.text import check_text, find_words_without_pieces
 from reports_2mner.command_line import add_settings, at_least, make_parser, option, read_settings
+from reports_2mner.disk import disk_problem
 from reports_2mner.files import write_file
 
 NEVER = "never"
@@ -181,13 +182,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _check_place(path)
         settings = read_settings(options, AuditSettings, pictures=not options.no_pictures)
         report = audit(options.dataset, settings, options.against, options.tokenizer, options.dataset_config)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(to_text(report))
+        for path, text in ((options.json, to_json), (options.html, to_html)):
+            if path:
+                write_file(path, text(report))
+    except (ValueError, OSError) as error:
+        print(f"error: {disk_problem(error) or error}", file=sys.stderr)
         raise SystemExit(2) from error
-    print(to_text(report))
-    for path, text in ((options.json, to_json), (options.html, to_html)):
-        if path:
-            write_file(path, text(report))
     if has_severity(report.findings, options.fail_on):
         raise SystemExit(1)
 

@@ -1,0 +1,31 @@
+"""Say what is wrong with a disk, whichever library ran into it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+_FREE, _CHOOSE = "free some space, or choose another place for the output", "choose a place that can be written"
+_PROBLEMS = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: _FREE,
+    errno.EFBIG: _FREE,
+    errno.EROFS: _CHOOSE,
+    errno.EACCES: "choose another place, or ask for the right to use this one",
+}
+_TORCH = "PytorchStreamWriter failed"  # all that torch.save says of a full disk
+
+
+def disk_problem(error: Exception) -> str | None:
+    """Return cause, place and remedy of an error because a disk is full or must not be written; None for any other error.
+
+    Libraries in other languages pass on the system's words in exceptions of their own, so these words count as well.
+    """
+    if _TORCH in str(error):
+        return f"A checkpoint could not be written ({str(error).splitlines()[0]}): the disk may be full; {_FREE}."
+    for code, remedy in _PROBLEMS.items():
+        cause = os.strerror(code)
+        if getattr(error, "errno", None) == code or f"{cause} (os error {code})" in str(error):
+            place = getattr(error, "filename", None)
+            return f"{cause}{f': {place}' if place else ''}; {remedy}."
+    return None
