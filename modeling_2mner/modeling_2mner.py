@@ -23,7 +23,7 @@ from .encoders import (
     pool_vit,
 )
 from .fusion import MultimodalCollaboration
-from .outputs import TwoMNERModelOutput, TwoMNERTokenClassifierOutput
+from .outputs import TaggerOutput, TwoMNERModelOutput, TwoMNERTokenClassifierOutput
 from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger
 
 # Fused words, aligned embeddings and attention weights; words and embeddings are `None` without the branch.
@@ -349,19 +349,24 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         image_index: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         output_attentions: bool | None = None,
-    ) -> TwoMNERTokenClassifierOutput:
-        """Tag the words of a batch.
+        token_type_ids: torch.Tensor | None = None,
+    ) -> TwoMNERTokenClassifierOutput | TaggerOutput:
+        """Tag the words of a batch, or, for text without `word_positions`, its pieces, see [`tag_pieces`].
 
         Args:
             labels: `(batch, words)` tags, -100 where there is no word; for the loss.
             input_ids, attention_mask, word_positions, word_mask, first_window, pixel_values, resnet_pixel_values,
                 image_index, output_attentions: see [`TwoMNERModel.forward`].
+            token_type_ids: zeros; for pieces alone.
 
         Returns:
             [`TwoMNERTokenClassifierOutput`]; its `loss` is L_CRF alone. The whole objective of Eq. 18 is
             [`~TwoMNERForTokenClassification.objective`], which the Trainer calls, because the negatives of other
             processes are not to be seen from here.
         """
+        if word_positions is None and input_ids is not None:
+            others = {"labels": labels, "pixel_values": pixel_values, "resnet_pixel_values": resnet_pixel_values}
+            return self._tag_pieces(input_ids, attention_mask, token_type_ids=token_type_ids, **others)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,

@@ -44,6 +44,8 @@ class SubwordTagger(WordTagger):
         Raises:
             ValueError: without `word_positions`, or without the `attention_mask` that `"subword_aux"` needs.
         """
+        if word_positions is None and "input_ids" in inputs:
+            return self._tag_pieces(inputs.pop("input_ids"), attention_mask, labels=labels, **inputs)
         if word_positions is None:
             raise ValueError("`word_positions` is missing; make the inputs with `OneImageProcessor`.")
         if word_mask is None:
