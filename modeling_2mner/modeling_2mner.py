@@ -22,6 +22,7 @@ from .encoders import (
     pool_text,
     pool_vit,
 )
+from .foreign_inputs import refuse_foreign
 from .fusion import MultimodalCollaboration
 from .outputs import TaggerOutput, TwoMNERModelOutput, TwoMNERTokenClassifierOutput
 from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger
@@ -350,6 +351,8 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         labels: torch.Tensor | None = None,
         output_attentions: bool | None = None,
         token_type_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
     ) -> TwoMNERTokenClassifierOutput | TaggerOutput:
         """Tag the words of a batch, or, for text without `word_positions`, its pieces, see [`tag_pieces`].
 
@@ -358,12 +361,14 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             input_ids, attention_mask, word_positions, word_mask, first_window, pixel_values, resnet_pixel_values,
                 image_index, output_attentions: see [`TwoMNERModel.forward`].
             token_type_ids: zeros; for pieces alone.
+            inputs_embeds, output_hidden_states: None, as PEFT passes them.
 
         Returns:
             [`TwoMNERTokenClassifierOutput`]; its `loss` is L_CRF alone. The whole objective of Eq. 18 is
             [`~TwoMNERForTokenClassification.objective`], which the Trainer calls, because the negatives of other
             processes are not to be seen from here.
         """
+        refuse_foreign(inputs_embeds, output_hidden_states)
         if word_positions is None and input_ids is not None:
             others = {"labels": labels, "pixel_values": pixel_values, "resnet_pixel_values": resnet_pixel_values}
             return self._tag_pieces(input_ids, attention_mask, token_type_ids=token_type_ids, **others)

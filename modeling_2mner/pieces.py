@@ -54,6 +54,10 @@ def place_of(model: PreTrainedModel) -> dict[str, Any]:
     }
 
 
+def _processor_of(model: PreTrainedModel) -> str:
+    return "TwoMNERProcessor" if model.config.model_type.startswith("2m-ner") else "OneImageProcessor"
+
+
 def load_piece_kinds(model: PreTrainedModel) -> Tensor:
     """The kinds of the pieces of the tokenizer that was saved beside the model.
 
@@ -65,7 +69,7 @@ def load_piece_kinds(model: PreTrainedModel) -> Tensor:
         return piece_kinds(tokenizer)
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(
-            "`word_positions` is missing; make the inputs with `TwoMNERProcessor` (or `OneImageProcessor`), or call "
+            f"`word_positions` is missing; make the inputs with `{_processor_of(model)}`, or call "
             '`model.read_pieces(tokenizer)` first to have each piece tagged, as the pipeline "token-classification" needs it.'
         ) from error
 
@@ -117,7 +121,7 @@ def _check(model: Any, inputs: dict[str, Any]) -> None:
         raise ValueError("`token_type_ids` must be zeros: the model reads one sentence; leave the second one out.")
     if given := [name for name, value in inputs.items() if value is not None]:
         raise ValueError(
-            "`word_positions` is missing; make the inputs with `TwoMNERProcessor` (or `OneImageProcessor`): only text alone goes "
+            f"`word_positions` is missing; make the inputs with `{_processor_of(model)}`: only text alone goes "
             f"without, and there is {', '.join(f'`{name}`' for name in given)}."
         )
     if not model.config.tags_words:
@@ -126,9 +130,7 @@ def _check(model: Any, inputs: dict[str, Any]) -> None:
             '`OneImageProcessor`, or train with `label_scheme="word"`.'
         )
     if model.training:
-        raise ValueError(
-            "`word_positions` is missing; make the inputs with `TwoMNERProcessor` (or `OneImageProcessor`) for training."
-        )
+        raise ValueError(f"`word_positions` is missing; make the inputs with `{_processor_of(model)}` for training.")
 
 
 def _inside(posteriors: Tensor, labels: Sequence[str]) -> Tensor:

@@ -11,6 +11,7 @@ from transformers.utils import can_return_tuple
 from .configuration_tagging import TaggingConfig
 from .crf import LinearChainCRF
 from .encoders import ENCODERS, build_encoder, hold_batch_norm
+from .foreign_inputs import drop_foreign
 from .outputs import TaggerOutput
 from .pieces import load_piece_kinds, piece_kinds, tag_pieces
 from .pipeline_2mner import TwoMNERPipeline
@@ -188,6 +189,7 @@ class WordTagger(TaggingPreTrainedModel):
             word_mask: `(batch, words)` bool, true where there is a word; all by default.
             **inputs: all other inputs of the model below, see its `forward`.
         """
+        inputs = drop_foreign(inputs, self.config.reads_words)
         if inputs.get("word_positions") is None and "input_ids" in inputs:
             return self._tag_pieces(
                 inputs.pop("input_ids"), inputs.pop("attention_mask", None), labels=labels, **inputs
