@@ -28,4 +28,7 @@ def disk_problem(error: Exception) -> str | None:
         if getattr(error, "errno", None) == code or f"{cause} (os error {code})" in str(error):
             place = getattr(error, "filename", None)
             return f"{cause}{f': {place}' if place else ''}; {remedy}."
+    # Libraries wrap errors in their own; what is wrong with a value says so by itself.
+    if isinstance(error.__cause__, Exception) and not isinstance(error, ValueError):
+        return disk_problem(error.__cause__)
     return None

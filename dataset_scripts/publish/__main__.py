@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from dataset_scripts.publish.check_folder import check_folder, has_other_license, read_card
 from reports_2mner.command_line import make_parser
+from reports_2mner.disk import disk_problem
 from reports_2mner.push import check_id, connect, push, refusal
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except HfHubHTTPError as error:
         raise SystemExit(f"error: {refusal(options.repo_id, error)}") from error
     except (ValueError, OSError, RuntimeError, HTTPError) as error:
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {disk_problem(error) or error}") from error
     condition = ", signed in, for it is private" if options.private else ""
     print(f"Published: {commit.commit_url}\nOpen it with load_dataset({options.repo_id!r}){condition}.")
 

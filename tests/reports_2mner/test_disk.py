@@ -35,3 +35,10 @@ def test_other_errors_stay_what_they_are(error):
     assert disk_problem(error) is None
     with pytest.raises(type(error)), exit_on_error():
         raise error
+
+
+def test_the_cause_of_a_librarys_own_error_counts_but_an_argument_of_ours_speaks_for_itself():
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/cache")
+    for kind, remedy in ((RuntimeError, "free some space"), (ValueError, "choose a smaller model")):
+        with pytest.raises(SystemExit, match=f"error: .*{remedy}"), exit_on_error():
+            raise kind("choose a smaller model") from full
