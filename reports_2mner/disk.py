@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 
 _FREE, _CHOOSE = "free some space, or choose another place for the output", "choose a place that can be written"
 _PROBLEMS = {
@@ -13,7 +14,8 @@ _PROBLEMS = {
     errno.EROFS: _CHOOSE,
     errno.EACCES: "choose another place, or ask for the right to use this one",
 }
-_TORCH = "PytorchStreamWriter failed"  # all that torch.save says of a full disk
+# All that torch.save says of a full disk.
+_TORCH = re.compile(r"PytorchStreamWriter failed|\. unexpected pos \d+ vs \d+|iostream error")
 
 
 def disk_problem(error: Exception) -> str | None:
@@ -21,7 +23,7 @@ def disk_problem(error: Exception) -> str | None:
 
     Libraries in other languages pass on the system's words in exceptions of their own, so these words count as well.
     """
-    if _TORCH in str(error):
+    if _TORCH.search(str(error)):
         return f"A checkpoint could not be written ({str(error).splitlines()[0]}): the disk may be full; {_FREE}."
     for code, remedy in _PROBLEMS.items():
         cause = os.strerror(code)
