@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Image, Value, load_dataset, load_from_disk
 
-from dataset_scripts.audit.overlap import SPLIT_WORDS
 from dataset_scripts.language_table import CODE
 from dataset_scripts.parquet import parquet_path
 from dataset_scripts.reading import find_parquet_files
 from dataset_scripts.schema import COLUMNS, Schema, features, sort_languages
+from dataset_scripts.splits import SPLIT_WORDS
 
 logger = logging.getLogger(__name__)
 

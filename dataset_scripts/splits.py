@@ -26,6 +26,13 @@ GROUP_KEYS = ("picture_id", "translation", "picture_bytes", "similar_picture", "
 DEFAULT_GROUP_KEYS = GROUP_KEYS[:-1]  # sentences made from templates are nearly all alike and would be one group
 PICTURE_KEYS = ("picture_bytes", "similar_picture")  # those for which pictures are read
 HELD_OUT = SPLITS[1:]
+SPLIT_WORDS = {  # what splits are called elsewhere
+    "train": "train",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+}
 TRAIN = 0
 _TENTH = 2**64 // 10
 

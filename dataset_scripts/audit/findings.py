@@ -30,8 +30,9 @@ class Check:
 def _split_advice(key: str) -> str:
     keys = GROUP_KEYS[: GROUP_KEYS.index(key) + 1] if key not in DEFAULT_GROUP_KEYS else (key,)
     which = "by default and " if key in DEFAULT_GROUP_KEYS else ""
+    similarity = "" if key in DEFAULT_GROUP_KEYS else " (and the `--similarity` of this audit)"
     return (
-        f"Build with `--split grouped`, which keeps them together {which}with `--group_by {' '.join(keys)}`, or report scores "
+        f"Build with `--split grouped`, which keeps them together {which}with `--group_by {' '.join(keys)}`{similarity}, or report scores "
         "without these rows."
     )
 

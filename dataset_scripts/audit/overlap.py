@@ -17,18 +17,12 @@ from dataset_scripts.audit.findings import Example, Finding, first_examples, in_
 from dataset_scripts.audit.rows import AuditRow, read_audit_rows
 from dataset_scripts.conll import read_conll
 from dataset_scripts.schema import SPLITS
+from dataset_scripts.splits import SPLIT_WORDS
 
 logger = logging.getLogger(__name__)
 
 Rows = Sequence[AuditRow]
 CONLL_SUFFIXES = (".txt", ".conll")
-SPLIT_WORDS = {
-    "train": "train",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-}
 
 
 def normalise_text(tokens: Sequence[str]) -> str:
