@@ -18,11 +18,12 @@ from pathlib import Path
 
 from transformers import TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from reports_2mner.command_line import exit_on_error
 from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
 from training_2mner.building import build_tagger
+from training_2mner.checkpoints import numbered_checkpoints
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
 from training_2mner.model_card import write_model_card
@@ -85,8 +86,7 @@ def train_and_save(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments)
 
 def last_whole_checkpoint(folder: Path) -> str | None:
     """The last complete checkpoint of a run folder; the process may have died while writing a later one."""
-    checkpoints = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    for path in reversed(checkpoints):
+    for path in reversed(numbered_checkpoints(folder)):
         try:
             TrainerState.load_from_json(str(path / TRAINER_STATE_NAME))  # the Trainer writes it last
             return str(path)
@@ -96,4 +96,5 @@ def last_whole_checkpoint(folder: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    main(*read_command_line(sys.argv[1:]))
+    with exit_on_error():
+        main(*read_command_line(sys.argv[1:]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,14 @@ def dataset_card(
     license_link: str | None = None,
     annotations_creators: Sequence[str] = ("other",),
     schema: Schema = PAPER_SCHEMA,
+    columns: Mapping[str, str] = COLUMNS,
 ) -> str:
     """Return the text of README.md for a data set with these counts.
 
     `fingerprint` identifies the contents of its files, see `config_metadata`; `name` is the folder name that the
     examples pass to `load_dataset`; `body` is Markdown that follows the counts, `example` Markdown that follows the
     summary, see `example.py`; `license` and `annotations_creators` are the Hub's terms, `license_name` and
-    `license_link` describe a license "other"; `schema` names tags and languages.
+    `license_link` describe a license "other"; `schema` names tags and languages; `columns` explains each column.
     """
     from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
@@ -80,7 +81,7 @@ def dataset_card(
         body=body,
         example=example,
         configs=list(configs),
-        columns=COLUMNS,
+        columns=columns,
         labels=schema.labels,
         text_table=text_table(counts, schema.types),
         image_table=image_table(counts),

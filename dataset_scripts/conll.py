@@ -1,8 +1,9 @@
 """Strict reader and writer for the authors' CoNLL files, and for others of the same form (Twitter-2015, Twitter-2017).
 
 A sentence is a line `IMGID:<image id>`, then one line `TOKEN<TAB>TAG` per word, then an empty line, which may be
-missing at the end of the file. UTF-8 without BOM, lines end in LF. Everything else is an error that names the line.
-Tokens and ids are never stripped, split on blanks or decoded: both may hold any character except TAB, CR and LF.
+missing at the end of the file; more empty lines mean nothing (`conll_layout.py` remembers them for export). UTF-8
+without BOM, lines end in LF. Everything else is an error that names the line. Tokens and ids are never stripped, split
+on blanks or decoded: both may hold any character except TAB, CR and LF.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataset_scripts.conll_layout import Layout
 from dataset_scripts.schema import ENTITY_TYPES, TYPE, find_iob2_violation, labels_of
 from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_file
@@ -75,9 +77,12 @@ def read_conll(
         yield draft.finish(repair_tags)
 
 
-def write_conll(sentences: Iterable[ConllSentence], path: Path | str) -> None:
-    """Write sentences so that `read_conll` returns the same ones; ValueError if the format cannot hold one."""
-    write_file(path, map(_format, sentences))
+def write_conll(sentences: Iterable[ConllSentence], path: Path | str, layout: Layout | None = None) -> None:
+    """Write sentences so that `read_conll` returns the same ones; ValueError if the format cannot hold one.
+
+    `layout` says where the file has other empty lines than one after each sentence.
+    """
+    write_file(path, (layout or Layout()).arrange(map(_format, sentences)))
 
 
 @dataclass

@@ -79,5 +79,5 @@ def _with_names(row: dict[str, Any], schema: Schema, place: str) -> dict[str, An
     if "ner_tags" in row and "tokens" in row:
         named["ner_tags"] = check_sentence(row["tokens"], row["ner_tags"], schema.labels, place)
     elif "ner_tags" in row:
-        named["ner_tags"] = [tag_name(tag, schema.labels, place) for tag in row["ner_tags"]]
+        named["ner_tags"] = [tag_name(tag, schema.labels, place) for tag in row["ner_tags"] or ()]
     return {**row, **named}

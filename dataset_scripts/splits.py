@@ -2,11 +2,12 @@
 
 `given`     as in the files
 `paper`     rows of all languages in one pool, exactly 8:1:1, as MMNERD was split: translations are separated
-`grouped`   by picture across languages, 8:1:1 in expectation: all sentences of a picture stay together
+`grouped`   by what rows share, 8:1:1 in expectation: all sentences of a picture stay together, and so does everything
+            else that would leak, see `GROUP_KEYS`
 
 Both new splits follow from a hash of seed and name, not from a shuffled list: they are the same on every machine and
-in any order of the files. A picture's split in `grouped` does not change when others are added; in `paper` it can, to
-keep the shares exact.
+in any order of the files. A group's split in `grouped` does not change when others are added, unless they join it with
+another group; in `paper` it can, to keep the shares exact.
 """
 
 from __future__ import annotations
@@ -20,13 +21,24 @@ from dataclasses import dataclass
 from dataset_scripts.schema import DEFAULT_CONFIG, LANGUAGES, SPLITS, available_configs
 
 METHODS = ("given", "paper", "grouped")
+# What rows can share: their picture's id, the same id in another language, the picture's bytes or its look, words, most words.
+GROUP_KEYS = ("picture_id", "translation", "picture_bytes", "similar_picture", "text", "similar_text")
+DEFAULT_GROUP_KEYS = GROUP_KEYS[:-1]  # sentences made from templates are nearly all alike and would be one group
+PICTURE_KEYS = ("picture_bytes", "similar_picture")  # those for which pictures are read
 HELD_OUT = SPLITS[1:]
+SPLIT_WORDS = {  # what splits are called elsewhere
+    "train": "train",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+}
 TRAIN = 0
 _TENTH = 2**64 // 10
 
 
 def split_of_group(seed: int, group: str) -> int:
-    """Return the position in `SPLITS` of all rows of a group (a picture), whatever else the data set holds."""
+    """Return the position in `SPLITS` of all rows of a group, by its name alone, whatever else the data set holds."""
     tenth = stable_hash(f"{seed}/{group}") // _TENTH
     return 0 if tenth < 8 else 1 if tenth < 9 else 2
 

@@ -9,11 +9,15 @@ files it was built from.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from dataset_scripts.build.sources import FILE_NAMES, FOLDER_PREFIX
 from dataset_scripts.conll import ConllSentence, write_conll
+from dataset_scripts.conll_layout import Layout
 from dataset_scripts.reading import find_parquet_files, read_rows
 from dataset_scripts.schema import SPLITS
 from reports_2mner.command_line import exit_on_error, make_parser
@@ -35,8 +39,17 @@ def to_conll(dataset: Path | str, output: Path | str) -> list[Path]:
             raise ValueError(f"`output` already has {present[0]}; give another folder.")
         for (lang, split), path in paths.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_conll(_sentences(dataset, lang, split), path)
+            write_conll(_sentences(dataset, lang, split), path, _layout(Path(dataset), lang, split))
     return list(paths.values())
+
+
+def _layout(dataset: Path, lang: str, split: str) -> Layout | None:
+    """Return the empty lines of the file that these rows were read from, unless the rows have changed since."""
+    record = dataset / "build.json"
+    told = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    layout = Layout(**told["layouts"][f"{lang}/{split}"]) if f"{lang}/{split}" in told.get("layouts", {}) else None
+    rows = sum(pq.read_metadata(path).num_rows for path in find_parquet_files(dataset)[lang, split])
+    return layout if layout and layout.sentences == rows else None
 
 
 def _sentences(dataset: Path | str, lang: str, split: str) -> Iterator[ConllSentence]:

@@ -14,6 +14,7 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 from transformers.trainer import TRAINER_STATE_NAME
 
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
+from training_2mner.checkpoints import numbered_checkpoints
 from training_2mner.evaluation import predict_tags
 from training_2mner.metrics import entity_scores
 from training_2mner.trainer import make_trainer
@@ -33,7 +34,7 @@ def score_epochs(
     Raises:
         ValueError: if there is no checkpoint.
     """
-    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    checkpoints = numbered_checkpoints(folder)
     if not checkpoints:
         raise ValueError(f"{folder} has no checkpoints; the protocol `released` needs the checkpoints of all epochs.")
     best: GoldAndPredicted = ([], [])

@@ -59,9 +59,11 @@ for _config in (AdaCANConfig, BiLSTMCRFConfig):
     AutoTokenizer.register(_config, WordTokenizer)
 WordTokenizer.register_for_auto_class()
 
-PIPELINE_REGISTRY.register_pipeline(
-    "multimodal-ner", pipeline_class=TwoMNERPipeline, pt_model=AutoModelForTokenClassification, type="multimodal"
-)
+# The code of a checkpoint may have registered its own pipeline before this package was imported.
+if PIPELINE_REGISTRY.check_task("multimodal-ner")[1]["impl"] is not TwoMNERPipeline:
+    PIPELINE_REGISTRY.register_pipeline(
+        "multimodal-ner", pipeline_class=TwoMNERPipeline, pt_model=AutoModelForTokenClassification, type="multimodal"
+    )
 
 __all__ = [
     "LABELS",

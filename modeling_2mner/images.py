@@ -18,6 +18,7 @@ MIN_SIDE = 8
 MAX_ASPECT = 50
 # Formats that Pillow decodes itself; for some of the others it starts another program.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_OBJECT = re.compile(r"<\S+ object at 0x[0-9A-Fa-f]+>")  # how Pillow names a stream
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 _Stored: TypeAlias = str | os.PathLike[str] | bytes | bytearray
@@ -48,15 +49,22 @@ def load_image(source: PictureSource) -> LoadedImage:
     Raises:
         TypeError: if `source` is not one of these kinds.
     """
-    source = _unwrap(source)
-    if source is None:
+    unwrapped = _unwrap(source)
+    if unwrapped is None:
         return LoadedImage(None, "missing", "no picture given")
     try:
-        return _decode(source)
+        return _decode(unwrapped)
     except FileNotFoundError as error:
         return LoadedImage(None, "missing", f"no such file: {error.filename}")
     except Exception as error:  # Pillow's decoders raise a dozen unrelated kinds for broken files
-        return LoadedImage(None, "unreadable", f"{type(error).__name__}: {error}")
+        return LoadedImage(None, "unreadable", _reason(error, source))
+
+
+def _reason(error: Exception, source: PictureSource) -> str:
+    """What went wrong; Pillow names the stream that it was given, which helps nobody, where a file may have a name."""
+    path = source.get("path") if isinstance(source, dict) else source
+    name = repr(os.path.basename(os.fspath(path))) if isinstance(path, str | os.PathLike) else "in these bytes"
+    return f"{type(error).__name__}: {_OBJECT.sub(lambda _: name, str(error))}"
 
 
 def picture_key(source: PictureSource) -> tuple[str, int] | str | bytes | None:

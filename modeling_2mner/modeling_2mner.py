@@ -22,8 +22,9 @@ from .encoders import (
     pool_text,
     pool_vit,
 )
+from .foreign_inputs import refuse_foreign
 from .fusion import MultimodalCollaboration
-from .outputs import TwoMNERModelOutput, TwoMNERTokenClassifierOutput
+from .outputs import TaggerOutput, TwoMNERModelOutput, TwoMNERTokenClassifierOutput
 from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger
 
 # Fused words, aligned embeddings and attention weights; words and embeddings are `None` if there is no such branch.
@@ -337,19 +338,28 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         image_index: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         output_attentions: bool | None = None,
-    ) -> TwoMNERTokenClassifierOutput:
-        """Tag the words of a batch.
+        token_type_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> TwoMNERTokenClassifierOutput | TaggerOutput:
+        """Tag the words of a batch, or, for text without `word_positions`, its pieces, see [`tag_pieces`].
 
         Args:
             labels: `(batch, words)` tags, -100 where there is no word; for the loss.
             input_ids, attention_mask, word_positions, word_mask, first_window, pixel_values, resnet_pixel_values,
                 image_index, output_attentions: see [`TwoMNERModel.forward`].
+            token_type_ids: zeros; for pieces alone.
+            inputs_embeds, output_hidden_states: None, as PEFT passes them.
 
         Returns:
             [`TwoMNERTokenClassifierOutput`]; its `loss` is only L_CRF. The full objective of Eq. 18 is
             [`~TwoMNERForTokenClassification.objective`], which the Trainer calls, because the negatives of other
             processes are not visible here.
         """
+        refuse_foreign(inputs_embeds, output_hidden_states)
+        if word_positions is None and input_ids is not None:
+            others = {"labels": labels, "pixel_values": pixel_values, "resnet_pixel_values": resnet_pixel_values}
+            return self._tag_pieces(input_ids, attention_mask, token_type_ids=token_type_ids, **others)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,

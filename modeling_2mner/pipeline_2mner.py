@@ -9,15 +9,18 @@ from typing import Any, cast
 
 import torch
 from torch.utils.data import Subset
-from transformers import Pipeline, ProcessorMixin
+from transformers import AutoModelForTokenClassification, AutoProcessor, Pipeline, PreTrainedModel, ProcessorMixin
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from .crf import LinearChainCRF
 from .image_sources import load_image_source
 from .images import LoadedImage, PictureSource, picture_key
+from .pieces import place_of
 from .posteriors import TagPosteriors
 from .spans import entity_spans
 from .windows import surface
 
+TASK = "multimodal-ner"
 WORD_KEYS = ("text", "words", "tokens")
 PICTURE_KEYS = ("image", "images")
 ONE_SENTENCE = (str, bytes, dict)
@@ -114,11 +117,14 @@ class TwoMNERPipeline(Pipeline):
     trust_remote_code=True)`.
     """
 
-    _load_processor = True  # type: ignore[assignment]  # `Pipeline` declares these four as `None`
+    # `Pipeline` declares these four as `None`, which means: if it can be found. The processor of a loaded model is found below.
     _load_tokenizer = False  # type: ignore[assignment]
     _load_image_processor = False  # type: ignore[assignment]
     _load_feature_extractor = False  # type: ignore[assignment]
     processor: ProcessorMixin
+
+    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin | None = None, **kwargs: Any) -> None:
+        super().__init__(model=model, processor=processor or _load_processor(model), **kwargs)
 
     # As in any pipeline, the type of the result depends on that of the inputs and on the parameters.
     def __call__(self, inputs: Any, images: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
@@ -263,6 +269,17 @@ class TwoMNERPipeline(Pipeline):
         ]
 
 
+def _load_processor(model: PreTrainedModel) -> Any:
+    """Load the processor that was saved beside a loaded model."""
+    try:
+        return AutoProcessor.from_pretrained(model.name_or_path, **place_of(model))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"`processor` is missing, and there is none beside the model ({model.name_or_path or 'it was not loaded'}); write "
+            "`TwoMNERPipeline(model=model, processor=processor)` or `pipeline(..., processor=processor)`."
+        ) from error
+
+
 def _given(parameters: dict) -> dict:
     return {name: value for name, value in parameters.items() if value is not None}
 
@@ -336,5 +353,11 @@ def _picture_sources(inputs: dict) -> list[PictureSource]:
         return list(given[0]) or [None]
     return given or [None]
 
+
+# A model whose code came with its checkpoint brings its task along: `pipeline("multimodal-ner", model=model)`.
+if TASK not in PIPELINE_REGISTRY.get_supported_tasks():
+    PIPELINE_REGISTRY.register_pipeline(
+        TASK, pipeline_class=TwoMNERPipeline, pt_model=AutoModelForTokenClassification, type="multimodal"
+    )
 
 __all__ = ["Entities", "TwoMNERPipeline"]

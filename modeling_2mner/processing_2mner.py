@@ -339,6 +339,8 @@ def clip_processor(side: int) -> CLIPImageProcessorPil:
 
 def imagenet_processor(side: int = 224) -> CLIPImageProcessorPil:
     """An image processor with ImageNet's statistics, for encoders that were trained on ImageNet."""
+    if side < 1:
+        raise ValueError(f"`resnet_image_size` must be 1 pixel or more, got {side}; 224 is usual.")
     size = {"height": side, "width": side}
     return CLIPImageProcessorPil(size=size, image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD)
 

@@ -4,14 +4,17 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers import initialization as init
 from transformers.utils import can_return_tuple
 
 from .configuration_tagging import TaggingConfig
 from .crf import LinearChainCRF
 from .encoders import ENCODERS, build_encoder, hold_batch_norm
+from .foreign_inputs import drop_foreign
 from .outputs import TaggerOutput
+from .pieces import load_piece_kinds, piece_kinds, tag_pieces
+from .pipeline_2mner import TwoMNERPipeline
 
 
 class TaggingPreTrainedModel(PreTrainedModel):
@@ -187,6 +190,11 @@ class WordTagger(TaggingPreTrainedModel):
             word_mask: `(batch, words)` bool, true where there is a word; all by default.
             **inputs: all other inputs of the model below, see its `forward`.
         """
+        inputs = drop_foreign(inputs, self.config.reads_words)
+        if inputs.get("word_positions") is None and "input_ids" in inputs:
+            return self._tag_pieces(
+                inputs.pop("input_ids"), inputs.pop("attention_mask", None), labels=labels, **inputs
+            )
         states = self.model(word_mask=word_mask, **inputs).last_hidden_state
         logits = self.classifier(self.dropout(states))  # (batch, words, labels)
         if word_mask is None:
@@ -200,6 +208,18 @@ class WordTagger(TaggingPreTrainedModel):
             logits=logits,
             predictions=self.decode(logits, mask) if self.decodes() else None,
         )
+
+    def read_pieces(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Have batches without `word_positions` tagged piece by piece, as transformers' "token-classification" needs it.
+
+        A model that was loaded finds the tokenizer beside its weights by itself; see [`tag_pieces`].
+        """
+        self._piece_kinds = piece_kinds(tokenizer)
+
+    def _tag_pieces(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, **inputs: Any) -> TaggerOutput:
+        if not hasattr(self, "_piece_kinds"):
+            self._piece_kinds = load_piece_kinds(self)
+        return tag_pieces(self, self._piece_kinds, input_ids, attention_mask, **inputs)
 
     def decodes(self) -> bool:
         """Whether to decode: training has no need to, and an exported graph would fix the length of Viterbi's loop."""
@@ -236,4 +256,4 @@ class WordTagger(TaggingPreTrainedModel):
         return {"loss": tag_loss}
 
 
-__all__ = ["PieceModel", "TaggingPreTrainedModel", "WordTagger"]
+__all__ = ["PieceModel", "TaggingPreTrainedModel", "TwoMNERPipeline", "WordTagger"]

@@ -8,6 +8,7 @@ from transformers.utils import can_return_tuple
 
 from .configuration_subwords import SubwordConfig
 from .encoders import gather_words
+from .foreign_inputs import drop_foreign
 from .outputs import TaggerModelOutput, TaggerOutput
 from .tagging import WordTagger
 
@@ -38,6 +39,9 @@ class SubwordTagger(WordTagger):
         Raises:
             ValueError: without `word_positions`, or without the `attention_mask` that `"subword_aux"` needs.
         """
+        inputs = drop_foreign(inputs, reads_words=False)
+        if word_positions is None and "input_ids" in inputs:
+            return self._tag_pieces(inputs.pop("input_ids"), attention_mask, labels=labels, **inputs)
         if word_positions is None:
             raise ValueError("`word_positions` is missing; make the inputs with `OneImageProcessor`.")
         if word_mask is None:

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from reports_2mner.disk import disk_problem
+
 Number = TypeVar("Number", int, float)
 Settings = TypeVar("Settings")
 
@@ -30,7 +32,7 @@ def make_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
 
 @contextmanager
 def exit_on_error(*kinds: type[Exception]) -> Iterator[None]:
-    """Exit with `error: ...` instead of a traceback if the input is at fault; also works as a decorator.
+    """Exit with `error: ...` instead of a traceback if the input or the disk is at fault; also works as a decorator.
 
     Args:
         kinds: exceptions that users can fix, besides `ValueError`.
@@ -38,8 +40,12 @@ def exit_on_error(*kinds: type[Exception]) -> Iterator[None]:
     users: tuple[type[Exception], ...] = (ValueError, *kinds)
     try:
         yield
-    except users as error:
-        raise SystemExit(f"error: {error}") from error
+    except Exception as error:
+        if problem := disk_problem(error):
+            raise SystemExit(f"error: {problem}") from error
+        if isinstance(error, users):
+            raise SystemExit(f"error: {error}") from error
+        raise
 
 
 def at_least(least: Number) -> Callable[[str], Number]:

@@ -40,6 +40,8 @@ SHARED += (
     "image_sources",
     "pipeline_2mner",
     "posteriors",
+    "pieces",
+    "foreign_inputs",
 )
 SHARED += ("handler",)
 WORDS = ("configuration_words", "word_layers", "tokenization_words", "processing_words")
@@ -110,7 +112,10 @@ def test_a_checkpoint_holds_all_its_code_and_no_pickle(save, tmp_path):
     written = {path.name for path in folder.iterdir()} - {"0.png", "1.png", "expected.pt"}
     code = {f"{name}.py" for name in ("configuration_2mner", "modeling_2mner", "processing_2mner", "crf", "encoders")}
     code |= {f"{name}.py" for name in ("alignment", "fusion", "images", "outputs", "torchvision_resnet", "windows")}
-    code |= {f"{name}.py" for name in ("spans", "pipeline_2mner", "posteriors", "image_sources", "handler")}
+    code |= {
+        f"{name}.py"
+        for name in ("spans", "pipeline_2mner", "posteriors", "pieces", "foreign_inputs", "image_sources", "handler")
+    }
     code |= {"configuration_tagging.py", "tagging.py"}
     assert {name for name in written if name.endswith(".py")} == code
     assert {name for name in written if not name.endswith((".py", ".json"))} == {"model.safetensors"}

@@ -92,6 +92,8 @@ def learn_vocabulary(texts: list[str], size: int) -> dict[str, int]:
     The trainer of `tokenizers` numbers word-internal pieces in hash-table order, so ties between them would be broken
     differently in each process (tokenizers#1794). Numbering them beforehand prevents that and keeps rare characters.
     """
+    if size < 1:
+        raise ValueError(f"`vocabulary_size` must be 1 or more, got {size}; 4000 is usual.")
     learner = BertWordPieceTokenizer(lowercase=False, strip_accents=False, clean_text=True)
     words = [word for text in texts for word, _ in learner.pre_tokenizer.pre_tokenize_str(learner.normalize(text))]
     inner = sorted({f"##{character}" for word in words for character in word[1:]})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +45,19 @@ class TwoMNERDataCollator:
     small_boxes: str | None = None
 
     def __call__(self, rows: list[dict[str, Any]]) -> TwoMNERBatch:
-        """Return the processor's batch for these rows."""
+        """Return the processor's batch for these rows.
+
+        Raises:
+            ValueError: for a row that cannot be used, with its name in the data set.
+        """
+        try:
+            return self._process(rows)
+        except (ValueError, TypeError):
+            for row in rows:
+                self._check(row)
+            raise
+
+    def _process(self, rows: list[dict[str, Any]]) -> TwoMNERBatch:
         images = [row["image"] for row in rows] if "image" in rows[0] else None
         labels = [row["ner_tags"] for row in rows] if "ner_tags" in rows[0] else None
         columns = {"boxes": self.boxes, "small_boxes": self.small_boxes}
@@ -51,3 +65,14 @@ class TwoMNERDataCollator:
             name: [row[column] for row in rows] for name, column in columns.items() if column is not None
         }
         return self.processor([row["tokens"] for row in rows], images, labels, **boxes)
+
+    def _check(self, row: dict[str, Any]) -> None:
+        """Find the row that is at fault: a place in a batch, which was drawn at random, helps nobody."""
+        try:
+            self._process([row])
+        except (ValueError, TypeError) as error:
+            columns = {"labels": "ner_tags", "words": "tokens", "images": "image"}
+            columns |= {"boxes": str(self.boxes), "small_boxes": str(self.small_boxes)}
+            text = re.sub(r"`(\w+)\[0\]`", lambda match: f"`{columns.get(match[1], match[1])}`", str(error))
+            name = repr(row["id"]) if row.get("id") else f"with the words {reprlib.repr(row.get('tokens'))}"
+            raise ValueError(f"The row {name} of the data set cannot be used: {text}") from error

@@ -56,9 +56,20 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
             raise ValueError(f"`dataset` {arguments.dataset!r} has no split {name!r}, only {', '.join(splits)}.")
         check_columns(splits[name], arguments.dataset, ("tokens", "ner_tags"))
         check_tags(splits[name], f"`dataset` {arguments.dataset!r}, split {name!r}")
+    _check_box_columns(splits["train"], arguments)
     if "image" in splits["train"].column_names:
         splits = splits.cast_column("image", Image(decode=False))
     return _limit(splits, arguments)
+
+
+def _check_box_columns(dataset: Dataset, arguments: DataArguments) -> None:
+    for name in ("boxes_column", "small_boxes_column"):
+        column = getattr(arguments, name)
+        if column is not None and column not in dataset.column_names:
+            raise ValueError(
+                f"`{name}` is {column!r}, but `dataset` {arguments.dataset!r} has only the columns "
+                f"{', '.join(dataset.column_names)}; name one of these, or leave `{name}` out."
+            )
 
 
 def label_names(dataset: Dataset) -> list[str]:

@@ -43,7 +43,8 @@ MEANINGS = {"PER": "persons", "LOC": "locations", "ORG": "organisations", "MISC"
 SPLIT_DESCRIPTIONS = {
     "given": "The splits are those of its source files.",
     "paper": "The sentences of all languages were pooled and split 8:1:1, as the authors did (seed {seed}).",
-    "grouped": "All sentences of a picture, in any language, are in the same split, 8:1:1 (seed {seed}).",
+    "grouped": "Sentences that share a picture or anything else that its card lists are in the same split, 8:1:1 "
+    "(seed {seed}).",
 }
 DEFAULTS = "the paper's Table 4, and the authors' code where the paper is silent"
 SOURCES_WITH_PEOPLE = {"twitter2015", "twitter2017", "cc12m"}

@@ -12,15 +12,17 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from dataset_scripts.any_data_set import missing_columns, open_data_set
 from dataset_scripts.audit.findings import SEVERITIES, Finding
 from dataset_scripts.audit.ids import check_ids
+from dataset_scripts.audit.illustrations import draw_examples
 from dataset_scripts.audit.leakage import check_leakage
 from dataset_scripts.audit.overlap import check_overlap, read_other
 from dataset_scripts.audit.page import report_to_html
@@ -32,13 +34,15 @@ from dataset_scripts.audit.pictures import (
     with_facts,
 )
 from dataset_scripts.audit.report import AuditReport, make_report, report_to_json, report_to_text
-from dataset_scripts.audit.rows import read_audit_rows
+from dataset_scripts.audit.rows import AuditRow, read_audit_rows
 from dataset_scripts.audit.structure import check_structure
 from dataset_scripts.audit.text import check_text, find_words_without_pieces
 from reports_2mner.command_line import add_settings, at_least, make_parser, option, read_settings
+from reports_2mner.disk import disk_problem
 from reports_2mner.files import write_file
 
 NEVER = "never"
+USUALLY_EMPTY = {"image", "url", "sha256", "tw2017_split", "quality"}  # nothing is wrong with a data set without these
 
 
 @dataclass(frozen=True)
@@ -65,35 +69,52 @@ def audit_dataset(
     settings: AuditSettings | None = None,
     against: Sequence[Path | str] = (),
     tokenizer: str | None = None,
+    config: str | None = None,
 ) -> AuditReport:
-    """Run every check on a data set folder, compare it with others, and test its words with a tokenizer.
+    """Run every check on a data set, compare it with others, and test its words with a tokenizer.
 
-    `against` are data set folders or CoNLL files (`overlap.py`), `tokenizer` is a folder or the name of one in the
-    local cache. Raises ValueError for anything that cannot be read.
+    `dataset` is a folder or the id of one on the Hub, with at least `tokens` and `ner_tags`; `config` names one of its
+    configurations. `against` are data set folders or CoNLL files (`overlap.py`), `tokenizer` is a folder or the name
+    of one in the local cache. Raises ValueError for anything that cannot be read.
     """
     settings = settings or AuditSettings()
     loaded = load_tokenizer(tokenizer) if tokenizer else None
     # Reports are shared: they name folders without their place on this machine.
     tokenizer = _name(tokenizer) if tokenizer and Path(tokenizer).is_dir() else tokenizer
     others = {str(other): read_other(other) for other in against}
-    rows = read_audit_rows(dataset)
-    findings = [*check_structure(rows, settings.max_words), *check_text(rows), *check_ids(rows)]
-    if loaded and tokenizer:
-        findings.append(find_words_without_pieces(rows, loaded, tokenizer))
-    if settings.pictures:
-        facts = examine_pictures(dataset, settings.num_proc)
-        findings += check_facts(rows, facts)
-        rows = with_facts(rows, facts)
-    findings += [find_picture_status(rows), *check_identity(rows), *check_leakage(rows, settings.similarity)]
-    for other, their_rows in others.items():
-        findings += check_overlap(rows, their_rows, _name(other))
-    described: dict[str, Any] = {
+    with open_data_set(dataset, config) as folder:
+        rows = read_audit_rows(folder)
+        findings = check_words(rows, settings)
+        if loaded and tokenizer:
+            findings.append(find_words_without_pieces(rows, loaded, tokenizer))
+        if settings.pictures:
+            facts = examine_pictures(folder, settings.num_proc)
+            findings += check_facts(rows, facts)
+            rows = with_facts(rows, facts)
+        findings += [find_picture_status(rows), *check_identity(rows), *check_leakage(rows, settings.similarity)]
+        for other, their_rows in others.items():
+            findings += check_overlap(rows, their_rows, _name(other))
+        described = _describe(settings, tokenizer, others, missing_columns(folder))
+        report = make_report(folder, rows, described, findings)
+        return replace(report, thumbnails=draw_examples(folder, report.findings)) if settings.pictures else report
+
+
+def check_words(rows: Sequence[AuditRow], settings: AuditSettings) -> list[Finding]:
+    """Run the checks that need nothing but the rows."""
+    return [*check_structure(rows, settings.max_words), *check_text(rows), *check_ids(rows)]
+
+
+def _describe(
+    settings: AuditSettings, tokenizer: str | None, others: Mapping[str, Any], missing: Sequence[str]
+) -> dict[str, Any]:
+    return {
         "similarity": settings.similarity,
         "max_words": settings.max_words,
         "pictures": settings.pictures,
+        "tokenizer": tokenizer or "none",
+        "against": ", ".join(map(_name, others)) or "none",
+        **({"columns_without_values": ", ".join(missing)} if set(missing) - USUALLY_EMPTY else {}),
     }
-    described |= {"tokenizer": tokenizer or "none", "against": ", ".join(map(_name, others)) or "none"}
-    return make_report(dataset, rows, described, findings)
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
@@ -127,7 +148,8 @@ def _check_place(path: Path | None) -> None:
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m dataset_scripts.audit", __doc__)
-    parser.add_argument("dataset", type=Path, help="data set folder written by `python -m dataset_scripts.build`")
+    parser.add_argument("dataset", help="folder or Hub id of a data set with at least the columns tokens and ner_tags")
+    parser.add_argument("--dataset_config", metavar="NAME", help="its configuration, if it has several")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the complete report for programs")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a web page")
     parser.add_argument(
@@ -161,14 +183,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for path in (options.json, options.html):
             _check_place(path)
         settings = read_settings(options, AuditSettings, pictures=not options.no_pictures)
-        report = audit_dataset(options.dataset, settings, options.against, options.tokenizer)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        report = audit_dataset(options.dataset, settings, options.against, options.tokenizer, options.dataset_config)
+        print(report_to_text(report))
+        for path, text in ((options.json, report_to_json), (options.html, report_to_html)):
+            if path:
+                write_file(path, text(report))
+    except (ValueError, OSError) as error:
+        print(f"error: {disk_problem(error) or error}", file=sys.stderr)
         raise SystemExit(2) from error
-    print(report_to_text(report))
-    for path, text in ((options.json, report_to_json), (options.html, report_to_html)):
-        if path:
-            write_file(path, text(report))
     if has_severity(report.findings, options.fail_on):
         raise SystemExit(1)
 

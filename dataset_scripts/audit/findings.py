@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from dataset_scripts.splits import DEFAULT_GROUP_KEYS, GROUP_KEYS
+
 # error:   scores measured on the data would be wrong, or programs will fail on it
 # warning: it costs quality, or it will surprise users
 # info:    worth knowing
@@ -25,7 +27,16 @@ class Check:
     advice: str
 
 
-_SPLIT_ADVICE = "Split by picture (`dataset_scripts.build`, the grouped split), or report scores without these rows."
+def _split_advice(key: str) -> str:
+    keys = GROUP_KEYS[: GROUP_KEYS.index(key) + 1] if key not in DEFAULT_GROUP_KEYS else (key,)
+    which = "by default and " if key in DEFAULT_GROUP_KEYS else ""
+    similarity = "" if key in DEFAULT_GROUP_KEYS else " (and the `--similarity` of this audit)"
+    return (
+        f"Build with `--split grouped`, which keeps them together {which}with `--group_by {' '.join(keys)}`{similarity}, or report scores "
+        "without these rows."
+    )
+
+
 _REPAIR_ADVICE = "Repair these rows where the data set is made; `dataset_scripts.build` refuses them."
 
 # In the order of a report, within one severity.
@@ -37,12 +48,14 @@ CHECKS = {
     "unknown_tags": Check("error", "rows", "have tags that are not labels", _REPAIR_ADVICE),
     "iob2_faults": Check("error", "rows", "have an I- tag that continues no entity", _REPAIR_ADVICE),
     "empty_words": Check("error", "words", "are empty", _REPAIR_ADVICE),
-    "leaked_picture_ids": Check("error", "held-out rows", "have their picture id in train", _SPLIT_ADVICE),
-    "leaked_picture_bytes": Check(
-        "error", "held-out rows", "have exactly the file of their picture in train", _SPLIT_ADVICE
+    "leaked_picture_ids": Check(
+        "error", "held-out rows", "have their picture id in train", _split_advice("picture_id")
     ),
-    "leaked_texts": Check("error", "held-out rows", "have exactly their words in train", _SPLIT_ADVICE),
-    "ids_in_several_splits": Check("error", "picture ids", "are in more than one split", _SPLIT_ADVICE),
+    "leaked_picture_bytes": Check(
+        "error", "held-out rows", "have exactly the file of their picture in train", _split_advice("picture_bytes")
+    ),
+    "leaked_texts": Check("error", "held-out rows", "have exactly their words in train", _split_advice("text")),
+    "ids_in_several_splits": Check("error", "picture ids", "are in more than one split", _split_advice("picture_id")),
     "held_out_in_their_train": Check(
         "error",
         "held-out rows",
@@ -80,11 +93,13 @@ CHECKS = {
         "Find out which picture belongs to the sentence; two names may have been merged.",
     ),
     "leaked_similar_pictures": Check(
-        "warning", "held-out rows", "have a picture that looks like one in train", _SPLIT_ADVICE
+        "warning", "held-out rows", "have a picture that looks like one in train", _split_advice("similar_picture")
     ),
-    "leaked_similar_texts": Check("warning", "held-out rows", "have similar words in train", _SPLIT_ADVICE),
+    "leaked_similar_texts": Check(
+        "warning", "held-out rows", "have similar words in train", _split_advice("similar_text")
+    ),
     "translation_twins": Check(
-        "warning", "held-out rows with a translation", "have that translation in train", _SPLIT_ADVICE
+        "warning", "held-out rows with a translation", "have that translation in train", _split_advice("translation")
     ),
     "label_conflicts": Check(
         "warning",
@@ -117,7 +132,10 @@ CHECKS = {
         "Programs that split lines at blanks will cut them; separate columns by TAB.",
     ),
     "same_bytes_other_id": Check(
-        "warning", "pictures", "have several ids", "A split by picture id will not keep them together."
+        "warning",
+        "pictures",
+        "have several ids",
+        "A split by picture id alone separates them; `--split grouped --group_by picture_bytes` does not.",
     ),
     "ids_equal_but_for_case": Check(
         "warning",
@@ -138,7 +156,10 @@ CHECKS = {
         "They count twice in scores and in training.",
     ),
     "similar_pictures": Check(
-        "info", "pictures", "look like another one", "A split by picture id or by bytes will not keep them together."
+        "info",
+        "pictures",
+        "look like another one",
+        "A split by picture id or bytes separates them; `--split grouped --group_by similar_picture` does not.",
     ),
     "picture_status": Check("info", "rows", "have no picture of their own", "The column `image_status` shows why."),
     "odd_ids": Check(

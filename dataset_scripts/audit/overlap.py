@@ -17,17 +17,11 @@ from dataset_scripts.audit.findings import Finding, FindingExample, first_exampl
 from dataset_scripts.audit.rows import AuditRow, AuditRows, read_audit_rows
 from dataset_scripts.conll import read_conll
 from dataset_scripts.schema import SPLITS
+from dataset_scripts.splits import SPLIT_WORDS
 
 logger = logging.getLogger(__name__)
 
 CONLL_SUFFIXES = (".txt", ".conll")
-SPLIT_WORDS = {
-    "train": "train",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-}
 
 
 def normalise_text(tokens: Sequence[str]) -> str:

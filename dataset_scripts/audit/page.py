@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from dataset_scripts.audit.illustrations import ILLUSTRATED
 from dataset_scripts.audit.report import AuditReport, flatten, shorten, spell
 from reports_2mner.html import label, render
 
@@ -15,7 +16,14 @@ PAGE_LINES, PAGE_CHARACTERS = 60, 500  # of a table and of an example; the JSON 
 def report_to_html(report: AuditReport) -> str:
     """Return the page; a severity without findings gets no switch."""
     shorten_example = partial(shorten, characters=PAGE_CHARACTERS)
-    return render("audit.html.jinja", report=report, table_of=_table, spell=spell, shorten=shorten_example)
+    return render(
+        "audit.html.jinja",
+        report=report,
+        table_of=_table,
+        spell=spell,
+        shorten=shorten_example,
+        illustrated=ILLUSTRATED,
+    )
 
 
 def _table(caption: str, table: Mapping[str, Any]) -> tuple[list[str], dict[str, list[list[str]]], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from dataset_scripts.audit.findings import CHECKS, SEVERITIES, Finding, worst_fi
 from dataset_scripts.audit.rows import AuditRows, count_by_split
 from dataset_scripts.parquet import file_sha256, fingerprint
 from dataset_scripts.reading import find_parquet_files
+from dataset_scripts.thumbnails import Thumbnail
 from reports_2mner.html import visible
 
 # Increased whenever a program that reads the JSON would have to change.
@@ -25,7 +26,8 @@ TEXT_LINES, TEXT_EXAMPLES, TEXT_CHARACTERS, TEXT_ID_CHARACTERS = 8, 3, 140, 100
 class AuditReport:
     """The findings, worst first; the checks that found nothing; those that were skipped, with the reason.
 
-    `fingerprint` identifies the contents of the parquet files; the card of a built data set has the same.
+    `fingerprint` identifies the contents of the parquet files; the card of a built data set has the same. `thumbnails`
+    are pictures by row, for the page.
     """
 
     dataset: str
@@ -35,6 +37,7 @@ class AuditReport:
     findings: list[Finding]
     passed: list[Finding]
     skipped: dict[str, str]
+    thumbnails: Mapping[str, Thumbnail] = field(default_factory=dict)
 
     def by_severity(self) -> dict[str, int]:
         """Count the findings of each severity, worst first."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 WORD_PATTERN = re.compile(r"\w+")
@@ -44,15 +44,37 @@ def find_similar(
 
     The first of several equally similar ones is returned. `threshold` is above 0 and at most 1.
     """
-    sets = [_shingles(tokens) for tokens in (*known, *wanted)]
-    counts = Counter(shingle for shingles in sets for shingle in shingles)
-    rank = {shingle: place for place, shingle in enumerate(sorted(counts, key=counts.__getitem__))}
-    ranked = [sorted(rank[shingle] for shingle in shingles) for shingles in sets]
+    ranked = _rank([_shingles(tokens) for tokens in (*known, *wanted)])
     index: defaultdict[int, list[int]] = defaultdict(list)
     for position, shingles in enumerate(ranked[: len(known)]):
         for shingle in _prefix(shingles, threshold):
             index[shingle].append(position)
     return [_best(shingles, ranked, index, threshold) for shingles in ranked[len(known) :]]
+
+
+def similar_pairs(sentences: Sequence[Sequence[str]], threshold: float) -> Iterator[tuple[int, int]]:
+    """Yield places of sentences at least as similar as `threshold` (above 0, at most 1): all pairs, up to equal sentences."""
+    ranked = _rank([_shingles(tokens) for tokens in sentences])
+    index: defaultdict[int, list[int]] = defaultdict(list)
+    first: dict[tuple[int, ...], int] = {}
+    for position, shingles in enumerate(ranked):
+        # A text that comes back a thousand times is compared once: equal ones form a chain, not a million pairs.
+        if shingles and (earlier := first.setdefault(tuple(shingles), position)) != position:
+            yield earlier, position
+            continue
+        prefix, own = _prefix(shingles, threshold), set(shingles)
+        for other in sorted({place for shingle in prefix for place in index[shingle]}):
+            if _jaccard(own, ranked[other]) >= threshold:
+                yield other, position
+        for shingle in prefix:
+            index[shingle].append(position)
+
+
+def _rank(sets: Sequence[set[tuple[str, ...]]]) -> list[list[int]]:
+    """Return each set as the numbers of its shingles, the rarest first."""
+    counts = Counter(shingle for shingles in sets for shingle in shingles)
+    rank = {shingle: place for place, shingle in enumerate(sorted(counts, key=counts.__getitem__))}
+    return [sorted(rank[shingle] for shingle in shingles) for shingles in sets]
 
 
 def _shingles(tokens: Sequence[str]) -> set[tuple[str, ...]]:

@@ -49,8 +49,8 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     parser = make_parser("python -m dataset_scripts.build", __doc__)
     _add_places(parser)
     text = parser.add_argument_group("text")
-    add_settings(text, BuildSettings, "collection", "languages", "types", "split", "seed", "train_file")
-    add_settings(text, BuildSettings, "compatibility", "repair_tags", "urls", "twitter2017")
+    add_settings(text, BuildSettings, "collection", "languages", "types", "split", "seed", "group_by", "similarity")
+    add_settings(text, BuildSettings, "train_file", "compatibility", "repair_tags", "urls", "twitter2017")
     pictures = parser.add_argument_group("pictures")
     add_settings(pictures, BuildSettings, "image_policy", "max_side")
     pictures.add_argument(
@@ -70,6 +70,7 @@ def settings_of(options: argparse.Namespace) -> BuildSettings:
         BuildSettings,
         languages=options.languages and sort_languages(options.languages),
         types=options.types and tuple(dict.fromkeys(options.types)),
+        group_by=options.group_by and tuple(dict.fromkeys(options.group_by)),
         max_side=None if options.keep_original else options.max_side,
         embed_images=not options.no_images,
     )

@@ -19,6 +19,7 @@ from dataset_scripts.build.engine import Engine
 from dataset_scripts.build.plan import Plan, make_plan
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem, ShardResult, ShardTask, versions, write_shard
+from dataset_scripts.card import fill_body
 from dataset_scripts.example import write_example
 from dataset_scripts.parquet import check_output_folder, file_sha256, fingerprint, move_folder, parquet_path
 from dataset_scripts.rows import DatasetCounts, SplitCounts
@@ -66,7 +67,7 @@ def build_dataset(
             f"`images` must be a folder with <image id>.jpg files, but {images} is not a folder; check the path."
         )
     with _workplace(output) as workplace:
-        plan = make_plan(Path(source), workplace / "rows", settings)
+        plan = make_plan(Path(source), workplace / "rows", settings, images, engine)
         settings = plan.settings
         fresh = workplace / "fresh"
         results = _run(engine, _tasks(plan, fresh / "data", images, settings), plan)
@@ -145,7 +146,7 @@ def _finish(
     problems = [problem for group in results.values() for _, result in group for problem in result.problems]
     report = BuildReport(counts, plan.leaks, plan.changes, problems, plan.schema.types)
     figure = _draw_figure(counts, folder)
-    write_file(folder / "LICENSE.md", LICENCE.read_text(encoding="utf-8"))
+    write_file(folder / "LICENSE.md", fill_body(LICENCE, collection=settings.collection))
     record = _record(plan, results, folder, settings)
     write_json(folder / "build.json", record, indent=1)
     files = fingerprint({path: entry["sha256"] for path, entry in record["files"].items()})
@@ -180,6 +181,7 @@ def _record(
         "sources": {f"{path.parent.name}/{path.name}": file_sha256(path) for path in plan.files},
         "changes": dict(plan.changes),
         "leaks": [asdict(leak) for leak in plan.leaks],
+        **({"layouts": plan.layouts} if plan.layouts else {}),
         "files": {
             task.output.relative_to(folder).as_posix(): {
                 "rows": result.counts.sentences,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dataset_scripts.build.settings import BuildSettings
+from dataset_scripts.build.settings import OPEN, BuildSettings
 from dataset_scripts.card import dataset_card, fill_body
 from dataset_scripts.rows import DatasetCounts
-from dataset_scripts.schema import TYPE_NAMES, Schema, sort_languages
+from dataset_scripts.schema import COLUMNS, TYPE_NAMES, Schema, sort_languages
 from dataset_scripts.splits import Leak
 from reports_2mner.language_table import language_name
 from reports_2mner.tables import Table
@@ -29,7 +29,22 @@ COLLECTION_KINDS = {
     "twitter2017": "tweets",
     "other": "",
 }
-ANNOTATORS = {"mmnerd": ("machine-generated", "expert-generated")}
+ANNOTATORS = {"mmnerd": ("machine-generated", "expert-generated"), "other": ("other",)}
+GROUP_KEY_TEXTS = {
+    "translation": "a picture id in several languages",
+    "picture_bytes": "a picture with the same bytes",
+    "similar_picture": "a picture that looks the same",
+    "text": "exactly the same words",
+    "similar_text": "similar words in one language",
+}
+# The card of data of unknown origin does not explain columns by other data sets, whose rows it cannot contain.
+OTHER_COLUMNS = {
+    "tokens": "The words of the sentence.",
+    "source": "Where sentence and picture come from: `other`.",
+    "url": "Where the picture was found on the web, or null if that is not known.",
+    "tw2017_split": "Always null here; all data sets made by the builder have the same columns.",
+    "quality": COLUMNS["quality"].replace("the authors' tokeniser", "a tokeniser"),
+}
 
 
 def card_of_build(
@@ -51,6 +66,7 @@ def card_of_build(
         BODY,
         **settings.to_dict(),
         figure=figure,
+        shared=" or ".join(GROUP_KEY_TEXTS[key] for key in settings.group_by or () if key in GROUP_KEY_TEXTS),
         leak_table=leak_table(leaks),
         changes={change: number for change, number in changes.items() if number},
     )
@@ -62,8 +78,9 @@ def card_of_build(
         summary=_summary(counts, settings.collection, schema),
         schema=schema,
         body=body,
+        columns=COLUMNS | OTHER_COLUMNS if settings.collection == OPEN else COLUMNS,
         example=example,
-        license_name="mixed-see-license",
+        license_name="unknown-see-license" if settings.collection == OPEN else "mixed-see-license",
         license_link="LICENSE.md",
         annotations_creators=ANNOTATORS.get(settings.collection, ("expert-generated",)),
     )

@@ -1,7 +1,7 @@
 """Plan a build: from text files to shards, which are rows without pictures as JSON lines.
 
 The text is read several times and never kept: the first pass finds errors and languages, the next splits the rows, the
-last writes them. Only a few numbers for each sentence are kept in memory.
+last writes them. Only a few numbers for each sentence are kept in memory; a grouped split also keeps the words.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
+from dataset_scripts.build.engine import Engine
+from dataset_scripts.build.grouping import GroupRow, group_names, resolve_keys
 from dataset_scripts.build.settings import OPEN, RENAMED_TYPES, BuildSettings
 from dataset_scripts.build.sources import SourceFile, find_source_files
 from dataset_scripts.build.urls import CAPTION_ID, find_urls
 from dataset_scripts.conll import ConllSentence, read_conll
+from dataset_scripts.conll_layout import Layout
 from dataset_scripts.conll_released import read_conll_as_released
 from dataset_scripts.languages import KNOWN_ALREADY, Languages, assign_languages
 from dataset_scripts.quality import find_text_flags
@@ -44,6 +47,8 @@ class NamedSentence:
 class Plan:
     """The files of rows to turn into shards, in order, by language and split; what splits share; what was changed.
 
+    `layouts` are those of files of one language, by "language/split", whose empty lines are not the usual ones.
+
     `schema` and `settings` have the languages and types that were found if the settings left them open.
     """
 
@@ -52,17 +57,24 @@ class Plan:
     leaks: list[Leak] = field(default_factory=list)
     changes: Counter[str] = field(default_factory=Counter)
     files: list[Path] = field(default_factory=list)
+    layouts: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: Schema = field(default_factory=Schema)
     settings: BuildSettings = field(default_factory=BuildSettings)
 
 
-def make_plan(source: Path, folder: Path, settings: BuildSettings) -> Plan:
+def make_plan(
+    source: Path, folder: Path, settings: BuildSettings, images: Path | None = None, engine: Engine = map
+) -> Plan:
     """Read the distribution under `source` and write its rows as JSON lines to `folder`.
+
+    A grouped split looks at the pictures in `images`, with `engine`, if it is to keep equal or similar ones together.
 
     Raises ValueError for an unsuitable source, and for an invalid line, with file and line.
     """
     corpus = _Corpus(source, settings)
-    splits = _split(corpus, settings)
+    if settings.split == "grouped":
+        settings = replace(settings, group_by=resolve_keys(settings.group_by, images))
+    splits = _split(corpus, settings, images, engine)
     plan = Plan(files=[file.path for file in corpus.files])
     overlap = Overlap(corpus.order)
     describe = _Describer(corpus, settings)
@@ -81,6 +93,7 @@ def make_plan(source: Path, folder: Path, settings: BuildSettings) -> Plan:
     plan.rows = {key: out.paths[key] for key in keys}
     plan.sizes = out.sizes
     plan.leaks = overlap.leaks()
+    plan.layouts = _layouts(corpus, settings)
     plan.schema = Schema.of(languages, corpus.types)
     plan.settings = replace(settings, languages=settings.languages or languages, types=corpus.types)
     return plan
@@ -140,12 +153,24 @@ def _free_name(name: str, used: Counter[int]) -> str:
     return free
 
 
-def _split(corpus: _Corpus, settings: BuildSettings) -> array[int]:
+def _layouts(corpus: _Corpus, settings: BuildSettings) -> dict[str, dict[str, Any]]:
+    """Find what export needs to give the files back; rows that were split anew do not stand as in the files."""
+    if settings.split != "given" or settings.compatibility != "strict":
+        return {}
+    found = {
+        f"{file.languages[0]}/{file.split}": Layout.of(file.path) for file in corpus.files if len(file.languages) == 1
+    }
+    return {place: layout.to_dict() for place, layout in found.items() if not layout.is_usual}
+
+
+def _split(corpus: _Corpus, settings: BuildSettings, images: Path | None, engine: Engine) -> array[int]:
     """Return each row's position in `SPLITS`."""
     if settings.split == "paper":
         return split_pool(settings.seed, (named.name for named in corpus.sentences()))
     if settings.split == "grouped":
-        return array("b", (split_of_group(settings.seed, n.sentence.image_id) for n in corpus.sentences()))
+        rows = (GroupRow(n.name, n.sentence.image_id, n.lang, n.sentence.tokens) for n in corpus.sentences())
+        names = group_names(rows, settings.group_by or (), settings, images, engine)
+        return array("b", (split_of_group(settings.seed, name) for name in names))
     return array("b", (SPLITS.index(named.given_split) for named in corpus.sentences()))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_scripts.schema import LANGUAGES, TYPE
-from dataset_scripts.splits import METHODS
+from dataset_scripts.splits import DEFAULT_GROUP_KEYS, GROUP_KEYS, METHODS, PICTURE_KEYS
 from reports_2mner.command_line import at_least, option
 from reports_2mner.language_table import CODE
 
@@ -48,11 +48,20 @@ class BuildSettings:
     )
     split: str = option(
         "given",
-        "`given`: as in the files; `paper`: rows of all languages pooled, 8:1:1; `grouped`: by picture, 8:1:1, so "
-        "that translations stay together",
+        "`given`: as in the files; `paper`: rows of all languages pooled, 8:1:1; `grouped`: 8:1:1, so that rows that "
+        "share something (`group_by`) stay together",
         choices=CHOICES["split"],
     )
     seed: int = option(19, "seed of a new split")
+    group_by: tuple[str, ...] | None = option(
+        None,
+        f"what the grouped split keeps together, some of {' '.join(GROUP_KEYS)}; by default all except "
+        f"{' '.join(GROUP_KEYS[len(DEFAULT_GROUP_KEYS) :])}, and without pictures also without {' '.join(PICTURE_KEYS)}",
+        metavar="WHAT",
+    )
+    similarity: float = option(
+        0.8, "share of common three-word shingles from which `similar_text` keeps two texts together, as in the audit"
+    )
     train_file: str | None = option(
         None, "another name of the train file in each folder, such as for the authors' five folds"
     )
@@ -84,12 +93,23 @@ class BuildSettings:
             self._check_languages(self.languages)
         if self.types is not None and (not self.types or not all(map(TYPE.fullmatch, self.types))):
             raise ValueError(f"`types` must be names such as PER and PROD, got {list(self.types)}.")
+        self._check_grouping()
         if self.train_file and Path(self.train_file).is_absolute():
             raise ValueError(f"`train_file` must be a name in each folder of the source, got {self.train_file!r}.")
         if self.max_side is not None and self.max_side < LEAST_SIDE:
             raise ValueError(f"`max_side` must be at least {LEAST_SIDE} pixels, got {self.max_side}.")
         if self.rows_per_shard < 1:
             raise ValueError(f"`rows_per_shard` must be at least 1, got {self.rows_per_shard}.")
+
+    def _check_grouping(self) -> None:
+        if self.group_by is not None and (not self.group_by or set(self.group_by) - set(GROUP_KEYS)):
+            raise ValueError(f"`group_by` must be some of {list(GROUP_KEYS)}, got {list(self.group_by)}.")
+        if self.group_by is not None and self.split != "grouped":
+            raise ValueError(
+                f"`group_by` belongs to `split` grouped, got `split` {self.split}; leave one of them out."
+            )
+        if not 0 < self.similarity <= 1:
+            raise ValueError(f"`similarity` must be above 0 and at most 1, got {self.similarity}; 0.8 is usual.")
 
     def _check_languages(self, languages: tuple[str, ...]) -> None:
         if self.collection == OPEN:
@@ -109,6 +129,6 @@ class BuildSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings for the record; files of this machine appear only as used or not."""
         values = asdict(self)
-        values |= {name: values[name] and list(values[name]) for name in ("languages", "types")}
+        values |= {name: values[name] and list(values[name]) for name in ("languages", "types", "group_by")}
         values["urls"], values["twitter2017"] = self.urls is not None, self.twitter2017 is not None
         return values

@@ -18,16 +18,15 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from dataset_scripts.publish.check_folder import check_folder, has_other_license, read_card
 from reports_2mner.command_line import make_parser
+from reports_2mner.disk import disk_problem
 from reports_2mner.push import check_id, connect, push, refusal
 
 logger = logging.getLogger(__name__)
 
 COMMIT_MESSAGE = "Upload the data set"
 PUBLIC_WARNING = (
-    "%s will be public, and its layers have no common licence: the annotation and the translations state none, "
-    "tweets are under the terms of Twitter, captions may be used with Google acknowledged, and every picture belongs "
-    "to its owner. Publish it only if you may do so for each layer (see LICENSE.md), and consider that tweets and "
-    "pictures show and name people."
+    "%s will be public, and no single licence covers it: its card says `license: other`. Publish it only if you may do "
+    "so for each layer (see LICENSE.md), and consider that its sentences and pictures may show and name people."
 )
 
 
@@ -74,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except HfHubHTTPError as error:
         raise SystemExit(f"error: {refusal(options.repo_id, error)}") from error
     except (ValueError, OSError, RuntimeError, HTTPError) as error:
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {disk_problem(error) or error}") from error
     condition = " while signed in, since it is private" if options.private else ""
     print(f"Published: {commit.commit_url}\nOpen it with load_dataset({options.repo_id!r}){condition}.")
 

@@ -94,7 +94,8 @@ def write_statistics(statistics: Statistics, output: Path | str) -> list[Path]:
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m dataset_scripts.statistics", __doc__)
-    parser.add_argument("dataset", type=Path, help="folder written by a builder of this project")
+    parser.add_argument("dataset", help="folder or Hub id of a data set with at least the columns tokens and ner_tags")
+    parser.add_argument("--dataset_config", metavar="NAME", help="its configuration, if it has several")
     parser.add_argument(
         "--twitter2017",
         type=Path,
@@ -112,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Count from the command line, and print or write the tables."""
     options = read_command_line(arguments)
     with exit_on_error():
-        statistics = count_statistics(options.dataset, options.twitter2017)
+        statistics = count_statistics(options.dataset, options.twitter2017, options.dataset_config)
         written = []
         if options.output:
             with only_writer(options.output, "output"):

@@ -16,10 +16,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dataset_scripts.conll import read_conll
+from dataset_scripts.any_data_set import open_data_set
+from dataset_scripts.conll import is_tag, read_conll
 from dataset_scripts.reading import count_rows, find_parquet_files, read_rows, read_schema
 from dataset_scripts.rows import DatasetCounts, SplitCounts, row_spans
-from dataset_scripts.schema import ENTITY_TYPES, SPLITS, sort_languages
+from dataset_scripts.schema import ENTITY_TYPES, SPLITS, find_iob2_violation, sort_languages
 from dataset_scripts.splits import stable_hash
 from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES, DatasetSize, paper_counts
 
@@ -73,6 +74,7 @@ class Statistics:
     def add(self, row: dict[str, Any]) -> None:
         """Count one row of `read_rows`, with the columns `COLUMNS_READ`."""
         key = row["lang"], row["split"]
+        _check_tags(row)
         entities = [(tuple(row["tokens"][start:end]), kind) for kind, start, end in row_spans(row)]
         spans, lists = self.spans[key], self.lists[key]
         spans.sentences += 1
@@ -97,14 +99,20 @@ class Statistics:
         return Counter(kind for _, kind in entities)
 
 
-def count_statistics(folder: Path | str, twitter2017: Path | str | None = None) -> Statistics:
-    """Count the data set in `folder`, one row at a time and without its pictures.
+def count_statistics(
+    dataset: Path | str, twitter2017: Path | str | None = None, config: str | None = None
+) -> Statistics:
+    """Count a data set, a folder or Hub id with `tokens` and `ner_tags` at least, without looking at its pictures.
 
     `twitter2017` names the folder with the original train.txt, valid.txt and test.txt, which count for the English
     tweets in `lists`. Raises ValueError for an unsuitable folder.
     """
-    folder = Path(folder)
     originals = None if twitter2017 is None else read_originals(Path(twitter2017))
+    with open_data_set(dataset, config) as folder:
+        return _count_folder(folder, originals)
+
+
+def _count_folder(folder: Path, originals: dict[str, Counter[str]] | None) -> Statistics:
     statistics = Statistics(folder.resolve().name, read_split_method(folder), originals=originals)
     for key, paths in find_parquet_files(folder).items():
         statistics.types = read_schema(paths[0]).types
@@ -113,6 +121,19 @@ def count_statistics(folder: Path | str, twitter2017: Path | str | None = None) 
     for row in tqdm(rows, total=count_rows(folder), desc="counting", unit=" sentences", disable=None):
         statistics.add(row)
     return statistics
+
+
+def _check_tags(row: dict[str, Any]) -> None:
+    """Refuse what would be counted as nothing without a word."""
+    bad = [tag for tag in row["ner_tags"] if not is_tag(tag, None)]
+    position = find_iob2_violation(row["ner_tags"])
+    if bad or position is not None or len(row["tokens"]) != len(row["ner_tags"]):
+        tag = bad[0] if bad else row["ner_tags"][position] if position is not None else None
+        cause = f"the tag {tag!r} is not IOB2" if tag else f"{len(row['tokens'])} words, {len(row['ner_tags'])} tags"
+        raise ValueError(
+            f"A row of `dataset`, {row['lang']} {row['split']}, cannot be counted: {cause}, in {' '.join(row['tokens'])[:80]!r}. "
+            "Give every word one tag O, B-TYPE or I-TYPE; `python -m dataset_scripts.audit` lists all such rows."
+        )
 
 
 def read_originals(folder: Path) -> dict[str, Counter[str]]:

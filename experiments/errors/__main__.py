@@ -19,9 +19,10 @@ from typing import Any
 
 from datasets import Dataset
 
+from dataset_scripts.thumbnails import make_thumbnail
 from experiments.bootstrap import interval
 from experiments.counts import SCHEMES, EntityCounts, count_entities, scores
-from experiments.errors.cards import Card, make_thumbnail
+from experiments.errors.cards import Card
 from experiments.errors.counts import (
     ScoredSentence,
     Suspect,

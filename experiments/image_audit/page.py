@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from dataset_scripts.thumbnails import make_thumbnail
 from experiments.bootstrap import PairedComparison
-from experiments.errors.cards import LICENCE_NOTE, Piece, cut_into_pieces, make_thumbnail
+from experiments.errors.cards import LICENCE_NOTE, Piece, cut_into_pieces
 from experiments.image_audit.counts import FLIPS, OTHER_CONDITIONS
 from modeling_2mner.spans import entity_spans
 from reports_2mner.html import percent, render
 
 THUMBNAIL = 160  # longer side in pixels
 SHOWN_WORDS = 80  # of a sentence
+CONTEXT_WORDS = 20  # before the first difference, if that comes after the words shown
 CONDITION_TITLES = {
     "right": "the right picture",
     "none": "no picture",
@@ -47,6 +49,18 @@ class AuditExample:
     right: Sequence[str]
     none: Sequence[str]
 
+    @property
+    def start(self) -> int:
+        """The first word to show: 0 unless the first entity in which the predictions differ would be cut off."""
+        gold, right, none = (set(entity_spans(tags, strict=True)) for tags in (self.gold, self.right, self.none))
+        first = min(right ^ none, key=lambda span: (span[1], -span[2]), default=None)
+        if first is None or len(self.words) <= SHOWN_WORDS or first[2] <= SHOWN_WORDS:
+            return 0
+        start = max(0, first[1] - CONTEXT_WORDS)
+        while crossing := [span[1] for span in gold | right | none if span[1] < start < span[2]]:
+            start = min(crossing)
+        return start
+
 
 def audit_page(described: Mapping[str, Any], examples: Mapping[str, Sequence[AuditExample]]) -> str:
     """Return the page.
@@ -72,15 +86,15 @@ def audit_page(described: Mapping[str, Any], examples: Mapping[str, Sequence[Aud
 
 
 def entity_pieces(
-    words: Sequence[str], tags: Sequence[str], gold: Sequence[str] | None = None
+    words: Sequence[str], tags: Sequence[str], gold: Sequence[str] | None = None, start: int = 0
 ) -> tuple[list[Piece], int]:
-    """The first words, with each entity of the tags in one piece, and the number of words left; given `gold`, right
-    and wrong entities have different styles.
+    """The first words from `start`, with each entity of the tags in one piece, and the number of words left; given
+    `gold`, right and wrong entities have different styles.
     """
     known = None if gold is None else set(entity_spans(gold, strict=True))
     found = entity_spans(tags, strict=True)
     styles = {span: "" if known is None else "right" if span in known else "wrong" for span in found}
-    return cut_into_pieces(words, styles, SHOWN_WORDS)
+    return cut_into_pieces(words, styles, SHOWN_WORDS, start)
 
 
 def _group_table(described: Mapping[str, Any], other: str) -> tuple[list[str], dict[str, list[list[str]]]]:

@@ -51,6 +51,49 @@ def test_files_come_back_byte_for_byte(odd_source, tmp_path, rows_per_shard):
     assert sorted(paths) == sorted(tmp_path / "text" / name for name in contents(odd_source))
 
 
+SENTENCES = ["IMGID:1\na\tO\n", "IMGID:2\nb\tO\nc\tB-PER\n", "IMGID:3\nd\tO\n"]
+LAYOUTS = {
+    "no empty line at the end": "\n".join(SENTENCES),
+    "no line end at the end": "\n".join(SENTENCES)[:-1],
+    "empty lines at the end": "\n".join(SENTENCES) + "\n\n\n",
+    "doubled empty lines": "\n\n".join(SENTENCES) + "\n",
+    "leading empty lines": "\n\n" + "\n".join(SENTENCES) + "\n",
+    "everything": "\n" + SENTENCES[0] + "\n\n\n" + SENTENCES[1] + "\n" + SENTENCES[2].rstrip("\n"),
+}
+
+
+@pytest.mark.parametrize("text", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "beside a folder of two languages"])
+def test_empty_lines_come_back_where_they_were(write_files, tmp_path, text, shared):
+    source = tmp_path / "source"
+    for lang in ("en", "de"):
+        folder = write_files(source / f"train_valid_test_{lang}", *[[(str(n), f"{lang} {n}")] for n in range(3)])
+        for name in ("train", "test"):
+            (folder / f"{name}_conll_format.txt").write_bytes(text.replace("a\t", f"{lang}{name}\t").encode())
+    expected = contents(source)
+    if shared:
+        (source / "train_valid_test_en_plus_de").mkdir()
+        for name in ("train", "valid", "test"):
+            parts = [
+                (source / f"train_valid_test_{lang}" / f"{name}_conll_format.txt").read_text().strip("\n")
+                for lang in ("en", "de")
+            ]
+            (source / "train_valid_test_en_plus_de" / f"{name}_conll_format.txt").write_text(
+                "\n\n".join(parts) + "\n\n"
+            )
+    build_dataset(source, None, tmp_path / "set", settings=BuildSettings(rows_per_shard=2))
+    to_conll(tmp_path / "set", tmp_path / "text")
+    assert contents(tmp_path / "text") == expected
+
+
+def test_layouts_are_kept_for_rows_that_stand_as_in_the_files(write_files, tmp_path):
+    folder = write_files(tmp_path / "source" / "train_valid_test_en", *[[(str(n), f"w {n}")] for n in range(3)])
+    (folder / "train_conll_format.txt").write_text("\n" + SENTENCES[0] + SENTENCES[1][:0])
+    build_dataset(tmp_path / "source", None, tmp_path / "set", settings=BuildSettings(split="paper"))
+    to_conll(tmp_path / "set", tmp_path / "text")
+    assert all(text.endswith(b"O\n\n") and text[:1] == b"I" for text in contents(tmp_path / "text").values())
+
+
 def test_one_mixed_folder_comes_back_as_one_folder_for_each_language(write_distribution, tmp_path):
     build_dataset(write_distribution(tmp_path / "mixed", "en", "fr", "es", "all_lang"), None, tmp_path / "set")
     to_conll(str(tmp_path / "set"), str(tmp_path / "text"))

@@ -271,3 +271,15 @@ def test_keys_tell_pictures_apart(picture):
         hash(picture_key(first))
     for first, second in ((picture, picture.copy()), (data, data + b"x"), ("a.png", "b.png"), (picture, None)):
         assert picture_key(first) != picture_key(second)
+
+
+def test_reasons_name_the_file_and_not_the_stream(tmp_path):
+    (tmp_path / "a\\1.jpg").write_bytes(b"nonsense")
+    for source, name in (
+        (tmp_path / "a\\1.jpg", repr("a\\1.jpg")),
+        (str(tmp_path / "a\\1.jpg"), repr("a\\1.jpg")),
+        ({"bytes": b"nonsense", "path": "b.jpg"}, "'b.jpg'"),
+        (b"nonsense", "in these bytes"),
+    ):
+        reason = load_image(source).reason
+        assert reason == f"UnidentifiedImageError: cannot identify image file {name}"

@@ -252,3 +252,16 @@ def test_a_tokenizer_too_large_for_the_encoder_is_an_error(build_from, make_conf
 def test_what_counts_as_a_checkpoint(preset, checkpoint, encoders):
     assert is_checkpoint(str(checkpoint)) and is_checkpoint("someone/2m-ner")
     assert not is_checkpoint("2m-ner") and not is_checkpoint(str(preset))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"vocabulary_size": -3}, "`vocabulary_size` must be 1 or more, got -3"),
+        ({"resnet_image_size": 0}, "`resnet_image_size` must be 1 pixel or more, got 0"),
+        ({"resnet_image_size": -1}, "`resnet_image_size` must be 1 pixel or more, got -1"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(build_from, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build_from(tokenizer="new", **arguments)

@@ -4,7 +4,9 @@ import pickle
 
 import pytest
 from accelerate.utils import find_batch_size
+from transformers import BertTokenizer, CLIPImageProcessorPil
 
+from modeling_2mner.processing_one_image import OneImageProcessor
 from training_2mner.collator import TwoMNERDataCollator
 
 
@@ -74,3 +76,44 @@ def test_boxes_come_from_their_columns(one_image_processor, rows):
     assert batch["object_mask"].tolist() == [[True], [True], [False]]  # the third has no picture
     assert batch["object_pixel_values"].shape == (3, 1, 3, 32, 32)
     assert batch["small_object_mask"].shape == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ner_tags": [0, 99, 0]}, "The row 'en/7' of the data set cannot be used: `ner_tags` holds 99; write one of"),
+        ({"ner_tags": [0]}, "The row 'en/7' of the data set cannot be used: `ner_tags` has 1 tags for 3 words"),
+        (
+            {"tokens": ["a", None, "b"]},
+            r"The row 'en/7' of the data set cannot be used: `tokens` is \['a', None, 'b'\]",
+        ),
+        ({"tokens": None, "ner_tags": None}, "The row 'en/7' of the data set cannot be used: "),
+    ],
+)
+def test_errors_name_the_row_of_the_data_set_not_of_the_batch(collator, rows, change, message):
+    named = [{**row, "id": f"en/{5 + place}"} for place, row in enumerate(rows)]
+    with pytest.raises(ValueError, match=message):
+        collator([*named[:2], {**named[2], **change}])
+
+
+def test_a_row_without_id_is_named_by_its_words(collator, rows):
+    bad = [{**{name: row[name] for name in ("tokens", "ner_tags")}} for row in rows]
+    bad[1]["ner_tags"] = [77]
+    with pytest.raises(
+        ValueError, match=r"The row with the words \['Paris'\] of the data set cannot be used: `ner_tags` holds 77"
+    ):
+        collator(bad)
+
+
+def test_boxes_are_named_by_their_column(make_row):
+    processor = OneImageProcessor(
+        CLIPImageProcessorPil(size={"height": 32, "width": 32}),
+        BertTokenizer(vocab={name: n for n, name in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])}),
+        object_size=8,
+        max_objects=2,
+    )
+    rows = [
+        {"id": name, "tokens": ["a"], "image": None, "found": found} for name, found in (("x", []), ("y", [[1, 2]]))
+    ]
+    with pytest.raises(ValueError, match="The row 'y' of the data set cannot be used: `found` holds"):
+        TwoMNERDataCollator(processor, boxes="found")(rows)

@@ -188,3 +188,9 @@ def test_a_data_set_without_any_picture_is_told_from_one_with_some(data_folder, 
     train = load_splits(DataArguments(dataset=str(data_folder)))["train"]
     blind = make_dataset([make_row(["Paris"], ["B-LOC"], None) for _ in range(3)])
     assert has_pictures(train) and not has_pictures(train.remove_columns("image")) and not has_pictures(blind)
+
+
+@pytest.mark.parametrize("name", ["boxes_column", "small_boxes_column"])
+def test_a_column_of_boxes_that_is_not_there_is_named_at_once(data_folder, name):
+    with pytest.raises(ValueError, match=f"`{name}` is 'nope', but `dataset` .* has only the columns .*tokens"):
+        load_splits(DataArguments(str(data_folder), **{name: "nope"}))

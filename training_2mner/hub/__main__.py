@@ -18,6 +18,7 @@ from pathlib import Path
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from reports_2mner.command_line import make_parser
+from reports_2mner.disk import disk_problem
 from reports_2mner.push import refusal
 from training_2mner.hub.release import COMMIT_MESSAGE, release
 
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except HfHubHTTPError as error:
         raise SystemExit(f"error: {refusal(options.repo_id, error)}") from error
     except (ValueError, OSError, RuntimeError, HTTPError) as error:
-        raise SystemExit(f"error: {error}") from error
+        raise SystemExit(f"error: {disk_problem(error) or error}") from error
     condition = ", signed in, because it is private" if options.private else ""
     print(
         f"Published: {commit.commit_url}\n"

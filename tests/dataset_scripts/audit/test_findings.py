@@ -42,3 +42,21 @@ def test_reports_show_five_examples():
 def test_counts_are_in_an_order_that_does_not_depend_on_the_rows():
     assert list(in_order(Counter("bbacca")).items()) == [("a", 2), ("b", 2), ("c", 2)]
     assert list(in_order(Counter("bbac"))) == ["b", "a", "c"]
+
+
+def test_the_advice_against_each_leak_names_what_closes_it():
+    closes = {
+        "leaked_picture_ids": "picture_id",
+        "ids_in_several_splits": "picture_id",
+        "leaked_picture_bytes": "picture_bytes",
+        "leaked_similar_pictures": "similar_picture",
+        "leaked_texts": "text",
+        "leaked_similar_texts": "similar_text",
+        "translation_twins": "translation",
+        "same_bytes_other_id": "picture_bytes",
+        "similar_pictures": "similar_picture",
+    }
+    for name, key in closes.items():
+        advice = CHECKS[name].advice
+        assert "--split grouped" in advice and key in advice.split("--group_by ")[1].split("`")[0].split(), name
+    assert "--similarity" in CHECKS["leaked_similar_texts"].advice

@@ -1,9 +1,15 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from io import BytesIO
+
+import PIL.Image
 
 from dataset_scripts.audit.findings import Finding, FindingExample
+from dataset_scripts.audit.illustrations import draw_examples
 from dataset_scripts.audit.page import report_to_html
 from dataset_scripts.audit.report import AuditReport
+from dataset_scripts.parquet import write_dataset
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\u202e"
 
@@ -102,4 +108,26 @@ def test_long_tables_are_cut():
 
 
 def test_a_clean_data_set_has_a_page_too():
-    assert "1 checks found nothing." in make_page()
+    page = make_page()
+    assert "1 checks found nothing." in page
+    assert "fieldset" not in read(page).names and ">Show<" not in page
+
+
+def test_what_looks_alike_is_shown(tmp_path):
+    picture = PIL.Image.new("RGB", (40, 20), "red")
+    for place in range(20):
+        picture.putpixel((place * 2, place), (0, 255, 0))
+    rows = []
+    for number in range(2):
+        data = BytesIO()
+        picture.save(data, "JPEG", quality=90 - 20 * number)
+        row = {"id": f"en/{number}", "tokens": ["a", str(number)], "ner_tags": ["O", "O"], "image_id": str(number)}
+        row |= {"image": {"bytes": data.getvalue(), "path": "a.jpg"}, "image_status": "ok", "lang": "en"}
+        rows.append({**row, "source": "other"})
+    write_dataset(tmp_path / "set", {("en", "train"): rows}, "card")
+    findings = [Finding("similar_pictures", 2, 2, (FindingExample(("en/0", "en/1"), "0 bits differ"),))]
+    thumbnails = draw_examples(tmp_path / "set", findings)
+    report = AuditReport("set", "0", {}, {}, findings, [], {}, thumbnails)
+    assert report_to_html(report).count('<img src="data:image/webp;base64,') == 2
+    assert "img-src data:" in report_to_html(report)
+    assert draw_examples(tmp_path / "set", [replace(findings[0], name="odd_ids")]) == {}

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from dataset_scripts.parquet import write_dataset
+from dataset_scripts.thumbnails import make_thumbnail
 from experiments.errors import __main__ as errors
-from experiments.errors.cards import make_thumbnail
 from reports_2mner.html import TEMPLATES
 from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits

@@ -351,3 +351,28 @@ def test_entities_are_marked_right_or_wrong():
     assert entity_pieces(WORDS, GOLD)[0][0] == ("Anna", "PER", "")
     pieces, left = entity_pieces(["a"] * 100, ["O"] * 79 + ["B-PER", "I-PER"] + ["O"] * 19)
     assert pieces[-1] == ("a a", "PER", "") and left == 19
+
+
+def test_long_rows_are_shown_around_their_first_difference():
+    words = [f"w{place}" for place in range(300)]
+    gold = ["O"] * 180 + ["B-PER", "I-PER", "I-PER", "O", "B-LOC"] + ["O"] * 115
+    none = ["O"] * 300
+    late = ["O"] * 184 + ["B-LOC"] + ["O"] * 115
+    example = AuditExample(0, "en", words, None, gold, late, none)
+    assert example.start == 164
+    pieces, left = entity_pieces(words, late, gold, example.start)
+    assert pieces[0] == ("w164", "", "") and ("w184", "LOC", "right") in pieces and left == 300 - 164 - 80
+    crossing = ["O"] * 160 + ["B-ORG", *["I-ORG"] * 9] + ["O"] * 130
+    assert AuditExample(0, "en", words, None, crossing, late, none).start == 160
+    early = ["B-PER"] + ["O"] * 183 + ["B-LOC"] + ["O"] * 115
+    assert AuditExample(0, "en", words, None, gold, early, none).start == 0
+    assert AuditExample(0, "en", words[:80], None, gold[:80], none[:80], none[:80]).start == 0
+
+
+def test_the_page_says_how_many_words_come_before(audits):
+    described, _ = audits["looking"]
+    words = [f"w{place}" for place in range(200)]
+    late = ["O"] * 150 + ["B-LOC"] + ["O"] * 49
+    example = AuditExample(0, "en", words, None, late, late, ["O"] * 200)
+    page = audit_page(described, {"saved": [example], "spoiled": []})
+    assert page.count("130 words before,") == 3 and "w150" in page and "w129" not in page

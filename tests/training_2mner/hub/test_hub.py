@@ -34,7 +34,7 @@ CODE = {
     f"{name}.py" for name in ("configuration_2mner", "modeling_2mner", "processing_2mner", "pipeline_2mner", "handler")
 }
 CODE |= {f"{name}.py" for name in ("alignment", "crf", "encoders", "fusion", "image_sources", "images", "outputs")}
-CODE |= {f"{name}.py" for name in ("posteriors", "spans", "torchvision_resnet", "windows")}
+CODE |= {f"{name}.py" for name in ("foreign_inputs", "pieces", "posteriors", "spans", "torchvision_resnet", "windows")}
 CODE |= {"configuration_tagging.py", "tagging.py"}
 FILES = CODE | {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
 FILES |= {"README.md", "requirements.txt", "all_results.json"}
