@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, TypeAlias
@@ -21,7 +22,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 _Stored: TypeAlias = str | os.PathLike[str] | bytes | bytearray
-PictureSource: TypeAlias = Image.Image | _Stored | dict[str, Any] | None
+PictureSource: TypeAlias = Image.Image | _Stored | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ def load_image(source: PictureSource) -> LoadedImage:
         return LoadedImage(None, "unreadable", f"{type(error).__name__}: {error}")
 
 
+def is_absent(source: object) -> bool:
+    """Whether a cell of a table is empty: `None`, or what pandas and numpy have in its place."""
+    if source is None or type(source).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(source, (float, np.floating)) and bool(np.isnan(source))
+
+
 def picture_key(source: PictureSource) -> tuple[str, int] | str | bytes | None:
     """A hashable name of a picture: equal for one object, path or byte string that occurs twice.
 
@@ -74,9 +82,11 @@ def picture_key(source: PictureSource) -> tuple[str, int] | str | bytes | None:
 
 def _unwrap(source: PictureSource) -> Image.Image | _Stored | None:
     """Take a data set's cell apart, and refuse what cannot be a picture."""
-    if isinstance(source, dict):
+    if isinstance(source, Mapping):
         source = source.get("bytes") or source.get("path")
-    if source is None or isinstance(source, (Image.Image, str, os.PathLike, bytes, bytearray)):
+    if is_absent(source):
+        return None
+    if isinstance(source, (Image.Image, str, os.PathLike, bytes, bytearray)):
         return source
     raise TypeError(f"a picture must be a PIL image, a path, bytes or None, not {type(source).__name__}.")
 
@@ -130,4 +140,4 @@ def _scale_to_bytes(image: Image.Image) -> Image.Image:
     return Image.fromarray((values.clip(min=0) * (255.0 / top)).round().astype(np.uint8))
 
 
-__all__ = ["LoadedImage", "PictureSource", "load_image", "picture_key"]
+__all__ = ["LoadedImage", "PictureSource", "is_absent", "load_image", "picture_key"]

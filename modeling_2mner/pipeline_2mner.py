@@ -13,12 +13,12 @@ from transformers import Pipeline, ProcessorMixin
 
 from .crf import LinearChainCRF
 from .image_sources import read_picture
-from .images import LoadedImage, PictureSource, picture_key
+from .images import LoadedImage, PictureSource, is_absent, picture_key
+from .pipeline_inputs import WORD_KEYS, listed, plain_inputs, plain_sentence
 from .posteriors import TagPosteriors
 from .spans import entity_spans
 from .windows import surface
 
-WORD_KEYS = ("text", "words", "tokens")
 PICTURE_KEYS = ("image", "images")
 ONE_SENTENCE = (str, bytes, dict)
 
@@ -58,7 +58,10 @@ class TwoMNERPipeline(Pipeline):
     `pipe(sentence)`, `pipe(sentence, image)`, or a list, generator or data set of sentences; a sentence is
 
     - a string, or a list of words,
-    - `{"text": ...}`, `{"words": [...]}` or a row of MMNERD (`{"tokens": [...]}`), with an `"image"` beside it.
+    - `{"text": ...}`, `{"words": [...]}` or a row of MMNERD (`{"tokens": [...]}`), with an `"image"` beside it,
+    - a tuple of a string or a list of words and its picture.
+
+    Any mapping is read as a dict; arrays, columns and data frames are read as lists, by position.
 
     A picture is a PIL image, path, bytes, data URI, a web address with `allow_urls=True`, a row's `{"bytes", "path"}`, or
     `None`. With a list of pictures, each is tried with the sentence and the tag posteriors are averaged, as the paper's
@@ -121,6 +124,7 @@ class TwoMNERPipeline(Pipeline):
     # As any pipeline's, the type of the result follows from that of the inputs and from the parameters.
     def __call__(self, inputs: Any, images: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         split = kwargs.get("is_split_into_words", self._preprocess_params.get("is_split_into_words"))
+        inputs = plain_inputs(inputs, split)
         if images is not None:
             inputs = _pair(inputs, images, split)
         elif _is_sentence(inputs, split):
@@ -158,7 +162,7 @@ class TwoMNERPipeline(Pipeline):
         on_bad_image: str = "none",
     ) -> dict[str, SentenceWithPictures]:
         """Take one input apart and open its pictures."""
-        words, sources = _take_apart(inputs)
+        words, sources = _take_apart(plain_sentence(inputs, is_split_into_words))
         try:
             pictures = tuple(read_picture(source, allow_urls) for source in sources)
         except TypeError as error:
@@ -289,6 +293,7 @@ def _pair(inputs: object, images: object, is_split_into_words: bool | None) -> d
     """Put sentences and pictures that were given apart into dicts."""
     if isinstance(inputs, ONE_SENTENCE) or _is_sentence(inputs, is_split_into_words):
         return _with_picture(inputs, images)
+    inputs, images = listed(inputs), listed(images)
     if not isinstance(inputs, (list, tuple)) or not isinstance(images, (list, tuple)) or len(inputs) != len(images):
         raise ValueError(
             "`images` must be one picture for one sentence, or a list as long as the list of sentences; got "
@@ -298,6 +303,7 @@ def _pair(inputs: object, images: object, is_split_into_words: bool | None) -> d
 
 
 def _with_picture(sentence: object, image: object) -> dict:
+    sentence = plain_sentence(sentence, is_split_into_words=True)  # its picture is apart
     if isinstance(sentence, dict):
         raise ValueError(
             f'`images` goes with strings and lists of words; a dict holds its own "image", got {reprlib.repr(sentence)}.'
@@ -317,7 +323,7 @@ def _take_apart(inputs: object) -> tuple[str | list[str], list[PictureSource]]:
             f'an input must have one of "text" and "words" (or "tokens"), with an "image" beside it, got '
             f"{reprlib.repr(given)}."
         )
-    words = given[texts[0]]
+    words = listed(given[texts[0]])
     as_text = isinstance(words, str) and texts[0] == "text"
     as_words = isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words) and texts[0] != "text"
     if not as_text and not as_words:
@@ -326,7 +332,7 @@ def _take_apart(inputs: object) -> tuple[str | list[str], list[PictureSource]]:
 
 
 def _picture_sources(inputs: dict) -> list[PictureSource]:
-    given = [inputs[key] for key in PICTURE_KEYS if inputs.get(key) is not None]
+    given = [listed(inputs[key]) for key in PICTURE_KEYS if not is_absent(inputs.get(key))]
     if len(given) > 1:
         raise ValueError(f'an input must have either "image" or "images", got {reprlib.repr(inputs)}.')
     if given and isinstance(given[0], (list, tuple)):

@@ -2,7 +2,8 @@
 
 import os
 import reprlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from math import inf
 from typing import Any
 
@@ -192,6 +193,10 @@ class TwoMNERProcessor(ProcessorMixin):
             raise ValueError(f'`return_tensors` is {return_tensors!r}; the models take PyTorch tensors, write "pt".')
         if isinstance(words, str):
             raise ValueError("`words` is one string; pass a list of sentences.")
+        if isinstance(words, (Mapping, AbstractSet)):
+            raise ValueError(
+                f"`words` is a {type(words).__name__}; pass a list of sentences, got {reprlib.repr(words)}."
+            )
         words = list(words)
         texts = [sentence if isinstance(sentence, str) else None for sentence in words]
         words, offsets = self._split(words)
@@ -253,7 +258,7 @@ class TwoMNERProcessor(ProcessorMixin):
                 split, spans = split_text(sentence)
             else:
                 _check_words(sentence, row)
-                split, spans = list(sentence), [(index, index + 1) for index in range(len(sentence))]
+                split, spans = [str(word) for word in sentence], [(index, index + 1) for index in range(len(sentence))]
             words.append(split)
             offsets.append(spans)
         return words, offsets
@@ -318,7 +323,8 @@ class TwoMNERProcessor(ProcessorMixin):
 
 
 def _check_words(sentence: Any, row: int) -> None:
-    if not isinstance(sentence, Iterable) or not all(isinstance(word, str) for word in sentence):
+    unordered = isinstance(sentence, (Mapping, AbstractSet))
+    if unordered or not isinstance(sentence, Iterable) or not all(isinstance(word, str) for word in sentence):
         raise ValueError(f"`words[{row}]` is {reprlib.repr(sentence)}; pass a list of words, or raw text.")
 
 
