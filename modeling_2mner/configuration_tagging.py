@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from huggingface_hub.dataclasses import strict
@@ -76,6 +77,8 @@ class TaggingConfig(PreTrainedConfig):
         `PreTrainedConfig` would set them on the finished config, where nothing checks them and what follows from them
         is not done.
         """
+        if "labels" in kwargs:  # what the processor calls them; `AutoProcessor` hands its settings on to the config
+            kwargs |= _number_labels(kwargs.pop("labels"))
         changeable = {*cls.own_fields(), "id2label", "label2id"} - set(cls.sub_configs_defaults)
         changes = {name: kwargs.pop(name) for name in changeable & set(kwargs)}
         return super().from_dict({**config_dict, **changes}, **kwargs)
@@ -161,6 +164,11 @@ class TaggingConfig(PreTrainedConfig):
             raise ValueError("`label2id` is not the inverse of `id2label`; pass both, made from one list of labels.")
 
     def _name_labels(self, kwargs: dict) -> None:
+        if "labels" in kwargs:
+            numbered = _number_labels(kwargs.pop("labels"))
+            if self.id2label not in (None, numbered["id2label"]):
+                raise ValueError("`labels` and `id2label` name different labels; pass one of them.")
+            self.id2label = numbered["id2label"]
         if self.id2label is None:
             if kwargs.get("num_labels") not in (None, len(LABELS)):
                 raise ValueError(f"`num_labels` is {kwargs['num_labels']}; pass `id2label` and `label2id` instead.")
@@ -173,6 +181,12 @@ class TaggingConfig(PreTrainedConfig):
             close = difflib.get_close_matches(name, self.own_fields(), n=1, cutoff=0.8)
             if close and not hasattr(type(self), name):
                 raise ValueError(f"`{name}` is not a field of {type(self).__name__}; did you mean `{close[0]}`?")
+
+
+def _number_labels(labels: Sequence[str]) -> dict[str, dict]:
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"`labels` is {labels!r}; pass a list of tag names in the order of the model's outputs.")
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
 
 
 __all__ = ["CLIP_VIT_B_32", "LABELS", "MULTILINGUAL_BERT", "RESNET_152", "SubConfig", "TaggingConfig"]

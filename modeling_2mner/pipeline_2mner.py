@@ -1,5 +1,6 @@
 """The pipeline "multimodal-ner": sentences and pictures in, entities out."""
 
+import copy
 import os
 import reprlib
 from collections.abc import Iterable, Sized
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import torch
 from torch.utils.data import Subset
-from transformers import Pipeline, ProcessorMixin
+from transformers import Pipeline
 
 from .crf import LinearChainCRF
 from .image_sources import read_picture
@@ -119,7 +120,13 @@ class TwoMNERPipeline(Pipeline):
     _load_tokenizer = False  # type: ignore[assignment]
     _load_image_processor = False  # type: ignore[assignment]
     _load_feature_extractor = False  # type: ignore[assignment]
-    processor: ProcessorMixin
+    processor: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.processor.labels != self.model.config.labels:
+            self.processor = copy.copy(self.processor)  # the caller's own stays as it is
+            self.processor.labels = self.model.config.labels
 
     # As any pipeline's, the type of the result follows from that of the inputs and from the parameters.
     def __call__(self, inputs: Any, images: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]

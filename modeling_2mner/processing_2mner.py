@@ -2,6 +2,7 @@
 
 import os
 import reprlib
+import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from math import inf
@@ -232,24 +233,50 @@ class TwoMNERProcessor(ProcessorMixin):
             "resnet_pixel_values": normalise(self.resnet_image_processor, resnet_resized),
         }
 
-    def post_process_entities(self, predictions: torch.Tensor, batch: TwoMNERBatch) -> list[list[dict]]:
+    def post_process_entities(
+        self, predictions: torch.Tensor, batch: TwoMNERBatch, labels: Sequence[str] | None = None
+    ) -> list[list[dict]]:
         """Read the entities of each sentence off its predicted tags.
 
         Args:
             predictions (`torch.LongTensor` of shape `(batch, words)`): the model's `predictions`.
             batch ([`TwoMNERBatch`]): what the processor returned for these sentences.
+            labels (`list[str]`, *optional*): the model's tag names, `model.config.labels`; the processor's own, which
+                are those of the model that it was saved with.
+
+        Raises:
+            ValueError: for a tag that `labels` does not name, and without predictions.
 
         Returns:
             For each sentence a list of `{"entity_group", "word", "start", "end"}`. `start` and `end` count characters
             of raw text, or words of word lists; `end` is exclusive. `word` is `text[start:end]` of raw text, or the
             words with spaces between them.
         """
+        labels = self._names_of(labels, predictions)
         entities = []
         sentences = zip(predictions.tolist(), batch.words, batch.offsets, batch.texts, strict=True)
         for tags, words, offsets, text in sentences:
-            names = [self.labels[tag] for tag in tags[: len(words)]]
+            names = [labels[tag] for tag in tags[: len(words)]]
             entities.append([_entity(*span, words, offsets, text) for span in entity_spans(names, strict=False)])
         return entities
+
+    def _names_of(self, labels: Sequence[str] | None, predictions: torch.Tensor | None) -> Sequence[str]:
+        """The tag names that predictions are read by: the model's before the processor's own."""
+        if predictions is None:
+            raise ValueError("`predictions` is None, as in training mode; call `model.eval()` before the model.")
+        if labels is not None and len(labels) != len(self.labels):
+            warnings.warn(
+                f"the model has {len(labels)} labels and the processor {len(self.labels)}, so the processor is another "
+                "model's; the model's are used. Load it with `labels=model.config.labels`.",
+                stacklevel=3,
+            )
+        labels = self.labels if labels is None else labels
+        if predictions.numel() and predictions.max() >= len(labels):
+            raise ValueError(
+                f"`predictions` holds the tag {predictions.max()}, but there are {len(labels)} labels; pass "
+                "`labels=model.config.labels`."
+            )
+        return labels
 
     def _split(self, sentences: Sequence[list[str] | str]) -> tuple[list[list[str]], list[list[tuple[int, int]]]]:
         words, offsets = [], []
