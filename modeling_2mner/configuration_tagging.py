@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .configuration_parts import check_part
+
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
 
 # The paper's three encoders (section 5.1). Used when a sub-config is left out altogether.
@@ -60,6 +62,9 @@ class TaggingConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         self._refuse_misspelt(kwargs)
+        if self.transformers_version is None:  # not one that was saved
+            for field, spec in self.sub_configs_defaults.items():
+                check_part(field, getattr(self, field), spec.model_type)
         for field, default in self.encoder_defaults.items():
             # Not `SubConfigSpec(init_kwargs=...)`: a partial dict read back from JSON would not inherit those. A copy,
             # because it may be the caller's, and is changed from here on.
@@ -79,6 +84,11 @@ class TaggingConfig(PreTrainedConfig):
         """
         if "labels" in kwargs:  # what the processor calls them; `AutoProcessor` hands its settings on to the config
             kwargs |= _number_labels(kwargs.pop("labels"))
+        for field, spec in cls.sub_configs_defaults.items():
+            kind = getattr(config_dict.get(field), "model_type", None) or (config_dict.get(field) or {}).get(
+                "model_type"
+            )
+            check_part(field, kwargs.get(field), kind or spec.model_type, strict=True)
         changeable = {*cls.own_fields(), "id2label", "label2id"} - set(cls.sub_configs_defaults)
         changes = {name: kwargs.pop(name) for name in changeable & set(kwargs)}
         return super().from_dict({**config_dict, **changes}, **kwargs)

@@ -64,7 +64,7 @@ def test_another_number_of_labels_is_told(processor):
     with pytest.warns(UserWarning, match="the model has 3 labels and the processor 9"):
         found = processor.post_process_entities(torch.tensor([[1, 0]]), batch, labels=FEWER)
     assert found[0][0]["entity_group"] == "X"
-    with pytest.raises(ValueError, match="pass `labels=model.config.labels`"):
+    with pytest.raises(ValueError, match=r"pass `labels=model.config.labels`"):
         processor.post_process_entities(torch.tensor([[9, 0]]), batch)
-    with pytest.raises(ValueError, match="`model.eval\\(\\)`"):
+    with pytest.raises(ValueError, match=r"`model.eval\(\)`"):
         processor.post_process_entities(None, batch)
