@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset_scripts.build.builder import build
 from dataset_scripts.conll import Sentence, read_conll, write_conll
+from modeling_2mner.images import open_picture
 
 FILES = {"train": "train_conll_format.txt", "valid": "valid_conll_format.txt", "test": "test_conll_format.txt"}
 DISTINCT = 500  # picture files; the others are links to them, never twice among 100 rows
@@ -83,7 +84,7 @@ def bare_loop(work: Path) -> None:
             group = []
             for sentence in sentences:
                 data = (work / "images" / f"{sentence.image_id}.jpg").read_bytes()
-                Image.open(BytesIO(data)).load()
+                open_picture(data).load()
                 cell = {"bytes": data, "path": "x.jpg"}
                 group.append({"tokens": sentence.tokens, "ner_tags": sentence.tags, "image": cell})
                 if len(group) == ROWS_PER_GROUP:
