@@ -298,6 +298,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
     """
 
     base_model_class = TwoMNERModel
+    reads_text_apart = True
 
     def _create_decoder(  # type: ignore[override]  # a model is made from its own config
         self, config: TwoMNERConfig, num_states: int, labels: list[str] | None

@@ -3,6 +3,7 @@
 import copy
 import os
 import reprlib
+import warnings
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 from types import GeneratorType
@@ -14,13 +15,15 @@ from transformers import Pipeline
 
 from .crf import LinearChainCRF
 from .image_sources import read_picture
-from .images import LoadedImage, PictureSource, is_absent, picture_key
+from .images import LoadedImage, PictureSource, count_pixels, is_absent, picture_key
+from .picture_rows import run_rows
 from .pipeline_inputs import WORD_KEYS, listed, plain_inputs, plain_sentence
 from .posteriors import TagPosteriors
 from .spans import entity_spans
 from .windows import surface
 
 PICTURE_KEYS = ("image", "images")
+UNSOUND = "The model's scores are not finite numbers; check its weights, and run it in float32."
 ONE_SENTENCE = (str, bytes, dict)
 
 
@@ -40,6 +43,7 @@ class Entities(list[dict[str, Any]]):
         image_status (`str` or `list[str]`): `"ok"`, `"missing"`, `"unreadable"` or `"degenerate"`; a list for several
             pictures.
         image_reason (`str` or `list[str]`): why a picture is not used, empty if it is.
+        error (`str`): why the sentence could not be read, empty if it was.
     """
 
     def __init__(
@@ -47,10 +51,12 @@ class Entities(list[dict[str, Any]]):
         entities: Iterable[dict[str, Any]] = (),
         image_status: str | list[str] = "missing",
         image_reason: str | list[str] = "",
+        error: str = "",
     ) -> None:
         super().__init__(entities)
         self.image_status = image_status
         self.image_reason = image_reason
+        self.error = error
 
 
 class TwoMNERPipeline(Pipeline):
@@ -85,7 +91,8 @@ class TwoMNERPipeline(Pipeline):
     Returns:
         [`Entities`] for each sentence: dicts with `entity_group`; `score`, the posterior of the whole span under the
         CRF; `word`; `start` and `end`, code points of the given text (`text[start:end] == word`) or, for words, word
-        indices, `end` exclusive; and `image_status`. For a list a list, for a generator or data set an iterator.
+        indices, `end` exclusive; and `image_status`. A sentence for which the model has no finite scores has no
+        entities; `error` says so, and a warning names it. For a list a list, for a generator or data set an iterator.
 
     Raises:
         ValueError: for an input of another form, an unknown parameter value, or a bad picture with
@@ -121,6 +128,7 @@ class TwoMNERPipeline(Pipeline):
     _load_image_processor = False  # type: ignore[assignment]
     _load_feature_extractor = False  # type: ignore[assignment]
     processor: Any
+    count_pixels = staticmethod(count_pixels)  # for those who must not open a picture before they know its size
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -171,7 +179,11 @@ class TwoMNERPipeline(Pipeline):
         """Take one input apart and open its pictures."""
         words, sources = _take_apart(plain_sentence(inputs, is_split_into_words))
         try:
-            pictures = tuple(read_picture(source, allow_urls) for source in sources)
+            opened: dict[Any, LoadedImage] = {}
+            for source in sources:
+                if picture_key(source) not in opened:
+                    opened[picture_key(source)] = read_picture(source, allow_urls)
+            pictures = tuple(opened[picture_key(source)] for source in sources)
         except TypeError as error:
             raise ValueError(f"The picture of {reprlib.repr(words)} is not one: {error}") from error
         given = [picture for picture, source in zip(pictures, sources, strict=True) if picture_key(source) is not None]
@@ -186,24 +198,19 @@ class TwoMNERPipeline(Pipeline):
     def _forward(self, model_inputs: dict) -> dict:  # type: ignore[override]
         given = model_inputs["sentence"]
         sentences = given if isinstance(given, list) else [given]
-        words = [sentence.words for sentence in sentences for _ in sentence.pictures]
-        images = [picture.image for sentence in sentences for picture in sentence.pictures]
-        batch = self.processor(words, images)
-        logits = self.model(**batch.to(self.device)).logits  # (pairs, words, labels)
-        read, first = [], 0
-        for sentence in sentences:
-            last = first + len(sentence.pictures)
-            num_words = len(batch.words[first])
-            read.append(
-                {
-                    "logits": logits[first:last, :num_words],
-                    "words": batch.words[first],
-                    "offsets": batch.offsets[first],
-                    "text": batch.texts[first],
-                    "pictures": [(picture.status, picture.reason) for picture in sentence.pictures],
-                }
-            )
-            first = last
+        words = [sentence.words for sentence in sentences]
+        images = [[picture.image for picture in sentence.pictures] for sentence in sentences]
+        batch, logits = run_rows(self.model, self.processor, words, images)
+        read = [
+            {
+                "logits": logits[row],  # (pictures, words, labels)
+                "words": batch.words[row],
+                "offsets": batch.offsets[row],
+                "text": batch.texts[row],
+                "pictures": [(picture.status, picture.reason) for picture in sentence.pictures],
+            }
+            for row, sentence in enumerate(sentences)
+        ]
         return {"read": read if isinstance(given, list) else read[0]}
 
     def postprocess(  # type: ignore[override]
@@ -211,6 +218,8 @@ class TwoMNERPipeline(Pipeline):
     ) -> Entities | dict | list[dict]:
         """Read the entities off the posteriors of one sentence."""
         read = model_outputs["read"]
+        if not read["logits"].isfinite().all():
+            return self._mark_unsound(read, n_best, return_word_tags)
         posteriors = self._posteriors(read["logits"])
         readings = []
         for tags, score in posteriors.best_readings(n_best or 1):
@@ -223,6 +232,23 @@ class TwoMNERPipeline(Pipeline):
         entities = readings[0]["entities"]
         if return_word_tags:
             return {"entities": entities, "words": readings[0]["words"], "image_status": entities.image_status}
+        return entities
+
+    def _mark_unsound(self, read: dict, n_best: int | None, return_word_tags: bool) -> Entities | dict | list[dict]:
+        """The answer to a sentence for which the model has no finite scores: no entities, and the reason."""
+        warnings.warn(f"{UNSOUND} The sentence is {reprlib.repr(read['text'] or read['words'])}.", stacklevel=2)
+        status, reason = _of_pictures(read)
+        entities = Entities([], status, reason, UNSOUND)
+        reading: dict[str, Any] = {"score": 0.0, "entities": entities}
+        if return_word_tags:
+            places = zip(read["words"], read["offsets"], strict=True)
+            reading["words"] = [
+                {"word": word, "tag": "O", "score": 0.0, "start": start, "end": end} for word, (start, end) in places
+            ]
+        if n_best:
+            return [reading]
+        if return_word_tags:
+            return {"entities": entities, "words": reading["words"], "image_status": status, "error": UNSOUND}
         return entities
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
@@ -246,9 +272,7 @@ class TwoMNERPipeline(Pipeline):
 
     def _entities(self, tags: list[int], posteriors: TagPosteriors, read: dict, threshold: float) -> Entities:
         spans = entity_spans([posteriors.labels[tag] for tag in tags], strict=False)
-        statuses, reasons = zip(*read["pictures"], strict=True)
-        status = statuses[0] if len(statuses) == 1 else list(statuses)
-        reason = reasons[0] if len(reasons) == 1 else list(reasons)
+        status, reason = _of_pictures(read)
         entities = [
             {
                 "entity_group": kind,
@@ -270,6 +294,12 @@ class TwoMNERPipeline(Pipeline):
             {"word": word, "tag": posteriors.labels[tag], "score": scores[tag], "start": start, "end": end}
             for word, tag, scores, (start, end) in rows
         ]
+
+
+def _of_pictures(read: dict) -> tuple[Any, Any]:
+    """Status and reason of a sentence's picture, or lists of those of several."""
+    statuses, reasons = zip(*read["pictures"], strict=True)
+    return (statuses[0], reasons[0]) if len(statuses) == 1 else (list(statuses), list(reasons))
 
 
 def _given(parameters: dict) -> dict:

@@ -110,6 +110,8 @@ class WordTagger(TaggingPreTrainedModel):
     """
 
     base_model_class: type[TaggingPreTrainedModel]
+    # Whether the text encoder sees nothing of the pictures, so that several rows of a batch can share its windows.
+    reads_text_apart = False
 
     def __init__(self, config: TaggingConfig, **encoders: nn.Module):
         super().__init__(config)
