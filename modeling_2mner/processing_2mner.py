@@ -233,6 +233,12 @@ class TwoMNERProcessor(ProcessorMixin):
             "resnet_pixel_values": normalise(self.resnet_image_processor, resnet_resized),
         }
 
+    def count_pieces(self, sentences: Sequence[list[str] | str]) -> int:
+        """How many sub-words sentences have together, or words for a model that reads words; one each at least."""
+        words, _ = self._split(sentences)
+        pieces = self.tokenizer(words, is_split_into_words=True, add_special_tokens=False, verbose=False)
+        return sum(max(len(ids), len(split)) for ids, split in zip(pieces["input_ids"], words, strict=True))
+
     def post_process_entities(
         self, predictions: torch.Tensor, batch: TwoMNERBatch, labels: Sequence[str] | None = None
     ) -> list[list[dict]]:

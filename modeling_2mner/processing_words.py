@@ -1,5 +1,6 @@
 """The processor of the comparison models on word vectors."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -76,6 +77,10 @@ class WordProcessor(OneImageProcessor):
             raise ValueError(
                 f"`tokenizer` is a {type(tokenizer).__name__}; pass a `WordTokenizer`, which numbers words."
             )
+
+    def count_pieces(self, sentences: Sequence[list[str] | str]) -> int:
+        """How many words sentences have together."""
+        return sum(map(len, self._split(sentences)[0]))
 
     @property
     def model_input_names(self) -> list[str]:
