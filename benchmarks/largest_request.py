@@ -66,7 +66,7 @@ def requests() -> dict[str, dict]:
     }
 
 
-def large(kind: str, mode: str, **options) -> bytes:
+def large(kind: str, mode: str, **options: bool) -> bytes:
     """The largest picture, with content that does not compress to nothing."""
     tile = Image.effect_noise((500, 500), 60).convert(mode)
     picture = Image.new(mode, (8000, LIMITS.pixels // 8000))

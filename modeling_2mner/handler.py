@@ -48,11 +48,11 @@ class Limits:
     characters: int = 50_000
     words: int = 4_000
     pieces: int = 4_000
-    pictures: int = 32
+    pictures: int = 24
     picture_bytes: int = 20_000_000
-    pixels: int = 32_000_000
+    pixels: int = 24_000_000
     work: int = 6_000
-    readings: int = 20_000
+    readings: int = 10_000
     n_best: int = 100
 
     def __post_init__(self) -> None:

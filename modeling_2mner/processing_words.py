@@ -1,5 +1,7 @@
 """The processor of the comparison models on word vectors."""
 
+import reprlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +11,14 @@ from transformers import PreTrainedModel
 from .processing_2mner import imagenet_processor
 from .processing_one_image import OneImageProcessor, picture_processor
 
+LONGEST_WORD = 100  # characters
+
 
 class WordProcessor(OneImageProcessor):
     """Turn words and pictures into the inputs of a model on word vectors.
 
-    Sentences of any length are taken whole, and words of any length.
+    Sentences of any length are taken whole. Of a word of more than 100 characters, the model sees the first and the last
+    50 characters, and a warning says so: all words of a batch are padded to the longest.
 
     Args:
         tokenizer ([`WordTokenizer`]): numbers words and characters.
@@ -90,7 +95,8 @@ class WordProcessor(OneImageProcessor):
 
     def _encode_text(self, words: list[list[str]]) -> dict[str, torch.Tensor]:
         """Make `word_ids, char_lengths, word_mask (B,W)` and `char_ids (B,W,C)`."""
-        characters = [[self.tokenizer.character_ids(word) for word in sentence] for sentence in words]
+        characters = [[self.tokenizer.character_ids(_cut(word)) for word in sentence] for sentence in words]
+        _warn_of_cut([word for sentence in words for word in sentence if len(word) > LONGEST_WORD])
         shape = len(words), max(map(len, words), default=0)  # (batch, words)
         width = max((len(ids) for sentence in characters for ids in sentence), default=0)
         lengths = torch.tensor([len(sentence) for sentence in words], dtype=torch.long)
@@ -101,6 +107,20 @@ class WordProcessor(OneImageProcessor):
             "char_lengths": _stack([[len(ids) for ids in sentence] for sentence in characters], shape, 0),
             "word_mask": torch.arange(shape[1])[None, :] < lengths[:, None],
         }
+
+
+def _cut(word: str) -> str:
+    """A word without its middle, if it is longer than any real one."""
+    return word if len(word) <= LONGEST_WORD else word[: LONGEST_WORD // 2] + word[-(LONGEST_WORD // 2) :]
+
+
+def _warn_of_cut(words: list[str]) -> None:
+    if words:
+        warnings.warn(
+            f"{len(words)} words have more than {LONGEST_WORD} characters, such as {reprlib.repr(words[0])}; of each the "
+            f"model sees the first and the last {LONGEST_WORD // 2}. Check that the text is split into words.",
+            stacklevel=4,
+        )
 
 
 def _pad(row: list, width: int, value: Any = 0) -> list:
