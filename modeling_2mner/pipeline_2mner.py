@@ -20,6 +20,7 @@ from .picture_rows import run_rows
 from .pipeline_inputs import WORD_KEYS, listed, plain_inputs, plain_sentence
 from .posteriors import TagPosteriors
 from .spans import entity_spans
+from .stock_arguments import PIPELINE, refuse_unknown
 from .windows import surface
 
 PICTURE_KEYS = ("image", "images")
@@ -137,7 +138,8 @@ class TwoMNERPipeline(Pipeline):
             self.processor.labels = self.model.config.labels
 
     # As any pipeline's, the type of the result follows from that of the inputs and from the parameters.
-    def __call__(self, inputs: Any, images: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+    def __call__(self, inputs: Any = None, images: Any = None, **kwargs: Any) -> Any:
+        refuse_unknown(set(kwargs) & set(PIPELINE), PIPELINE, (), "this pipeline")
         split = kwargs.get("is_split_into_words", self._preprocess_params.get("is_split_into_words"))
         inputs = plain_inputs(inputs, split)
         if images is not None:
@@ -158,7 +160,10 @@ class TwoMNERPipeline(Pipeline):
         is_split_into_words: bool | None = None,
         allow_urls: bool | None = None,
         on_bad_image: str | None = None,
+        **unknown: Any,
     ) -> tuple[dict, dict, dict]:
+        known = ("threshold", "n_best", "return_word_tags", "is_split_into_words", "allow_urls", "on_bad_image")
+        refuse_unknown(unknown, PIPELINE, known, "this pipeline")
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"`threshold` must be a probability from 0 to 1, got {threshold}.")
         if n_best is not None and n_best < 1:

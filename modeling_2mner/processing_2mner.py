@@ -21,6 +21,7 @@ from .handler import EndpointHandler  # noqa: F401
 from .images import LoadedImage, PictureSource, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
 from .spans import entity_spans
+from .stock_arguments import PROCESSOR, refuse_unknown
 from .windows import Windows, encode_words, split_text, surface
 
 LABEL_PADDING = -100
@@ -167,10 +168,11 @@ class TwoMNERProcessor(ProcessorMixin):
 
     def __call__(
         self,
-        words: Sequence[list[str] | str],
+        words: Sequence[list[str] | str] | None = None,
         images: Sequence[PictureSource] | None = None,
         labels: Sequence[Sequence[str | int]] | None = None,
         return_tensors: str = "pt",
+        **unknown: Any,
     ) -> TwoMNERBatch:
         """Make a batch of `B` sentences.
 
@@ -190,6 +192,9 @@ class TwoMNERProcessor(ProcessorMixin):
             ValueError: for lists of different lengths, unknown labels, or a bad picture with `on_bad_image="raise"`;
                 the row is named.
         """
+        refuse_unknown(unknown, PROCESSOR, ("words", "images", "labels", "return_tensors"), type(self).__name__)
+        if words is None:
+            raise ValueError("`words` is missing; pass a list of sentences.")
         if return_tensors != "pt":
             raise ValueError(f'`return_tensors` is {return_tensors!r}; the models take PyTorch tensors, write "pt".')
         if isinstance(words, str):

@@ -188,6 +188,8 @@ class WordTagger(TaggingPreTrainedModel):
             word_mask: `(batch, words)` bool, true where there is a word; all by default.
             **inputs: all other inputs of the model below, see its `forward`.
         """
+        if is_empty(word_mask):
+            return TaggerOutput(**self.empty_answer(word_mask, labels))
         states = self.model(word_mask=word_mask, **inputs).last_hidden_state
         logits = self.classifier(self.dropout(states))  # (batch, words, labels)
         if word_mask is None:
@@ -197,6 +199,17 @@ class WordTagger(TaggingPreTrainedModel):
             logits=logits,
             predictions=self.decode(logits, word_mask) if self.decodes() else None,
         )
+
+    def empty_answer(self, words: torch.Tensor | None, labels: torch.Tensor | None) -> dict[str, Any]:
+        """The loss, logits and predictions of a batch without sentences, which encoders refuse; the loss is 0."""
+        width = 0 if words is None else words.shape[1]
+        logits = self.classifier.weight.new_zeros(0, width, len(self.config.labels))
+        predictions = torch.zeros(0, width, dtype=torch.long, device=logits.device)
+        return {
+            "loss": None if labels is None else self.classifier.weight.sum() * 0,
+            "logits": logits,
+            "predictions": predictions if self.decodes() else None,
+        }
 
     def decodes(self) -> bool:
         """Viterbi is a loop over words: training has no use for it, and an exported graph would fix its length."""
@@ -228,4 +241,9 @@ class WordTagger(TaggingPreTrainedModel):
         return {"loss": tag_loss}
 
 
-__all__ = ["PieceModel", "TaggingPreTrainedModel", "WordTagger"]
+def is_empty(words: torch.Tensor | None) -> bool:
+    """Whether a batch has no sentence, by a tensor of its words; not in an exported graph, whose size is open."""
+    return words is not None and not torch.compiler.is_exporting() and words.shape[0] == 0
+
+
+__all__ = ["PieceModel", "TaggingPreTrainedModel", "WordTagger", "is_empty"]
