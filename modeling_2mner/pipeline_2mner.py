@@ -138,7 +138,7 @@ class TwoMNERPipeline(Pipeline):
             self.processor.labels = self.model.config.labels
 
     # As any pipeline's, the type of the result follows from that of the inputs and from the parameters.
-    def __call__(self, inputs: Any = None, images: Any = None, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Any = None, images: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         refuse_unknown(set(kwargs) & set(PIPELINE), PIPELINE, (), "this pipeline")
         split = kwargs.get("is_split_into_words", self._preprocess_params.get("is_split_into_words"))
         inputs = plain_inputs(inputs, split)

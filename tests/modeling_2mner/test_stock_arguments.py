@@ -40,7 +40,7 @@ def test_other_names_are_refused_with_those_that_exist(pipe, processor):
         processor(wrods=[TEXT])
     with pytest.raises(ValueError, match="`words` is missing"):
         processor()
-    with pytest.raises(ValueError, match='"text" must be a string.*None'):
+    with pytest.raises(ValueError, match=r'"text" must be a string.*None'):
         pipe()
 
 
