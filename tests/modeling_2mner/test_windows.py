@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import random
 import sys
-import time
 import unicodedata
 from collections import defaultdict
 
