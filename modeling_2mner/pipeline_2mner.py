@@ -152,7 +152,7 @@ class TwoMNERPipeline(Pipeline):
             return []
         return super().__call__(_as_known_to_pipelines(inputs), **kwargs)
 
-    def _sanitize_parameters(  # type: ignore[override]  # here and below, each step names what it takes
+    def _sanitize_parameters(  # here and below, each step names what it takes
         self,
         threshold: float | None = None,
         n_best: int | None = None,
