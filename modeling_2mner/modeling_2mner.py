@@ -24,7 +24,7 @@ from .encoders import (
 )
 from .fusion import MultimodalCollaboration
 from .outputs import TwoMNERModelOutput, TwoMNERTokenClassifierOutput
-from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger
+from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger, is_empty
 
 # Fused words, aligned embeddings and attention weights; words and embeddings are `None` if there is no such branch.
 Branch: TypeAlias = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
@@ -288,6 +288,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
     """
 
     base_model_class = TwoMNERModel
+    reads_text_apart = True
 
     def _create_decoder(self, config: TwoMNERConfig) -> None:
         self.fusion_projection = (
@@ -350,6 +351,8 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             [`~TwoMNERForTokenClassification.objective`], which the Trainer calls, because the negatives of other
             processes are not visible here.
         """
+        if is_empty(word_positions):
+            return TwoMNERTokenClassifierOutput(**self.empty_answer(word_positions, labels), **self._empty_embeds())
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -374,6 +377,12 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             resnet_embeds=outputs.resnet_embeds,
             cross_attentions=outputs.cross_attentions,
         )
+
+    def _empty_embeds(self) -> dict[str, Any]:
+        config = self.config
+        used = {"text": config.num_branches > 0, "vit": config.use_vit, "resnet": config.use_resnet}
+        size = config.projection_dim or config.hidden_size
+        return {f"{name}_embeds": self.classifier.weight.new_zeros(0, size) for name in used if used[name]}
 
     def objective(
         self,
