@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.conll import ConllSentence, read_conll, write_conll
 from dataset_scripts.parquet import ROWS_PER_GROUP
+from modeling_2mner.images import open_picture
 from reports_2mner.command_line import at_least, make_parser
 
 FILES = {"train": "train_conll_format.txt", "valid": "valid_conll_format.txt", "test": "test_conll_format.txt"}
@@ -89,7 +90,7 @@ def bare_loop(work: Path) -> None:
             group = []
             for sentence in sentences:
                 data = (work / "images" / f"{sentence.image_id}.jpg").read_bytes()
-                Image.open(BytesIO(data)).load()
+                open_picture(data).load()
                 cell = {"bytes": data, "path": "x.jpg"}
                 group.append({"tokens": sentence.tokens, "ner_tags": sentence.tags, "image": cell})
                 if len(group) == ROWS_PER_GROUP:

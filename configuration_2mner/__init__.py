@@ -13,6 +13,7 @@ from typing import Any, cast
 from transformers import AutoConfig
 
 from modeling_2mner import TwoMNERConfig
+from modeling_2mner.configuration_parts import check_part
 from modeling_2mner.configuration_tagging import TaggingConfig
 
 _FOLDER = Path(__file__).parent
@@ -44,6 +45,8 @@ def load_preset(name: str, **changes: Any) -> TaggingConfig:
     unknown = sorted(set(settings) - set(config_class.__dataclass_fields__))
     if unknown:
         raise ValueError(f"`{unknown[0]}` is not a field of {config_class.__name__} ({name!r}).")
+    for field, spec in config_class.sub_configs_defaults.items():
+        check_part(field, settings.get(field), spec.model_type, strict=True)
     return config_class(**settings)
 
 

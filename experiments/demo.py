@@ -115,7 +115,7 @@ def pairs_with_one_sentence(test: Dataset) -> Iterator[tuple[dict, dict]]:
 def predict_entities(model: TwoMNERForTokenClassification, processor: TwoMNERProcessor, row: dict) -> list[dict]:
     """The entities of one row, by the model's own decoding."""
     batch = processor([row["tokens"]], [row["image"]])
-    return processor.post_process_entities(model(**batch).predictions, batch)[0]
+    return processor.post_process_entities(model(**batch).predictions, batch, model.config.labels)[0]
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 import copy
 import difflib
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
+
+from .configuration_parts import check_part
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
 
@@ -70,6 +73,9 @@ class TaggingConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         self._refuse_misspelt(kwargs)
+        if self.transformers_version is None:  # not one that was saved
+            for field, spec in self.sub_configs_defaults.items():
+                check_part(field, getattr(self, field), spec.model_type)
         for field, default in self.encoder_defaults.items():
             # Not `SubConfigSpec(init_kwargs=...)`: a partial dict read back from JSON would not inherit those.
             # Copied, because it may belong to the caller and is modified later.
@@ -91,6 +97,13 @@ class TaggingConfig(PreTrainedConfig):
 
         `PreTrainedConfig` would set them on the finished config, unchecked and without their consequences.
         """
+        if "labels" in kwargs:  # what the processor calls them; `AutoProcessor` hands its settings on to the config
+            kwargs |= _number_labels(kwargs.pop("labels"))
+        for field, spec in cls.sub_configs_defaults.items():
+            kind = getattr(config_dict.get(field), "model_type", None) or (config_dict.get(field) or {}).get(
+                "model_type"
+            )
+            check_part(field, kwargs.get(field), kind or spec.model_type, strict=True)
         changeable = {*cls.own_fields(), "id2label", "label2id"} - set(cls.sub_configs_defaults)
         changes = {name: kwargs.pop(name) for name in changeable & set(kwargs)}
         return super().from_dict({**config_dict, **changes}, **kwargs)
@@ -193,6 +206,11 @@ class TaggingConfig(PreTrainedConfig):
             raise ValueError("`label2id` is not the inverse of `id2label`; pass both, made from one list of labels.")
 
     def _name_labels(self, kwargs: dict) -> None:
+        if "labels" in kwargs:
+            numbered = _number_labels(kwargs.pop("labels"))
+            if self.id2label not in (None, numbered["id2label"]):
+                raise ValueError("`labels` and `id2label` name different labels; pass one of them.")
+            self.id2label = numbered["id2label"]
         if self.id2label is None:
             if kwargs.get("num_labels") not in (None, len(LABELS)):
                 raise ValueError(f"`num_labels` is {kwargs['num_labels']}; pass `id2label` and `label2id` instead.")
@@ -205,6 +223,12 @@ class TaggingConfig(PreTrainedConfig):
             close = difflib.get_close_matches(name, self.own_fields(), n=1, cutoff=0.8)
             if close and not hasattr(type(self), name):
                 raise ValueError(f"`{name}` is not a field of {type(self).__name__}; did you mean `{close[0]}`?")
+
+
+def _number_labels(labels: Sequence[str]) -> dict[str, dict]:
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"`labels` is {labels!r}; pass a list of tag names in the order of the model's outputs.")
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
 
 
 __all__ = ["CLIP_VIT_B_32", "LABELS", "MULTILINGUAL_BERT", "RESNET_152", "SubConfig", "TaggingConfig", "auto_map"]

@@ -21,6 +21,7 @@ except ImportError as error:
     ) from error
 
 IGNORED_LABEL = -100
+LARGE = 1e30  # far above any score, and a long sentence of them is still finite in float32
 
 
 def iob2_transitions(labels: Sequence[str]) -> tuple[list[bool], list[list[bool]]]:
@@ -103,9 +104,13 @@ class LinearChainCRF(CRF):
 
     @torch.no_grad()
     def viterbi(self, emissions: Tensor, mask: Tensor, constrained: bool = True) -> Tensor:
-        """Return the label ids of the highest-scoring sequence (Eq. 15), (batch, words) int64, -100 where masked."""
+        """Return the label ids of the highest-scoring sequence (Eq. 15), (batch, words) int64, -100 where masked.
+
+        With `constrained` it is valid IOB2 whatever the scores are: NaN counts 0, infinite ones as very large.
+        """
         scores, mask = self._word_major(emissions, mask)
-        start, transitions, end = self._parameters_for(scores, constrained)
+        scores = _bounded(scores)
+        start, transitions, end = self._parameters_for(scores, constrained, bounded=True)
         mirror = _mirror(mask).unsqueeze(1).expand_as(scores)
         ends = end.unsqueeze(1).expand(scores.shape[1:])
         best = _sweep(scores.gather(0, mirror), ends, transitions.T.unsqueeze(2), torch.amax)  # backwards in time
@@ -136,14 +141,16 @@ class LinearChainCRF(CRF):
         """Return the `count` highest-scoring label sequences of one sentence with their posteriors, best first.
 
         `emissions` is (words, K). A short sentence may have fewer; a sentence without words has one, of probability
-        1. `constrained` restricts both the search and the sum in Eq. 16.
+        1. If scores are not finite, the search is as in `viterbi` and the posteriors are NaN. `constrained` restricts
+        both the search and the sum in Eq. 16.
         """
         if not len(emissions):
             return [([], 1.0)]
         mask = torch.ones(1, len(emissions), dtype=torch.bool, device=emissions.device)
         log_z = self.log_partition(emissions.double().unsqueeze(0), mask, constrained)
         scores = self._word_major(emissions.unsqueeze(0), mask)[0].squeeze(2)  # (words, labels)
-        totals, paths = _list_viterbi(scores, *self._parameters_for(scores, constrained), count)
+        parameters = self._parameters_for(scores, constrained, bounded=True)
+        totals, paths = _list_viterbi(_bounded(scores), *parameters, count)
         return list(zip(paths.tolist(), (totals - log_z).exp().tolist(), strict=True))
 
     def _word_major(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,15 +169,24 @@ class LinearChainCRF(CRF):
         dtype = torch.float32 if emissions.device.type == "mps" else torch.float64  # Apple GPUs have no float64
         return emissions.permute(1, 2, 0).to(dtype), mask.T
 
-    def _parameters_for(self, scores: Tensor, constrained: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _parameters_for(
+        self, scores: Tensor, constrained: bool, bounded: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return start, transition and end scores with type and device of `scores`, -inf where IOB2 forbids."""
         start, transitions, end = (
             parameter.to(scores) for parameter in (self.start_transitions, self.transitions, self.end_transitions)
         )
+        if bounded:
+            start, transitions, end = _bounded(start), _bounded(transitions), _bounded(end)
         if constrained:
             start = start.masked_fill(~torch.tensor(self.may_start, device=start.device), -torch.inf)
             transitions = transitions.masked_fill(~torch.tensor(self.may_follow, device=start.device), -torch.inf)
         return start, transitions, end
+
+
+def _bounded(scores: Tensor) -> Tensor:
+    """Replace what is not finite, so that sums are, and only what IOB2 forbids is -inf."""
+    return torch.nan_to_num(scores, nan=0.0, posinf=LARGE, neginf=-LARGE)
 
 
 class _LogPartition(torch.autograd.Function):

@@ -4,25 +4,30 @@ import os
 import re
 import stat
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+# Of a file or of bytes; as much as the largest picture takes that is not compressed. Reading more would fill the
+# memory.
+MAX_BYTES = 200_000_000
 # A small file can hold a picture that fills the memory; Pillow only warns, from 89 megapixels.
 MAX_PIXELS = 64_000_000
 # Tracking pixels and rulers show nothing when resized to a square.
 MIN_SIDE = 8
 MAX_ASPECT = 50
+# How far below zero the resizing of a sound picture can lead, as a part of its range.
+UNDERSHOOT = 0.2
 # Formats that Pillow decodes itself; for some of the others it starts another program.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
-_OBJECT = re.compile(r"<\S+ object at 0x[0-9A-Fa-f]+>")  # how Pillow names a stream
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 _Stored: TypeAlias = str | os.PathLike[str] | bytes | bytearray
-PictureSource: TypeAlias = Image.Image | _Stored | dict[str, Any] | None
+PictureSource: TypeAlias = Image.Image | _Stored | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -53,18 +58,18 @@ def load_image(source: PictureSource) -> LoadedImage:
     if unwrapped is None:
         return LoadedImage(None, "missing", "no picture given")
     try:
-        return _decode(unwrapped)
+        return _decode(unwrapped, _name(source))
     except FileNotFoundError as error:
         return LoadedImage(None, "missing", f"no such file: {error.filename}")
     except Exception as error:  # Pillow's decoders raise a dozen unrelated kinds for broken files
-        return LoadedImage(None, "unreadable", _reason(error, source))
+        return LoadedImage(None, "unreadable", f"{type(error).__name__}: {error}")
 
 
-def _reason(error: Exception, source: PictureSource) -> str:
-    """What went wrong; Pillow names the stream that it was given, which helps nobody, where a file may have a name."""
-    path = source.get("path") if isinstance(source, dict) else source
-    name = repr(os.path.basename(os.fspath(path))) if isinstance(path, str | os.PathLike) else "in these bytes"
-    return f"{type(error).__name__}: {_OBJECT.sub(lambda _: name, str(error))}"
+def is_absent(source: object) -> bool:
+    """Whether a cell of a table is empty: `None`, or what pandas and numpy have in its place."""
+    if source is None or type(source).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(source, (float, np.floating)) and bool(np.isnan(source))
 
 
 def picture_key(source: PictureSource) -> tuple[str, int] | str | bytes | None:
@@ -83,17 +88,19 @@ def picture_key(source: PictureSource) -> tuple[str, int] | str | bytes | None:
 
 def _unwrap(source: PictureSource) -> Image.Image | _Stored | None:
     """Unpack a data set's cell, and refuse what cannot be a picture."""
-    if isinstance(source, dict):
+    if isinstance(source, Mapping):
         source = source.get("bytes") or source.get("path")
-    if source is None or isinstance(source, (Image.Image, str, os.PathLike, bytes, bytearray)):
+    if is_absent(source):
+        return None
+    if isinstance(source, (Image.Image, str, os.PathLike, bytes, bytearray)):
         return source
     raise TypeError(f"a picture must be a PIL image, a path, bytes or None, not {type(source).__name__}.")
 
 
-def _decode(source: Image.Image | _Stored) -> LoadedImage:
+def _decode(source: Image.Image | _Stored, name: str) -> LoadedImage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of size, where the limits here are stricter, and of odd metadata
-        image = source if isinstance(source, Image.Image) else _open(source)
+        image = source if isinstance(source, Image.Image) else open_picture(_read(source), name)
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ValueError(f"{width} x {height} pixels, more than {MAX_PIXELS}")
@@ -102,15 +109,70 @@ def _decode(source: Image.Image | _Stored) -> LoadedImage:
         return LoadedImage(_to_rgb(_upright(image)), "ok")
 
 
-def _open(source: _Stored) -> Image.Image:
+def open_picture(data: bytes | bytearray, name: str = "data") -> Image.Image:
+    """Let Pillow read the header of a picture; the one place where foreign bytes reach its parsers.
+
+    Args:
+        data: a whole file, of at most `MAX_BYTES`.
+        name: what an error calls it.
+
+    Raises:
+        ValueError: for too many bytes.
+        OSError: for what is no picture in one of `FORMATS`; no other of Pillow's plugins sees it.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{len(data)} bytes, more than {MAX_BYTES}; pass a smaller picture")
+    try:
+        return Image.open(BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:  # whose own text names an object in memory
+        raise UnidentifiedImageError(f"cannot identify image {name} as one of {', '.join(FORMATS)}") from error
+
+
+def count_pixels(data: bytes) -> int:
+    """How many pixels a picture has by its header; 0 for what is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with open_picture(data) as header:
+                return header.width * header.height
+    except Exception:  # Pillow's decoders raise a dozen unrelated kinds for broken files
+        return 0
+
+
+def read_file(path: str | os.PathLike[str], most_bytes: int = MAX_BYTES) -> bytes:
+    """Read a regular file, as many bytes as it says that it has, without ever waiting for it.
+
+    Raises:
+        ValueError: for a pipe, a device or a folder, and for a file of more than `most_bytes`.
+        OSError: for a file that cannot be read.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # merely opening a device can set it to work
+        raise ValueError("not a regular file")
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        if status.st_size > most_bytes:
+            raise ValueError(f"{status.st_size} bytes, more than {most_bytes}; pass a smaller picture")
+        return file.read(status.st_size)  # those of /proc say 0, and some of them can be read for ever
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
+def _read(source: _Stored) -> bytes | bytearray:
     if isinstance(source, (bytes, bytearray)):
-        return Image.open(BytesIO(source), formats=FORMATS)
+        return source
     if _URL.match(str(source)):
         raise ValueError("URLs are not fetched; download the picture and pass its path or bytes")
-    if not stat.S_ISREG(os.stat(source).st_mode):
-        raise ValueError("not a regular file")
-    with open(source, "rb") as file:  # Pillow would keep it open until the picture is loaded
-        return Image.open(BytesIO(file.read()), formats=FORMATS)
+    return read_file(source, MAX_BYTES)
+
+
+def _name(source: PictureSource) -> str:
+    """What an error calls a picture: the name of its file, if it has one."""
+    path = source.get("path") if isinstance(source, Mapping) else source
+    return repr(os.path.basename(os.fspath(path))) if isinstance(path, str | os.PathLike) else "data"
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -132,11 +194,40 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _scale_to_bytes(image: Image.Image) -> Image.Image:
-    """Map 16-bit grey, or any other range, to 0-255; `convert` would clip everything above 255 to white."""
+    """Map 16-bit grey, 0 to 1, or any other range, to 0-255; `convert` would clip everything above 255 to white.
+
+    Raises:
+        ValueError: for floats that are not finite, or negative as those of a normalised picture.
+    """
     values = np.asarray(image, dtype=np.float64)
+    _check_values(values, image.mode)
     top = 65535.0 if image.mode.startswith("I") and values.max(initial=0.0) > 255 else 255.0
+    if image.mode == "F" and values.max(initial=0.0) <= 1:
+        top = 1.0
     top = max(top, float(values.max(initial=0.0)))
     return Image.fromarray((values.clip(min=0) * (255.0 / top)).round().astype(np.uint8))
 
 
-__all__ = ["LoadedImage", "PictureSource", "load_image", "picture_key"]
+def _check_values(values: np.ndarray, mode: str) -> None:
+    unsound = values.size - int(np.isfinite(values).sum())
+    if unsound:
+        raise ValueError(
+            f"{unsound} of {values.size} pixels are not finite numbers; replace them (`numpy.nan_to_num`)"
+        )
+    low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+    if mode == "F" and low < -UNDERSHOOT * max(high, 1.0):
+        raise ValueError(f"pixels from {low:g} to {high:g}; scale them to 0 to 1, or to 0 to 255")
+
+
+__all__ = [
+    "FORMATS",
+    "MAX_BYTES",
+    "LoadedImage",
+    "PictureSource",
+    "count_pixels",
+    "is_absent",
+    "load_image",
+    "open_picture",
+    "picture_key",
+    "read_file",
+]

@@ -25,7 +25,7 @@ from .encoders import (
 from .foreign_inputs import refuse_foreign
 from .fusion import MultimodalCollaboration
 from .outputs import TaggerOutput, TwoMNERModelOutput, TwoMNERTokenClassifierOutput
-from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger
+from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger, is_empty
 
 # Fused words, aligned embeddings and attention weights; words and embeddings are `None` if there is no such branch.
 Branch: TypeAlias = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
@@ -289,6 +289,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
     """
 
     base_model_class = TwoMNERModel
+    reads_text_apart = True
 
     def _create_decoder(self, config: TwoMNERConfig) -> None:
         self.fusion_projection = (
@@ -360,6 +361,8 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         if word_positions is None and input_ids is not None:
             others = {"labels": labels, "pixel_values": pixel_values, "resnet_pixel_values": resnet_pixel_values}
             return self._tag_pieces(input_ids, attention_mask, token_type_ids=token_type_ids, **others)
+        if is_empty(word_positions):
+            return TwoMNERTokenClassifierOutput(**self.empty_answer(word_positions, labels), **self._empty_embeds())
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -384,6 +387,12 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             resnet_embeds=outputs.resnet_embeds,
             cross_attentions=outputs.cross_attentions,
         )
+
+    def _empty_embeds(self) -> dict[str, Any]:
+        config = self.config
+        used = {"text": config.num_branches > 0, "vit": config.use_vit, "resnet": config.use_resnet}
+        size = config.projection_dim or config.hidden_size
+        return {f"{name}_embeds": self.classifier.weight.new_zeros(0, size) for name in used if used[name]}
 
     def objective(
         self,

@@ -244,6 +244,7 @@ class TwoMNERReleasedForTokenClassification(TwoMNERReleasedPreTrainedModel, TwoM
     """
 
     base_model_class = TwoMNERReleasedModel
+    reads_text_apart = False  # rows of a batch are not independent in every defect of the release
 
     def objective(
         self,

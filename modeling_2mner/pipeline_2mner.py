@@ -1,7 +1,9 @@
 """The pipeline "multimodal-ner": sentences and pictures in, entities out."""
 
+import copy
 import os
 import reprlib
+import warnings
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 from types import GeneratorType
@@ -14,15 +16,18 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .crf import LinearChainCRF
 from .image_sources import load_image_source
-from .images import LoadedImage, PictureSource, picture_key
+from .images import LoadedImage, PictureSource, count_pixels, is_absent, picture_key
+from .picture_rows import run_rows
 from .pieces import place_of
+from .pipeline_inputs import WORD_KEYS, listed, plain_inputs, plain_sentence
 from .posteriors import TagPosteriors
 from .spans import entity_spans
+from .stock_arguments import PIPELINE, refuse_unknown
 from .windows import surface
 
 TASK = "multimodal-ner"
-WORD_KEYS = ("text", "words", "tokens")
 PICTURE_KEYS = ("image", "images")
+UNSOUND = "The model's scores are not finite numbers; check its weights, and run it in float32."
 ONE_SENTENCE = (str, bytes, dict)
 
 
@@ -42,6 +47,7 @@ class Entities(list[dict[str, Any]]):
         image_status (`str` or `list[str]`): `"ok"`, `"missing"`, `"unreadable"` or `"degenerate"`; a list for several
             pictures.
         image_reason (`str` or `list[str]`): why a picture is not used; empty if it is.
+        error (`str`): why the sentence could not be read; empty if it was.
     """
 
     def __init__(
@@ -49,10 +55,12 @@ class Entities(list[dict[str, Any]]):
         entities: Iterable[dict[str, Any]] = (),
         image_status: str | list[str] = "missing",
         image_reason: str | list[str] = "",
+        error: str = "",
     ) -> None:
         super().__init__(entities)
         self.image_status = image_status
         self.image_reason = image_reason
+        self.error = error
 
 
 class TwoMNERPipeline(Pipeline):
@@ -61,7 +69,10 @@ class TwoMNERPipeline(Pipeline):
     `pipe(sentence)`, `pipe(sentence, image)`, or a list, generator or data set of sentences; a sentence is
 
     - a string, or a list of words,
-    - `{"text": ...}`, `{"words": [...]}` or a row of MMNERD (`{"tokens": [...]}`), with an `"image"` beside it.
+    - `{"text": ...}`, `{"words": [...]}` or a row of MMNERD (`{"tokens": [...]}`), with an `"image"` beside it,
+    - a tuple of a string or a list of words and its picture.
+
+    Any mapping is read as a dict; arrays, columns and data frames are read as lists, by position.
 
     A picture is a PIL image, path, bytes, data URI, a web address with `allow_urls=True`, a row's `{"bytes", "path"}`,
     or `None`. With a list of pictures, each is tried with the sentence and the tag posteriors are averaged, as the
@@ -85,7 +96,8 @@ class TwoMNERPipeline(Pipeline):
     Returns:
         [`Entities`] for each sentence: dicts with `entity_group`; `score`, the posterior of the entire span under the
         CRF; `word`; `start` and `end`, code points of the given text (`text[start:end] == word`) or, for words, word
-        indices, `end` exclusive; and `image_status`. A list for a list, an iterator for a generator or data set.
+        indices, `end` exclusive; and `image_status`. A sentence for which the model has no finite scores has no
+        entities; `error` says so, and a warning names it. A list for a list, an iterator for a generator or data set.
 
     Raises:
         ValueError: for an invalid input or parameter value, or a bad picture with
@@ -121,14 +133,20 @@ class TwoMNERPipeline(Pipeline):
     _load_tokenizer = False  # type: ignore[assignment]
     _load_image_processor = False  # type: ignore[assignment]
     _load_feature_extractor = False  # type: ignore[assignment]
-    processor: ProcessorMixin
+    processor: Any
+    count_pixels = staticmethod(count_pixels)  # for those who must not open a picture before they know its size
 
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin | None = None, **kwargs: Any) -> None:
         super().__init__(model=model, processor=processor or _load_processor(model), **kwargs)
+        if self.processor.labels != self.model.config.labels:
+            self.processor = copy.copy(self.processor)  # the caller's own stays as it is
+            self.processor.labels = self.model.config.labels
 
     # As in any pipeline, the type of the result depends on that of the inputs and on the parameters.
-    def __call__(self, inputs: Any, images: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+    def __call__(self, inputs: Any = None, images: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        refuse_unknown(set(kwargs) & set(PIPELINE), PIPELINE, (), "this pipeline")
         split = kwargs.get("is_split_into_words", self._preprocess_params.get("is_split_into_words"))
+        inputs = plain_inputs(inputs, split)
         if images is not None:
             inputs = _pair(inputs, images, split)
         elif _is_sentence(inputs, split):
@@ -139,7 +157,7 @@ class TwoMNERPipeline(Pipeline):
             return []
         return super().__call__(_as_known_to_pipelines(inputs), **kwargs)
 
-    def _sanitize_parameters(  # type: ignore[override]  # here and below, each step names its parameters
+    def _sanitize_parameters(  # here and below, each step names its parameters
         self,
         threshold: float | None = None,
         n_best: int | None = None,
@@ -147,7 +165,10 @@ class TwoMNERPipeline(Pipeline):
         is_split_into_words: bool | None = None,
         allow_urls: bool | None = None,
         on_bad_image: str | None = None,
+        **unknown: Any,
     ) -> tuple[dict, dict, dict]:
+        known = ("threshold", "n_best", "return_word_tags", "is_split_into_words", "allow_urls", "on_bad_image")
+        refuse_unknown(unknown, PIPELINE, known, "this pipeline")
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"`threshold` must be a probability from 0 to 1, got {threshold}.")
         if n_best is not None and n_best < 1:
@@ -166,9 +187,13 @@ class TwoMNERPipeline(Pipeline):
         on_bad_image: str = "none",
     ) -> dict[str, SentenceWithPictures]:
         """Unpack one input and open its pictures."""
-        words, sources = _take_apart(inputs)
+        words, sources = _take_apart(plain_sentence(inputs, is_split_into_words))
         try:
-            pictures = tuple(load_image_source(source, allow_urls) for source in sources)
+            opened: dict[Any, LoadedImage] = {}
+            for source in sources:
+                if picture_key(source) not in opened:
+                    opened[picture_key(source)] = load_image_source(source, allow_urls)
+            pictures = tuple(opened[picture_key(source)] for source in sources)
         except TypeError as error:
             raise ValueError(f"The picture of {reprlib.repr(words)} is invalid: {error}") from error
         given = [picture for picture, source in zip(pictures, sources, strict=True) if picture_key(source) is not None]
@@ -183,24 +208,19 @@ class TwoMNERPipeline(Pipeline):
     def _forward(self, model_inputs: dict) -> dict:  # type: ignore[override]
         given = model_inputs["sentence"]
         sentences = given if isinstance(given, list) else [given]
-        words = [sentence.words for sentence in sentences for _ in sentence.pictures]
-        images = [picture.image for sentence in sentences for picture in sentence.pictures]
-        batch = self.processor(words, images)
-        logits = self.model(**batch.to(self.device)).logits  # (pairs, words, labels)
-        read, first = [], 0
-        for sentence in sentences:
-            last = first + len(sentence.pictures)
-            num_words = len(batch.words[first])
-            read.append(
-                {
-                    "logits": logits[first:last, :num_words],
-                    "words": batch.words[first],
-                    "offsets": batch.offsets[first],
-                    "text": batch.texts[first],
-                    "pictures": [(picture.status, picture.reason) for picture in sentence.pictures],
-                }
-            )
-            first = last
+        words = [sentence.words for sentence in sentences]
+        images = [[picture.image for picture in sentence.pictures] for sentence in sentences]
+        batch, logits = run_rows(self.model, self.processor, words, images)
+        read = [
+            {
+                "logits": logits[row],  # (pictures, words, labels)
+                "words": batch.words[row],
+                "offsets": batch.offsets[row],
+                "text": batch.texts[row],
+                "pictures": [(picture.status, picture.reason) for picture in sentence.pictures],
+            }
+            for row, sentence in enumerate(sentences)
+        ]
         return {"read": read if isinstance(given, list) else read[0]}
 
     def postprocess(  # type: ignore[override]
@@ -208,6 +228,8 @@ class TwoMNERPipeline(Pipeline):
     ) -> Entities | dict | list[dict]:
         """Derive the entities of one sentence from its posteriors."""
         read = model_outputs["read"]
+        if not read["logits"].isfinite().all():
+            return self._mark_unsound(read, n_best, return_word_tags)
         posteriors = self._posteriors(read["logits"])
         readings = []
         for tags, score in posteriors.best_readings(n_best or 1):
@@ -220,6 +242,23 @@ class TwoMNERPipeline(Pipeline):
         entities = readings[0]["entities"]
         if return_word_tags:
             return {"entities": entities, "words": readings[0]["words"], "image_status": entities.image_status}
+        return entities
+
+    def _mark_unsound(self, read: dict, n_best: int | None, return_word_tags: bool) -> Entities | dict | list[dict]:
+        """The answer to a sentence for which the model has no finite scores: no entities, and the reason."""
+        warnings.warn(f"{UNSOUND} The sentence is {reprlib.repr(read['text'] or read['words'])}.", stacklevel=2)
+        status, reason = _of_pictures(read)
+        entities = Entities([], status, reason, UNSOUND)
+        reading: dict[str, Any] = {"score": 0.0, "entities": entities}
+        if return_word_tags:
+            places = zip(read["words"], read["offsets"], strict=True)
+            reading["words"] = [
+                {"word": word, "tag": "O", "score": 0.0, "start": start, "end": end} for word, (start, end) in places
+            ]
+        if n_best:
+            return [reading]
+        if return_word_tags:
+            return {"entities": entities, "words": reading["words"], "image_status": status, "error": UNSOUND}
         return entities
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
@@ -243,9 +282,7 @@ class TwoMNERPipeline(Pipeline):
 
     def _entities(self, tags: list[int], posteriors: TagPosteriors, read: dict, threshold: float) -> Entities:
         spans = entity_spans([posteriors.labels[tag] for tag in tags], strict=False)
-        statuses, reasons = zip(*read["pictures"], strict=True)
-        status = statuses[0] if len(statuses) == 1 else list(statuses)
-        reason = reasons[0] if len(reasons) == 1 else list(reasons)
+        status, reason = _of_pictures(read)
         entities = [
             {
                 "entity_group": kind,
@@ -280,6 +317,12 @@ def _load_processor(model: PreTrainedModel) -> Any:
         ) from error
 
 
+def _of_pictures(read: dict) -> tuple[Any, Any]:
+    """Status and reason of a sentence's picture, or lists of those of several."""
+    statuses, reasons = zip(*read["pictures"], strict=True)
+    return (statuses[0], reasons[0]) if len(statuses) == 1 else (list(statuses), list(reasons))
+
+
 def _given(parameters: dict) -> dict:
     return {name: value for name, value in parameters.items() if value is not None}
 
@@ -308,6 +351,7 @@ def _pair(inputs: object, images: object, is_split_into_words: bool | None) -> d
     """Combine sentences and pictures that were given separately into dicts."""
     if isinstance(inputs, ONE_SENTENCE) or _is_sentence(inputs, is_split_into_words):
         return _with_picture(inputs, images)
+    inputs, images = listed(inputs), listed(images)
     if not isinstance(inputs, (list, tuple)) or not isinstance(images, (list, tuple)) or len(inputs) != len(images):
         raise ValueError(
             "`images` must be one picture for one sentence, or a list as long as the list of sentences; got "
@@ -317,6 +361,7 @@ def _pair(inputs: object, images: object, is_split_into_words: bool | None) -> d
 
 
 def _with_picture(sentence: object, image: object) -> dict:
+    sentence = plain_sentence(sentence, is_split_into_words=True)  # its picture is apart
     if isinstance(sentence, dict):
         raise ValueError(
             f'`images` goes with strings and lists of words; put the picture of a dict into its "image", got '
@@ -337,7 +382,7 @@ def _take_apart(inputs: object) -> tuple[str | list[str], list[PictureSource]]:
             f'an input must have one of "text" and "words" (or "tokens"), and may have an "image", got '
             f"{reprlib.repr(given)}."
         )
-    words = given[texts[0]]
+    words = listed(given[texts[0]])
     as_text = isinstance(words, str) and texts[0] == "text"
     as_words = isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words) and texts[0] != "text"
     if not as_text and not as_words:
@@ -346,7 +391,7 @@ def _take_apart(inputs: object) -> tuple[str | list[str], list[PictureSource]]:
 
 
 def _picture_sources(inputs: dict) -> list[PictureSource]:
-    given = [inputs[key] for key in PICTURE_KEYS if inputs.get(key) is not None]
+    given = [listed(inputs[key]) for key in PICTURE_KEYS if not is_absent(inputs.get(key))]
     if len(given) > 1:
         raise ValueError(f'an input must have either "image" or "images", got {reprlib.repr(inputs)}.')
     if given and isinstance(given[0], (list, tuple)):

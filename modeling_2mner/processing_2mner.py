@@ -2,7 +2,9 @@
 
 import os
 import reprlib
-from collections.abc import Hashable, Iterable, Sequence
+import warnings
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from math import inf
 from typing import Any
 
@@ -20,6 +22,7 @@ from .handler import EndpointHandler  # noqa: F401
 from .images import LoadedImage, PictureSource, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
 from .spans import entity_spans
+from .stock_arguments import PROCESSOR, refuse_unknown
 from .windows import encode_words, split_text, surface
 
 
@@ -165,10 +168,11 @@ class TwoMNERProcessor(ProcessorMixin):
 
     def __call__(
         self,
-        words: Sequence[list[str] | str],
+        words: Sequence[list[str] | str] | None = None,
         images: Sequence[PictureSource] | None = None,
         labels: Sequence[Sequence[str | int]] | None = None,
         return_tensors: str = "pt",
+        **unknown: Any,
     ) -> TwoMNERBatch:
         """Make a batch of `B` sentences.
 
@@ -188,10 +192,17 @@ class TwoMNERProcessor(ProcessorMixin):
             ValueError: for lists of different lengths, unknown labels, or a bad picture with `on_bad_image="raise"`;
                 the message names the row.
         """
+        refuse_unknown(unknown, PROCESSOR, ("words", "images", "labels", "return_tensors"), type(self).__name__)
+        if words is None:
+            raise ValueError("`words` is missing; pass a list of sentences.")
         if return_tensors != "pt":
             raise ValueError(f'`return_tensors` is {return_tensors!r}; the models take PyTorch tensors, write "pt".')
         if isinstance(words, str):
             raise ValueError("`words` is one string; pass a list of sentences.")
+        if isinstance(words, (Mapping, AbstractSet)):
+            raise ValueError(
+                f"`words` is a {type(words).__name__}; pass a list of sentences, got {reprlib.repr(words)}."
+            )
         words = list(words)
         texts = [sentence if isinstance(sentence, str) else None for sentence in words]
         words, offsets = self._split(words)
@@ -227,24 +238,56 @@ class TwoMNERProcessor(ProcessorMixin):
             "resnet_pixel_values": normalise(self.resnet_image_processor, resnet_resized),
         }
 
-    def post_process_entities(self, predictions: torch.Tensor, batch: TwoMNERBatch) -> list[list[dict]]:
+    def count_pieces(self, sentences: Sequence[list[str] | str]) -> int:
+        """How many sub-words sentences have together, or words for a model that reads words; one each at least."""
+        words, _ = self._split(sentences)
+        pieces = self.tokenizer(words, is_split_into_words=True, add_special_tokens=False, verbose=False)
+        return sum(max(len(ids), len(split)) for ids, split in zip(pieces["input_ids"], words, strict=True))
+
+    def post_process_entities(
+        self, predictions: torch.Tensor, batch: TwoMNERBatch, labels: Sequence[str] | None = None
+    ) -> list[list[dict]]:
         """Derive the entities of each sentence from its predicted tags.
 
         Args:
             predictions (`torch.LongTensor` of shape `(batch, words)`): the model's `predictions`.
             batch ([`TwoMNERBatch`]): what the processor returned for these sentences.
+            labels (`list[str]`, *optional*): the model's tag names, `model.config.labels`; the processor's own, which
+                are those of the model that it was saved with.
+
+        Raises:
+            ValueError: for a tag that `labels` does not name, and without predictions.
 
         Returns:
             For each sentence a list of `{"entity_group", "word", "start", "end"}`. `start` and `end` count characters
             of raw text, or words of word lists; `end` is exclusive. `word` is `text[start:end]` for raw text, or the
             words joined by spaces.
         """
+        labels = self._names_of(labels, predictions)
         entities = []
         sentences = zip(predictions.tolist(), batch.words, batch.offsets, batch.texts, strict=True)
         for tags, words, offsets, text in sentences:
-            names = [self.labels[tag] for tag in tags[: len(words)]]
+            names = [labels[tag] for tag in tags[: len(words)]]
             entities.append([_entity(*span, words, offsets, text) for span in entity_spans(names, strict=False)])
         return entities
+
+    def _names_of(self, labels: Sequence[str] | None, predictions: torch.Tensor | None) -> Sequence[str]:
+        """The tag names that predictions are read by: the model's before the processor's own."""
+        if predictions is None:
+            raise ValueError("`predictions` is None, as in training mode; call `model.eval()` before the model.")
+        if labels is not None and len(labels) != len(self.labels):
+            warnings.warn(
+                f"the model has {len(labels)} labels and the processor {len(self.labels)}, so the processor is another "
+                "model's; the model's are used. Load it with `labels=model.config.labels`.",
+                stacklevel=3,
+            )
+        labels = self.labels if labels is None else labels
+        if predictions.numel() and predictions.max() >= len(labels):
+            raise ValueError(
+                f"`predictions` holds the tag {predictions.max()}, but there are {len(labels)} labels; pass "
+                "`labels=model.config.labels`."
+            )
+        return labels
 
     def _split(self, sentences: Sequence[list[str] | str]) -> tuple[list[list[str]], list[list[tuple[int, int]]]]:
         words, offsets = [], []
@@ -253,7 +296,7 @@ class TwoMNERProcessor(ProcessorMixin):
                 split, spans = split_text(sentence)
             else:
                 _check_words(sentence, row)
-                split, spans = list(sentence), [(index, index + 1) for index in range(len(sentence))]
+                split, spans = [str(word) for word in sentence], [(index, index + 1) for index in range(len(sentence))]
             words.append(split)
             offsets.append(spans)
         return words, offsets
@@ -319,7 +362,8 @@ class TwoMNERProcessor(ProcessorMixin):
 
 
 def _check_words(sentence: Any, row: int) -> None:
-    if not isinstance(sentence, Iterable) or not all(isinstance(word, str) for word in sentence):
+    unordered = isinstance(sentence, (Mapping, AbstractSet))
+    if unordered or not isinstance(sentence, Iterable) or not all(isinstance(word, str) for word in sentence):
         raise ValueError(f"`words[{row}]` is {reprlib.repr(sentence)}; pass a list of words, or raw text.")
 
 

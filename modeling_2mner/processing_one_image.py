@@ -110,12 +110,13 @@ class OneImageProcessor(TwoMNERProcessor):
 
     def __call__(  # type: ignore[override]  # also takes boxes
         self,
-        words: Sequence[list[str] | str],
+        words: Sequence[list[str] | str] | None = None,
         images: Sequence[PictureSource] | None = None,
         labels: Sequence[Sequence[str | int]] | None = None,
         boxes: Sequence[Any] | None = None,
         small_boxes: Sequence[Any] | None = None,
         return_tensors: str = "pt",
+        **unknown: Any,
     ) -> TwoMNERBatch:
         """Make a batch of `B` sentences.
 
@@ -134,7 +135,7 @@ class OneImageProcessor(TwoMNERProcessor):
         Raises:
             ValueError: as [`TwoMNERProcessor`]; for invalid boxes, or boxes that the model does not take.
         """
-        batch = super().__call__(words, images, labels, return_tensors)
+        batch = super().__call__(words, images, labels, return_tensors, **unknown)
         sources = [None] * len(batch.words) if images is None else images
         for name, argument, given in (("object", "boxes", boxes), ("small_object", "small_boxes", small_boxes)):
             if given is not None and self.use_image:

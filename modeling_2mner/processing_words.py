@@ -1,5 +1,8 @@
 """The processor of the comparison models on word vectors."""
 
+import reprlib
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,11 +11,14 @@ from transformers import PreTrainedModel
 from .processing_2mner import pad_rows
 from .processing_one_image import OneImageProcessor, picture_processor
 
+LONGEST_WORD = 100  # characters
+
 
 class WordProcessor(OneImageProcessor):
     """Turn words and pictures into the inputs of a model on word vectors.
 
-    Neither sentences nor words have a maximum length.
+    Sentences have no maximum length. Of a word of more than 100 characters, the model sees the first and the last 50
+    characters, and a warning says so: all words of a batch are padded to the longest.
 
     Args:
         tokenizer ([`WordTokenizer`]): numbers words and characters.
@@ -77,6 +83,10 @@ class WordProcessor(OneImageProcessor):
                 f"`tokenizer` is a {type(tokenizer).__name__}; pass a `WordTokenizer`, which numbers words."
             )
 
+    def count_pieces(self, sentences: Sequence[list[str] | str]) -> int:
+        """How many words sentences have together."""
+        return sum(map(len, self._split(sentences)[0]))
+
     @property
     def model_input_names(self) -> list[str]:
         """The names of the tensors, beginning with a `(batch, ...)` tensor."""
@@ -87,9 +97,10 @@ class WordProcessor(OneImageProcessor):
         """Make `word_ids, char_lengths, word_mask (B,W)` and `char_ids (B,W,C)`."""
         num_words = max(map(len, words), default=0)
         characters = [
-            [self.tokenizer.character_ids(word) for word in sentence] + [[]] * (num_words - len(sentence))
+            [self.tokenizer.character_ids(_cut(word)) for word in sentence] + [[]] * (num_words - len(sentence))
             for sentence in words
         ]
+        _warn_of_cut([word for sentence in words for word in sentence if len(word) > LONGEST_WORD])
         flat = [ids for sentence in characters for ids in sentence]
         width = max(map(len, flat), default=0)
         lengths = torch.tensor([len(sentence) for sentence in words], dtype=torch.long)
@@ -100,6 +111,20 @@ class WordProcessor(OneImageProcessor):
             "char_lengths": pad_rows([[len(ids) for ids in sentence] for sentence in characters], num_words, 0),
             "word_mask": torch.arange(num_words)[None, :] < lengths[:, None],
         }
+
+
+def _cut(word: str) -> str:
+    """A word without its middle, if it is longer than any real one."""
+    return word if len(word) <= LONGEST_WORD else word[: LONGEST_WORD // 2] + word[-(LONGEST_WORD // 2) :]
+
+
+def _warn_of_cut(words: list[str]) -> None:
+    if words:
+        warnings.warn(
+            f"{len(words)} words have more than {LONGEST_WORD} characters, such as {reprlib.repr(words[0])}; of each "
+            f"the model sees the first and the last {LONGEST_WORD // 2}. Check that the text is split into words.",
+            stacklevel=4,
+        )
 
 
 __all__ = ["WordProcessor"]

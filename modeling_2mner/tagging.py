@@ -114,6 +114,8 @@ class WordTagger(TaggingPreTrainedModel):
     """
 
     base_model_class: type[TaggingPreTrainedModel]
+    # Whether the text encoder sees nothing of the pictures, so that several rows of a batch can share its windows.
+    reads_text_apart = False
 
     def __init__(self, config: TaggingConfig, **encoders: nn.Module):
         super().__init__(config)
@@ -195,6 +197,8 @@ class WordTagger(TaggingPreTrainedModel):
             return self._tag_pieces(
                 inputs.pop("input_ids"), inputs.pop("attention_mask", None), labels=labels, **inputs
             )
+        if is_empty(word_mask):
+            return TaggerOutput(**self.empty_answer(word_mask, labels))
         states = self.model(word_mask=word_mask, **inputs).last_hidden_state
         logits = self.classifier(self.dropout(states))  # (batch, words, labels)
         if word_mask is None:
@@ -220,6 +224,17 @@ class WordTagger(TaggingPreTrainedModel):
         if not hasattr(self, "_piece_kinds"):
             self._piece_kinds = load_piece_kinds(self)
         return tag_pieces(self, self._piece_kinds, input_ids, attention_mask, **inputs)
+
+    def empty_answer(self, words: torch.Tensor | None, labels: torch.Tensor | None) -> dict[str, Any]:
+        """The loss, logits and predictions of a batch without sentences, which encoders refuse; the loss is 0."""
+        width = 0 if words is None else words.shape[1]
+        logits = self.classifier.weight.new_zeros(0, width, len(self.config.labels))
+        predictions = torch.zeros(0, width, dtype=torch.long, device=logits.device)
+        return {
+            "loss": None if labels is None else self.classifier.weight.sum() * 0,
+            "logits": logits,
+            "predictions": predictions if self.decodes() else None,
+        }
 
     def decodes(self) -> bool:
         """Whether to decode: training has no need to, and an exported graph would fix the length of Viterbi's loop."""
@@ -256,4 +271,9 @@ class WordTagger(TaggingPreTrainedModel):
         return {"loss": tag_loss}
 
 
-__all__ = ["PieceModel", "TaggingPreTrainedModel", "TwoMNERPipeline", "WordTagger"]
+def is_empty(words: torch.Tensor | None) -> bool:
+    """Whether a batch has no sentence, by a tensor of its words; not in an exported graph, whose size is open."""
+    return words is not None and not torch.compiler.is_exporting() and words.shape[0] == 0
+
+
+__all__ = ["PieceModel", "TaggingPreTrainedModel", "TwoMNERPipeline", "WordTagger", "is_empty"]

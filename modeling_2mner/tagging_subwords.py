@@ -10,7 +10,7 @@ from .configuration_subwords import SubwordConfig
 from .encoders import gather_words
 from .foreign_inputs import drop_foreign
 from .outputs import TaggerModelOutput, TaggerOutput
-from .tagging import WordTagger
+from .tagging import WordTagger, is_empty
 
 PADDING, CONTINUATION, FIRST, LAST = range(4)  # the labels that `"subword_aux"` adds after the tags
 
@@ -44,6 +44,8 @@ class SubwordTagger(WordTagger):
             return self._tag_pieces(inputs.pop("input_ids"), attention_mask, labels=labels, **inputs)
         if word_positions is None:
             raise ValueError("`word_positions` is missing; make the inputs with `OneImageProcessor`.")
+        if is_empty(word_positions):
+            return TaggerOutput(**self.empty_answer(word_positions, labels))
         if word_mask is None:
             word_mask = torch.ones_like(word_positions, dtype=torch.bool)
         outputs = self.model(

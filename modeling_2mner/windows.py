@@ -7,10 +7,26 @@ from typing import Any
 
 from transformers import BatchEncoding
 
-# Letters, digits and inner hyphens or dots belong together, and so does the last dot of U.S. and the like; any other
-# visible character is a separate word.
 _JOINER = "\u200d"
-_WORD = re.compile(rf"(?:[^\W\d_]\.){{2,}}(?!\w)|\w+(?:[-.]\w+)*|\S{_JOINER}*")
+# As the tokens of MMNERD are: what is one word there is one here. The first that fits counts; any other visible
+# character is a separate word. Bounded repetitions keep the time linear in the text.
+_WORD = re.compile(
+    "|".join(
+        (
+            r"(?:https?://|ftp://|www\.)[^\s<>\"“”«»]*[^\s<>\"“”«».,;:!?…'’)\]}]",  # web addresses
+            r"(?<![\w.+-])[\w.+-]{1,64}@\w{1,63}(?:[-.]\w{1,63}){0,8}\.[^\W\d_]{2,24}(?!\w)",  # e-mail addresses
+            r"(?:[^\W\d_]\.){2,}(?!\w)",  # U.S. and the like, with their last dot
+            r"\baujourd['’]hui\b",
+            r"(?<!\w)(?:[cdjlmnost]|qu|jusqu|lorsqu|puisqu|quoiqu)['’](?=[^\W\d_])",  # l'Espagne, qu'il, O'Brien
+            r"(?<=\w)['’](?:s|t|d|m|re|ve|ll)(?!\w)",  # Trump's, don't
+            r"\w+(?:[-.]\w+|(?<=\d),(?=\d)\w+)*",  # letters, digits, inner hyphens and dots; 1,000.50
+            r"\.{2,}|''|``",  # dots and quotation marks of several characters
+            r"[\U0001f1e6-\U0001f1ff]{2}",  # a flag
+            rf"\S{_JOINER}*",
+        )
+    ),
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ BASELINES = {
 # What every checkpoint of a comparison model carries, and what is only its own.
 SHARED = (
     "configuration_tagging",
+    "configuration_parts",
     "tagging",
     "encoders",
     "torchvision_resnet",
@@ -39,6 +40,9 @@ SHARED += (
     "images",
     "image_sources",
     "pipeline_2mner",
+    "pipeline_inputs",
+    "stock_arguments",
+    "picture_rows",
     "posteriors",
     "pieces",
     "foreign_inputs",
@@ -116,7 +120,8 @@ def test_a_checkpoint_holds_all_its_code_and_no_pickle(save, tmp_path):
         f"{name}.py"
         for name in ("spans", "pipeline_2mner", "posteriors", "pieces", "foreign_inputs", "image_sources", "handler")
     }
-    code |= {"configuration_tagging.py", "tagging.py"}
+    code |= {"pipeline_inputs.py", "picture_rows.py", "stock_arguments.py"}
+    code |= {"configuration_tagging.py", "configuration_parts.py", "tagging.py"}
     assert {name for name in written if name.endswith(".py")} == code
     assert {name for name in written if not name.endswith((".py", ".json"))} == {"model.safetensors"}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,7 +16,7 @@ import PIL.ImageDraw
 import PIL.ImageFont
 
 from dataset_scripts.conll import QUOTED_CHARACTERS
-from modeling_2mner.images import FORMATS, MIN_SIDE, load_image
+from modeling_2mner.images import MIN_SIDE, load_image, open_picture, read_file
 
 # A larger file is not a picture of a data set; reading many of them would fill the memory.
 MAX_FILE_BYTES = 50_000_000
@@ -90,7 +89,7 @@ def prepare_picture(data: bytes, max_side: int | None = None) -> PreparedPicture
         return PreparedPicture(None, loaded.status, loaded.reason)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about faults that `load_image` has accepted
-        with PIL.Image.open(BytesIO(data), formats=FORMATS) as header:
+        with open_picture(data) as header:
             suffix = FORMAT_SUFFIXES[str(header.format)]
             plain = max_side is None or _is_plain(header, max_side)
     if max_side is None or plain:
@@ -155,9 +154,4 @@ def _read_file(folder: Path, name: str) -> bytes:
     path = os.path.realpath(os.path.join(root, name), strict=True)
     if not path.startswith(os.path.join(root, "")):
         raise ValueError("a link out of the picture folder")
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("not a regular file")
-    if status.st_size > MAX_FILE_BYTES:
-        raise ValueError(f"{status.st_size} bytes, more than {MAX_FILE_BYTES}")
-    return Path(path).read_bytes()
+    return read_file(path, MAX_FILE_BYTES)

@@ -425,3 +425,27 @@ def test_a_missing_pytorch_crf_is_called_by_its_right_name(monkeypatch):
 
 def test_the_hub_loader_does_not_ask_for_torchcrf():
     assert "torchcrf" not in get_imports(SOURCE)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", ["everywhere", "I-PER", "transitions", "start"])
+def test_no_score_makes_invalid_iob2(value, place):
+    labels = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    crf = LinearChainCRF(5, labels).requires_grad_(False)
+    emissions = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(3))
+    if place == "everywhere":
+        emissions[0] = value
+    elif place == "I-PER":
+        emissions[0, :, 2] = value
+    elif place == "transitions":
+        crf.transitions[:] = value
+    else:
+        crf.start_transitions[2] = value
+    mask = torch.ones(2, 6, dtype=torch.bool)
+    may_start, may_follow = iob2_transitions(labels)
+    paths = crf.viterbi(emissions, mask).tolist()
+    for path in [*paths, *(path for path, _ in crf.best_paths(emissions[0], 3))]:
+        assert may_start[path[0]] and all(may_follow[first][then] for first, then in pairwise(path))
+    assert len(crf.best_paths(emissions[0], 3)) == 3
+    if place in ("everywhere", "I-PER"):
+        assert paths[1:] == crf.viterbi(emissions[1:], mask[1:]).tolist()

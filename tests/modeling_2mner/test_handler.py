@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from io import BytesIO
 
 import pytest
 
 from modeling_2mner import TwoMNERPipeline, handler
-from modeling_2mner.handler import BadRequest, EndpointHandler, read_request
+from modeling_2mner.handler import BadRequest, EndpointHandler, Limits, read_request
 
 TEXT = "Anna Meier wohnt in Köln"
 
@@ -73,7 +74,7 @@ def test_several_pictures(endpoint, pipe, png, picture):
 def test_a_picture_that_does_not_decode_is_told(endpoint, pipe):
     broken = base64.b64encode(b"nonsense").decode()
     assert endpoint({"inputs": {"text": TEXT, "image": broken}})["image_status"] == "unreadable"
-    assert endpoint({"inputs": {"text": TEXT, "image": ""}})["image_status"] == "unreadable"
+    assert endpoint({"inputs": {"text": TEXT, "image": ""}})["image_status"] == "missing"
 
 
 def test_parameters_reach_the_pipeline(endpoint, pipe, picture):
@@ -156,30 +157,120 @@ def test_requests_that_make_no_sense_are_refused(endpoint, data, message):
     assert issubclass(BadRequest, ValueError)
 
 
-def test_requests_have_a_size(picture, monkeypatch):
-    read_request({"inputs": ["a"] * handler.MAX_SENTENCES})
-    read_request({"inputs": "a" * handler.MAX_REQUEST_CHARACTERS})
-    read_request({"inputs": {"text": "a", "image": [picture] * handler.MAX_PICTURES}})
-    with pytest.raises(BadRequest, match="65 sentences; send at most 64"):
-        read_request({"inputs": ["a"] * 65})
-    for sentence in ({"text": "a" * 100_000}, {"words": ["a" * 1000] * 100}):
-        with pytest.raises(BadRequest, match="the request has 100001 characters; send it in parts of at most 100000"):
-            read_request({"inputs": ["b", sentence]})
-    with pytest.raises(BadRequest, match="the request has 65 pictures; send it in parts of at most 64"):
-        read_request({"inputs": [{"text": "a", "image": [picture] * 64}, {"text": "a", "image": picture}]})
-    monkeypatch.setattr(handler, "MAX_REQUEST_PIXELS", 3 * 48 * 40)
-    read_request({"inputs": {"text": "a", "image": [picture] * 3}})
-    with pytest.raises(BadRequest, match="the request has 7680 pixels; send it in parts of at most 5760"):
-        read_request({"inputs": [{"text": "a", "image": [picture] * 3}, {"text": "a", "image": picture}]})
+def limited(**changes) -> Limits:
+    return dataclasses.replace(Limits(), **changes)
 
 
-def test_pictures_have_a_size(png, picture, monkeypatch):
-    monkeypatch.setattr(handler, "MAX_PICTURE_BYTES", len(png))
-    assert read_request({"inputs": {"text": "a", "image": picture}})[0] == [{"text": "a", "image": png}]
-    monkeypatch.setattr(handler, "MAX_PICTURE_BYTES", len(png) - 8)
+@pytest.mark.parametrize(
+    ("limits", "fits", "exceeds", "message"),
+    [
+        ({"sentences": 2}, ["a", "b"], ["a", "b", "c"], "holds 3 sentences; send at most 2"),
+        ({"characters": 9}, ["abc", {"words": ["de", "fghi"]}], ["abc", {"words": ["de", "fghij"]}], "10 characters"),
+        ({"words": 4}, ["Hi, you", {"words": [""]}], ["Hi, you", {"words": ["", ""]}], "5 words"),
+        ({"pictures": 2}, [{"text": "a", "image": ["", "AAAA"]}], [{"text": "a", "image": [""] * 3}], "3 pictures"),
+        (
+            {"work": 6},
+            [{"text": "a b c", "image": ["", ""]}, "d e f g"],
+            [{"text": "a b c", "image": ["", ""]}, {"text": "d", "image": ["AAAA"]}],
+            "7 pairs of a word and a picture",
+        ),
+    ],
+)
+def test_a_request_has_limits(limits, fits, exceeds, message):
+    read_request({"inputs": fits}, limited(**limits))
+    with pytest.raises(BadRequest, match=message):
+        read_request({"inputs": exceeds}, limited(**limits))
+
+
+def test_readings_and_words_are_limited_together():
+    limits = limited(readings=10)
+    read_request({"inputs": ["a b", "c"], "parameters": {"n_best": 3}}, limits)
+    with pytest.raises(BadRequest, match=r"12 words in all readings.*at most 10.*NER_MAX_READINGS.*--max_readings"):
+        read_request({"inputs": ["a b", "c"], "parameters": {"n_best": 4}}, limits)
+    with pytest.raises(BadRequest, match='"n_best" is 4; request at most 3'):
+        read_request({"inputs": "a", "parameters": {"n_best": 4}}, limited(n_best=3))
+
+
+@pytest.mark.parametrize("words", [[""] * 1_000_000, ["a"] * 50_001, "a " * 30_000])
+def test_many_words_are_refused_by_default(endpoint, words):
+    inputs = {"text": words} if isinstance(words, str) else {"words": words}
+    with pytest.raises(BadRequest, match="send it in parts"):
+        endpoint({"inputs": inputs})
+
+
+def test_sub_words_and_pixels_are_limited(endpoint, picture):
+    endpoint.limits = limited(pieces=5, pixels=2 * 48 * 40)
+    endpoint({"inputs": [{"text": "Paris", "image": [picture, picture, ""]}, {"words": ["in", "", "hund"]}][:1]})
+    with pytest.raises(BadRequest, match="the request has 6 sub-words; send it in parts of at most 5"):
+        endpoint({"inputs": ["Paris", {"words": ["in", "", "hund"]}]})
+    with pytest.raises(BadRequest, match="the request has 5760 pixels; send it in parts of at most 3840"):
+        endpoint({"inputs": [{"text": "a", "image": [picture, picture]}, {"text": "a", "image": picture}]})
+
+
+def test_pictures_have_a_size(png, picture):
+    limits = limited(picture_bytes=len(png))
+    assert read_request({"inputs": {"text": "a", "image": picture}}, limits)[0] == [{"text": "a", "image": png}]
     for image in (picture, f"data:image/png;base64,{picture}"):
         with pytest.raises(BadRequest, match=rf"inputs\[0\]: a picture has more than {len(png) - 8} bytes"):
-            read_request({"inputs": {"text": "a", "image": image}})
+            read_request({"inputs": {"text": "a", "image": image}}, limited(picture_bytes=len(png) - 8))
+
+
+def test_limits_come_from_the_environment_and_from_the_caller(pipe, monkeypatch):
+    monkeypatch.setattr(handler, "pipeline", lambda *_, **__: pipe)
+    monkeypatch.setenv("NER_MAX_WORDS", "3")
+    monkeypatch.setenv("NER_MAX_PICTURES", "5")
+    limits = EndpointHandler("folder", limits={"pictures": 7}).limits
+    assert (limits.words, limits.pictures, limits.sentences) == (3, 7, 64)
+    for name, value, message in (
+        ("NER_MAX_WORDS", "many", "NER_MAX_... is not a whole number"),
+        ("NER_MAX_WORDS", "0", "`words` is 0; write a whole number from 1"),
+    ):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(ValueError, match=message):
+            EndpointHandler("folder")
+        monkeypatch.delenv(name)
+    with pytest.raises(ValueError, match="`limits` has no 'wrods'; write one of sentences"):
+        EndpointHandler("folder", limits={"wrods": 3})
+
+
+def test_an_empty_picture_is_none(endpoint, pipe, picture, png):
+    expected = answered(pipe(TEXT))
+    for image in ("", "data:image/png;base64,"):
+        assert endpoint({"inputs": {"text": TEXT, "image": image}}) == expected
+    found = endpoint({"inputs": {"text": TEXT, "image": [picture, ""]}})
+    assert found["image_status"] == ["ok", "missing"]
+    assert found == answered(pipe({"text": TEXT, "image": [png, None]}))
+
+
+def test_long_and_short_sentences_are_not_padded_to_each_other(endpoint, model, monkeypatch):
+    cells = []
+    forward = model.model.text_model.forward
+    monkeypatch.setattr(
+        model.model.text_model,
+        "forward",
+        lambda **inputs: cells.append(inputs["input_ids"].shape) or forward(**inputs),
+    )
+    monkeypatch.setattr(handler, "PORTION", 200)
+    sentences = ["Köln"] * 10 + ["Anna wohnt in Köln . " * 3] + ["Köln"] * 10
+    answers = endpoint({"inputs": sentences})
+    assert [len(answer["entities"]) for answer in answers] == [
+        len(endpoint({"inputs": sentence})["entities"]) for sentence in sentences
+    ]
+    long, *short = cells[: cells.index(cells[1]) + 2]
+    assert long[1] > 5 * short[0][1] and all(rows <= handler.REQUEST_BATCH_SIZE for rows, _ in cells)
+
+
+def test_an_unsound_sentence_is_marked(make_model, processor, monkeypatch):
+    model = make_model()
+    monkeypatch.setattr(handler, "pipeline", lambda *_, **__: TwoMNERPipeline(model=model, processor=processor))
+    endpoint = EndpointHandler("folder")
+    bad = processor.tokenizer("Q", add_special_tokens=False)["input_ids"]
+    model.model.text_model.embeddings.word_embeddings.weight.data[bad] = float("nan")
+    for parameters in ({}, {"n_best": 2}, {"return_word_tags": True}):
+        with pytest.warns(UserWarning, match="not finite"):
+            sound, marked = endpoint({"inputs": ["Anna", "Q"], "parameters": parameters})
+        assert "error" not in sound and "not finite" in marked["error"]
+        json.dumps([sound, marked], allow_nan=False)
 
 
 def test_a_request_is_left_as_it_is(picture):

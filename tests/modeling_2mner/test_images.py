@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modeling_2mner.images import load_image, picture_key
+from modeling_2mner import images
+from modeling_2mner.images import count_pixels, load_image, picture_key
 
 FIELD = (200, 30, 60)
 
@@ -156,8 +158,31 @@ def test_wide_grey_is_scaled_and_not_cut(mode, top):
     assert np.abs(pixels - ramp * 255 / top).max() <= 1
 
 
-def test_not_a_number_does_not_stop_a_batch():
-    assert load_image(Image.fromarray(np.full((16, 20), np.nan, dtype=np.float32))).status == "ok"
+@pytest.mark.parametrize("top", [1.0, 0.5, 255.0])
+def test_float_pictures_of_either_range_are_not_black(top):
+    ramp = np.linspace(0, top, 16 * 20, dtype=np.float32).reshape(16, 20)
+    for source in (Image.fromarray(ramp), encoded(Image.fromarray(ramp), "TIFF")):
+        loaded = load_image(source)
+        assert loaded.status == "ok"
+        pixels = np.asarray(loaded.image, dtype=int)[..., 0]
+        assert np.abs(pixels - ramp * (255 / max(top, 1.0) if top > 1 else 255)).max() <= 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_pixels_that_are_not_finite_are_reported(value, everywhere):
+    pixels = np.full((16, 20), value if everywhere else 100.0, dtype=np.float32)
+    pixels[3, 4] = value
+    loaded = load_image(Image.fromarray(pixels))
+    assert (loaded.status, loaded.image) == ("unreadable", None)
+    assert f"{320 if everywhere else 1} of 320 pixels are not finite" in loaded.reason
+
+
+def test_a_normalised_picture_is_not_cut_to_black():
+    pixels = np.linspace(-1, 1, 16 * 20, dtype=np.float32).reshape(16, 20)
+    loaded = load_image(Image.fromarray(pixels))
+    assert loaded.status == "unreadable" and "pixels from -1 to 1; scale them to 0 to 1" in loaded.reason
+    assert load_image(Image.fromarray(pixels.clip(min=-0.1))).status == "ok"  # what resizing can do
 
 
 def test_an_animation_gives_its_first_frame(field):
@@ -216,7 +241,7 @@ def test_a_folder_and_a_loop_of_links_are_unreadable(tmp_path):
 
 
 def test_pipes_and_devices_are_not_waited_for(tmp_path, monkeypatch):
-    def blocks(path, *args):
+    def blocks(path, *args, **options):
         raise AssertionError(f"{path} was opened")
 
     monkeypatch.setattr("builtins.open", blocks)
@@ -245,8 +270,8 @@ def test_the_file_is_closed(tmp_path, picture, monkeypatch):
     path, opened = tmp_path / "a.png", []
     path.write_bytes(encoded(picture, "PNG"))
 
-    def remember(*args):
-        opened.append(open_file(*args))
+    def remember(*args, **options):
+        opened.append(open_file(*args, **options))
         return opened[-1]
 
     open_file = open
@@ -273,13 +298,69 @@ def test_keys_tell_pictures_apart(picture):
         assert picture_key(first) != picture_key(second)
 
 
-def test_reasons_name_the_file_and_not_the_stream(tmp_path):
-    (tmp_path / "a\\1.jpg").write_bytes(b"nonsense")
-    for source, name in (
-        (tmp_path / "a\\1.jpg", repr("a\\1.jpg")),
-        (str(tmp_path / "a\\1.jpg"), repr("a\\1.jpg")),
-        ({"bytes": b"nonsense", "path": "b.jpg"}, "'b.jpg'"),
-        (b"nonsense", "in these bytes"),
-    ):
-        reason = load_image(source).reason
-        assert reason == f"UnidentifiedImageError: cannot identify image file {name}"
+def test_a_large_file_is_refused_without_reading(tmp_path):
+    path = tmp_path / "sparse.jpg"
+    with path.open("wb") as file:
+        file.truncate(3_000_000_000)
+    tracemalloc.start()
+    loaded = load_image(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert loaded.status == "unreadable" and f"3000000000 bytes, more than {images.MAX_BYTES}" in loaded.reason
+    assert peak < 10_000_000
+
+
+def test_bytes_have_the_limit_of_files(picture, tmp_path, monkeypatch):
+    data = encoded(picture, "PNG")
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    for limit, status in ((len(data), "ok"), (len(data) - 1, "unreadable")):
+        monkeypatch.setattr(images, "MAX_BYTES", limit)
+        assert {load_image(source).status for source in (path, data, bytearray(data), {"bytes": data})} == {status}
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc here")
+@pytest.mark.parametrize("path", ["/proc/kmsg", "/proc/self/status", "/proc/kpagecount", "/proc/self/pagemap"])
+def test_files_of_the_system_are_not_read(path):
+    assert load_image(path).status in ("unreadable", "missing")
+
+
+def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "file.jpg").write_bytes(b"x")
+    regular, look = os.stat(tmp_path / "file.jpg"), os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **options: regular if "pipe" in str(path) else look(path, **options))
+    assert load_image(tmp_path / "pipe.jpg").reason == "ValueError: not a regular file"
+
+
+def test_what_is_no_picture_is_named_by_its_file(tmp_path):
+    (tmp_path / "page.jpg").write_bytes(b"<html>")
+    assert "'b.jpg'" in load_image({"bytes": b"<html>", "path": "a/b.jpg"}).reason
+    reason = load_image(tmp_path / "page.jpg").reason
+    assert "'page.jpg'" in reason and "JPEG, PNG" in reason and str(tmp_path) not in reason
+    assert "BytesIO" not in reason + load_image(b"<html>").reason
+
+
+def test_pixels_are_counted_by_allowed_formats_alone(picture, monkeypatch):
+    assert [count_pixels(encoded(picture, kind)) for kind in ("PNG", "JPEG")] == [picture.width * picture.height] * 2
+    assert count_pixels(b"nonsense") == 0
+    forbidden = encoded(picture, "PPM")
+    assert Image.open(io.BytesIO(forbidden)).format == "PPM" and count_pixels(forbidden) == 0
+
+
+def test_pictures_are_opened_in_one_place():
+    root = Path(images.__file__).parents[1]
+    folders = (
+        "modeling_2mner",
+        "training_2mner",
+        "dataset_scripts",
+        "experiments",
+        "reports_2mner",
+        "demo",
+        "benchmarks",
+    )
+    sources = [path for folder in folders for path in (root / folder).rglob("*.py")]
+    assert sources and [path.name for path in sources if "Image.open(" in path.read_text("utf-8")] == [
+        "images.py",
+        "handler.py",
+    ]

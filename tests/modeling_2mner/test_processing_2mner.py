@@ -8,6 +8,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from PIL import Image
@@ -99,7 +100,7 @@ def test_deleted_words_keep_their_place(processor):
 def test_raw_text_is_split_with_offsets(processor):
     texts = ["Köln, Jean-Luc!", "", "l'e\u0301te\u0301 à Paris 😀"]
     batch = processor(texts)
-    assert batch.words == [["Köln", ",", "Jean-Luc", "!"], [], ["l", "'", "e\u0301te\u0301", "à", "Paris", "😀"]]
+    assert batch.words == [["Köln", ",", "Jean-Luc", "!"], [], ["l'", "e\u0301te\u0301", "à", "Paris", "😀"]]
     for text, words, offsets in zip(texts, batch.words, batch.offsets, strict=True):
         assert [text[start:end] for start, end in offsets] == words
     assert batch["word_mask"].sum(dim=1).tolist() == [4, 0, 6]
@@ -343,3 +344,20 @@ def test_stray_continuations_open_an_entity(processor, tags, spans):
     [entities, others] = processor.post_process_entities(torch.tensor([padded, [0] * 6]), batch)
     assert [(entity["entity_group"], entity["start"], entity["end"]) for entity in entities] == spans
     assert others == []
+
+
+@pytest.mark.parametrize(
+    "container", [np.array, pandas.Series, lambda words: pandas.Series(words, index=[*range(len(words))][::-1])]
+)
+def test_arrays_and_columns_of_words_are_words(processor, sentences, predict, container):
+    expected, found = processor([sentences[0]]), processor([container(sentences[0])])
+    assert found.words == expected.words and {type(word) for word in found.words[0]} == {str}
+    assert all(found[name].equal(expected[name]) for name in expected)
+    texts = processor(container(["Anna in Paris", "Hi"]))
+    assert texts.texts == ["Anna in Paris", "Hi"]
+
+
+@pytest.mark.parametrize("words", [{"Anna": 1}, [{"Anna": "B-PER"}], [{"Anna", "Paris"}], {"Anna in Paris"}])
+def test_what_has_no_order_is_no_sentence(processor, words):
+    with pytest.raises(ValueError, match="pass a list of"):
+        processor(words)

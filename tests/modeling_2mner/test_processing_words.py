@@ -91,3 +91,21 @@ def test_the_pipeline_reads_words(make_baseline, word_processor):
     answer = pipe({"text": "Anna wohnt in Unbekannt."}, return_word_tags=True)
     assert [word["word"] for word in answer["words"]] == ["Anna", "wohnt", "in", "Unbekannt", "."]
     assert all(0 <= word["score"] <= 1.001 for word in answer["words"])
+
+
+def test_an_absurd_word_does_not_widen_the_batch(word_processor):
+    words = ["Anna", "P" * 30_000 + "a" * 20_000, "in"]
+    with pytest.warns(UserWarning, match="1 words have more than 100 characters, such as 'PPP.*first and the last 50"):
+        batch = word_processor([words, ["Hi"]])
+    assert batch["char_ids"].shape == (2, 3, 100) and batch["char_lengths"].tolist() == [[4, 100, 2], [2, 0, 0]]
+    ids = word_processor.tokenizer.character_ids
+    assert batch["char_ids"][0, 1].tolist() == ids("P" * 50 + "a" * 50)
+    assert batch.words[0] == words and batch["word_ids"][0].tolist() == [
+        word_processor.tokenizer.word_id(word) for word in words
+    ]
+
+
+def test_words_of_any_real_length_are_read_whole(word_processor, recwarn):
+    word = "Donaudampfschiff" * 6
+    batch = word_processor([[word]])
+    assert batch["char_ids"][0, 0].tolist() == word_processor.tokenizer.character_ids(word) and not recwarn.list

@@ -74,7 +74,7 @@ def check(tokenizer, sentences: list[list[str]], windows: Windows, max_length: i
     "text, words",
     [
         ("Anna Meier lives in Köln.", ["Anna", "Meier", "lives", "in", "Köln", "."]),
-        ("Jean-Luc visite l'Élysée, à Paris !", ["Jean-Luc", "visite", "l", "'", "Élysée", ",", "à", "Paris", "!"]),
+        ("Jean-Luc visite l'Élysée, à Paris !", ["Jean-Luc", "visite", "l'", "Élysée", ",", "à", "Paris", "!"]),
         ("¿Dónde está São Paulo?", ["¿", "Dónde", "está", "São", "Paulo", "?"]),
         ("Die Straße  kostet 3.50 €\n", ["Die", "Straße", "kostet", "3.50", "€"]),
         ("RT @ardZDF: #Berlin", ["RT", "@", "ardZDF", ":", "#", "Berlin"]),
@@ -89,23 +89,39 @@ def check(tokenizer, sentences: list[list[str]], windows: Windows, max_length: i
         ("Straßen\u00adbahn \u200dja 👩\u200d ja", ["Straßen\u00adbahn", "\u200d", "ja", "👩\u200d", "ja"]),
         (
             "L'Espagne et l’Élysée, d'Etosha.",
-            ["L", "'", "Espagne", "et", "l", "’", "Élysée", ",", "d", "'", "Etosha", "."],
+            ["L'", "Espagne", "et", "l’", "Élysée", ",", "d'", "Etosha", "."],
         ),
-        ("aujourd'hui aujourd’hui", ["aujourd", "'", "hui", "aujourd", "’", "hui"]),
-        ("Trump's “O’Brien” don't", ["Trump", "'", "s", "“", "O", "’", "Brien", "”", "don", "'", "t"]),
+        ("aujourd'hui aujourd’hui", ["aujourd'hui", "aujourd’hui"]),
+        ("Trump's “O’Brien” don't", ["Trump", "'s", "“", "O’", "Brien", "”", "don", "'t"]),
         ("#Köln@user_name #FC_2024 @_x", ["#", "Köln", "@", "user_name", "#", "FC_2024", "@", "_x"]),
         ("¿Y tú? ¡Viva España!", ["¿", "Y", "tú", "?", "¡", "Viva", "España", "!"]),
         ("Nordrhein-Westfalen Ost- und Südtirol", ["Nordrhein-Westfalen", "Ost", "-", "und", "Südtirol"]),
         ("the U.S. (U.S.A., e.V.-Gründer)", ["the", "U.S.", "(", "U.S.A.", ",", "e.V.", "-", "Gründer", ")"]),
         ("U.S.A x.y.z J. Smith. a.b.c.Test", ["U.S.A", "x.y.z", "J", ".", "Smith", ".", "a.b.c.Test"]),
-        ("10:30 3,5 1.000 2:1", ["10", ":", "30", "3", ",", "5", "1.000", "2", ":", "1"]),
-        ("https://t.co/aB1 a@b.de", ["https", ":", "/", "/", "t.co", "/", "aB1", "a", "@", "b.de"]),
+        ("10:30 3,5 1.000 2:1", ["10", ":", "30", "3,5", "1.000", "2", ":", "1"]),
+        ("https://t.co/aB1 a@b.de", ["https://t.co/aB1", "a@b.de"]),
         (
             "🇩🇪 1\ufe0f\u20e3 👩🏽\u200d🚀 🏴\U000e0067\U000e007f",
-            ["🇩", "🇪", "1️⃣", "👩🏽\u200d🚀", "🏴\U000e0067\U000e007f"],
+            ["🇩🇪", "1️⃣", "👩🏽\u200d🚀", "🏴\U000e0067\U000e007f"],
         ),
         ("יְרוּשָׁלַיִם \u200fالقاهرة، مصر", ["יְרוּשָׁלַיִם", "\u200f", "القاهرة", "،", "مصر"]),
         ("日本語", ["日本語"]),
+        (
+            "See http://t.co/abc, (www.x.org/a_(b)?q=1).",
+            ["See", "http://t.co/abc", ",", "(", "www.x.org/a_(b)?q=1", ")", "."],
+        ),
+        ("Mail: anna.k+x@mail.uni-koeln.de!", ["Mail", ":", "anna.k+x@mail.uni-koeln.de", "!"]),
+        ("RT @a.b @c", ["RT", "@", "a.b", "@", "c"]),
+        ("$1,000.50, 10,000km and 1.5-Liter", ["$", "1,000.50", ",", "10,000km", "and", "1.5-Liter"]),
+        ("a,b 1, 2", ["a", ",", "b", "1", ",", "2"]),
+        ("Wait... what..? no…", ["Wait", "...", "what", "..", "?", "no", "…"]),
+        ("``A'' 'tis the '90s", ["``", "A", "''", "'", "tis", "the", "'", "90s"]),
+        (
+            "It's we're I'll he'd I'm you've Women’s",
+            ["It", "'s", "we", "'re", "I", "'ll", "he", "'d", "I", "'m", "you", "'ve", "Women", "’s"],
+        ),
+        ("qu'il s'est lorsqu’on J'ai", ["qu'", "il", "s'", "est", "lorsqu’", "on", "J'", "ai"]),
+        ("🇩🇪🇫🇷 🇺🇸!", ["🇩🇪", "🇫🇷", "🇺🇸", "!"]),
         ("शांति", ["शांति"]),
     ],
 )
@@ -145,6 +161,12 @@ def test_blanks_and_punctuation_end_every_word(characters):
         for character in characters[category]:
             words, _ = split_text(f"Köln{character} Paris")
             assert words == ["Köln", *character.split(), "Paris"], ascii(character)
+
+
+@pytest.mark.parametrize("part", ["a.", "a@", "a-b@c.", "www.", "http://", "1,", "l'", "''", "🇩", "\u0301", "a+@b.c-"])
+def test_repetitive_texts_are_split_in_linear_time(part):  # what is not linear takes minutes
+    words, offsets = split_text(part * 20_000)
+    assert "".join(words) == part * 20_000 and len(words) == len(offsets)
 
 
 def test_a_long_text_is_split_whole():

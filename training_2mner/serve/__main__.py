@@ -14,8 +14,10 @@ import argparse
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 try:
@@ -30,7 +32,8 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"{error}, which the server needs; run `pip install starlette uvicorn`") from error
 
-from modeling_2mner.handler import BadRequest, EndpointHandler, read_request
+from modeling_2mner.handler import MEANINGS, BadRequest, EndpointHandler, Limits, read_request
+from modeling_2mner.images import count_pixels
 from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
 from training_2mner.serve.batching import Batcher, Unavailable
 
@@ -55,13 +58,22 @@ class Service:
         batcher ([`Batcher`]): runs `EndpointHandler.answer`; closed, with all answers given, when the server stops.
         max_requests (`int`): maximum number of requests in progress, from first byte to answer; others get 503.
         max_body (`int`): maximum size of a request in bytes; larger ones get 413.
+        read (`Callable`): checks a request; `EndpointHandler.read`, or `read_request`, which measures less.
     """
 
-    def __init__(self, name: str, batcher: Batcher, max_requests: int = 256, max_body: int = 32 * MEGABYTE):
+    def __init__(
+        self,
+        name: str,
+        batcher: Batcher,
+        max_requests: int = 256,
+        max_body: int = 32 * MEGABYTE,
+        read: Callable[[dict], tuple[list[dict], dict]] = read_request,
+    ):
         self._name = name
         self._batcher = batcher
         self._max_requests = max_requests
         self._max_body = max_body
+        self._read = read
         self._in_progress = 0
         self.app = Starlette(
             routes=[
@@ -105,7 +117,7 @@ class Service:
     async def _answer(self, request: Request) -> Response:
         _check_type(request)
         body = await self._read_body(request)
-        sentences, parameters, is_list = await run_in_threadpool(_read, body)
+        sentences, parameters, is_list = await run_in_threadpool(_decode, body, self._read)
         try:
             answers = await asyncio.wrap_future(self._batcher.submit(sentences, parameters))
         except (BadRequest, Unavailable):
@@ -140,13 +152,13 @@ def _check_type(request: Request) -> None:
         raise HTTPException(415, f"the content type is {kind or 'missing'}; send JSON as application/json.")
 
 
-def _read(body: bytearray) -> tuple[list[dict], dict, bool]:
+def _decode(body: bytearray, read: Callable[[dict], tuple[list[dict], dict]]) -> tuple[list[dict], dict, bool]:
     """Decode and check a request: its sentences, its parameters, and whether its inputs are a list."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:  # also for bytes that are not UTF-8
         raise BadRequest(f"the body is not JSON ({error}).") from error
-    sentences, parameters = read_request(data)
+    sentences, parameters = read(data)
     return sentences, parameters, isinstance(data["inputs"], list)
 
 
@@ -184,20 +196,28 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--max_body_mb", type=at_least(0.0), default=32, help="maximum size of a request (default: %(default)s)")
     add("--max_queue", type=at_least(1), default=256, help="maximum requests in progress (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    for limit in fields(Limits):
+        text = "of a request at most (default: that of the environment, else "
+        add(f"--max_{limit.name}", type=int, help=f"{MEANINGS.get(limit.name, limit.name)} {text}{limit.default})")
     return parser.parse_args(arguments)
 
 
 def build_service(options: argparse.Namespace) -> Service:
     """Load the model and start its batcher; ValueError if it does not load or a number is too small."""
+    limits = {limit.name: getattr(options, f"max_{limit.name}") for limit in fields(Limits)}
+    limits = {name: value for name, value in limits.items() if value is not None}
+    Limits.from_environment(limits)  # before the model is loaded
     try:
-        handler = EndpointHandler(options.model, device=options.device)
+        handler = EndpointHandler(options.model, device=options.device, limits=limits)
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"`model` {options.model} does not load on `device` {options.device or 'auto'}: {error}"
         ) from error
     batcher = Batcher(handler.answer, options.max_batch, options.max_wait_ms / 1000, options.max_queue)
     name = Path(options.model).resolve().name if Path(options.model).is_dir() else options.model
-    return Service(name, batcher, options.max_queue, int(options.max_body_mb * MEGABYTE))
+    # By this project's own measure of pixels: the model's code may be older.
+    read = partial(handler.read, count_pixels=count_pixels)
+    return Service(name, batcher, options.max_queue, int(options.max_body_mb * MEGABYTE), read)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -371,3 +371,25 @@ def test_nothing_is_lost_or_crossed_under_load(running, model_folder, make_pictu
         assert is_close(answer, expected) if good else list(answer) == ["error"]
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS) in (0, -signal.SIGTERM)
+
+
+def test_the_limits_of_a_request_are_options(monkeypatch):
+    made = {}
+
+    class Handler:
+        def __init__(self, model, device=None, limits=None):
+            made.update(limits)
+
+        def read(self, data, count_pixels=None):
+            return [], {"measured": count_pixels(b"nonsense")}
+
+        def answer(self, sentences, parameters):
+            return []
+
+    monkeypatch.setattr(serving, "EndpointHandler", Handler)
+    service = serving.build_service(serving.read_command_line(["folder", "--max_words", "20000", "--max_work", "9"]))
+    assert made == {"words": 20_000, "work": 9}
+    assert service._read({}) == ([], {"measured": 0})
+    service._batcher.close()
+    with pytest.raises(ValueError, match="`words` is 0; write a whole number"):
+        serving.build_service(serving.read_command_line(["folder", "--max_words", "0"]))
