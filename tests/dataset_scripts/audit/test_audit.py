@@ -252,3 +252,17 @@ def test_leaks_of_the_real_english_rows(real, real_findings):
 
 def _leaked(finding):
     return [counts["leaked"] for counts in finding.details["configurations"]["en"].values()]
+
+
+def test_tags_that_are_not_known_are_told_with_their_row(clean):
+    """Class -1 and null are no labels; what else reads the data set refuses them, the audit goes on and reports."""
+    path = next((clean / "data" / "en").glob("train-*.parquet"))
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[0] |= {"tokens": ["all", None, "new"], "ner_tags": [-1, None, 0]}
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+
+    findings = {finding.name: finding for finding in audit(clean, AuditSettings(pictures=False)).findings}
+    assert findings["unknown_tags"].examples[0].rows == ("en/1",)
+    assert findings["unknown_tags"].examples[0].text == "<-1>, <None>"
+    assert findings["empty_words"].count == 1
