@@ -221,6 +221,11 @@ class WordTagger(TaggingPreTrainedModel):
         self._piece_kinds = piece_kinds(tokenizer)
 
     def _tag_pieces(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, **inputs: Any) -> TaggerOutput:
+        if self.config.reads_words:
+            raise ValueError(
+                "`input_ids` cannot be used: this model reads whole words and characters; use "
+                '`pipeline("multimodal-ner", ...)`, or make the inputs with `WordProcessor`.'
+            )
         if not hasattr(self, "_piece_kinds"):
             self._piece_kinds = load_piece_kinds(self)
         return tag_pieces(self, self._piece_kinds, input_ids, attention_mask, **inputs)

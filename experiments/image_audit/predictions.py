@@ -63,7 +63,10 @@ class Predictor:
         ):
             part = slice(start, start + self.batch_size)
             words = sentences[list(rows[part])]["tokens"]
-            batch = self.processor(words, **self._show(test, list(donors[part]), shown))
+            try:
+                batch = self.processor(words, **self._show(test, list(donors[part]), shown))
+            except ValueError as error:
+                raise ValueError(f"{error} The batch holds the rows {list(rows[part])} of the test split.") from error
             statuses += batch.image_status
             found = self.model(**batch.to(self.model.device)).predictions.tolist()
             tags += [[labels[tag] for tag in row[: len(own)]] for row, own in zip(found, words, strict=True)]

@@ -96,6 +96,12 @@ def test_comparison_models_on_pieces_answer_too(make_baseline, tokenizer, kind):
     assert torch.allclose(logits[0, batch["word_positions"][0]].exp().double(), words, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["bilstm-crf", "adacan"])
+def test_models_on_words_say_what_to_use(make_baseline, kind):
+    with pytest.raises(ValueError, match="`input_ids` cannot be used: this model reads whole words"):
+        make_baseline(kind).eval()(input_ids=torch.ones(1, 3).long(), attention_mask=torch.ones(1, 3).long())
+
+
 def test_pieces_of_each_family_are_told_apart():
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "paris", "##er", ",", "##,"]
     bert = BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)})

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 from io import BytesIO
@@ -376,3 +377,11 @@ def test_the_page_says_how_many_words_come_before(audits):
     example = AuditExample(0, "en", words, None, late, late, ["O"] * 200)
     page = audit_page(described, {"saved": [example], "spoiled": []})
     assert page.count("130 words before,") == 3 and "w150" in page and "w129" not in page
+
+
+def test_errors_name_the_rows_of_the_test_split(checkpoints, dataset):
+    reader = image_audit.load_reader(image_audit.read_command_line([checkpoints["looking"], "--device", "cpu"]))
+    test = image_audit.load_test(DataArguments(dataset), reader).select(range(6))
+    broken = test.map(lambda row, place: {"tokens": row["tokens"] if place != 4 else [None]}, with_indices=True)
+    with pytest.raises(ValueError, match=r"`words\[1\]` is .* The batch holds the rows \[3, 4, 5\] of the test split"):
+        replace(reader, batch_size=3).predict(broken, range(6), "right", range(6))
