@@ -27,6 +27,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, pipeline
 
 from modeling_2mner import TwoMNERPipeline
+from modeling_2mner.pipeline_2mner import UNSOUND
 from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
 from reports_2mner.locks import only_writer
 from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
@@ -45,6 +46,7 @@ class Summary:
     skipped: int = 0  # sentences already done by an earlier run
     sentences: int = 0
     entities: int = 0
+    unread: int = 0  # sentences for which the model gave no finite scores
     pictures: Counter[str] = field(default_factory=Counter)
     bad_pictures: list[str] = field(default_factory=list)  # the first ones, with place and reason
 
@@ -52,6 +54,7 @@ class Summary:
         """Count one sentence."""
         self.sentences += 1
         self.entities += len(prediction.entities)
+        self.unread += bool(prediction.entities.error)
         sources = _as_list(record.sentence.get("image"))
         statuses, reasons = _as_list(prediction.entities.image_status), _as_list(prediction.entities.image_reason)
         for source, status, reason in zip(sources or [None], statuses, reasons, strict=True):
@@ -67,6 +70,8 @@ class Summary:
             lines.append(
                 f"{self.skipped:,} sentences were done by an earlier run that was stopped and are not counted here"
             )
+        if self.unread:
+            lines.append(f"{self.unread:,} sentences have no tags: {UNSOUND}")
         if self.pictures:
             lines.append(f"pictures: {', '.join(f'{count:,} {status}' for status, count in self.pictures.items())}")
         lines += self.bad_pictures

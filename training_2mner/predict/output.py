@@ -1,7 +1,7 @@
 """Files of predictions: the form of a sentence in them, and how to continue an interrupted one.
 
 - `.jsonl`: the object of the input with `entities` (as the pipeline returns them), `image_status` and, on request,
-  `word_tags`.
+  `word_tags`; `prediction_error` for a sentence that has no tags because the model's scores are not finite.
 - `.conll` and `.txt`: the authors' format, `IMGID:<image id>` if there is one, `WORD<TAB>TAG` for each word, and
   an empty line.
 """
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from modeling_2mner.pipeline_2mner import Entities
 from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_json
-from training_2mner.predict.text import MAX_QUOTE_LENGTH, STATUS_FIELD, InputRecord, InputRecords
+from training_2mner.predict.text import ERROR_FIELD, MAX_QUOTE_LENGTH, STATUS_FIELD, InputRecord, InputRecords
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,8 @@ def _write_json(record: InputRecord, prediction: Prediction) -> str:
     results: dict[str, Any] = {"entities": prediction.entities, STATUS_FIELD: prediction.entities.image_status}
     if prediction.word_tags is not None:
         results["word_tags"] = prediction.word_tags
+    if prediction.entities.error:
+        results[ERROR_FIELD] = prediction.entities.error
     return f"{_to_json({**record.fields, **results})}\n"
 
 

@@ -25,7 +25,8 @@ from reports_2mner.conll_format import ID_PREFIX
 
 WORD_FIELDS = ("text", "words", "tokens")
 PICTURE_FIELDS = ("image", "images")
-RESULT_FIELDS = ("entities", "word_tags")
+ERROR_FIELD = "prediction_error"
+RESULT_FIELDS = ("entities", "word_tags", ERROR_FIELD)
 STATUS_FIELD = "image_status"
 MAX_QUOTE_LENGTH = 80  # characters of a bad line that an error quotes
 # The base64 beginnings of JPEG, PNG, GIF, WEBP, BMP and TIFF. File names of pictures have a dot, which base64 lacks.

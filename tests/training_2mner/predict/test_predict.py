@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 
 import pytest
@@ -266,3 +267,14 @@ def test_two_predictions_do_not_mix(tmp_path, pipe, lines):
         predict_to_file(pipe, records, tmp_path / "b.jsonl")
     predict_to_file(pipe, records, tmp_path / "b.jsonl")
     assert len(read_lines(tmp_path / "b.jsonl")) == len(lines)
+
+
+@pytest.mark.filterwarnings("ignore:The model's scores")
+def test_sentences_without_finite_scores_are_marked(tmp_path, model, processor, lines):
+    broken = copy.deepcopy(model)
+    broken.classifier.bias.data.fill_(float("nan"))
+    records = open_records(tmp_path / "a.jsonl")
+    summary = predict_to_file(TwoMNERPipeline(model=broken, processor=processor), records, tmp_path / "b.jsonl")
+    written = read_lines(tmp_path / "b.jsonl")
+    assert len(written) == len(lines) and all("not finite" in line["prediction_error"] for line in written)
+    assert f"{len(lines)} sentences have no tags: The model's scores are not finite" in str(summary)
