@@ -262,7 +262,7 @@ def test_tags_that_are_not_known_are_told_with_their_row(clean):
     rows[0] |= {"tokens": ["all", None, "new"], "ner_tags": [-1, None, 0]}
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
 
-    findings = {finding.name: finding for finding in audit(clean, AuditSettings(pictures=False)).findings}
+    findings = {finding.name: finding for finding in audit_dataset(clean, AuditSettings(pictures=False)).findings}
     assert findings["unknown_tags"].examples[0].rows == ("en/1",)
     assert findings["unknown_tags"].examples[0].text == "<-1>, <None>"
     assert findings["empty_words"].count == 1
