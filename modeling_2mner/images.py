@@ -61,7 +61,7 @@ def load_image(source: PictureSource) -> LoadedImage:
 
 
 def _reason(error: Exception, source: PictureSource) -> str:
-    """What went wrong; Pillow names the stream that it was given, which helps nobody, where a file may have a name."""
+    """The fault, with the file name, if known, in place of the stream that Pillow names."""
     path = source.get("path") if isinstance(source, dict) else source
     name = repr(os.path.basename(os.fspath(path))) if isinstance(path, str | os.PathLike) else "in these bytes"
     return f"{type(error).__name__}: {_OBJECT.sub(lambda _: name, str(error))}"
