@@ -1,7 +1,7 @@
-"""Read a data set of any origin as if a builder of this project had written it: a folder or Hub id with `tokens` and `ner_tags`.
+"""Read a data set of any origin, a folder or Hub id with `tokens` and `ner_tags`, as if this project had built it.
 
-Its rows are copied into files of the builder's form, in a temporary folder, and what the data set does not tell is left empty:
-checks that need it have nothing to look at.
+Its rows are copied to files in the builder's format, in a temporary folder. Columns that the data set lacks are left
+empty, so checks that need them have nothing to check.
 """
 
 from __future__ import annotations
@@ -29,29 +29,35 @@ logger = logging.getLogger(__name__)
 
 NEEDED = ("tokens", "ner_tags")
 UNKNOWN_LANGUAGE = "und"  # ISO 639: undetermined
-OTHER = "other"  # the source of rows that do not tell theirs
-STORED_ON_DISK = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves
+OTHER = "other"  # the source of rows without one
+STORED_ON_DISK = ("dataset_dict.json", "state.json")  # written by `save_to_disk`
 
 
 @contextmanager
 def open_data_set(dataset: Path | str, config: str | None = None) -> Iterator[Path]:
-    """Give a folder of the builder's form with the rows of a data set: that of a builder itself, or a copy that goes at the end.
+    """Provide the rows of a data set in the builder's format: its own folder if it was built here, else a temporary copy.
 
-    `dataset` is a folder or the id of a data set on the Hub, `config` one of its configurations. Raises ValueError for what
-    `datasets` cannot load, and for a data set without words and tags.
+    `dataset` is a folder or the id of a data set on the Hub, `config` one of its configurations. Raises ValueError for
+    anything that `datasets` cannot load, and for a data set without words and tags.
     """
     if config is None and _is_ours(dataset):
         yield Path(dataset)
         return
     with TemporaryDirectory() as place:
-        # Reports name the folder, so the copy has the data set's name.
-        folder = Path(place) / Path(dataset).resolve().name
+        # Reports show the name of the folder, so the copy has the data set's name.
+        name = Path(dataset).resolve().name
+        folder = Path(place) / name
         _copy(dataset, _load(dataset, config, Path(place) / "cache"), folder)
-        yield folder
+        try:
+            yield folder
+        except ValueError as error:
+            # Messages must not name files of the copy, which no longer exist.
+            copy = re.compile(rf"{re.escape(str(folder))}/data/([^/]+)/([a-z]+)-[^/ ]+\.parquet")
+            raise ValueError(copy.sub(rf"`dataset` {name}, \1 \2", str(error))) from error
 
 
 def missing_columns(dataset: Path | str) -> list[str]:
-    """List the columns of the builder's form that a folder's files lack or leave empty in every row."""
+    """List the columns of the builder's format that a folder's files lack, or that are empty in every row."""
     tables = [pq.ParquetFile(path) for paths in find_parquet_files(dataset).values() for path in paths]
     filled = {name for file in tables for name in file.schema_arrow.names if _has_values(file, name)}
     return [column for column in COLUMNS if column not in filled]
@@ -79,11 +85,11 @@ def _load(dataset: Path | str, config: str | None, cache: Path) -> Mapping[str, 
         if any((folder / name).is_file() for name in STORED_ON_DISK):
             loaded = load_from_disk(str(dataset))
         else:
-            # A cache of its own: that of all programs may hold the rows of earlier files at this path.
+            # A separate cache: the shared one may hold the rows of earlier files at this path.
             loaded = load_dataset(str(dataset), config, **({"cache_dir": str(cache)} if folder.is_dir() else {}))
     except Exception as error:  # the library raises whatever its readers raise
         raise ValueError(
-            f"`dataset` {dataset} holds no data set that `datasets` loads ({type(error).__name__}: {error}); name a folder "
+            f"`dataset` {dataset} holds no data set that `datasets` can load ({type(error).__name__}: {error}); name a folder "
             "or Hub id with the columns tokens and ner_tags, and its configuration if there are several."
         ) from error
     return {"train": loaded} if isinstance(loaded, Dataset) else loaded
@@ -145,7 +151,7 @@ def _tag_names(dataset: Path | str, rows: Dataset) -> list[str]:
 
 
 def _names_in(rows: Dataset, column: str) -> list[str]:
-    """Return the different names in a column of text or of numbers with names; none where there is no such column."""
+    """Return the distinct names in a column of text or of numbers with names; none if there is no such column."""
     feature = rows.features.get(column)
     if isinstance(feature, ClassLabel):
         return list(feature.names)
@@ -190,7 +196,7 @@ def _place(name: Any, names: Sequence[str], default: str) -> int:
 
 
 def _number(tag: int | str | None, own: Sequence[str] | None, labels: Sequence[str]) -> int | None:
-    """Return the tag as a number in `labels`; one that stands for no name stays, for an audit reports it."""
+    """Return the tag as a number in `labels`; a number without a name is kept, because an audit reports it."""
     if tag is None or own is None:
         return None if tag is None else labels.index(str(tag))
     if 0 <= int(tag) < len(own):
@@ -203,7 +209,7 @@ def _text(cell: Any) -> str | None:
 
 
 def _embed(cell: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a picture with its bytes, and without its place on this machine."""
+    """Return a picture with its bytes, without its path on this machine."""
     if not cell or not (cell["bytes"] or cell["path"]):
         return None
     path = Path(cell["path"] or "picture")

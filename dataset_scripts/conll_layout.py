@@ -1,7 +1,7 @@
-"""The empty lines of a CoNLL file, where they are not those that the writer makes: what it takes to write it back to the byte.
+"""The empty lines of a CoNLL file that differ from those of the writer, so that it can be written back byte for byte.
 
-The writer ends each sentence by one empty line. Files are also read that begin with empty lines, have several between two
-sentences, or none, or not even a line end, after the last one.
+The writer ends each sentence with one empty line. The reader also accepts files that begin with empty lines, have
+several between two sentences, or have none, or not even a line end, after the last one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ USUAL_END = 2  # line ends after the last word: its own, and the empty line
 
 @dataclass
 class Layout:
-    """The sentences of a file, the superfluous empty lines before some of them, by position, and the line ends at its end."""
+    """The number of sentences, the extra empty lines before some of them, by position, and the line ends at the end."""
 
     sentences: int = 0
-    empty_before: dict[str, int] = field(default_factory=dict)  # by position as text, as JSON keeps it
+    empty_before: dict[str, int] = field(default_factory=dict)  # by position, as text because JSON needs it
     line_ends: int = USUAL_END
 
     @classmethod
@@ -41,7 +41,7 @@ class Layout:
 
     @property
     def is_usual(self) -> bool:
-        """Whether the writer makes it without being told."""
+        """Whether the writer produces it by default."""
         return not self.empty_before and self.line_ends == USUAL_END
 
     def to_dict(self) -> dict[str, Any]:

@@ -21,12 +21,14 @@ from dataclasses import dataclass
 from dataset_scripts.schema import DEFAULT_CONFIG, LANGUAGES, SPLITS, available_configs
 
 METHODS = ("given", "paper", "grouped")
-# What rows can share: their picture's id, the same id in another language, the picture's bytes or its look, words, most words.
+# What rows can share: picture id, the same id in another language, bytes or look of the picture, all words, most words.
 GROUP_KEYS = ("picture_id", "translation", "picture_bytes", "similar_picture", "text", "similar_text")
-DEFAULT_GROUP_KEYS = GROUP_KEYS[:-1]  # sentences made from templates are nearly all alike and would be one group
-PICTURE_KEYS = ("picture_bytes", "similar_picture")  # those for which pictures are read
+DEFAULT_GROUP_KEYS = GROUP_KEYS[
+    :-1
+]  # without similar_text: sentences from templates are nearly all alike and would be one group
+PICTURE_KEYS = ("picture_bytes", "similar_picture")  # keys for which pictures are read
 HELD_OUT = SPLITS[1:]
-SPLIT_WORDS = {  # what splits are called elsewhere
+SPLIT_WORDS = {  # names of splits elsewhere
     "train": "train",
     "valid": "validation",
     "validation": "validation",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-# PEFT's model for token classification hands these on, None where its caller did not give them.
+# PEFT's model for token classification passes these on, as None if its caller did not give them.
 _PASSED_ON = ("inputs_embeds", "output_hidden_states", "output_attentions")
 _OF_PIECES = ("input_ids", "attention_mask")
 
@@ -23,9 +23,9 @@ def drop_foreign(inputs: dict[str, Any], reads_words: bool) -> dict[str, Any]:
 
 
 def refuse_foreign(inputs_embeds: Any, output_hidden_states: Any) -> None:
-    """Refuse what no model of this project takes; ValueError if one of them is there.
+    """Raise ValueError for arguments that no model of this project accepts.
 
-    Prompt and prefix tuning put such embeddings before the pieces, where `word_positions` would point to other ones.
+    Prompt and prefix tuning put such embeddings before the pieces, so `word_positions` would point to the wrong ones.
     """
     if inputs_embeds is not None:
         raise ValueError(

@@ -343,13 +343,13 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         inputs_embeds: torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
     ) -> TwoMNERTokenClassifierOutput | TaggerOutput:
-        """Tag the words of a batch, or, for text without `word_positions`, its pieces, see [`tag_pieces`].
+        """Tag the words of a batch, or the pieces of text without `word_positions`, see [`tag_pieces`].
 
         Args:
             labels: `(batch, words)` tags, -100 where there is no word; for the loss.
             input_ids, attention_mask, word_positions, word_mask, first_window, pixel_values, resnet_pixel_values,
                 image_index, output_attentions: see [`TwoMNERModel.forward`].
-            token_type_ids: zeros; for pieces alone.
+            token_type_ids: zeros; only for pieces.
             inputs_embeds, output_hidden_states: None, as PEFT passes them.
 
         Returns:

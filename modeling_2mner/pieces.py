@@ -1,7 +1,7 @@
-"""Words from pieces: what a tagger of words needs to answer programs that know nothing but a tokenizer's output.
+"""Words from pieces, so that a tagger of words can serve programs that know only a tokenizer's output.
 
-transformers' own pipeline "token-classification" hands the model `input_ids` and takes an argmax over the `logits` of each
-piece. Here such a batch becomes one of words, and each piece gets the log-posteriors of its word.
+transformers' own pipeline "token-classification" passes `input_ids` to the model and takes an argmax over the `logits`
+of each piece. Here such a batch is converted to words, and each piece gets the log-posteriors of its word.
 """
 
 import unicodedata
@@ -15,10 +15,8 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from .outputs import TaggerOutput
 from .posteriors import sentence_posteriors
 
-INNER, MARKS = (
-    "##",
-    ("\u2581", "\u0120"),
-)  # WordPiece marks the pieces inside a word; SentencePiece and byte BPE the first ones
+# WordPiece marks the pieces inside a word, SentencePiece and byte BPE the first ones.
+INNER, MARKS = "##", ("\u2581", "\u0120")
 SPECIAL, FIRST, INSIDE = range(3)
 _LEAST = 1e-30  # of a posterior, so that its logarithm stays a number
 
@@ -26,13 +24,13 @@ _LEAST = 1e-30  # of a posterior, so that its logarithm stays a number
 def piece_kinds(tokenizer: PreTrainedTokenizerBase) -> Tensor:
     """For each id of a vocabulary whether its piece is special, begins a word, or continues one: `(vocabulary,)`.
 
-    Words are parted as in the training data: at blanks, and before and after punctuation.
+    Words are separated as in the training data: at blanks, and before and after punctuation.
     """
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     marked = any(piece and piece.startswith(MARKS) for piece in pieces)
     kinds = [FIRST if _begins_word(piece or "", marked) else INSIDE for piece in pieces]
     for special in tokenizer.all_special_ids:
-        # An unknown word is a word; it cannot be seen whether it begins one.
+        # An unknown piece counts as a word, since it does not show whether it begins one.
         kinds[special] = FIRST if special == tokenizer.unk_token_id else SPECIAL
     return torch.tensor(kinds)
 
@@ -46,7 +44,7 @@ def _is_punctuation(piece: str) -> bool:
 
 
 def place_of(model: PreTrainedModel) -> dict[str, Any]:
-    """How to load what was saved beside a loaded model: the same commit; its code is trusted where the model's came along."""
+    """How to load files saved with a loaded model: from the same commit, and with trust in their code if the model's came with them."""
     came_along = type(model).__module__.startswith("transformers_modules.")
     return {
         "revision": getattr(model.config, "_commit_hash", None),
@@ -59,7 +57,7 @@ def _processor_of(model: PreTrainedModel) -> str:
 
 
 def load_piece_kinds(model: PreTrainedModel) -> Tensor:
-    """The kinds of the pieces of the tokenizer that was saved beside the model.
+    """The kinds of the pieces of the tokenizer that was saved with the model.
 
     Raises:
         ValueError: if there is none.
@@ -70,7 +68,7 @@ def load_piece_kinds(model: PreTrainedModel) -> Tensor:
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(
             f"`word_positions` is missing; make the inputs with `{_processor_of(model)}`, or call "
-            '`model.read_pieces(tokenizer)` first to have each piece tagged, as the pipeline "token-classification" needs it.'
+            '`model.read_pieces(tokenizer)` first to tag each piece, as the pipeline "token-classification" does.'
         ) from error
 
 
@@ -83,19 +81,19 @@ def tag_pieces(
         model: a tagger of words, in eval mode.
         kinds: `(vocabulary,)`, of `piece_kinds`.
         input_ids, attention_mask: `(batch, pieces)`, one window a sentence.
-        inputs: passed on by the caller; all but `token_type_ids` of zeros are refused.
+        inputs: other arguments of the caller; all except `token_type_ids` of zeros are refused.
 
     Returns:
-        [`TaggerOutput`] with `logits` alone, `(batch, pieces, labels)`: at a word's first piece the logarithms of its tag's
-        posteriors, at its further pieces those of the same type's `I-` tag, at special ones `O`.
+        [`TaggerOutput`] with only `logits`, `(batch, pieces, labels)`: the log-posteriors of a word's tags at its first
+        piece, the same with `B-` moved to `I-` at its other pieces, and `O` at special ones.
 
     Raises:
-        ValueError: for inputs that this way of calling cannot use, and for a model that has no posteriors of words.
+        ValueError: for inputs that pieces cannot be combined with, and for a model without posteriors of words.
     """
     _check(model, inputs)
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     kind = kinds.to(input_ids.device)[input_ids.clamp(max=len(kinds) - 1)].masked_fill(mask == 0, SPECIAL)
-    # A text that begins inside a word, as a further window does, begins one all the same.
+    # A text that begins inside a word, as a later window may, begins a word nevertheless.
     before = torch.nn.functional.pad(kind, (1, 0), value=SPECIAL)[:, :-1]
     kind = kind.masked_fill((kind == INSIDE) & (before == SPECIAL), FIRST)
     first = kind == FIRST
@@ -121,8 +119,8 @@ def _check(model: Any, inputs: dict[str, Any]) -> None:
         raise ValueError("`token_type_ids` must be zeros: the model reads one sentence; leave the second one out.")
     if given := [name for name, value in inputs.items() if value is not None]:
         raise ValueError(
-            f"`word_positions` is missing; make the inputs with `{_processor_of(model)}`: only text alone goes "
-            f"without, and there is {', '.join(f'`{name}`' for name in given)}."
+            f"`word_positions` is missing; make the inputs with `{_processor_of(model)}`: only text without "
+            f"pictures and labels can do without it, but there is {', '.join(f'`{name}`' for name in given)}."
         )
     if not model.config.tags_words:
         raise ValueError(
@@ -134,7 +132,7 @@ def _check(model: Any, inputs: dict[str, Any]) -> None:
 
 
 def _inside(posteriors: Tensor, labels: Sequence[str]) -> Tensor:
-    """The posteriors of words as those of their further pieces: what begins an entity at the first one goes on at these."""
+    """The posteriors for the other pieces of words: an entity that begins at the first piece continues at them."""
     moved = posteriors.clone()
     for place, label in enumerate(labels):
         inside = f"I-{label[2:]}"

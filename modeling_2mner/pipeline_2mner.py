@@ -129,7 +129,7 @@ class TwoMNERPipeline(Pipeline):
     trust_remote_code=True)`.
     """
 
-    # `Pipeline` declares these four as `None`, which means: if it can be found. The processor of a loaded model is found below.
+    # `Pipeline` declares these four as `None`, which means "if found". `_load_processor` finds that of a loaded model.
     _load_tokenizer = False  # type: ignore[assignment]
     _load_image_processor = False  # type: ignore[assignment]
     _load_feature_extractor = False  # type: ignore[assignment]
@@ -307,12 +307,12 @@ class TwoMNERPipeline(Pipeline):
 
 
 def _load_processor(model: PreTrainedModel) -> Any:
-    """Load the processor that was saved beside a loaded model."""
+    """Load the processor that was saved with a loaded model."""
     try:
         return AutoProcessor.from_pretrained(model.name_or_path, **place_of(model))
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(
-            f"`processor` is missing, and there is none beside the model ({model.name_or_path or 'it was not loaded'}); write "
+            f"`processor` is missing, and none was saved with the model ({model.name_or_path or 'it was not loaded'}); write "
             "`TwoMNERPipeline(model=model, processor=processor)` or `pipeline(..., processor=processor)`."
         ) from error
 
@@ -399,7 +399,7 @@ def _picture_sources(inputs: dict) -> list[PictureSource]:
     return given or [None]
 
 
-# A model whose code came with its checkpoint brings its task along: `pipeline("multimodal-ner", model=model)`.
+# Code that came with a checkpoint registers its own task, for `pipeline("multimodal-ner", model=model)`.
 if TASK not in PIPELINE_REGISTRY.get_supported_tasks():
     PIPELINE_REGISTRY.register_pipeline(
         TASK, pipeline_class=TwoMNERPipeline, pt_model=AutoModelForTokenClassification, type="multimodal"

@@ -214,9 +214,9 @@ class WordTagger(TaggingPreTrainedModel):
         )
 
     def read_pieces(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Have batches without `word_positions` tagged piece by piece, as transformers' "token-classification" needs it.
+        """Let the model tag batches without `word_positions` piece by piece, for transformers' "token-classification".
 
-        A model that was loaded finds the tokenizer beside its weights by itself; see [`tag_pieces`].
+        A loaded model finds the tokenizer saved with its weights without this; see [`tag_pieces`].
         """
         self._piece_kinds = piece_kinds(tokenizer)
 

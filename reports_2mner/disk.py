@@ -1,4 +1,4 @@
-"""Say what is wrong with a disk, whichever library ran into it."""
+"""Describe what is wrong with a disk, whichever library noticed it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _PROBLEMS = {
     errno.EROFS: _CHOOSE,
     errno.EACCES: "choose another place, or ask for the right to use this one",
 }
-# All that torch.save says of a full disk.
+# The only words of torch.save about a full disk.
 _TORCH = re.compile(r"PytorchStreamWriter failed|\. unexpected pos \d+ vs \d+|iostream error")
 
 
 def disk_problem(error: Exception) -> str | None:
-    """Return cause, place and remedy of an error because a disk is full or must not be written; None for any other error.
+    """Return cause, place and remedy of an error due to a full or read-only disk; None for any other error.
 
-    Libraries in other languages pass on the system's words in exceptions of their own, so these words count as well.
+    Libraries in other languages pass on the system's message in exceptions of their own, so it is recognised as well.
     """
     if _TORCH.search(str(error)):
         return f"A checkpoint could not be written ({str(error).splitlines()[0]}): the disk may be full; {_FREE}."
@@ -30,7 +30,7 @@ def disk_problem(error: Exception) -> str | None:
         if getattr(error, "errno", None) == code or f"{cause} (os error {code})" in str(error):
             place = getattr(error, "filename", None)
             return f"{cause}{f': {place}' if place else ''}; {remedy}."
-    # Libraries wrap errors in their own; what is wrong with a value says so by itself.
+    # Libraries wrap errors in their own; a ValueError explains itself.
     if isinstance(error.__cause__, Exception) and not isinstance(error, ValueError):
         return disk_problem(error.__cause__)
     return None

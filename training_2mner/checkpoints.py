@@ -11,7 +11,7 @@ _NAME = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
 
 
 def numbered_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run folder, the first step first; others, such as a `checkpoint-best` of the user, are left out."""
+    """The checkpoints of a run folder in the order of their steps, without others such as the user's `checkpoint-best`."""
     found = {
         path: match for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if (match := _NAME.fullmatch(path.name))
     }

@@ -67,7 +67,7 @@ class TwoMNERDataCollator:
         return self.processor([row["tokens"] for row in rows], images, labels, **boxes)
 
     def _check(self, row: dict[str, Any]) -> None:
-        """Find the row that is at fault: a place in a batch, which was drawn at random, helps nobody."""
+        """Name the faulty row by its id: its position in a random batch would not help."""
         try:
             self._process([row])
         except (ValueError, TypeError) as error:

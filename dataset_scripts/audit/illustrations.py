@@ -1,4 +1,4 @@
-"""The pictures beside those examples of an audit that are about what pictures look like."""
+"""The pictures beside the examples of an audit that concern how pictures look."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw_examples(folder: Path | str, findings: Iterable[Finding]) -> dict[str, 
 
 
 def _draw_rows(path: Path, wanted: set[str]) -> dict[str, Thumbnail]:
-    """Read only the row groups in which a wanted row stands."""
+    """Read only the row groups that contain a wanted row."""
     found: dict[str, Thumbnail] = {}
     with pq.ParquetFile(path) as file:
         if "image" not in file.schema_arrow.names:

@@ -53,12 +53,15 @@ def find_similar(
 
 
 def similar_pairs(sentences: Sequence[Sequence[str]], threshold: float) -> Iterator[tuple[int, int]]:
-    """Yield places of sentences at least as similar as `threshold` (above 0, at most 1): all pairs, up to equal sentences."""
+    """Yield positions of sentences at least as similar as `threshold` (above 0, at most 1): all pairs of different texts.
+
+    Each repetition of a text is paired only with its first occurrence.
+    """
     ranked = _rank([_shingles(tokens) for tokens in sentences])
     index: defaultdict[int, list[int]] = defaultdict(list)
     first: dict[tuple[int, ...], int] = {}
     for position, shingles in enumerate(ranked):
-        # A text that comes back a thousand times is compared once: equal ones form a chain, not a million pairs.
+        # A text that occurs a thousand times is compared once, not in a million pairs.
         if shingles and (earlier := first.setdefault(tuple(shingles), position)) != position:
             yield earlier, position
             continue
@@ -71,7 +74,7 @@ def similar_pairs(sentences: Sequence[Sequence[str]], threshold: float) -> Itera
 
 
 def _rank(sets: Sequence[set[tuple[str, ...]]]) -> list[list[int]]:
-    """Return each set as the numbers of its shingles, the rarest first."""
+    """Return each set as the numbers of its shingles, rarest first."""
     counts = Counter(shingle for shingles in sets for shingle in shingles)
     rank = {shingle: place for place, shingle in enumerate(sorted(counts, key=counts.__getitem__))}
     return [sorted(rank[shingle] for shingle in shingles) for shingles in sets]

@@ -1,8 +1,8 @@
-"""Put rows into groups that a split must not part: those that share what would let a held-out row leak into train.
+"""Put rows into groups that a split must not separate: rows that share something that would leak from held-out to train.
 
-Groups are closed: where A shares its picture with B, and B its words with C, all three are one group. What counts as shared
-is what `dataset_scripts.audit` looks for, decided by the same functions on the same bytes, so that an audit finds nothing of
-what was grouped by.
+Groups are closed: if A shares its picture with B, and B its words with C, all three are one group. What counts as
+shared is what `dataset_scripts.audit` looks for, decided by the same functions on the same bytes, so an audit finds
+nothing that the rows were grouped by.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class GroupRow(NamedTuple):
 
 
 class PictureTask(NamedTuple):
-    """Pictures of the folder `images` to look at, as they will be embedded."""
+    """Pictures of the folder `images` to examine in the form in which they will be embedded."""
 
     images: Path
     image_ids: tuple[str, ...]
@@ -54,12 +54,12 @@ class PictureTraits(NamedTuple):
 
 
 def resolve_keys(group_by: Sequence[str] | None, images: Path | None) -> tuple[str, ...]:
-    """Return what to group by: by default those that can be known; ValueError for pictures that there are not."""
+    """Return the keys to group by, by default all that can be determined; ValueError for keys that need missing pictures."""
     if group_by is None:
         return tuple(key for key in DEFAULT_GROUP_KEYS if images or key not in PICTURE_KEYS)
     if images is None and (needed := [key for key in group_by if key in PICTURE_KEYS]):
         raise ValueError(
-            f"`group_by` {' '.join(needed)} looks at pictures, but there are none; give the folder `images` (with "
+            f"`group_by` {' '.join(needed)} needs pictures, but there are none; give the folder `images` (with "
             f"`no_images` it is read and not stored), or group by {' '.join(key for key in GROUP_KEYS if key not in PICTURE_KEYS)}."
         )
     return tuple(key for key in GROUP_KEYS if key in group_by)
@@ -68,10 +68,10 @@ def resolve_keys(group_by: Sequence[str] | None, images: Path | None) -> tuple[s
 def group_names(
     rows: Iterable[GroupRow], keys: Sequence[str], settings: BuildSettings, images: Path | None, engine: Engine = map
 ) -> list[str]:
-    """Return for each row the name of its group, which depends on the rows of the group alone.
+    """Return for each row the name of its group, which depends only on the rows of the group.
 
-    With `picture_id` among the `keys` (of `GROUP_KEYS`) it is the first picture id of the group by alphabet, otherwise its
-    first row's name.
+    With `picture_id` among the `keys` (of `GROUP_KEYS`) it is the alphabetically first picture id of the group, otherwise its
+    first row name.
     """
     rows = list(rows)
     groups = _Groups(len(rows))
@@ -93,14 +93,14 @@ class _Groups:
         self._parents = list(range(size))
 
     def find(self, place: int) -> int:
-        """Return the number that stands for the whole set."""
+        """Return the number that represents the set."""
         while self._parents[place] != place:
             self._parents[place] = self._parents[self._parents[place]]
             place = self._parents[place]
         return place
 
     def join(self, first: int, second: int) -> None:
-        """Make one set of those of both."""
+        """Merge the sets of both."""
         self._parents[self.find(first)] = self.find(second)
 
 
@@ -168,7 +168,7 @@ def _picture_traits(
 
 
 def examine_pictures_of(task: PictureTask) -> list[PictureTraits | None]:
-    """Return the traits of each picture of a task; None for one that the data set will not hold."""
+    """Return the traits of each picture of a task; None for one that the data set will not contain."""
     return [_examine(task, image_id) for image_id in task.image_ids]
 
 
@@ -184,9 +184,9 @@ def _warn_of_large_group(sizes: Counter[int], keys: Sequence[str]) -> None:
     total, largest = sizes.total(), max(sizes.values(), default=0)
     if largest > max(1, LARGE_SHARE * total):
         logger.warning(
-            "The largest group of rows that must stay together has %d of %d rows, so that the splits are not 8:1:1. The "
-            "rows are grouped by %s; `group_by` with fewer of these makes smaller groups, and an audit then reports what "
-            "the splits share.",
+            "The largest group of rows that must stay together has %d of %d rows, so the splits are not 8:1:1. The rows "
+            "are grouped by %s; `group_by` with fewer of these makes smaller groups, and an audit then reports what the "
+            "splits share.",
             largest,
             total,
             ", ".join(keys),

@@ -154,7 +154,7 @@ def _free_name(name: str, used: Counter[int]) -> str:
 
 
 def _layouts(corpus: _Corpus, settings: BuildSettings) -> dict[str, dict[str, Any]]:
-    """Find what export needs to give the files back; rows that were split anew do not stand as in the files."""
+    """Find what export needs to reproduce the files; rows that were split anew are not in the order of the files."""
     if settings.split != "given" or settings.compatibility != "strict":
         return {}
     found = {

@@ -124,7 +124,7 @@ def _count_folder(folder: Path, originals: dict[str, Counter[str]] | None) -> St
 
 
 def _check_tags(row: dict[str, Any]) -> None:
-    """Refuse what would be counted as nothing without a word."""
+    """Refuse tags that would silently count as nothing."""
     bad = [tag for tag in row["ner_tags"] if not is_tag(tag, None)]
     position = find_iob2_violation(row["ner_tags"])
     if bad or position is not None or len(row["tokens"]) != len(row["ner_tags"]):

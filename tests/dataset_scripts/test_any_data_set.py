@@ -119,7 +119,10 @@ def test_numbers_without_a_name_are_listed_and_refused(tmp_path):
     rows = Dataset.from_dict({"tokens": [["a", "b"]], "ner_tags": [[-1, 0]]}, features)
     rows.to_parquet(tmp_path / "set" / "train.parquet")
     assert named(audit_dataset(tmp_path / "set"))["unknown_tags"].details["tags"] == {"<-1>": 1}
-    with pytest.raises(ValueError, match=r"set.: `ner_tags` holds -1, not one of the 3 labels"):
+    with pytest.raises(
+        ValueError,
+        match=r"`dataset` set, und train, row 0, word 0 \('a'\): `ner_tags` holds -1, not one of the 3 labels",
+    ):
         count_statistics(tmp_path / "set")
 
 

@@ -18,8 +18,9 @@ from transformers import (
 )
 
 from modeling_2mner import LABELS
+from modeling_2mner.processing_2mner import imagenet_processor
 from training_2mner.arguments import ModelArguments
-from training_2mner.building import build_tagger, build_tokenizer, is_checkpoint
+from training_2mner.building import build_tagger, build_tokenizer, is_checkpoint, learn_vocabulary
 
 SENTENCES = [["Anna", "Meier", "in", "Paris"], ["the", "Louvre", "est", "in", "Paris"], ["Köln", "🙂"]] * 3
 SIZES = {"vocabulary_size": 60, "max_length": 64, "resnet_image_size": 32}
@@ -254,14 +255,15 @@ def test_what_counts_as_a_checkpoint(preset, checkpoint, encoders):
     assert not is_checkpoint("2m-ner") and not is_checkpoint(str(preset))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"vocabulary_size": -3}, "`vocabulary_size` must be 1 or more, got -3"),
-        ({"resnet_image_size": 0}, "`resnet_image_size` must be 1 pixel or more, got 0"),
-        ({"resnet_image_size": -1}, "`resnet_image_size` must be 1 pixel or more, got -1"),
-    ],
-)
-def test_sizes_that_cannot_be_are_refused(build_from, arguments, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize("arguments", [{"vocabulary_size": -3}, {"resnet_image_size": 0}, {"resnet_image_size": -1}])
+def test_sizes_that_cannot_be_are_refused(build_from, arguments):
+    ((name, value),) = arguments.items()
+    with pytest.raises(ValueError, match=f"`{name}` is {value}; write a number of 1 or more"):
         build_from(tokenizer="new", **arguments)
+
+
+def test_sizes_that_cannot_be_are_refused_without_arguments_too():
+    with pytest.raises(ValueError, match="`vocabulary_size` must be 1 or more, got -3"):
+        learn_vocabulary(["Anna"], -3)
+    with pytest.raises(ValueError, match="`resnet_image_size` must be 1 pixel or more, got 0"):
+        imagenet_processor(0)

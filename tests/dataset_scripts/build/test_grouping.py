@@ -135,7 +135,7 @@ def test_a_group_larger_than_a_split_is_reported(caplog):
 def test_without_pictures_only_what_was_asked_for_needs_them(tmp_path):
     assert resolve_keys(None, None) == ("picture_id", "translation", "text")
     assert resolve_keys(None, tmp_path) == DEFAULT_GROUP_KEYS
-    with pytest.raises(ValueError, match="`group_by` similar_picture looks at pictures, but there are none; give the"):
+    with pytest.raises(ValueError, match="`group_by` similar_picture needs pictures, but there are none; give the"):
         resolve_keys(("text", "similar_picture"), None)
 
 
@@ -158,7 +158,7 @@ def test_card_and_record_say_what_was_kept_together(source, tmp_path):
     assert report.counts
     card = (tmp_path / "set" / "README.md").read_text()
     assert (
-        "All sentences of a picture, in whatever language, and sentences that share" in card
-        and "a picture of the same bytes" not in card
+        "All sentences of a picture, in any language, and sentences that share" in card
+        and "a picture with the same bytes" not in card
     )
     assert '"group_by": [' in (tmp_path / "set" / "build.json").read_text()
