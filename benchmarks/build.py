@@ -2,9 +2,9 @@
 
     python benchmarks/build.py --rows 20000
 
-Sentences and pictures (500x375 JPEGs) are generated in a temporary folder. The bare loop opens each picture with Pillow,
-decodes it and writes its bytes with pyarrow, 100 rows a group, and does nothing else. Each takes its turn in a process of
-its own, bare first, `--repeats` times.
+Sentences and pictures (500x375 JPEGs) are generated in a temporary folder. The bare loop opens each picture with
+Pillow, decodes it and writes its bytes with pyarrow, 100 rows per group, and does nothing else. The two take turns,
+each in a process of its own, the bare loop first, `--repeats` times.
 """
 
 from __future__ import annotations
@@ -27,33 +27,39 @@ from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset_scripts.build.builder import build
-from dataset_scripts.conll import Sentence, read_conll, write_conll
+from dataset_scripts.build.builder import build_dataset
+from dataset_scripts.conll import ConllSentence, read_conll, write_conll
+from dataset_scripts.parquet import ROWS_PER_GROUP
+from reports_2mner.command_line import at_least, make_parser
 
 FILES = {"train": "train_conll_format.txt", "valid": "valid_conll_format.txt", "test": "test_conll_format.txt"}
-DISTINCT = 500  # picture files; the others are links to them, never twice among 100 rows
-ROWS_PER_GROUP = 100
+DISTINCT = 500  # picture files; the others are links to them, so that no picture occurs twice in a group of rows
 
 
 def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="where the temporary folder is made (default: the system's place)")
-    parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
-    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    """Generate the data and compare, or run one of the two."""
+    options = read_command_line()
     if options.run:
         run_one(options.run, options.work)
         return
     with TemporaryDirectory(dir=options.folder) as folder:
-        generate(Path(folder), options.rows)
-        compare(Path(folder), options.repeats)
+        write_distribution(Path(folder), options.rows)
+        take_turns(Path(folder), options.repeats)
 
 
-def compare(work: Path, repeats: int) -> None:
-    """Run both by turns and print medians."""
+def read_command_line(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the options."""
+    parser = make_parser("python benchmarks/build.py", __doc__)
+    parser.add_argument("--rows", type=at_least(1), default=20_000, help="sentences (default: %(default)s)")
+    parser.add_argument("--repeats", type=at_least(1), default=3, help="turns of each (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="where to make the temporary folder (default: the system's)")
+    parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def take_turns(work: Path, repeats: int) -> None:
+    """Run the two in turn and print medians."""
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in RUNS}
     for _ in range(repeats):
         for name in RUNS:
@@ -94,14 +100,14 @@ def bare_loop(work: Path) -> None:
 
 def build_all(work: Path) -> None:
     """Build the data set as a user does, in one process."""
-    build(work, work / "images", work / "mmnerd", overwrite=True)
+    build_dataset(work, work / "images", work / "mmnerd", overwrite=True)
 
 
 RUNS = {"bare loop": bare_loop, "build": build_all}
 
 
-def generate(work: Path, rows: int) -> None:
-    """Write a distribution with so many rows, eight tenths of them train."""
+def write_distribution(work: Path, rows: int) -> None:
+    """Write text files and pictures of `rows` sentences, eight tenths of them for training."""
     (work / "images").mkdir()
     (work / "train_valid_test_en").mkdir()
     for number in range(min(rows, DISTINCT)):
@@ -117,11 +123,11 @@ def generate(work: Path, rows: int) -> None:
         write_conll((sentence(number) for number in bounds[split]), work / "train_valid_test_en" / name)
 
 
-def sentence(number: int) -> Sentence:
+def sentence(number: int) -> ConllSentence:
     """Make a sentence of 15 words with two entities, like a caption."""
     tokens = ("The", "harbour", "of", f"Town{number}", "seen", "from", "the", "ship", f"Name{number}", "on", "a")
     tags = ("O", "O", "O", "B-LOC", "O", "O", "O", "O", "B-MISC", "O", "O")
-    return Sentence(f"{number:08d}---picture", (*tokens, "day", "of", "May", "."), (*tags, "O", "O", "O", "O"), 1)
+    return ConllSentence(f"{number:08d}---picture", (*tokens, "day", "of", "May", "."), (*tags, "O", "O", "O", "O"), 1)
 
 
 def picture(number: int) -> bytes:

@@ -1,9 +1,9 @@
-"""One training step and one prediction of the full-size network: time and peak memory.
+"""Time and peak memory of one training step and one prediction of the full-size network.
 
     python benchmarks/full_size.py --conll ../MMNERD/train_valid_test/train_valid_test_en/test_conll_format.txt
 
-Multilingual BERT, CLIP ViT-B/32 and ResNet-152 with random weights, on sentences of a CoNLL file (generated words without one)
-and generated 500x375 JPEGs, one a sentence. The vocabulary is made of the sentences' own words.
+Multilingual BERT, CLIP ViT-B/32 and ResNet-152 with random weights, on sentences of a CoNLL file (without one, on
+generated words) and generated 500x375 JPEGs, one per sentence. The vocabulary consists of the sentences' own words.
 """
 
 from __future__ import annotations
@@ -23,21 +23,20 @@ from transformers import BertTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from configuration_2mner import load
+from configuration_2mner import load_preset
 from dataset_scripts.conll import read_conll
 from modeling_2mner import TwoMNERForTokenClassification, TwoMNERProcessor
+from reports_2mner.command_line import at_least, exit_on_error, make_parser
 
 
+@exit_on_error(OSError)
 def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--conll", type=Path, help="CoNLL file whose first sentences are used")
-    parser.add_argument("--batch_size", type=int, default=16)
-    options = parser.parse_args()
+    """Run and time each part once."""
+    options = read_command_line()
     torch.manual_seed(19)
-    words, tags = sentences(options.conll, options.batch_size)
+    words, tags = first_sentences(options.conll, options.batch_size)
     processor = TwoMNERProcessor(tokenizer=tokenizer_for(words))
-    model = TwoMNERForTokenClassification(load("2m-ner"))
+    model = TwoMNERForTokenClassification(load_preset("2m-ner"))
     print(f"parameters: {sum(parameter.numel() for parameter in model.parameters()):,}")
     batch = timed("processor", lambda: processor(words, [jpeg(row) for row in range(len(words))], tags))
     print({name: tuple(tensor.shape) for name, tensor in batch.items()})
@@ -46,11 +45,19 @@ def main() -> None:
     with torch.no_grad():
         predictions = timed("prediction", lambda: model(**batch).predictions)
     if (predictions >= 0).sum() != sum(len(sentence) for sentence in words):
-        raise SystemExit("a word has no tag")
+        raise ValueError("a word has no tag.")
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
 
 
-def sentences(path: Path | None, count: int) -> tuple[list[list[str]], list[list[str]]]:
+def read_command_line(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the options."""
+    parser = make_parser("python benchmarks/full_size.py", __doc__)
+    parser.add_argument("--conll", type=Path, help="CoNLL file whose first sentences are used")
+    parser.add_argument("--batch_size", type=at_least(1), default=16, help="sentences (default: %(default)s)")
+    return parser.parse_args(arguments)
+
+
+def first_sentences(path: Path | None, count: int) -> tuple[list[list[str]], list[list[str]]]:
     """The first sentences of a CoNLL file and their tags, or generated ones."""
     if path is None:
         return [[f"word{row}"] * (10 + row) for row in range(count)], [["O"] * (10 + row) for row in range(count)]

@@ -1,7 +1,7 @@
 """Named settings: model presets (`models/*.json`) and training runs (`runs/*.yaml`).
 
-The config classes live in `modeling_2mner`, because they travel to the Hub with every checkpoint and the Hub's loader
-copies one flat folder; they are only re-exported here.
+The config classes live in `modeling_2mner`, because they are part of every checkpoint and the Hub's loader copies a
+single flat folder.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ def available(kind: str = "models") -> list[str]:
     return sorted(path.stem for path in (_FOLDER / kind).iterdir() if path.suffix in (".json", ".yaml"))
 
 
-def load(name: str, **changes: Any) -> TaggingConfig:
-    """Read a preset of `models/`, or a JSON file like them, with some fields changed.
+def load_preset(name: str, **changes: Any) -> TaggingConfig:
+    """Load a preset of `models/`, or a JSON file of the same form, with some fields changed.
 
-    A dict among the changes changes single fields of a sub-config: `load("2m-ner", text_config={"vocab_size": 100})`.
+    A dict changes single fields of a sub-config: `load_preset("2m-ner", text_config={"vocab_size": 100})`.
 
     Raises:
-        ValueError: for an unknown name, with those that exist, or a field that the config does not have.
+        ValueError: for an unknown name, with a list of the presets, or for an unknown field.
     """
     path = Path(name) if name.endswith(".json") else _FOLDER / "models" / f"{name}.json"
     if not path.is_file():
         raise ValueError(f"there is no model preset {name!r}; write one of {', '.join(available())} or a JSON file.")
     settings = json.loads(path.read_text(encoding="utf-8"))
     for field, value in changes.items():
-        merges = field.endswith("_config") and isinstance(value, dict)  # but labels are replaced as a whole
+        merges = field.endswith("_config") and isinstance(value, dict)  # but labels are replaced
         settings[field] = {**settings.get(field, {}), **value} if merges else value
     if "model_type" not in settings:
         raise ValueError(f'{path} has no `model_type`; write the kind of model, such as "2m-ner".')
@@ -47,4 +47,4 @@ def load(name: str, **changes: Any) -> TaggingConfig:
     return config_class(**settings)
 
 
-__all__ = ["TwoMNERConfig", "available", "load"]
+__all__ = ["TwoMNERConfig", "available", "load_preset"]

@@ -2,7 +2,7 @@
 
     python -m configuration_2mner.summary --config umt
 
-The network is built without memory for its weights, so that the full size takes seconds on any machine.
+The network is built without allocating its weights, so that even the full size takes only seconds.
 """
 
 import argparse
@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedConfig
 
 from configuration_2mner import available
-from modeling_2mner import TwoMNERConfig
 from reports_2mner.command_line import exit_on_error, make_parser
 
 _PRESETS = Path(__file__).with_name("models")
@@ -23,11 +22,12 @@ _PRESETS = Path(__file__).with_name("models")
 def count_parameters(config: PreTrainedConfig) -> dict[str, int]:
     """Count the weights of each component of the model that `config` describes, and their `"total"`.
 
-    Buffers, such as the running statistics of batch norms, are not counted.
+    Buffers, such as the running statistics of batch norms, are not included.
     """
     with torch.device("meta"):
         model = AutoModelForTokenClassification.from_config(config)
-    parts = [*model.base_model.named_children(), *_decoder(model)]
+    decoder = [(name, part) for name, part in model.named_children() if part is not model.base_model]
+    parts = [*model.base_model.named_children(), *decoder]
     counts = {name: sum(weight.numel() for weight in part.parameters()) for name, part in parts}
     counts = {name: count for name, count in counts.items() if count}
     return {**counts, "total": sum(counts.values())}
@@ -37,7 +37,7 @@ def load_config(name: str) -> PreTrainedConfig:
     """Read a config from a JSON file, a checkpoint's folder or the name of a preset.
 
     Raises:
-        ValueError: if there is nothing of that name, with the names of the presets.
+        ValueError: for an unknown name; the message lists the presets.
     """
     places = (Path(name), Path(name) / "config.json", _PRESETS / f"{name}.json")
     path = next((place for place in places if place.is_file()), None)
@@ -50,13 +50,9 @@ def load_config(name: str) -> PreTrainedConfig:
 
 
 def format_table(counts: dict[str, int]) -> str:
-    """Lay the counts out in two columns."""
+    """Format the counts in two columns."""
     width = max(len(name) for name in counts)
     return "\n".join(f"{name:<{width}}  {count:>13,}" for name, count in counts.items())
-
-
-def _decoder(model: PreTrainedModel) -> list[tuple[str, torch.nn.Module]]:
-    return [(name, part) for name, part in model.named_children() if part is not model.base_model]
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -65,16 +61,16 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     parser.add_argument(
         "--config",
         metavar="FILE_OR_PRESET",
-        help="a JSON file, a checkpoint's folder or a preset (default: the paper's network)",
+        default="2m-ner",
+        help="a JSON file, a checkpoint's folder or a preset (default: %(default)s, the paper's network)",
     )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
-    name = read_command_line(arguments).config
     with exit_on_error():
-        config = TwoMNERConfig() if name is None else load_config(name)
+        config = load_config(read_command_line(arguments).config)
     print(format_table(count_parameters(config)))
 
 

@@ -1,4 +1,4 @@
-"""The data set card: YAML that tells `load_dataset` which files belong to which configuration, and measured counts."""
+"""The data set card: YAML that assigns files to the configurations of `load_dataset`, and measured counts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.rows import Counts
+from dataset_scripts.rows import DatasetCounts
 from dataset_scripts.schema import (
     COLUMNS,
     DEFAULT_CONFIG,
     IMAGE_STATUSES,
+    PAPER_SCHEMA,
     SOURCES,
     SPLITS,
     Schema,
@@ -19,14 +20,15 @@ from dataset_scripts.schema import (
     sort_languages,
     types_of,
 )
+from reports_2mner.markdown import plain, quoted
 from reports_2mner.tables import Table
 
-TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "dataset_card_template.md"
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+CARD_TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "dataset_card_template.md"
+SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def dataset_card(
-    counts: Counts,
+    counts: DatasetCounts,
     fingerprint: str,
     *,
     name: str,
@@ -38,20 +40,19 @@ def dataset_card(
     license_name: str | None = None,
     license_link: str | None = None,
     annotations_creators: Sequence[str] = ("other",),
-    schema: Schema | None = None,
+    schema: Schema = PAPER_SCHEMA,
 ) -> str:
     """Return the text of README.md for a data set with these counts.
 
-    `fingerprint` stands for the contents of its files, see `config_metadata`; `name` is the folder's name, as `load_dataset`
-    is shown with it; `body` is Markdown that follows the counts, `example` Markdown that follows the summary, see
-    `example.py`; `license` and `annotations_creators` are the Hub's terms, `license_name` and `license_link` describe one
-    that is "other"; `schema` names tags and languages.
+    `fingerprint` identifies the contents of its files, see `config_metadata`; `name` is the folder name that the
+    examples pass to `load_dataset`; `body` is Markdown that follows the counts, `example` Markdown that follows the
+    summary, see `example.py`; `license` and `annotations_creators` are the Hub's terms, `license_name` and
+    `license_link` describe a license "other"; `schema` names tags and languages.
     """
     from datasets import DatasetInfo
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCard, DatasetCardData
 
-    schema = schema or Schema()
     languages = _languages(counts)
     configs = available_configs(languages)
     metadata = DatasetCardData(
@@ -72,9 +73,9 @@ def dataset_card(
     DatasetInfosDict(infos).to_dataset_card_data(metadata)
     card = DatasetCard.from_template(
         metadata,
-        template_path=str(TEMPLATE),
-        name=name,
-        title=title,
+        template_path=str(CARD_TEMPLATE),
+        name=quoted(name),
+        title=plain(title),
         summary=summary,
         body=body,
         example=example,
@@ -94,11 +95,11 @@ def fill_body(template: Path, **values: Any) -> str:
     return Template(template.read_text(encoding="utf-8"), keep_trailing_newline=True).render(values)
 
 
-def config_metadata(counts: Counts, fingerprint: str) -> list[dict[str, Any]]:
+def config_metadata(counts: DatasetCounts, fingerprint: str) -> list[dict[str, Any]]:
     """Return the `configs` entry of the card: for each configuration the files of its languages, split by split.
 
-    `load_dataset` finds its cache again by this entry and the columns alone. Without the fingerprint in it, it would give
-    out the rows of an earlier build of the same name.
+    `load_dataset` identifies its cache only by this entry and the columns. Without the fingerprint it would return the
+    rows of an earlier build of the same name.
     """
     entries = []
     for config, languages in available_configs(_languages(counts)).items():
@@ -112,8 +113,8 @@ def config_metadata(counts: Counts, fingerprint: str) -> list[dict[str, Any]]:
     return entries
 
 
-def text_table(counts: Counts, types: Sequence[str] | None = None) -> str:
-    """Return a Markdown table of sentences, words and entities for each language and split; `types` are those found."""
+def text_table(counts: DatasetCounts, types: Sequence[str] | None = None) -> str:
+    """Return a Markdown table of sentences, words and entities by language and split; `types` default to all."""
     types = types or types_of(kind for count in counts.values() for kind in count.mentions)
     header = ["language", "split", "sentences", "words", "entities", *types]
     rows = (
@@ -123,7 +124,7 @@ def text_table(counts: Counts, types: Sequence[str] | None = None) -> str:
     return Table(header, rows).markdown()
 
 
-def image_table(counts: Counts) -> str:
+def image_table(counts: DatasetCounts) -> str:
     """Return a Markdown table of sentences by source and by picture status for each language and split."""
     sources = [source for source in SOURCES if any(count.sources[source] for count in counts.values())]
     header = ["language", "split", *sources, *(f"picture {status}" for status in IMAGE_STATUSES)]
@@ -134,10 +135,10 @@ def image_table(counts: Counts) -> str:
     return Table(header, rows).markdown()
 
 
-def _languages(counts: Counts) -> tuple[str, ...]:
+def _languages(counts: DatasetCounts) -> tuple[str, ...]:
     return sort_languages(lang for lang, _ in counts)
 
 
-def _size_category(counts: Counts) -> str:
+def _size_category(counts: DatasetCounts) -> str:
     sentences = sum(count.sentences for count in counts.values())
-    return next((name for limit, name in SIZES if sentences < limit), "n>1M")
+    return next((name for limit, name in SIZE_CATEGORIES if sentences < limit), "n>1M")

@@ -2,7 +2,7 @@
 
 A sentence is a line `IMGID:<image id>`, then one line `TOKEN<TAB>TAG` per word, then an empty line, which may be
 missing at the end of the file. UTF-8 without BOM, lines end in LF. Everything else is an error that names the line.
-Tokens and ids are never stripped, split on blanks or decoded: both may hold any character but TAB, CR and LF.
+Tokens and ids are never stripped, split on blanks or decoded: both may hold any character except TAB, CR and LF.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dataset_scripts.schema import ENTITY_TYPES, TYPE, find_iob2_violation, labe
 from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_file
 
-SHOWN = 80  # characters of a bad line that an error quotes
+QUOTED_CHARACTERS = 80  # of a bad line or id in an error
 
 
 @dataclass(frozen=True)
-class Sentence:
+class ConllSentence:
     """The words of one sentence with their IOB2 tags and its picture; `line` is where it starts in its file.
 
-    `repaired` counts its tags that were made to begin an entity, `renamed` those whose type was given another name.
+    `repaired` counts the tags that were changed to begin an entity, `renamed` those whose type was renamed.
     """
 
     image_id: str
@@ -40,11 +40,12 @@ def read_conll(
     rename: Mapping[str, str] | None = None,
     repair_tags: bool = False,
     types: Sequence[str] | None = ENTITY_TYPES,
-) -> Iterator[Sentence]:
+) -> Iterator[ConllSentence]:
     """Yield the sentences of a file in order; ValueError names file, line, cause and remedy of the first mistake.
 
-    `rename` gives types other names, as in `{"OTHER": "MISC"}`; with `repair_tags` an I- tag that continues no entity
-    begins one (IOB1 becomes IOB2) instead of being an error. `types` are those that a tag may have, None lets it have any.
+    `rename` maps types to other names, as in `{"OTHER": "MISC"}`; with `repair_tags` an I- tag that continues no
+    entity begins one (IOB1 becomes IOB2) instead of being an error. `types` are the types allowed in tags; None allows
+    any.
     """
     path = Path(path)
     rename = rename or {}
@@ -74,8 +75,8 @@ def read_conll(
         yield draft.finish(repair_tags)
 
 
-def write_conll(sentences: Iterable[Sentence], path: Path | str) -> None:
-    """Write sentences in the authors' format; `read_conll` gives them back. ValueError when the format cannot hold one."""
+def write_conll(sentences: Iterable[ConllSentence], path: Path | str) -> None:
+    """Write sentences so that `read_conll` returns the same ones; ValueError if the format cannot hold one."""
     write_file(path, map(_format, sentences))
 
 
@@ -105,7 +106,7 @@ class _Draft:
         self.tokens.append(token)
         self.tags.append(tag)
 
-    def finish(self, repair_tags: bool) -> Sentence:
+    def finish(self, repair_tags: bool) -> ConllSentence:
         if not self.tokens:
             raise _error(self.path, self.line, "a sentence without words", self.image_id, "add its words or remove it")
         tags, repaired = begin_entities(self.tags)
@@ -119,33 +120,33 @@ class _Draft:
                 tag,
                 f"start it with B{tag[1:]}, or have all such tags repaired (`repair_tags`)",
             )
-        return Sentence(self.image_id, tuple(self.tokens), tags, self.line, len(repaired), self.renamed)
+        return ConllSentence(self.image_id, tuple(self.tokens), tags, self.line, len(repaired), self.renamed)
 
 
 def is_tag(tag: str, types: Sequence[str] | None) -> bool:
-    """Tell whether this is a tag of one of the types, or of any type for None."""
+    """Return whether this is a tag of one of the types, or of any type for None."""
     if tag == "O":
         return True
     return tag[:2] in ("B-", "I-") and (bool(TYPE.fullmatch(tag[2:])) if types is None else tag[2:] in types)
 
 
 def known_tags(types: Sequence[str] | None) -> str:
-    """Say for an error which tags there can be."""
+    """Return, for an error, which tags are allowed."""
     return "write O, B-TYPE or I-TYPE" if types is None else f"known are {', '.join(labels_of(types))}"
 
 
 def begin_entities(tags: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
     """Turn each I- tag that continues no entity into B-; return all tags and the positions that changed."""
-    mended = list(tags)
+    repaired = list(tags)
     changed = []
-    while (position := find_iob2_violation(mended)) is not None:
-        mended[position] = f"B{mended[position][1:]}"
+    while (position := find_iob2_violation(repaired)) is not None:
+        repaired[position] = f"B{repaired[position][1:]}"
         changed.append(position)
-    return tuple(mended), changed
+    return tuple(repaired), changed
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line numbers and lines without LF; a binary file splits on LF alone, unlike `str.splitlines`."""
+    """Yield line numbers and lines without LF; a binary file splits only at LF, unlike `str.splitlines`."""
     with open(path, "rb") as file:
         for number, raw in enumerate(file, start=1):
             if number == 1 and raw.startswith(codecs.BOM_UTF8):
@@ -166,18 +167,18 @@ def _image_id(path: Path, number: int, text: str) -> str:
     return image_id
 
 
-def _format(sentence: Sentence) -> str:
+def _format(sentence: ConllSentence) -> str:
     cells = (sentence.image_id, *sentence.tokens, *sentence.tags)
     bad = [cell for cell in cells if not cell or any(mark in cell for mark in "\t\r\n")]
     bad += [token for token in sentence.tokens if token.startswith(ID_PREFIX)]
     if bad or not sentence.tokens or len(sentence.tokens) != len(sentence.tags):
         raise ValueError(
             f"The sentence of picture {sentence.image_id!r} cannot be written: {len(sentence.tokens)} words, "
-            f"{len(sentence.tags)} tags, cells that are empty, hold a TAB or line end, or are words that begin with "
-            f"{ID_PREFIX}: {bad}; repair it first."
+            f"{len(sentence.tags)} tags; cells that are empty, contain a TAB or line end, or are words that begin "
+            f"with {ID_PREFIX}: {bad}; repair it first."
         )
     return format_sentence(sentence.image_id, sentence.tokens, sentence.tags)
 
 
 def _error(path: Path, number: int, cause: str, value: str | bytes, remedy: str) -> ValueError:
-    return ValueError(f"{path}:{number}: {cause}: {value[:SHOWN]!r}; {remedy}.")
+    return ValueError(f"{path}:{number}: {cause}: {value[:QUOTED_CHARACTERS]!r}; {remedy}.")

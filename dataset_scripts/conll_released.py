@@ -1,9 +1,9 @@
 """The authors' files as the authors' loader reads them, for comparing results with its own.
 
-What it does, in the order of its lines: any of LF, CR and CRLF ends a line; a line is stripped of all blanks; a line
-`IMGID:` sets the picture of the sentences that follow, also of those without such a line; an empty line ends a sentence,
-even one without words; every other line is split at blanks of any kind, no-break space among them, and must have
-two parts. A last sentence without an empty line after it is lost.
+That loader does the following, in this order: LF, CR or CRLF ends a line; white space around a line is stripped; a
+line `IMGID:` sets the picture of the sentences that follow, even of those without such a line; an empty line ends a
+sentence, even one without words; every other line is split at white space of any kind, including the no-break space,
+and must have two parts. A last sentence without an empty line after it is lost.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dataset_scripts.conll import SHOWN, Sentence, begin_entities, is_tag, known_tags
+from dataset_scripts.conll import QUOTED_CHARACTERS, ConllSentence, begin_entities, is_tag, known_tags
 from dataset_scripts.schema import ENTITY_TYPES
 from reports_2mner.conll_format import ID_PREFIX
 
@@ -26,11 +26,11 @@ def read_conll_as_released(
     repair_tags: bool = False,
     types: Sequence[str] | None = ENTITY_TYPES,
     warn: Callable[[str], object] = logger.warning,
-) -> Iterator[Sentence]:
-    """Yield the sentences that the released loader makes of a file; `rename`, `repair_tags` and `types` as for `read_conll`.
+) -> Iterator[ConllSentence]:
+    """Yield the sentences that the released loader makes of a file; the other options are those of `read_conll`.
 
-    Sentences without words and a lost last sentence are left out, and `warn` is told. Raises ValueError with file and
-    line where the released loader stops, and for tags that the data set cannot hold.
+    Sentences without words and a lost last sentence are left out and reported to `warn`. Raises ValueError with file
+    and line where the released loader stops, and for tags that the data set cannot hold.
     """
     path, rename = Path(path), rename or {}
     image_id, start, renamed = None, 1, 0
@@ -48,15 +48,15 @@ def read_conll_as_released(
         else:
             if image_id is None:
                 raise ValueError(
-                    f"{path}:{number}: the released loader stops here, no line IMGID:<image id> came before; add one."
+                    f"{path}:{number}: the released loader stops here: no line IMGID:<image id> came before; add one."
                 )
             if pairs:
                 yield _sentence(path, image_id, start, pairs, renamed, repair_tags)
             else:
-                warn(f"{path}:{number}: the released loader makes a sentence without words of this empty line.")
+                warn(f"{path}:{number}: the released loader makes a sentence without words from this empty line.")
             pairs, renamed = [], 0
     if pairs:
-        warn(f"{path}:{start}: the released loader loses this sentence: no empty line ends the file.")
+        warn(f"{path}:{start}: the released loader loses this sentence: the file does not end with an empty line.")
 
 
 def _stripped_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -66,8 +66,8 @@ def _stripped_lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line.strip()
         except UnicodeDecodeError as error:
             raise ValueError(
-                f"{path}: the released loader stops here, bytes that are not UTF-8: {error.object[error.start :][:8]!r}; "
-                "read the file without `compatibility` to learn the line."
+                f"{path}: the released loader stops here: bytes that are not UTF-8: "
+                f"{error.object[error.start :][:8]!r}; read the file without `compatibility` to find the line."
             ) from error
 
 
@@ -75,20 +75,20 @@ def _word_and_tag(path: Path, number: int, line: str) -> list[str]:
     parts = line.split()
     if len(parts) != 2:
         raise ValueError(
-            f"{path}:{number}: the released loader stops here, it finds {len(parts)} parts instead of word and tag: "
-            f"{line[:SHOWN]!r}; mend the line, or read the file without `compatibility`."
+            f"{path}:{number}: the released loader stops here: it finds {len(parts)} parts instead of word and tag: "
+            f"{line[:QUOTED_CHARACTERS]!r}; fix the line, or read the file without `compatibility`."
         )
     return parts
 
 
 def _sentence(
     path: Path, image_id: str, start: int, pairs: list[tuple[str, str]], renamed: int, repair_tags: bool
-) -> Sentence:
+) -> ConllSentence:
     tokens, tags = zip(*pairs, strict=True)
-    mended, repaired = begin_entities(tags)
+    iob2_tags, repaired = begin_entities(tags)
     if repaired and not repair_tags:
         raise ValueError(
-            f"{path}:{start}: tag {tags[repaired[0]]!r} of word {tokens[repaired[0]]!r} continues no entity (not IOB2), "
-            "which the data set cannot hold; have such tags repaired (`repair_tags`)."
+            f"{path}:{start}: tag {tags[repaired[0]]!r} of word {tokens[repaired[0]]!r} continues no entity (not "
+            "IOB2), which the data set cannot hold; have such tags repaired (`repair_tags`)."
         )
-    return Sentence(image_id, tokens, mended, start, len(repaired), renamed)
+    return ConllSentence(image_id, tokens, iob2_tags, start, len(repaired), renamed)

@@ -1,4 +1,4 @@
-"""The example in the card of a data set: one sentence in all its languages, with its picture, as in the paper's Table 1."""
+"""The example in a data set card: one sentence in all languages, with its picture, as in the paper's Table 1."""
 
 from __future__ import annotations
 
@@ -10,38 +10,41 @@ import pyarrow.parquet as pq
 
 from dataset_scripts.build.pictures import prepare_picture
 from dataset_scripts.reading import find_parquet_files, read_rows
-from dataset_scripts.rows import Row, row_spans
+from dataset_scripts.rows import DatasetRow, row_spans
 from reports_2mner.files import write_file
 from reports_2mner.tables import Markdown, Table, escape_markdown
 
 SPLIT = "train"
-# Without the pictures, which would fill the memory.
-COLUMNS = ("id", "tokens", "ner_tags", "image_id", "image_status", "lang", "quality")
+# Without the pictures, which would fill the memory
+EXAMPLE_COLUMNS = ("id", "tokens", "ner_tags", "image_id", "image_status", "lang", "quality")
 MAX_SIDE = 512
 
 
 def write_example(folder: Path) -> str:
-    """Return Markdown that shows the sentence, and put its picture, if there is one, beside the card in `figures`.
+    """Return Markdown that shows the sentence, and write its picture, if there is one, to `figures` beside the card.
 
-    The text is empty where no picture has a sound sentence in every language of the data set's train split.
+    The text is empty if no picture has a sound sentence in every language of the data set's train split.
     """
     rows = find_parallel_rows(folder)
     if not rows:
         return ""
-    lines = ["## One sentence in all languages", "A picture of the train split and its sentences, entities in bold."]
+    lines = [
+        "## One sentence in all languages",
+        "A picture from the train split with its sentences; entities are in bold.",
+    ]
     if place := _write_picture(folder, rows[0]):
         lines.append(f"![The picture of the sentences below]({place})")
     lines.append(
-        Table(["language", "sentence"], [[row["lang"], Markdown(mark_entities(row))] for row in rows]).markdown()
+        Table(["language", "sentence"], [[row["lang"], Markdown(bold_entities(row))] for row in rows]).markdown()
     )
     return "\n\n".join(lines)
 
 
 def find_parallel_rows(folder: Path) -> list[dict[str, Any]]:
-    """Return one row for each language, all with the same picture id; none if there is no such id or one language only.
+    """Return a row for each language, all with the same picture id; none without such an id or with one language.
 
-    Of all such ids that is taken whose sentence in the first language has the most types of entities, then the fewest
-    words, then the first name: equal files give equal rows.
+    The id chosen is the one whose sentence in the first language has the most entity types, then the fewest words,
+    then the first name: equal files give equal rows.
     """
     languages = list(dict.fromkeys(lang for lang, _ in find_parquet_files(folder)))
     if len(languages) < 2:
@@ -58,7 +61,7 @@ def find_parallel_rows(folder: Path) -> list[dict[str, Any]]:
     return [first, *(next(row for row in rows if row["image_id"] == first["image_id"]) for rows in others)]
 
 
-def mark_entities(row: Row) -> str:
+def bold_entities(row: DatasetRow) -> str:
     """Return the sentence as Markdown, each entity in bold and followed by its type."""
     words = [escape_markdown(word) for word in row["tokens"]]
     for kind, start, end in row_spans(row):
@@ -68,20 +71,20 @@ def mark_entities(row: Row) -> str:
 
 
 def _sound_rows(folder: Path, lang: str, illustrated: bool) -> Iterator[dict[str, Any]]:
-    """Yield rows with an entity, without flags and, if there are pictures in the data set, with one."""
-    for row in read_rows(folder, COLUMNS, [lang], [SPLIT]):
+    """Yield rows with an entity, without flags and, if the data set has pictures, with a picture."""
+    for row in read_rows(folder, EXAMPLE_COLUMNS, [lang], [SPLIT]):
         is_sound = not row["quality"] and all(word.isprintable() for word in row["tokens"])
         if is_sound and set(row["ner_tags"]) != {"O"} and (row["image_status"] == "ok" or not illustrated):
             yield row
 
 
-def _rank(row: Row) -> tuple[int, int, str]:
+def _rank(row: DatasetRow) -> tuple[int, int, str]:
     types = {span.type for span in row_spans(row)}
     return -len(types), len(row["tokens"]), row["image_id"]
 
 
-def _write_picture(folder: Path, row: Row) -> str | None:
-    """Write the picture of a row, made small and upright, and return its place in the folder; None if it has none."""
+def _write_picture(folder: Path, row: DatasetRow) -> str | None:
+    """Write the picture of a row, small and upright, and return its path in the folder; None if it has no picture."""
     data = _picture_bytes(folder, row)
     image = prepare_picture(data, MAX_SIDE).image if data else None
     if image is None:
@@ -91,7 +94,7 @@ def _write_picture(folder: Path, row: Row) -> str | None:
     return place
 
 
-def _picture_bytes(folder: Path, row: Row) -> bytes | None:
+def _picture_bytes(folder: Path, row: DatasetRow) -> bytes | None:
     """Find the picture of a row without reading those of other row groups."""
     for path in find_parquet_files(folder)[row["lang"], SPLIT]:
         with pq.ParquetFile(path) as file:

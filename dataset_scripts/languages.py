@@ -1,8 +1,8 @@
-"""Tell the language of each sentence where a file holds several.
+"""Determine the language of each sentence where a file holds several.
 
-Three ways, in this order: a file of one language tells it; so does a sentence that such a file holds as well, and it is
-not taken twice; the rest is told from the words by py3langid, where the sentences of one picture get different
-languages, since no picture has two sentences in one language. Languages told from the words are marked.
+This is done in three ways, in this order: from a file of one language; from such a file that holds the same sentence,
+which is then not taken twice; from the words, by py3langid, where the sentences of one picture get different
+languages, since no picture has two sentences in one language. Languages inferred from the words are marked.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from functools import lru_cache
 from itertools import permutations
 
 from dataset_scripts.build.sources import SourceFile
-from dataset_scripts.conll import Sentence
+from dataset_scripts.conll import ConllSentence
 from dataset_scripts.schema import LANGUAGES, sort_languages
 
-Reader = Callable[[SourceFile], Iterator[Sentence]]
-KNOWN_ALREADY = -1  # in the place of a language: another file has told this sentence
+SentenceReader = Callable[[SourceFile], Iterator[ConllSentence]]
+KNOWN_ALREADY = -1  # in place of a language: another file holds this sentence
 
 
 @dataclass
 class Languages:
-    """For the sentences of all files, in order: a position in `order` or `KNOWN_ALREADY`; `inferred` lists guesses."""
+    """For the sentences of all files: a position in `order` or `KNOWN_ALREADY`; `inferred` holds the guesses."""
 
     order: tuple[str, ...]
     codes: array[int] = field(default_factory=lambda: array("b"))
     inferred: set[int] = field(default_factory=set)
 
 
-def assign_languages(files: Sequence[SourceFile], read: Reader) -> Languages:
-    """Read all files once, which finds their errors, and tell each sentence's language.
+def assign_languages(files: Sequence[SourceFile], read: SentenceReader) -> Languages:
+    """Read all files once, which finds their errors, and determine each sentence's language.
 
-    Raises ValueError where a language must be told from the words and py3langid is not installed, and for a file
+    Raises ValueError if a language must be inferred from the words and py3langid is not installed, and for a file
     without sentences.
     """
     result = Languages(sort_languages({*LANGUAGES, *(lang for file in files for lang in file.languages)}))
-    told = _Told(files)
+    known = _KnownSentences(files)
     undecided: dict[str, list[tuple[int, dict[str, float]]]] = defaultdict(list)
     for file in files:
         before = len(result.codes)
-        choices = told.start(file)
+        choices = known.start(file)
         for place, sentence in enumerate(read(file), start=before):
-            if told.take(file.split, sentence):
+            if known.take(file.split, sentence):
                 result.codes.append(KNOWN_ALREADY)
                 continue
             result.codes.append(result.order.index(choices[0]))
@@ -60,7 +60,7 @@ def assign_languages(files: Sequence[SourceFile], read: Reader) -> Languages:
     return result
 
 
-class _Told:
+class _KnownSentences:
     """Remembers the sentences of the files so far, as digests, if any file holds several languages."""
 
     def __init__(self, files: Sequence[SourceFile]) -> None:
@@ -71,17 +71,17 @@ class _Told:
         self._new: Counter[bytes] = Counter()
 
     def start(self, file: SourceFile) -> tuple[str, ...]:
-        """Begin a file; return the languages that its untold sentences can have."""
-        told = [sentences for group, sentences in self._sentences.items() if set(group) & set(file.languages)]
-        self._left = sum(told, Counter())
+        """Begin a file; return the languages that its new sentences can have."""
+        known = [sentences for group, sentences in self._sentences.items() if set(group) & set(file.languages)]
+        self._left = sum(known, Counter())
         # A language with a folder of its own has all its sentences there.
         others = tuple(lang for lang in file.languages if (lang, file.split) not in self._complete)
         choices = others or file.languages
         self._new = self._sentences[choices]
         return choices
 
-    def take(self, split: str, sentence: Sentence) -> bool:
-        """Tell whether a file before this one holds the sentence in a language of this one; remember it if none does."""
+    def take(self, split: str, sentence: ConllSentence) -> bool:
+        """Return whether an earlier file holds the sentence in a language of this one; remember it if none does."""
         if not self._needed:
             return False
         text = "\n".join((split, sentence.image_id, *sentence.tokens, *sentence.tags))
@@ -98,21 +98,21 @@ def _scores(tokens: Sequence[str], languages: Sequence[str], known: tuple[str, .
     return {language: score for language, score in _identifier(known)(" ".join(tokens)) if language in languages}
 
 
-@lru_cache(1)  # the languages are a setting of the whole module
+@lru_cache(1)  # the languages are a global setting of py3langid
 def _identifier(known: tuple[str, ...]) -> Callable[[str], list[tuple[str, float]]]:
     try:
         import py3langid
     except ImportError as error:
         raise ValueError(
-            "A file holds several languages and no folder of a single language tells which sentence has which; add "
-            "those folders, or install py3langid, which tells them from the words: pip install py3langid."
+            "A file holds several languages and no folder of a single language shows which sentence has which; add "
+            "those folders, or install py3langid, which infers them from the words: pip install py3langid."
         ) from error
     py3langid.set_languages(list(known))
     return py3langid.rank
 
 
 def _best_languages(group: Sequence[dict[str, float]]) -> tuple[str, ...]:
-    """Choose a language for each sentence of one picture: the likeliest combination without repetition, if there is one."""
+    """Choose a language for each sentence of one picture: the likeliest combination without repetition, if any."""
     languages = sorted({language for scores in group for language in scores})
     choices = [
         chosen

@@ -1,56 +1,60 @@
-"""The one source of the data set's labels, languages, configurations and columns.
+"""The single source of the data set's labels, languages, configurations and columns.
 
-Types and languages are those of a data set, not of the project. Numbers in its files are places in lists of names that it
-stores itself (`ClassLabel`). One with no other languages than `LANGUAGES`, or no other types than `ENTITY_TYPES`, stores
-that whole list, as the paper's data sets have always done; any other one stores what it has (`languages_of`, `types_of`).
+Types and languages belong to a data set, not to the project. Numbers in its files are positions in lists of names that
+it stores itself (`ClassLabel`). A data set with only languages from `LANGUAGES`, or only types from `ENTITY_TYPES`,
+stores that complete list, as the paper's data sets have always done; any other stores what it has (`languages_of`,
+`types_of`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
+
+from reports_2mner.tags import find_iob2_violation as find_iob2_violation
 
 if TYPE_CHECKING:
     from datasets import Features
 
 TYPE_NAMES = {"PER": "person", "LOC": "location", "ORG": "organisation", "MISC": "miscellaneous"}
 ENTITY_TYPES = tuple(TYPE_NAMES)
-TYPE = re.compile(r"[^\W\d_][\w./-]*")  # what a type can be called
-LANGUAGES = ("en", "fr", "es", "de")  # fixed, for their numbers stand in files; others belong in `language_table`
+TYPE = re.compile(r"[^\W\d_][\w./-]*")  # a valid name of a type
+LANGUAGES = ("en", "fr", "es", "de")  # fixed: their numbers are stored in files; others belong in `language_table`
 SOURCES = ("twitter2017", "cc12m", "synthetic", "twitter2015", "other")
 SPLITS = ("train", "validation", "test")
 
-# With "ok" and "default" there is a picture (its bytes may be left out of a text-only build), with the others `image` is None.
+# With "ok" and "default" there is a picture (a text-only build leaves out its bytes); with the others `image` is None.
 IMAGE_STATUSES = ("ok", "missing", "unreadable", "degenerate", "default")
 STATUSES_WITH_IMAGE = ("ok", "default")
 
 DEFAULT_CONFIG = "all"
-PAIR_ORDER = ("en", "de", "fr", "es")  # Germanic before Romance: de_fr is a configuration, fr_de is none
+PAIR_ORDER = ("en", "de", "fr", "es")  # Germanic before Romance: de_fr is a configuration, fr_de is not
 
 QUALITY_FLAGS = {
-    "placeholder": "a word is wreckage of the authors' tokeniser (`replacestrstr0`), and an entity was lost there",
-    "invisible_word": "a word consists of invisible or private characters only, which many tokenizers delete",
-    "repaired_tags": "an `I-` tag that continued no entity was made `B-` on request",
-    "inferred_language": "the files did not tell the language; it was told from the words",
+    "placeholder": "a word is a remnant of the authors' tokeniser (`replacestrstr0`), which lost an entity there",
+    "invisible_word": "a word consists only of invisible or private characters, which many tokenizers delete",
+    "repaired_tags": "an `I-` tag that continued no entity was changed to `B-` on request",
+    "inferred_language": "the files did not state the language; it was inferred from the words",
 }
 
 COLUMNS = {
-    "id": "Name of the row, unique in the whole data set: language, a slash, the image id; "
-    "a second sentence of the same picture in the same language ends in `#2`, and so on.",
+    "id": "Name of the row, unique in the data set: language, a slash, the image id; "
+    "that of a second sentence of the same picture in the same language ends in `#2`, and so on.",
     "tokens": "The words of the sentence, as the annotators saw them.",
     "ner_tags": "One IOB2 tag per word.",
     "image": "The picture as an embedded file, or null; `image_status` says why it is null.",
-    "image_id": "Name of the picture in the source, without `.jpg`; the same in every language. Not safe as a file name.",
-    "image_status": "`ok`; `missing`: no such file; `unreadable`: not a picture that decodes fully; `degenerate`: too "
-    'small or too narrow to show anything; `default`: replaced by a picture that says "image not found".',
+    "image_id": "Name of the picture in the source, without `.jpg`; the same in every language. Not a safe file name.",
+    "image_status": "`ok`; `missing`: no such file; `unreadable`: not a picture that decodes completely; "
+    "`degenerate`: too small or too narrow to show anything; "
+    '`default`: replaced by a picture that says "image not found".',
     "lang": "Language of the sentence.",
     "source": "Where sentence and picture come from.",
-    "url": "Where the picture was found on the web, or null where that is not known.",
-    "sha256": "SHA-256 of the picture as embedded, in hexadecimal, or null without picture; equal for equal pictures.",
-    "tw2017_split": "The split of Twitter-2017 that holds the sentence, or null: not from there, or not known.",
+    "url": "Where the picture was found on the web, or null if unknown.",
+    "sha256": "SHA-256 of the embedded picture, in hexadecimal, or null without a picture; equal for equal pictures.",
+    "tw2017_split": "The split of Twitter-2017 that holds the sentence, or null if it is not from there or unknown.",
     "quality": "What is wrong with the row, as a list. "
     + "; ".join(f"`{flag}`: {meaning}" for flag, meaning in QUALITY_FLAGS.items())
     + ".",
@@ -58,7 +62,7 @@ COLUMNS = {
 
 
 def sort_languages(codes: Iterable[str]) -> tuple[str, ...]:
-    """The codes, each once: `LANGUAGES` in their order, then others by alphabet, whatever languages the project knows."""
+    """The distinct codes: `LANGUAGES` in their order, then all others alphabetically."""
     return tuple(
         sorted(
             set(codes), key=lambda code: (code not in LANGUAGES, LANGUAGES.index(code) if code in LANGUAGES else code)
@@ -67,13 +71,13 @@ def sort_languages(codes: Iterable[str]) -> tuple[str, ...]:
 
 
 def languages_of(found: Iterable[str]) -> tuple[str, ...]:
-    """The languages of a data set that has these: `LANGUAGES` if it has no others, or else its own, in order."""
+    """The list that a data set with these languages stores: `LANGUAGES` if it has no others, otherwise its own."""
     found = set(found)
     return LANGUAGES if found <= set(LANGUAGES) else sort_languages(found)
 
 
 def types_of(found: Iterable[str]) -> tuple[str, ...]:
-    """The types of a data set that has these: `ENTITY_TYPES` if it has no others, or else its own, the known ones first."""
+    """The list that a data set with these types stores: `ENTITY_TYPES` if it has no others, otherwise its own."""
     found = set(found)
     if found <= set(ENTITY_TYPES):
         return ENTITY_TYPES
@@ -95,7 +99,7 @@ LABELS = labels_of(ENTITY_TYPES)
 
 @dataclass(frozen=True)
 class Schema:
-    """The names that stand as numbers in the files of a data set; the defaults are those of the paper's data."""
+    """The names behind the numbers in the files of a data set; the defaults are those of the paper's data."""
 
     languages: tuple[str, ...] = LANGUAGES
     labels: tuple[str, ...] = LABELS
@@ -103,12 +107,12 @@ class Schema:
 
     @classmethod
     def of(cls, languages: Iterable[str], types: Iterable[str] = ()) -> Schema:
-        """The schema of a data set with these languages and exactly these types (`ENTITY_TYPES` for none)."""
+        """The schema of a data set with these languages and exactly these types (`ENTITY_TYPES` if empty)."""
         return cls(languages_of(languages), labels_of(tuple(types) or ENTITY_TYPES))
 
     @classmethod
     def stored(cls, stored: Features) -> Schema:
-        """The names that a file stores; where it stores none, the default ones."""
+        """The names that a file stores, or the default ones where it stores none."""
         columns = {"languages": "lang", "labels": "ner_tags", "sources": "source"}
         found = {name: stored.get(column) for name, column in columns.items()}
         found = {name: getattr(column, "feature", column) for name, column in found.items()}
@@ -120,11 +124,13 @@ class Schema:
         return types_in(self.labels)
 
 
-def features(schema: Schema | None = None) -> Features:
+PAPER_SCHEMA = Schema()
+
+
+def features(schema: Schema = PAPER_SCHEMA) -> Features:
     """Return the column types of every configuration and split, in the order of `COLUMNS`."""
     from datasets import ClassLabel, Features, Image, List, Value
 
-    schema = schema or Schema()
     return Features(
         {
             "id": Value("string"),
@@ -143,18 +149,8 @@ def features(schema: Schema | None = None) -> Features:
     )
 
 
-def find_iob2_violation(tags: Sequence[str]) -> int | None:
-    """Return the position of the first I- tag that continues no entity of its type, or None when the tags are IOB2."""
-    previous = "O"
-    for position, tag in enumerate(tags):
-        if tag.startswith("I-") and previous[2:] != tag[2:]:
-            return position
-        previous = tag
-    return None
-
-
 def available_configs(languages: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the configurations of a data set with these languages: all of it, each language, and each pair."""
+    """Return the configurations of a data set with these languages: all, each language, and each pair."""
     languages = sort_languages(languages)
     ordered = (*(lang for lang in PAIR_ORDER if lang in languages), *(x for x in languages if x not in PAIR_ORDER))
     pairs = {f"{first}_{second}": (first, second) for first, second in combinations(ordered, 2)}

@@ -1,11 +1,12 @@
 """Assign sentences to train, validation and test, and count what the held-out parts share with train.
 
-`given`     as the files say
-`paper`     rows of all languages in one pool, 8:1:1 to the row, as MMNERD was split: translations of a sentence part company
+`given`     as in the files
+`paper`     rows of all languages in one pool, exactly 8:1:1, as MMNERD was split: translations are separated
 `grouped`   by picture across languages, 8:1:1 in expectation: all sentences of a picture stay together
 
-Both new splits follow from a hash of seed and name, not from a shuffled list: equal on every machine and in any order of
-the files. A picture's place in `grouped` does not change when others are added; in `paper`, exact shares need a new cut.
+Both new splits follow from a hash of seed and name, not from a shuffled list: they are the same on every machine and
+in any order of the files. A picture's split in `grouped` does not change when others are added; in `paper` it can, to
+keep the shares exact.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ def split_pool(seed: int, names: Iterable[str]) -> array[int]:
 
 
 def stable_hash(text: str) -> int:
-    """Return a number of 64 bits that depends on the text alone, unlike `hash`."""
+    """Return a 64-bit number that depends only on the text, unlike `hash`."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 @dataclass(frozen=True)
 class Leak:
-    """How many rows of a held-out split of a configuration have their picture, or their very words, in its train split."""
+    """How many rows of a held-out split have their picture, or exactly their words, in the train split of `config`."""
 
     config: str
     split: str
@@ -58,7 +59,7 @@ class Leak:
 
 
 class Overlap:
-    """Collects the pictures and words of rows, as hashes, to say what splits share."""
+    """Collects the pictures and words of rows, as hashes, to count what splits share."""
 
     def __init__(self, languages: Sequence[str] = LANGUAGES) -> None:
         self._languages = languages
@@ -67,7 +68,7 @@ class Overlap:
         self._texts: array[int] = array("Q")
 
     def add(self, lang: int, split: int, image_id: str, tokens: Sequence[str]) -> None:
-        """Take up one row; language and split are positions in `languages` and `SPLITS`."""
+        """Add one row; language and split are positions in `languages` and `SPLITS`."""
         self._cells.append(_cell(lang, split))
         self._pictures.append(stable_hash(image_id))
         self._texts.append(stable_hash("\t".join(tokens)))
@@ -78,7 +79,7 @@ class Overlap:
         present = {self._languages[cell // len(SPLITS)] for cell in self._cells}
         configs = available_configs(present)
         if len(present) == 1:
-            del configs[DEFAULT_CONFIG]  # the same rows as those of the one language
+            del configs[DEFAULT_CONFIG]  # the same rows as those of the only language
         leaks = [
             _leak(rows, config, [self._languages.index(lang) for lang in languages], split)
             for config, languages in configs.items()
@@ -87,7 +88,7 @@ class Overlap:
         return [leak for leak in leaks if leak.rows]
 
     def _found_in(self, keys: array[int]) -> Iterator[int]:
-        """For each row, in which cells its key occurs, as bits."""
+        """For each row, the cells in which its key occurs, as bits."""
         masks: defaultdict[int, int] = defaultdict(int)
         for key, cell in zip(keys, self._cells, strict=True):
             masks[key] |= 1 << cell

@@ -2,8 +2,8 @@
 
     python -m dataset_scripts.to_conll mmnerd MMNERD-text
 
-makes train_valid_test_<language>/{train,valid,test}_conll_format.txt; from an unchanged build, byte for byte the files it
-was built from.
+writes train_valid_test_<language>/{train,valid,test}_conll_format.txt; from an unchanged build, byte for byte the
+files it was built from.
 """
 
 from __future__ import annotations
@@ -13,33 +13,35 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dataset_scripts.build.sources import FILE_NAMES, FOLDER_PREFIX
-from dataset_scripts.conll import Sentence, write_conll
+from dataset_scripts.conll import ConllSentence, write_conll
 from dataset_scripts.reading import find_parquet_files, read_rows
 from dataset_scripts.schema import SPLITS
 from reports_2mner.command_line import exit_on_error, make_parser
+from reports_2mner.locks import only_writer
 
 
 def to_conll(dataset: Path | str, output: Path | str) -> list[Path]:
-    """Write one text file of each language and split of the folder `dataset` into `output`, and return the files.
+    """Write a text file for each language and split of the folder `dataset` into `output`, and return the files.
 
-    Raises ValueError for a folder that is no data set, for a file that is there already, and for words that the format
-    cannot hold.
+    Raises ValueError for a folder that is not a data set, for a file that already exists, and for words that the
+    format cannot hold.
     """
     paths = {
         (lang, split): Path(output) / f"{FOLDER_PREFIX}{lang}" / FILE_NAMES[0][SPLITS.index(split)]
         for lang, split in find_parquet_files(dataset)
     }
-    if present := [path for path in paths.values() if path.exists()]:
-        raise ValueError(f"`output` already has {present[0]}; give another folder.")
-    for (lang, split), path in paths.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_conll(_sentences(dataset, lang, split), path)
+    with only_writer(output, "output"):
+        if present := [path for path in paths.values() if path.exists()]:
+            raise ValueError(f"`output` already has {present[0]}; give another folder.")
+        for (lang, split), path in paths.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_conll(_sentences(dataset, lang, split), path)
     return list(paths.values())
 
 
-def _sentences(dataset: Path | str, lang: str, split: str) -> Iterator[Sentence]:
+def _sentences(dataset: Path | str, lang: str, split: str) -> Iterator[ConllSentence]:
     for row in read_rows(dataset, ["image_id", "tokens", "ner_tags"], [lang], [split]):
-        yield Sentence(row["image_id"], tuple(row["tokens"]), tuple(row["ner_tags"]), line=0)
+        yield ConllSentence(row["image_id"], tuple(row["tokens"]), tuple(row["ner_tags"]), line=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m dataset_scripts.to_conll", __doc__)
-    parser.add_argument("dataset", type=Path, help="folder that python -m dataset_scripts.build wrote")
+    parser.add_argument("dataset", type=Path, help="folder written by python -m dataset_scripts.build")
     parser.add_argument("output", type=Path, help="folder for the text files")
     return parser.parse_args(arguments)
 

@@ -1,6 +1,6 @@
 """The demo page of 2M-NER: `python demo/app.py --model runs/demo`, or the app of a Space.
 
-It runs from a checkout and, with the files beside it, as the root of a Space, where the variable MODEL_ID names the model.
+It runs from a checkout or, with the files beside it, as the root of a Space whose variable MODEL_ID names the model.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 import gradio as gr
 import heat_map
 import highlight
-from reading import Reader, Reading
+from reading import Reading, SentenceReader
 
 PICTURES = Path(__file__).resolve().parent / "examples"
-EXAMPLES = [
+EXAMPLE_INPUTS = [
     ("English: a person", "Everyone is talking about Santiago today.", "person.jpg"),
     ("English: a place", "Everyone is talking about Santiago today.", "place.jpg"),
     (
@@ -30,16 +30,16 @@ EXAMPLES = [
     ("English: no picture", "In Seville it rained all night.", None),
 ]
 DEFAULT_MODEL = "runs/demo"
-MAX_CHARACTERS = 2000
+MAX_SENTENCE = 2000
 MAX_UPLOAD = "20mb"
 MAX_WAITING = 32  # visitors in the queue
-SECONDS_KEPT = 3600  # an uploaded picture is deleted after so long
+SECONDS_KEPT = 3600  # after which an uploaded picture is deleted
 INTRODUCTION = """# 2M-NER: names in a sentence and its picture
-Is *Santiago* a person, a place, a company or a ship? Often only the picture tells. Write a sentence in English, French,
-Spanish or German, add the picture that belongs to it, and see what the model finds with the picture and without."""
+Is *Santiago* a person, a place, a company or a ship? Often only the picture shows it. Write a sentence in English,
+French, Spanish or German, add its picture, and see what the model finds with the picture and without."""
 THEME = gr.themes.Default(
     primary_hue="blue",
-    # The weights that gradio brings whole; of 600 it has a few letters only.
+    # The weights that gradio ships completely; weight 600 has only a few letters.
     font=(gr.themes.LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"),
 )
 CSS = Path(__file__).with_name("app.css").read_text(encoding="utf-8")
@@ -49,10 +49,10 @@ class Page:
     """The parts of the page and what they do.
 
     Args:
-        reader ([`Reader`]): the model.
+        reader ([`SentenceReader`]): the model.
     """
 
-    def __init__(self, reader: Reader):
+    def __init__(self, reader: SentenceReader):
         self.reader = reader
         with gr.Blocks(title="2M-NER", delete_cache=(SECONDS_KEPT, SECONDS_KEPT)) as self.blocks:
             gr.Markdown(INTRODUCTION)
@@ -66,13 +66,13 @@ class Page:
 
     def _place_inputs(self) -> None:
         placeholder = "Everyone is talking about Santiago today."
-        self.sentence = gr.Textbox(label="Sentence", placeholder=placeholder, max_lines=6, max_length=MAX_CHARACTERS)
+        self.sentence = gr.Textbox(label="Sentence", placeholder=placeholder, max_lines=6, max_length=MAX_SENTENCE)
         self.picture = gr.Image(label="Picture (optional)", sources=["upload", "clipboard"], height=260)
         self.button = gr.Button("Find the names", variant="primary")
         self.examples = gr.Column()
 
     def _place_results(self) -> None:
-        self.status = gr.Markdown("The names will stand here. Try one of the examples.", elem_id="status")
+        self.status = gr.Markdown("The names will appear here. Try one of the examples.", elem_id="status")
         with gr.Row(visible=False) as self.results:
             _, self.entities = self._place_entities("entities")
             self.beside, self.alone = self._place_entities("alone")
@@ -100,21 +100,21 @@ class Page:
         found = [self.results, self.entities, self.beside, self.alone]
         outputs = [self.reading, self.status, *found, self.attention, self.choice, *maps]
         with self.examples:
-            rows = [[text, str(PICTURES / picture) if picture else None] for _, text, picture in EXAMPLES]
-            examples = gr.Examples(rows, inputs, example_labels=[label for label, _, _ in EXAMPLES])
+            rows = [[text, str(PICTURES / picture) if picture else None] for _, text, picture in EXAMPLE_INPUTS]
+            examples = gr.Examples(rows, inputs, example_labels=[label for label, _, _ in EXAMPLE_INPUTS])
         events = [self.button.click, self.sentence.submit, examples.load_input_event.then]
         for event in events:
             # Gradio's own preprocessing refuses a broken picture with a bare "Error"; the pipeline says what is wrong.
-            # That the path is one of an uploaded file is checked all the same.
+            # Gradio still checks that the path is that of an uploaded file.
             event(self.read, inputs, outputs, preprocess=False, api_visibility="private")
         self.choice.input(self.look, [self.reading, self.choice], maps, api_visibility="private")
 
     def read(self, sentence: str, picture: dict | None) -> list:
-        """Read a sentence with the picture, a file as gradio describes it, and fill the page."""
+        """Read a sentence with the picture, a file as described by gradio, and fill the page."""
         if not sentence.strip():
             return self._say("Please write a sentence first.")
-        if len(sentence) > MAX_CHARACTERS:
-            return self._say(f"Please write at most {MAX_CHARACTERS} characters, not {len(sentence)}.")
+        if len(sentence) > MAX_SENTENCE:
+            return self._say(f"Please write at most {MAX_SENTENCE} characters, not {len(sentence)}.")
         reading = self.reader.read(sentence, picture["path"] if picture else None)
         found, alone, used = reading.entities, reading.words_alone, reading.with_picture is not None
         first = highlight.most_telling(found, alone)
@@ -135,28 +135,28 @@ class Page:
         return [None, message, gr.Row(visible=False), "", hidden, "", hidden, choice, *self.look(None, None)]
 
     def look(self, reading: Reading | None, place: int | None) -> list:
-        """Draw where the words of an entity looked, one map for each branch."""
+        """Draw where the words of an entity looked, one map per branch."""
         if reading is None or place is None or not reading.attention:
             return [None] * (2 * len(self.reader.branches))
         words = highlight.words_of(reading.entities[place], reading.offsets)
         looks = [
-            heat_map.spread(reading.attention[branch], words, class_token)
+            heat_map.spread_attention(reading.attention[branch], words, class_token)
             for branch, class_token in self.reader.branches.items()
         ]
-        maps = [heat_map.draw(reading.picture, look.regions) for look in looks]
+        maps = [heat_map.draw_heat_map(reading.picture, look.regions) for look in looks]
         return [*maps, *map(heat_map.legend, self.reader.branches, looks)]
 
 
-def load(model: str) -> Reader:
-    """Load a model, or end with what to do about it."""
+def load_or_exit(model: str) -> SentenceReader:
+    """Load a model, or exit with an error and its remedy."""
     try:
-        return Reader(model)
+        return SentenceReader(model)
     except (OSError, ValueError, KeyError) as error:
-        # transformers' text is a list of all the tasks that it knows itself
+        # the message of transformers lists all its own tasks
         reason = 'it does not bring the pipeline "multimodal-ner"' if isinstance(error, KeyError) else error
         raise SystemExit(
-            f"error: {model!r} does not load: {reason}\n`make demo` trains a small model in {DEFAULT_MODEL}; another one is "
-            "named by --model or the variable MODEL_ID, as a folder or a Hub id, and must bring its code with it."
+            f"error: {model!r} does not load: {reason}\n`make demo` trains a small model in {DEFAULT_MODEL}; name "
+            "another, which must bring its own code, by --model or the variable MODEL_ID, as a folder or a Hub id."
         ) from error
 
 
@@ -164,11 +164,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Start the page and print its address."""
     parser = argparse.ArgumentParser(prog="python demo/app.py", description=__doc__)
     parser.add_argument("--model", default=os.environ.get("MODEL_ID", DEFAULT_MODEL), help="a folder or a Hub id")
-    parser.add_argument("--host", help="address to listen at; this machine's own alone by default")
-    parser.add_argument("--port", type=int, help="the first free one from 7860 on by default")
-    parser.add_argument("--share", choices=("on", "off"), default="off", help="whether Gradio makes a public address")
+    parser.add_argument("--host", help="address to listen on (default: only this machine)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
+    parser.add_argument("--share", choices=("on", "off"), default="off", help="let Gradio create a public address")
     options = parser.parse_args(arguments)
-    blocks = Page(load(options.model)).blocks.queue(max_size=MAX_WAITING)
+    blocks = Page(load_or_exit(options.model)).blocks.queue(max_size=MAX_WAITING)
     _, address, public = blocks.launch(
         server_name=options.host,
         server_port=options.port,
@@ -182,7 +182,7 @@ def main(arguments: list[str] | None = None) -> None:
         quiet=True,
         prevent_thread_lock=True,
     )
-    print(f"The page is at {public or address} (Ctrl-C ends it)", flush=True)
+    print(f"The page is at {public or address} (Ctrl-C stops it)", flush=True)
     blocks.block_thread()
 
 

@@ -1,4 +1,4 @@
-"""Where the words of an entity looked: attention weights to a coloured layer over the picture."""
+"""Where the words of an entity looked: attention weights as a coloured layer over the picture."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from jinja2 import Template
 from PIL import Image, ImageChops, ImageOps
 
-TEMPLATE = Path(__file__).with_name("heat_map.html.jinja").read_text(encoding="utf-8")
-HTML = Template(TEMPLATE, autoescape=True, trim_blocks=True).module
+_TEMPLATE = Path(__file__).with_name("heat_map.html.jinja").read_text(encoding="utf-8")
+_HTML = Template(_TEMPLATE, autoescape=True, trim_blocks=True).module
 
-# White, yellow, orange, red, after ColorBrewer's YlOrRd: each darker than the one before, so the order can be read
-# without colour. They multiply the picture, made grey and light, which keeps its lines visible below all of them.
-COLOURS = np.array([(255, 255, 255), (254, 217, 118), (253, 141, 60), (222, 60, 32)], dtype=np.float32)
-DARKEST = 170  # what black becomes in the light picture
+# White, yellow, orange, red, after ColorBrewer's YlOrRd, each darker than the one before, so that the order is visible
+# without colour. They are multiplied with the picture in light grey, so that its lines remain visible below them.
+SCALE_COLOURS = np.array([(255, 255, 255), (254, 217, 118), (253, 141, 60), (222, 60, 32)], dtype=np.float32)
+DARKEST = 170  # the grey that black becomes in the light picture
 
 
 @dataclass(frozen=True)
@@ -24,45 +24,44 @@ class Look:
     """How the attention of an entity is spread over a picture.
 
     Args:
-        regions (`np.ndarray` of shape `(rows, columns)`): shares of the attention, from the picture's upper left.
-        whole (`float`): the share of the class token, which stands for no region but for the whole picture.
+        regions (`np.ndarray` of shape `(rows, columns)`): shares of the attention, from the top left of the picture.
+        whole (`float`): the share of the class token, which represents the whole picture, not a region.
     """
 
     regions: np.ndarray
     whole: float = 0.0
 
 
-def spread(attention: np.ndarray, words: list[int], class_token: bool, aspect: float = 1.0) -> Look:
-    """Average the attention of an entity's words and lay it out as the grid of regions that it is.
+def spread_attention(attention: np.ndarray, words: list[int], class_token: bool) -> Look:
+    """Average the attention of an entity's words and arrange it as the grid of regions.
 
     Args:
-        attention: `(words, regions)`, each row sums to one.
+        attention: `(words, regions)`; each row sums to one.
         words: the entity's words.
         class_token: whether region 0 is the class token.
-        aspect: height by width of the network's input; both branches of 2M-NER see squares.
     """
     shares = attention[words].mean(axis=0)  # (regions,)
     whole = float(shares[0]) if class_token else 0.0
     shares = shares[int(class_token) :]
-    return Look(shares.reshape(grid_shape(len(shares), aspect)), whole)
+    return Look(shares.reshape(grid_shape(len(shares))), whole)
 
 
-def grid_shape(regions: int, aspect: float = 1.0) -> tuple[int, int]:
-    """The rows and columns of so many regions, of the shape that comes closest to `aspect`, height by width."""
+def grid_shape(regions: int) -> tuple[int, int]:
+    """The rows and columns of the grid of `regions` that is closest to a square, as both branches' inputs are."""
     shapes = [(rows, regions // rows) for rows in range(1, regions + 1) if regions % rows == 0]
-    return min(shapes, key=lambda shape: abs(log(shape[0] / shape[1] / aspect)))
+    return min(shapes, key=lambda shape: abs(log(shape[0] / shape[1])))
 
 
 def colour(values: np.ndarray) -> np.ndarray:
     """The colours `(..., 3)`, from 0 to 255, of values from 0 (white) to 1 (red)."""
-    places = np.linspace(0, 1, len(COLOURS))
-    return np.stack([np.interp(values, places, channel) for channel in COLOURS.T], axis=-1)
+    places = np.linspace(0, 1, len(SCALE_COLOURS))
+    return np.stack([np.interp(values, places, channel) for channel in SCALE_COLOURS.T], axis=-1)
 
 
-def draw(picture: Image.Image, regions: np.ndarray) -> Image.Image:
-    """Lay regions `(rows, columns)` over a picture; the least stays white, the greatest is red.
+def draw_heat_map(picture: Image.Image, regions: np.ndarray) -> Image.Image:
+    """Lay regions `(rows, columns)` over a picture; the smallest share is white, the greatest red.
 
-    Each region is one even rectangle: a smooth layer would pretend to a precision that the network does not have.
+    Each region is a uniform rectangle: a smooth layer would suggest a precision that the network does not have.
     """
     low, high = regions.min(), regions.max()
     scaled = (regions - low) / (high - low) if high > low else np.zeros_like(regions)
@@ -72,6 +71,6 @@ def draw(picture: Image.Image, regions: np.ndarray) -> Image.Image:
 
 
 def legend(branch: str, look: Look) -> str:
-    """HTML that names the branch and says what the colours stand for."""
-    stops = ", ".join(f"rgb({red:.0f} {green:.0f} {blue:.0f})" for red, green, blue in COLOURS)
-    return HTML.legend(branch, look, stops)
+    """HTML that names the branch and explains the colours."""
+    stops = ", ".join(f"rgb({red:.0f} {green:.0f} {blue:.0f})" for red, green, blue in SCALE_COLOURS)
+    return _HTML.legend(branch, look, stops)

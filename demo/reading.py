@@ -1,4 +1,4 @@
-"""Read a sentence with its picture and without, and keep what the words attended to."""
+"""Read a sentence with its picture and without, and keep the attention of its words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageOps
 from transformers import pipeline
 
-SHOWN_SIDE = 640  # pixels of the longer side of a picture that is shown again
+SHOWN_SIDE = 640  # pixels of the longer side of a displayed picture
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Reading:
         words_alone (`list[dict]`): the entities that the pipeline found without a picture.
         status, reason (`str`): the pipeline's `image_status` and `image_reason`.
         with_picture (`list[dict]`, *optional*): the entities found with the picture; `None` if it was not used.
-        picture (`PIL.Image.Image`, *optional*): the picture as the model sees it, in the size that it is shown in.
+        picture (`PIL.Image.Image`, *optional*): the picture as the model sees it, in display size.
         offsets (`list[tuple[int, int]]`): the characters of each word.
-        attention (`dict[str, np.ndarray]`): for each image branch the weights `(words, regions)`, mean over heads.
+        attention (`dict[str, np.ndarray]`): the weights `(words, regions)` of each image branch, averaged over heads.
     """
 
     text: str
@@ -42,39 +42,39 @@ class Reading:
         return self.words_alone if self.with_picture is None else self.with_picture
 
 
-class Reader:
+class SentenceReader:
     """A model that reads sentences with pictures.
 
-    The model's own code is run: it is the model that the owner of the page chose.
+    The model's own code is run, because the owner of the page chose the model.
 
     Args:
         model (`str`): a folder or a Hub id.
 
     Raises:
-        OSError, ValueError, KeyError: if there is no such model, or none that brings its pipeline.
+        OSError, ValueError, KeyError: if the model does not exist or does not bring its pipeline.
     """
 
     def __init__(self, model: str):
         self.pipeline = pipeline("multimodal-ner", model=model, trust_remote_code=True)
-        # Only the modules of 2M-NER: the encoders keep their faster attention, whose weights nobody asks for.
+        # Only for the modules of 2M-NER: the encoders' weights are not needed, so they keep their faster attention.
         self.pipeline.model.set_attn_implementation({"": "eager"})
-        self._lock = Lock()  # a tokenizer's truncation is a setting that two threads would share
+        self._lock = Lock()  # a tokenizer's truncation is state that threads would share
 
     @property
     def looks(self) -> bool:
-        """Whether the model looks at pictures."""
+        """Whether the model uses pictures."""
         return self.pipeline.model.config.uses_image
 
     @property
     def types(self) -> list[str]:
-        """The types of entities that the model knows, in the order of its tags."""
+        """The model's entity types, in the order of its tags."""
         return list(dict.fromkeys(label[2:] for label in self.pipeline.model.config.labels if label != "O"))
 
     @property
     def branches(self) -> dict[str, bool]:
         """The image branches whose attention can be shown, ViT first, and whether region 0 is the class token.
 
-        The authors' released network has none: it sees random parts of a picture, so its regions have no place in it.
+        The authors' released network has none: it sees random crops of a picture, so its regions have no fixed place.
         """
         config = self.pipeline.model.config
         if config.model_type != "2m-ner":
@@ -83,7 +83,7 @@ class Reader:
         return {name: name == "ViT" and config.vit_tokens == "all" for name in used if used[name]}
 
     def read(self, text: str, path: str | None) -> Reading:
-        """Read a sentence with the picture of a file, or without one; a bad picture is reported, not raised."""
+        """Read a sentence with a picture file or without; a bad picture is reported, not raised."""
         picture = self.pipeline.preprocess({"text": text, "image": path})["sentence"].pictures[0]
         with self._lock:
             words_alone = self.pipeline(text)

@@ -1,6 +1,6 @@
-"""What the site adds to `docs/`: the texts that lie beside it, and links that work on the site as they do in a checkout.
+"""What the site adds to `docs/`: the texts next to it, and links that work on the site as they do in a checkout.
 
-MkDocs runs this file as a hook. It knows nothing of the project but where the texts are.
+MkDocs runs this file as a hook. All it knows of the project is where the texts are.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, **_):
-    """Mend the links of a page."""
+    """Fix the links of a page."""
     sources = {place: source for source, place in PAGES.items()}
-    return mend_links(markdown, ROOT / sources.get(page.file.src_uri, f"docs/{page.file.src_uri}"))
+    return fix_links(markdown, ROOT / sources.get(page.file.src_uri, f"docs/{page.file.src_uri}"))
 
 
-def mend_links(markdown: str, path: Path) -> str:
-    """Let links in the text of the file `path` lead to pages of the site; of a file that has none, give the place instead."""
+def fix_links(markdown: str, path: Path) -> str:
+    """Point the links in the text of the file `path` to pages of the site; for a file without one, give its path."""
 
-    def mend(match: re.Match[str]) -> str:
+    def fix(match: re.Match[str]) -> str:
         target = (path.parent / match["target"]).resolve()
         if not target.exists() or not target.is_relative_to(ROOT):
             return match.group()
@@ -50,4 +50,4 @@ def mend_links(markdown: str, path: Path) -> str:
         here = path.parent.relative_to(DOCS).as_posix() if path.is_relative_to(DOCS) else "."
         return f"[{match['text']}]({os.path.relpath(page, here)}{match['anchor'] or ''})"
 
-    return LINK.sub(mend, markdown)
+    return LINK.sub(fix, markdown)

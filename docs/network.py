@@ -36,7 +36,7 @@ def arrow(axes: Axes, *points: tuple[float, float], label: str = "") -> None:
         axes.text(points[-1][0] + 0.08, points[-1][1] - 0.5, label, fontsize=8, color=LINE, va="center")
 
 
-def draw(axes: Axes) -> None:
+def draw_network(axes: Axes) -> None:
     """Draw the network from its inputs, below, to the tags, above."""
     axes.text(0, 0.05, f'"{WORDS}"', ha="center", fontsize=10, color=INK)
     axes.imshow(pyplot.imread(PICTURE), extent=(4.3, 5.6, -0.45, 0.55), zorder=2)
@@ -84,7 +84,7 @@ def draw(axes: Axes) -> None:
 def main() -> None:
     """Write the figure."""
     figure, axes = pyplot.subplots(figsize=(8.2, 7.4), dpi=130)
-    draw(axes)
+    draw_network(axes)
     axes.set(xlim=(-2.3, 8.4), ylim=(-0.6, 8.1), aspect="equal")
     axes.axis("off")
     figure.savefig(OUTPUT, bbox_inches="tight", facecolor="white", metadata={"Software": None})

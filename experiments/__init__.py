@@ -1,1 +1,1 @@
-"""Whole experiments: the demonstration, and the paper's tables."""
+"""Complete experiments: the demonstration and the paper's tables."""

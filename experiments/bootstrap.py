@@ -1,4 +1,4 @@
-"""Intervals and tests by resampling pictures: the translations of a sentence share one and are not independent."""
+"""Intervals and tests by resampling pictures: translations of a sentence share a picture and are not independent."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.counts import COLUMNS, Counts, precision_recall_f1
+from experiments.counts import COUNTED, EntityCounts, precision_recall_f1
 
 SAMPLES = 2000
 LEVEL = 0.95
 SCORES = ("precision", "recall", "f1")
-MOST_AT_ONCE = 5_000_000  # numbers drawn at once, which bounds the memory
+MOST_AT_ONCE = 5_000_000  # numbers drawn at once, to limit the memory
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """How two systems differ on the same sentences.
 
     Args:
-        difference: F1 of the first minus F1 of the second, or the same with another score.
+        difference: F1 of the first minus F1 of the second, or the difference of another score.
         low, high: the 95 % interval of the difference.
-        p_value: how often, two-sided, a difference this large comes from chance, by the shifted bootstrap.
+        p_value: how often chance produces a difference this large, two-sided, by the shifted bootstrap.
     """
 
     difference: float
@@ -32,17 +32,17 @@ class Comparison:
 
     @property
     def is_significant(self) -> bool:
-        """Whether chance makes such a difference in fewer than 5 % of cases."""
+        """Whether chance produces such a difference in fewer than 5 % of cases."""
         return self.p_value < 1 - LEVEL
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnCounts:
     """A system's counts in the samples.
 
     Args:
-        observed: `(types, 3)` the sums over all sentences.
-        samples: `(samples, types, 3)` those over the sentences of each sample.
+        observed: `(types, 3)` sums over all sentences.
+        samples: `(samples, types, 3)` sums over the sentences of each sample.
         types: the names of the types.
     """
 
@@ -64,54 +64,61 @@ class Drawn:
 
 
 def interval(
-    counts: Counts, pictures: Sequence[int] | np.ndarray, samples: int = SAMPLES, seed: int = 0, column: str = "f1"
-) -> tuple[float, float]:
-    """The 95 % interval of the micro F1, or of another score.
-
-    Args:
-        counts: those of one system, or the sum of those of several seeds.
-        pictures: `(sentences,)` the picture of each sentence; sentences that share one are drawn together.
-        column: `precision`, `recall`, `f1`, or F1 of a type such as `f1_PER`.
-    """
-    return draw([counts], pictures, samples, seed)[0].interval(column)
-
-
-def compare(
-    first: Counts,
-    second: Counts,
+    counts: EntityCounts,
     pictures: Sequence[int] | np.ndarray,
     samples: int = SAMPLES,
     seed: int = 0,
     column: str = "f1",
-) -> Comparison:
+) -> tuple[float, float]:
+    """The 95 % interval of the micro F1, or of another score.
+
+    Args:
+        counts: of one system, or the sum over several seeds.
+        pictures: `(sentences,)` the picture of each sentence; sentences that share one are drawn together.
+        column: `precision`, `recall`, `f1`, or F1 of a type such as `f1_PER`.
+    """
+    return draw_samples([counts], pictures, samples, seed)[0].interval(column)
+
+
+def compare_systems(
+    first: EntityCounts,
+    second: EntityCounts,
+    pictures: Sequence[int] | np.ndarray,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    column: str = "f1",
+) -> PairedComparison:
     """Compare two systems on the same resampled pictures, by F1 or by another score (see `interval`)."""
-    one, other = draw([first, second], pictures, samples, seed)
+    one, other = draw_samples([first, second], pictures, samples, seed)
     return compare_drawn(one, other, column)
 
 
-def compare_drawn(first: Drawn, second: Drawn, column: str = "f1") -> Comparison:
-    """Compare two systems that `draw` has put on the same samples.
+def compare_drawn(first: DrawnCounts, second: DrawnCounts, column: str = "f1") -> PairedComparison:
+    """Compare two systems on the samples that one call of `draw_samples` drew for both.
 
-    The p value counts the samples whose difference lies at least as far from the observed one as that lies from zero.
+    The p value counts the samples whose difference is at least as far from the observed one as that is from zero.
     """
     observed = first.score(column) - second.score(column)
     differences = first.scores(column) - second.scores(column)
     extreme = np.abs(differences - observed) >= abs(observed) - 1e-12
     low, high = _quantiles(differences)
-    return Comparison(observed, low, high, float((extreme.sum() + 1) / (len(differences) + 1)))
+    return PairedComparison(observed, low, high, float((extreme.sum() + 1) / (len(differences) + 1)))
 
 
-def draw(
-    systems: Sequence[Counts], pictures: Sequence[int] | np.ndarray, samples: int = SAMPLES, seed: int = 0
-) -> list[Drawn]:
-    """Put all systems on the same samples of pictures, drawn with replacement.
+def draw_samples(
+    systems: Sequence[EntityCounts], pictures: Sequence[int] | np.ndarray, samples: int = SAMPLES, seed: int = 0
+) -> list[DrawnCounts]:
+    """Count all systems on the same samples of pictures, drawn with replacement.
 
     Raises:
         ValueError: if the systems were not scored on the same number of sentences.
     """
     if any(len(system.table) != len(pictures) for system in systems):
         sizes = ", ".join(str(len(system.table)) for system in systems)
-        raise ValueError(f"the systems were scored on {sizes} sentences, but there are {len(pictures)} pictures.")
+        raise ValueError(
+            f"the systems were scored on {sizes} sentences, but `pictures` has {len(pictures)}; pass one for each "
+            "sentence."
+        )
     groups = np.unique(np.asarray(pictures), return_inverse=True)[1]
     num_groups = int(groups.max(initial=-1)) + 1
     tables = [_sum_groups(system.table, groups, num_groups) for system in systems]  # (groups, types * 3) each
@@ -120,18 +127,18 @@ def draw(
         for result, table in zip(sums, tables, strict=True):
             result.append(times @ table)
     return [
-        Drawn(system.table.sum(0), np.concatenate(parts).reshape(samples, -1, len(COLUMNS)), system.types)
+        DrawnCounts(system.table.sum(0), np.concatenate(parts).reshape(samples, -1, len(COUNTED)), system.types)
         for system, parts in zip(systems, sums, strict=True)
     ]
 
 
 def _times_drawn(num_groups: int, samples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each picture is drawn: the same as drawing them one by one, and much less work."""
+    """How often each picture is drawn: equivalent to drawing them one by one, but much faster."""
     generator = np.random.default_rng(seed)
     step = max(1, MOST_AT_ONCE // max(num_groups, 1))
     for start in range(0, samples, step):
         times = generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), min(step, samples - start))
-        yield times.astype(float)  # sums stay exact, and the product of floats is the fast one
+        yield times.astype(float)  # sums stay exact, and products of floats are fast
 
 
 def _sum_groups(table: np.ndarray, groups: np.ndarray, num_groups: int) -> np.ndarray:
@@ -145,7 +152,7 @@ def _score(sums: np.ndarray, types: tuple[str, ...], column: str) -> np.ndarray:
     """A score of sums `(..., types, 3)`.
 
     Raises:
-        ValueError: for a score that there is not.
+        ValueError: for an unknown score.
     """
     kind = column.removeprefix("f1_")
     if kind in types:

@@ -2,9 +2,9 @@
 
     python -m experiments.demo     (or: make demo)
 
-Generates the mini data set if it is not there, trains the small model of `configuration_2mner/runs/demo-2m-ner.yaml` and
-the same network without its image branches, and shows one sentence with two pictures and two answers. Leaves `mmnerd-mini/`,
-`runs/demo/` and `runs/demo-text-only/`; the figures are in `runs/demo/demo.json`.
+Generates the mini data set if it does not exist, trains the small model of `configuration_2mner/runs/demo-2m-ner.yaml`
+and the same network without its image branches, and shows one sentence with two pictures and the two answers. Leaves
+`mmnerd-mini/`, `runs/demo/` and `runs/demo-text-only/`; the figures are in `runs/demo/demo.json`.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the demonstration from the repository's root."""
     options = read_command_line(arguments)
     started = time.monotonic()
-    # So small a network loses more by waiting for a second core that is busy than it gains from a free one, which
-    # prepares the next batch instead.
+    # A network this small loses more by waiting for a busy second core than it gains from a free one, which prepares
+    # the next batch instead.
     torch.set_num_threads(1)
     if not options.data.exists():
         print(f"{text_table(write_mini(options.data))}\nWritten to {options.data}.")
     common = [str(RUN), "--dataset", str(options.data)]
-    full = train(*common, "--output_dir", str(options.output))
+    full = train_model(*common, "--output_dir", str(options.output))
     text_folder = options.output.with_name(f"{options.output.name}-text-only")
-    text_only = train(*common, "--output_dir", str(text_folder), "--config", json.dumps(TEXT_ONLY))
+    text_only = train_model(*common, "--output_dir", str(text_folder), "--config", json.dumps(TEXT_ONLY))
     test = load_splits(DataArguments(dataset=str(options.data)))["test"]
     figures = {
         "full_f1": round(100 * full["test_f1"], 2),
@@ -61,13 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "text_only_ceiling": round(text_only_ceiling(test), 2),
         "seconds": round(time.monotonic() - started, 1),
     }
-    save_json(figures, options.output / "demo.json")
+    write_json(options.output / "demo.json", figures, indent=2)
     report(figures)
     show_two_answers(options.output, test)
 
 
-def train(*command_line: str) -> dict[str, float]:
-    """One run of `train_hf.py` in this process; returns its results."""
+def train_model(*command_line: str) -> dict[str, float]:
+    """Run `train_hf.py` in this process and return its results."""
     return train_hf.main(*train_hf.read_command_line(list(command_line)))
 
 
@@ -80,14 +80,14 @@ def report(figures: dict[str, float]) -> None:
 
 
 def show_two_answers(folder: Path, test: Dataset) -> None:
-    """Print one test sentence with two of its pictures and the answers, which the picture alone tells apart.
+    """Print one test sentence with two of its pictures and the two answers, which differ only because of the picture.
 
-    The two pictures are written into the run folder, to be looked at.
+    The two pictures are written to the run folder, so that they can be viewed.
     """
     processor = AutoProcessor.from_pretrained(folder)
     model = AutoModelForTokenClassification.from_pretrained(folder).eval()
     for first, second in pairs_with_one_sentence(test):
-        answers = [predict(model, processor, row) for row in (first, second)]
+        answers = [predict_entities(model, processor, row) for row in (first, second)]
         if answers[0] != answers[1]:
             print(f"\nOne sentence, two pictures: {' '.join(first['tokens'])}")
             for number, (row, answer) in enumerate(zip((first, second), answers, strict=True), start=1):
@@ -96,7 +96,7 @@ def show_two_answers(folder: Path, test: Dataset) -> None:
                 found = ", ".join(f"{entity['word']} [{entity['entity_group']}]" for entity in answer)
                 print(f"  {path}: {found}")
             return
-    print("\nThe model gives no sentence of the test set two answers.")
+    print("\nFor no sentence of the test set does the model give two answers.")
 
 
 def pairs_with_one_sentence(test: Dataset) -> Iterator[tuple[dict, dict]]:
@@ -112,15 +112,10 @@ def pairs_with_one_sentence(test: Dataset) -> Iterator[tuple[dict, dict]]:
 
 
 @torch.no_grad()
-def predict(model: TwoMNERForTokenClassification, processor: TwoMNERProcessor, row: dict) -> list[dict]:
+def predict_entities(model: TwoMNERForTokenClassification, processor: TwoMNERProcessor, row: dict) -> list[dict]:
     """The entities of one row, by the model's own decoding."""
     batch = processor([row["tokens"]], [row["image"]])
     return processor.post_process_entities(model(**batch).predictions, batch)[0]
-
-
-def save_json(figures: dict[str, float], path: Path) -> None:
-    """Write the figures."""
-    write_json(path, figures, indent=2)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python -m experiments.run grid --dataset mmnerd --seeds 1 --output results
     python -m experiments.run grid --dataset mmnerd --alphas 0.5,0.8 --learning_rates 1e-5,5e-5 --output results
 
-The paper gives the ranges, [0.1, 0.9] and [1e-5, 5e-4], but not the steps, and reports that 0.8 and 5e-5 are best. The search is
-the Trainer's own, with optuna; test is never looked at. Each point leaves one JSON file in `OUTPUT/grid`, by which an interrupted
-search goes on and several machines share it (`--shard`).
+The paper gives the ranges, [0.1, 0.9] and [1e-5, 5e-4], but not the steps, and reports that 0.8 and 5e-5 are best. The
+search is the Trainer's own, with optuna; the test split is never used. Each point leaves one JSON file in
+`OUTPUT/grid`, so that an interrupted search can be continued and several machines can share it (`--shard`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from itertools import product
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -33,8 +34,9 @@ from experiments.records import (
     write_line,
 )
 from modeling_2mner.tagging import WordTagger
+from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
-from training_2mner.building import build
+from training_2mner.building import build_tagger
 from training_2mner.data import label_names, load_splits
 from training_2mner.trainer import TwoMNERTrainer, make_trainer
 
@@ -49,8 +51,8 @@ LEARNING_RATES = (1e-5, 5e-5, 1e-4, 5e-4)
 
 
 @dataclass(frozen=True)
-class Point:
-    """A training of the grid.
+class GridPoint:
+    """One training run of the grid.
 
     Args:
         alpha: weight of the CRF loss in Eq. 18.
@@ -66,80 +68,83 @@ class Point:
 
     @property
     def name(self) -> str:
-        """What its file is called."""
+        """The name of its file."""
         return f"alpha-{self.alpha:g}.rate-{self.learning_rate:g}.{self.languages}.seed-{self.seed}"
 
 
-def plan_grid(options: argparse.Namespace) -> list[Point]:
+def plan_grid(options: argparse.Namespace) -> list[GridPoint]:
     """The points of this machine's share.
 
     Raises:
-        ValueError: for a launcher, a missing run file or package, and values that nothing can be trained with.
+        ValueError: for a launcher, a missing run file or package, and values that cannot be trained with.
     """
     if options.launcher is not None:
         raise ValueError(
-            "`launcher` is given, but each point of the grid uses one process; share them with `--shard`."
+            "`launcher` is given, but each point of the grid uses one process; share the points with `--shard`."
         )
     if not all(0 <= alpha <= 1 for alpha in options.alphas):
         raise ValueError(f"`alphas` are {options.alphas}; write weights from 0 to 1.")
-    if not all(rate > 0 for rate in options.learning_rates):
+    if not all(0 < rate < inf for rate in options.learning_rates):
         raise ValueError(f"`learning_rates` are {options.learning_rates}; write numbers above 0, such as 5e-5.")
     run_file(OURS, options.settings)
     _import_optuna()
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     ways = product(options.languages or ("all",), seeds, options.learning_rates, options.alphas)
-    return shard([Point(alpha, rate, languages, seed) for languages, seed, rate, alpha in ways], options.shard)
+    return shard([GridPoint(alpha, rate, languages, seed) for languages, seed, rate, alpha in ways], options.shard)
 
 
-def search(points: list[Point], options: argparse.Namespace, passed_on: list[str]) -> list[str]:
-    """Train at all points that have no file, and leave one for each; returns the names of those that failed."""
-    left = [point for point in points if not is_done(point, options.output)]
+def search(points: list[GridPoint], options: argparse.Namespace, passed_on: list[str]) -> list[str]:
+    """Train at all points that have no file yet and write one for each; return the names of those that failed."""
+    left = [point for point in points if not is_searched(point, options.output)]
     print(f"{len(points)} points of the grid, of which {len(points) - len(left)} are finished.", flush=True)
     progress = Progress(len(left))
-    # One search for each seed, as the Trainer sets the seed before it asks for the point.
+    # One search for each seed, because the Trainer sets the seed before it requests the point.
     for languages, seed in dict.fromkeys((point.languages, point.seed) for point in left):
         some = [point for point in left if (point.languages, point.seed) == (languages, seed)]
         try:
-            _search(some, options.output / FOLDER, _command(some[0], options, passed_on), progress)
-        except Exception:  # one search must not cost those after it
+            with ExitStack() as locks:
+                for point in some:
+                    locks.enter_context(only_writer(options.output / FOLDER / f"{point.name}.json", "output"))
+                _search(some, options.output / FOLDER, _command(some[0], options, passed_on), progress)
+        except Exception:  # a failed search must not stop the others
             logger.exception("the search on %s with seed %d failed", languages, seed)
-    return [point.name for point in left if not is_done(point, options.output)]
+    return [point.name for point in left if not is_searched(point, options.output)]
 
 
-def is_done(point: Point, output: Path) -> bool:
+def is_searched(point: GridPoint, output: Path) -> bool:
     """Whether the point has its file."""
     return (output / FOLDER / f"{point.name}.json").is_file()
 
 
-def read_points(folder: Path) -> list[tuple[Point, dict[str, Any]]]:
+def read_points(folder: Path) -> list[tuple[GridPoint, dict[str, Any]]]:
     """The finished points of an output folder with their files, by name."""
     paths = sorted((folder / FOLDER).glob("*.json"))
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    return [(Point(**content["point"]), content) for content in contents]
+    return [(GridPoint(**content["point"]), content) for content in contents]
 
 
-def _command(point: Point, options: argparse.Namespace, passed_on: list[str]) -> list[str]:
+def _command(point: GridPoint, options: argparse.Namespace, passed_on: list[str]) -> list[str]:
     run = Run(OURS, languages=point.languages, seed=point.seed)
     command = run.command(options.settings, options.dataset, Path(FOLDER))
     command += [] if options.text_encoder is None else ["--text_encoder", options.text_encoder]
     return [*command, *passed_on]
 
 
-def _search(points: list[Point], folder: Path, command: list[str], progress: Progress) -> None:
+def _search(points: list[GridPoint], folder: Path, command: list[str], progress: Progress) -> None:
     optuna = _import_optuna()
     with TemporaryDirectory() as workplace:
-        # No point is gone on with in its middle, and of none the model is kept.
+        # No point is resumed half-way, and no model is kept.
         unsaved = ["--save_strategy", "no", "--load_best_model_at_end", "False", "--output_dir", workplace]
         settings = read_command_line([*command, *unsaved])
         trainer = _build_trainer(*settings)
         facts = {"command": public_command(command), "data": describe_data(settings[1], trainer.eval_dataset)}
         trainer.add_callback(_Recorder(folder, points, facts, progress))
-        # The Trainer opens the study by name, and takes the points that wait in it.
+        # The Trainer opens the study by name and takes the points that are queued in it.
         storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(storage=storage, study_name=FOLDER, direction="maximize")
         for point in points:
             study.enqueue_trial({"alpha": point.alpha, "learning_rate": point.learning_rate})
-        with suppress(ValueError):  # that no point ended well, which `search` tells
+        with suppress(ValueError):  # raised if no point succeeded, which `search` reports
             trainer.hyperparameter_search(
                 hp_space=lambda trial: {"learning_rate": _suggest(trial, "learning_rate")},
                 compute_objective=lambda metrics: max(
@@ -151,7 +156,7 @@ def _search(points: list[Point], folder: Path, command: list[str], progress: Pro
                 storage=storage,
                 study_name=FOLDER,
                 load_if_exists=True,
-                catch=(Exception,),  # one point must not cost those after it
+                catch=(Exception,),  # a failed point must not stop the others
             )
 
 
@@ -160,13 +165,13 @@ def _build_trainer(
 ) -> TwoMNERTrainer:
     splits = load_splits(data_arguments)
     sentences, labels = splits["train"]["tokens"], label_names(splits["train"])
-    processor = build(model_arguments, sentences, labels)[1]
+    processor = build_tagger(model_arguments, sentences, labels)[1]
     changes = dict(model_arguments.config_changes)
 
     def build_model(trial: optuna.Trial | None) -> WordTagger:
         alpha = {} if trial is None else {"alpha": _suggest(trial, "alpha")}
         model_arguments.config_changes = changes | alpha
-        return build(model_arguments, sentences, labels)[0]
+        return build_tagger(model_arguments, sentences, labels)[0]
 
     parts = (build_model, processor, data_arguments, training_arguments)
     return make_trainer(*parts, splits["train"], splits["validation"])
@@ -175,7 +180,7 @@ def _build_trainer(
 class _Recorder(TrainerCallback):
     """Write the file of a point as soon as it is trained."""
 
-    def __init__(self, folder: Path, points: list[Point], facts: dict[str, Any], progress: Progress) -> None:
+    def __init__(self, folder: Path, points: list[GridPoint], facts: dict[str, Any], progress: Progress) -> None:
         self._folder, self._points, self._facts, self._progress = folder, points, facts, progress
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
@@ -191,7 +196,7 @@ class _Recorder(TrainerCallback):
             **found,
             epochs=_dev_scores(state.log_history),
         )
-        self._progress.tell(point.name, f"dev F1 {100 * found['dev']['f1']:.2f}")
+        self._progress.report(point.name, f"dev F1 {100 * found['dev']['f1']:.2f}")
 
 
 def _dev_scores(history: list[dict[str, float]]) -> list[float]:
@@ -200,7 +205,7 @@ def _dev_scores(history: list[dict[str, float]]) -> list[float]:
 
 
 def _suggest(trial: optuna.Trial, name: str) -> float:
-    """The value that waits in the trial; the Trainer builds the model before it asks for the space, so both ask here."""
+    """The value queued in the trial; the Trainer builds the model before it requests the space, so both call this."""
     return trial.suggest_float(name, 0.0, 1.0)
 
 
@@ -209,7 +214,7 @@ def _import_optuna() -> ModuleType:
         import optuna
     except ImportError as error:
         raise ValueError(
-            "the grid search needs optuna; install it, as `pip install -c constraints.txt -e '.[search]'` does."
+            "the grid search needs optuna; install it with `pip install -c constraints.txt -e '.[search]'`."
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

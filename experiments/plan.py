@@ -1,4 +1,4 @@
-"""Which runs a table of the paper consists of."""
+"""The runs that make up each table of the paper."""
 
 from __future__ import annotations
 
@@ -11,36 +11,32 @@ from typing import TypeVar
 
 import yaml
 
-from dataset_scripts.language_table import CODE
+from configuration_2mner import available, load_preset
 from dataset_scripts.schema import DEFAULT_CONFIG, available_configs, languages_of
+from modeling_2mner.configuration_tagging import TaggingConfig
+from reports_2mner.language_table import CODE
 from training_2mner.data import read_part
 
 T = TypeVar("T")
 
 RUN_FILES = Path(__file__).resolve().parents[1] / "configuration_2mner" / "runs"
-MODELS_FOLDER = "models"  # in an output folder, those that are kept
+MODELS_FOLDER = "models"  # in an output folder, for the models that are kept
 FIRST_SEED = 19
 OURS = "2m-ner"
-TEXT_MODELS = ("bilstm-crf", "hbilstm-crf", "bert", "bert-crf")
-IMAGE_MODELS = ("adacan", "umt", "umgf", "mkgformer", OURS)
-MODELS = (*TEXT_MODELS, *IMAGE_MODELS)
-MODELS_ON_WORDS = ("bilstm-crf", "hbilstm-crf", "adacan", "adacan-sum")
-EXTRA_MODELS = ("adacan-sum",)  # not in the paper; run where `--only` names them
+MODELS = ("bilstm-crf", "hbilstm-crf", "bert", "bert-crf", "adacan", "umt", "umgf", "mkgformer", OURS)  # the paper's
+SUMMED = "adacan-sum"  # AdaCAN with a change, in no table of the paper
+# Beyond the paper, run only where `--only` names them: `SUMMED`, and each preset that is not a variant of another one.
+EXTRA_MODELS = (
+    SUMMED,
+    *(name for name in available() if name not in MODELS and not name.endswith(("-demo", "-released"))),
+)
 TABLES = ("table5", "table6", "table7", "table8", "table9")
-GRID = "grid"  # see `grid.py`
+GRID_SEARCH = "grid"  # see `grid.py`
 BEYOND = "improvements"  # 2M-NER with one change each that the paper does not have
 IMPROVEMENTS = ("infonce", "mask-duplicates", "crf-rate", "xlm-r")  # each has its run file, 2m-ner-NAME.yaml
-AVERAGED = "averaged"  # see `average.py`
+AVERAGED = "averaged"  # see the package `average`
 FOLDS = 5
 SEEDS_A_FOLD = 2
-
-NO_IMAGE = {"use_image": False}
-CHANGES = {
-    (OURS, "text"): {"use_vit": False, "use_resnet": False},
-    (OURS, "no-resnet"): {"use_resnet": False},
-    (OURS, "no-vit"): {"use_vit": False},
-    **{(model, "text"): NO_IMAGE for model in ("adacan", "umt", "umgf", "mkgformer", "adacan-sum")},
-}
 
 
 @dataclass(frozen=True)
@@ -68,34 +64,38 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What the run's files are called."""
+        """The name of the run's files."""
         part = f"part-{self.part.replace('/', '-of-')}" if self.part else ""
         return ".".join(filter(None, (self.system, self.languages, part, f"seed-{self.seed}")))
 
     @property
     def reads_words(self) -> bool:
-        """Whether the model reads word vectors, and not sub-words."""
-        return self.model in MODELS_ON_WORDS
+        """Whether the model reads word vectors rather than sub-words."""
+        return _read_preset(self.model).reads_words
 
     @property
     def changes(self) -> dict:
-        """The fields of the model's configuration that differ from its run file's."""
-        changes = CHANGES.get((self.model, self.variant), {}) | self.improvement.get("config", {})
-        return changes | ({"attention_combine": "sum"} if self.model == "adacan-sum" else {})
+        """The fields of the model's configuration that differ from those of its run file."""
+        changes = dict(self.improvement.get("config", {}))
+        if self.variant == "text":
+            changes |= dict.fromkeys(_read_preset(self.model).image_switches.values(), False)
+        elif self.variant.startswith("no-"):
+            changes[f"use_{self.variant.removeprefix('no-')}"] = False
+        return changes | ({"attention_combine": "sum"} if self.model == SUMMED else {})
 
     @property
     def improvement(self) -> dict:
-        """The fields in which the run file of an improvement differs from that of the paper's model."""
+        """The settings in which an improvement's run file differs from that of the paper's model."""
         if self.variant not in IMPROVEMENTS:
             return {}
         plain, improved = (_read_run_file(name) for name in (self.model, self.system))
         return {name: value for name, value in improved.items() if plain.get(name) != value and name != "output_dir"}
 
     def command(self, settings: str, dataset: str, folder: Path) -> list[str]:
-        """What `train_hf.py` is called with.
+        """The arguments for `train_hf.py`.
 
         Args:
-            settings: which run files: `"paper"`, or what their names begin with, such as `"demo"` or `"english"`.
+            settings: which run files to use: `"paper"`, or the prefix of their names, such as `"demo"` or `"english"`.
             dataset: the data set.
             folder: the run folder.
         """
@@ -111,38 +111,44 @@ def run_file(model: str, settings: str) -> Path:
     """The run file of a model.
 
     Raises:
-        ValueError: if there is none, with the settings that there are.
+        ValueError: if it has none for these settings; the message lists the settings that exist.
     """
-    stem = model.removesuffix("-sum")
+    stem = _preset(model)
     path = RUN_FILES / (f"{stem}.yaml" if settings == "paper" else f"{settings}-{stem}.yaml")
     if not path.is_file():
         known = sorted(other.name.removesuffix(f"-{stem}.yaml") for other in RUN_FILES.glob(f"*-{stem}.yaml"))
         raise ValueError(
-            f"`settings` is {settings!r}, but there is no {path.name} in {path.parent.name}/; for {model} write one of "
-            f"{', '.join(['paper', *known])}."
+            f"`settings` is {settings!r}, but there is no {path.name} in {path.parent.name}/; for {model} write "
+            f"one of {', '.join(['paper', *known])}."
         )
     return path
 
 
-def plan(
+def has_image_branch(model: str) -> bool:
+    """Whether the model looks at pictures, and so has a text-only variant."""
+    return bool(_read_preset(model).image_switches)
+
+
+def plan_runs(
     tables: Iterable[str],
     seeds: int = 1,
     only: Iterable[str] | None = None,
     languages: Iterable[str] | None = None,
     settings: str = "paper",
 ) -> list[Run]:
-    """The runs of some tables, each once, in the order in which they are wanted.
+    """List the runs of some tables, each run once, in the order of the tables.
 
     Args:
-        tables: of `TABLES`, or `BEYOND`.
+        tables: any of `TABLES` and `BEYOND`.
         seeds: how many seeds, from 19 on; Table 8 has two for each part, as in the paper.
-        only: models to run; all nine by default.
-        languages: configurations to learn from; all of the table by default. Other languages than the paper's have the
-            same tables.
-        settings: which run files; other than `"paper"` they have new encoders, so that no improvement can name another one.
+        only: models to run; the paper's nine by default.
+        languages: configurations to train on; all those of the table by default. Languages that the paper does not
+            have fill the same tables.
+        settings: which run files to use. All but `"paper"` build new encoders, so the improvement that names another
+            encoder is left out.
 
     Raises:
-        ValueError: for a name that does not exist, with those that do.
+        ValueError: for an unknown name; the message lists the known ones.
     """
     only = list(MODELS if only is None else only)
     _check("tables", tables, (*TABLES, BEYOND))
@@ -156,10 +162,10 @@ def plan(
 
 
 def shard(runs: list[T], which: str) -> list[T]:
-    """The runs of one of several machines, "i/n".
+    """The share of one of several machines, `which` being "i/n".
 
     Raises:
-        ValueError: if `which` is something else.
+        ValueError: if `which` has another form.
     """
     number, count = read_part(which, "shard")
     return runs[number - 1 :: count]
@@ -170,8 +176,9 @@ def _runs_of(table: str, seeds: range, only: list[str], configs: dict[str, tuple
     single = [name for name in configs if name not in pairs]
     if table == "table5":
         return [Run(model, "", data, seed) for data in single for model in only for seed in seeds]
-    if table == "table7":
-        models = [model for model in IMAGE_MODELS if model in only]
+    if table == "table7":  # `SUMMED` without pictures is AdaCAN without pictures
+        known = [model for model in (*MODELS, *EXTRA_MODELS) if model != SUMMED]
+        models = [model for model in known if model in only and has_image_branch(model)]
         return [Run(model, "text", data, seed) for data in single for model in models for seed in seeds]
     if OURS not in only:
         return []
@@ -186,8 +193,18 @@ def _runs_of(table: str, seeds: range, only: list[str], configs: dict[str, tuple
 
 
 def _codes(configs: Iterable[str]) -> list[str]:
-    """The languages that configurations are named after."""
+    """The languages in the names of configurations."""
     return [code for name in configs for code in name.split("_") if CODE.fullmatch(code)]
+
+
+def _preset(model: str) -> str:
+    """The name of a model's preset and run file."""
+    return "adacan" if model == SUMMED else model
+
+
+@cache
+def _read_preset(model: str) -> TaggingConfig:
+    return load_preset(_preset(model))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Tell of many runs how far they are, and when the last will be done."""
+"""Report how many of the runs are finished, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Progress:
-    """A line for each finished run, with an estimate from those before it.
+    """Prints a line for each finished run, with an estimate from the runs so far.
 
     Args:
         total: how many runs there are.
@@ -18,7 +18,7 @@ class Progress:
         self._spent: list[float] = []
         self._last = time.monotonic()
 
-    def tell(self, name: str, result: str) -> None:
+    def report(self, name: str, result: str) -> None:
         """Print that a run is finished."""
         seconds = self.skip()
         self._spent.append(seconds)
@@ -29,7 +29,7 @@ class Progress:
         )
 
     def skip(self) -> float:
-        """Count a run whose time tells nothing, since it failed; returns its seconds."""
+        """Count a run without using its time for the estimate, because it failed; return its seconds."""
         now = time.monotonic()
         seconds, self._last = now - self._last, now
         self._number += 1

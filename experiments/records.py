@@ -1,4 +1,4 @@
-"""What remains of a run: one JSON file with its settings, its machine and the counts of every test sentence."""
+"""The record of a run: one JSON file with its settings, its machine and the counts of every test sentence."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from datasets import Dataset
 from transformers import TrainerState
 
 from dataset_scripts.parquet import file_sha256, fingerprint
-from experiments.counts import Counts, count_entities
+from experiments.counts import EntityCounts, count_entities
 from experiments.plan import Run
+from experiments.public_words import public_words
 from reports_2mner.conll_format import read_sentences
 from reports_2mner.files import write_json
 from training_2mner.arguments import DataArguments
@@ -34,28 +35,30 @@ GROUPS = ("lang", "source")
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """A finished run.
 
     Args:
         run: what was trained.
-        content: the whole JSON file.
+        content: the complete JSON file.
     """
 
     run: Run
     content: dict[str, Any]
 
-    def counts(self, scheme: str = "strict", protocol: str = "dev") -> Counts:
-        """The counts of the test sentences, `"strict"` or `"lenient"`, of the epoch that is best on `"dev"`, or of the
-        one that is best on test itself, as the authors' code has it (`"released"`).
+    def counts(self, scheme: str = "strict", protocol: str = "dev") -> EntityCounts:
+        """The counts of the test sentences, `"strict"` or `"lenient"`, for the epoch that is best on `"dev"`, or for
+        the one that is best on test itself, as in the authors' code (`"released"`).
 
         Raises:
-            ValueError: for a protocol that the run was not scored by.
+            ValueError: if the run was not scored by this protocol.
         """
         scored = self.content["test"].get(protocol)
         if scored is None:
-            raise ValueError(f"{self.run.name} has no scores by the protocol {protocol!r}; run it with `--protocol`.")
-        return Counts.from_json(scored[scheme] or scored["strict"])
+            raise ValueError(
+                f"{self.run.name} was not scored by the protocol; run it again with `--protocol {protocol}`."
+            )
+        return EntityCounts.from_json(scored[scheme] or scored["strict"])
 
     @property
     def pictures(self) -> np.ndarray:
@@ -71,26 +74,23 @@ class Record:
         return protocol in self.content["test"]
 
 
-def read_records(folder: Path) -> list[Record]:
-    """All records of a folder, by name; other JSON files may lie beside them.
+def read_records(folder: Path) -> list[RunRecord]:
+    """All records of a folder, by name; it may hold other JSON files as well.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there are none.
     """
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    records = [_to_record(content) for content in contents if {"run", "test"} <= set(content)]
+    records = [RunRecord(Run(**content["run"]), content) for content in contents if {"run", "test"} <= set(content)]
     if not records:
-        raise ValueError(f"there are no finished runs in {folder}; make some with `python -m experiments.run`.")
+        raise ValueError(f"there are no finished runs in {folder}; run some with `python -m experiments.run`.")
     return records
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path) -> RunRecord:
     """Read one file."""
-    return _to_record(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _to_record(content: dict[str, Any]) -> Record:
-    return Record(Run(**content["run"]), content)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return RunRecord(Run(**content["run"]), content)
 
 
 def write_record(path: Path, run: Run, **content: Any) -> None:
@@ -99,12 +99,12 @@ def write_record(path: Path, run: Run, **content: Any) -> None:
 
 
 def write_line(path: Path, **content: Any) -> None:
-    """Write a JSON file of one line."""
+    """Write a JSON file of a single line."""
     write_json(path, content, ensure_ascii=False, separators=(",", ":"))
 
 
 def describe_sentences(dataset: Dataset) -> dict[str, list]:
-    """Language, source and picture of each sentence; the pictures are numbered, since their names belong to the data."""
+    """Language, source and picture of each sentence; pictures are numbered, as their names are part of the data."""
     described: dict[str, list] = {
         column: text_values(dataset, column) for column in GROUPS if column in dataset.column_names
     }
@@ -117,7 +117,7 @@ def describe_sentences(dataset: Dataset) -> dict[str, list]:
 def describe_scores(
     references: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], types: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """The counts of each sentence by both schemes; lenient ones are left out (`None`) where they are the same."""
+    """The counts of each sentence by both schemes; the lenient ones are `None` if they equal the strict ones."""
     strict = count_entities(references, predictions, types=types)
     lenient = count_entities(references, predictions, strict=False, types=types)
     same = np.array_equal(strict.table, lenient.table)
@@ -125,10 +125,10 @@ def describe_scores(
 
 
 def describe_data(arguments: DataArguments, loaded: Dataset) -> dict[str, str | None]:
-    """Name, configuration and state of a data set: the fingerprint of its files for a folder, the commit for the Hub.
+    """Name, configuration and state of a data set: for a folder the fingerprint of its files, on the Hub the commit.
 
     Args:
-        arguments: what it was loaded by.
+        arguments: those by which it was loaded.
         loaded: one of its splits.
     """
     record, folder = read_data_record(arguments.dataset, arguments.dataset_config), Path(arguments.dataset)
@@ -142,7 +142,7 @@ def describe_data(arguments: DataArguments, loaded: Dataset) -> dict[str, str | 
 
 
 def describe_training(state: TrainerState) -> dict[str, Any]:
-    """Seconds of training, and the scores on dev of the epoch that was best there."""
+    """Seconds of training, and the dev scores of the epoch that was best on dev."""
     evaluations = [entry for entry in state.log_history if "eval_f1" in entry]
     best = next((entry for entry in evaluations if entry["step"] == state.best_global_step), None)
     best = best or max(evaluations, key=lambda entry: entry["eval_f1"])
@@ -153,14 +153,13 @@ def describe_training(state: TrainerState) -> dict[str, Any]:
 
 
 def public_name(source: str) -> str:
-    """The name of a folder, without where it lies on this machine, or the id on the Hub."""
+    """The name of a folder without its location on this machine, or the id on the Hub."""
     return Path(source).resolve().name if Path(source).exists() else source
 
 
 def public_command(command: Sequence[str]) -> str:
-    """The arguments of `train_hf.py` as another machine could give them: no folders of this one."""
-    words = [Path(word).name if Path(word).is_absolute() else word for word in command]
-    return shlex.join(["python", "train_hf.py", *words])
+    """The command of a run in a form that works on another machine: without folders of this one, and without secrets."""
+    return shlex.join(["python", "train_hf.py", *public_words(command)])
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
@@ -186,13 +185,13 @@ def read_predictions(path: Path) -> tuple[list[list[str]], list[list[str]]]:
 
 
 def _commit(loaded: Dataset) -> str | None:
-    """The commit of a data set of the Hub: `load_dataset` names the folder of its copy by it, and tells it nowhere else."""
+    """The commit of a data set on the Hub; `load_dataset` shows it only in the folder name of its local copy."""
     names = {Path(file["filename"]).parent.name for file in loaded.cache_files}
     return next((name for name in names if re.fullmatch("[0-9a-f]{40}", name)), None)
 
 
 def _fingerprint(folder: Path) -> str | None:
-    """That of the parquet files of a folder whose card tells none."""
+    """The fingerprint of the parquet files of a folder whose card does not state it."""
     hashes = {path.relative_to(folder).as_posix(): file_sha256(path) for path in folder.rglob("*.parquet")}
     return fingerprint(hashes) if hashes else None
 
@@ -203,4 +202,4 @@ def _revision() -> str:
     try:
         return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"  # a copy without its history
+        return "unknown"  # a copy without the history

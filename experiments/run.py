@@ -1,17 +1,18 @@
-"""Train and score the runs that the paper's tables are made of.
+"""Train and score the runs that make up the paper's tables.
 
     python -m experiments.run table5 table7 --dataset mmnerd --seeds 3 --output results
     python -m experiments.run table5 --dataset mmnerd --only 2m-ner,umt --languages en,de --output results
     python -m experiments.run table5 --dataset mmnerd --word_vectors glove.6B.300d.txt --output results
     CUDA_VISIBLE_DEVICES=1 python -m experiments.run table5 --dataset mmnerd --output results --shard 2/4
-    python -m experiments.run table5 --dataset mmnerd --output results --launcher "torchrun --standalone --nproc_per_node 2"
-    python -m experiments.run grid --dataset mmnerd --seeds 1 --output results   # loss weight and learning rate, scored on dev
-    python -m experiments.run improvements --dataset mmnerd --output results     # 2M-NER with changes that the paper lacks
+    python -m experiments.run table5 --dataset mmnerd --output results \\
+        --launcher "torchrun --standalone --nproc_per_node 2"
+    python -m experiments.run grid --dataset mmnerd --seeds 1 --output results   # loss weight, learning rate; on dev
+    python -m experiments.run improvements --dataset mmnerd --output results     # 2M-NER with changes beyond the paper
     python -m experiments.run table5 --dataset mmnerd --output results -- --bf16 True   # arguments of train_hf.py
 
-Each run leaves one JSON file in the output folder and, below `models/`, its run folder. A run that has its file is not
-repeated; an interrupted one continues from its last checkpoint. Several GPUs or machines share the runs with `--shard`, or
-one run with `--launcher`. `python -m experiments.tables DIR` makes the tables. (Tables 2 and 3:
+Each run leaves one JSON file in the output folder and its run folder in `models/`. A run that has its file is not
+repeated; an interrupted one continues from its last checkpoint. Several GPUs or machines share the runs with
+`--shard`, or one run with `--launcher`. `python -m experiments.tables DIR` makes the tables. (Tables 2 and 3:
 `python -m dataset_scripts.statistics`.)
 """
 
@@ -38,16 +39,17 @@ from experiments import grid
 from experiments.plan import (
     BEYOND,
     EXTRA_MODELS,
-    GRID,
+    GRID_SEARCH,
     MODELS,
     MODELS_FOLDER,
     TABLES,
     Run,
-    plan,
+    plan_runs,
     run_file,
     shard,
 )
 from experiments.progress import Progress
+from experiments.public_words import public_words
 from experiments.records import (
     describe_data,
     describe_machine,
@@ -61,6 +63,7 @@ from experiments.records import (
 )
 from experiments.released import score_epochs
 from reports_2mner.command_line import at_least, comma_separated, exit_on_error, make_parser
+from reports_2mner.locks import only_writer
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import PREDICTIONS
 from training_2mner.metrics import entity_scores
@@ -73,47 +76,56 @@ ALL_CHECKPOINTS = 1_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make all runs that are missing, and tell at the end which failed."""
+    """Make all runs that are missing, and report at the end which failed."""
     options, passed_on = read_command_line(sys.argv[1:] if arguments is None else list(arguments))
     logging.basicConfig(level=logging.WARNING)
     with exit_on_error():
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise ValueError("the runner is one process; start it without torchrun and name that in `--launcher`.")
-        tables = [table for table in options.tables if table != GRID]
-        runs = plan(tables, options.seeds, options.only, options.languages, options.settings)
+            raise ValueError(
+                "the runner is a single process; start it without torchrun and pass that as `--launcher`."
+            )
+        tables = [table for table in options.tables if table != GRID_SEARCH]
+        runs = plan_runs(tables, options.seeds, options.only, options.languages, options.settings)
         for run in runs:
             run_file(run.model, options.settings)
         runs = shard(runs, options.shard)
-        points = grid.plan_grid(options) if GRID in options.tables else []
+        points = grid.plan_grid(options) if GRID_SEARCH in options.tables else []
     if options.settings == "paper" and options.word_vectors is None and any(run.reads_words for run in runs):
-        logger.warning("no `--word_vectors`: the models on words begin with random ones, unlike the paper's.")
+        logger.warning("no `--word_vectors`: unlike the paper's, the models on words start from random vectors.")
     if options.dry_run:
-        tell_plan(runs, points, options)
+        print_plan(runs, points, options)
         return
     failed = make_all(runs, options, passed_on) if runs else []
     failed += grid.search(points, options, passed_on) if points else []
     if failed:
-        raise SystemExit(f"error: {len(failed)} runs failed: {', '.join(failed)}. The same command tries them again.")
+        raise SystemExit(
+            f"error: {len(failed)} runs failed: {', '.join(failed)}. Repeat the command to try them again."
+        )
 
 
-def tell_plan(runs: list[Run], points: list[grid.Point], options: argparse.Namespace) -> None:
-    """Print the names of all runs and points, and which are finished."""
+def print_plan(runs: list[Run], points: list[grid.GridPoint], options: argparse.Namespace) -> None:
+    """Print the names of all runs and points, and whether they are finished."""
     done = {run.name: is_done(run, options.output, options.protocol) for run in runs}
-    done |= {point.name: grid.is_done(point, options.output) for point in points}
+    done |= {point.name: grid.is_searched(point, options.output) for point in points}
     for name, is_finished in done.items():
         print(f"{'finished' if is_finished else 'missing'}  {name}")
     print(f"{len(done)} runs, of which {sum(done.values())} are finished.")
 
 
 def make_all(runs: list[Run], options: argparse.Namespace, passed_on: list[str]) -> list[str]:
-    """Make the runs that are not finished; returns the names of those that failed."""
+    """Make the runs that are not finished; return the names of those that failed."""
     left = [run for run in runs if not is_done(run, options.output, options.protocol)]
     print(f"{len(runs)} runs, of which {len(runs) - len(left)} are finished.", flush=True)
     failed, progress = [], Progress(len(left))
     for run in left:
+        record = options.output / f"{run.name}.json"
         try:
-            progress.tell(run.name, f"test F1 {100 * make(run, options, passed_on):.2f}")
-        except Exception:  # one run must not cost those after it
+            with only_writer(record, "output"):
+                if is_done(run, options.output, options.protocol):  # by another runner, since this one looked
+                    progress.skip()
+                    continue
+                progress.report(run.name, f"test F1 {100 * make(run, options, passed_on):.2f}")
+        except Exception:  # a failed run must not stop the others
             logger.exception("%s failed", run.name)
             failed.append(run.name)
             progress.skip()
@@ -121,13 +133,13 @@ def make_all(runs: list[Run], options: argparse.Namespace, passed_on: list[str])
 
 
 def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
-    """Train and score one run, leave its record, and return its F1 on test by the `dev` protocol."""
+    """Train and score one run, write its record, and return its test F1 by the `dev` protocol."""
     folder = options.output / MODELS_FOLDER / run.name
     command = [*run.command(options.settings, options.dataset, folder), *_text_source(run, options), *passed_on]
     by_test = options.protocol == "released"
     resuming = ["--resume_from_checkpoint", "True"] + ["--save_total_limit", str(ALL_CHECKPOINTS)] * by_test
     settings = train_hf.read_command_line([*command, *resuming])
-    # A run that was made by the `dev` protocol alone has no checkpoints left for the other one.
+    # A run made by the `dev` protocol only has no checkpoints left for the other one.
     if not (folder / "all_results.json").is_file() or (by_test and not list(folder.glob("checkpoint-*"))):
         _train(settings, [*command, *resuming], options.launcher)
     test = load_splits(settings[1])["test"]
@@ -144,7 +156,7 @@ def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
         changed=changed_settings(*settings) | {"config": run.changes},
         data=describe_data(settings[1], test),
         machine=describe_machine(settings[2].device),
-        launcher=options.launcher,
+        launcher=None if options.launcher is None else shlex.join(public_words(shlex.split(options.launcher))),
         **describe_training(TrainerState.load_from_json(str(folder / TRAINER_STATE_NAME))),
         epochs=epochs,
         test=scored,
@@ -164,48 +176,52 @@ def _train(settings: tuple, command: list[str], launcher: str | None) -> None:
 
 
 def is_done(run: Run, output: Path, protocol: str) -> bool:
-    """Whether the run has its record, with scores by this protocol."""
+    """Whether the run has a record with scores by this protocol."""
     path = output / f"{run.name}.json"
     return path.is_file() and read_record(path).has(protocol)
 
 
 def _text_source(run: Run, options: argparse.Namespace) -> list[str]:
-    """Word vectors or text encoder, whichever the model reads."""
+    """The option for word vectors or text encoder, whichever the model reads."""
     name = "word_vectors" if run.reads_words else "text_encoder"
     value = getattr(options, name)
     return [] if value is None or name in run.improvement else [f"--{name}", value]
 
 
 def _tidy(folder: Path, keep_models: bool) -> None:
-    """Remove what no table needs: the checkpoints, and all of the model unless it is to be kept."""
+    """Remove what no table needs: the checkpoints, and the complete model unless it is to be kept."""
     for path in [*folder.glob("checkpoint-*"), *([] if keep_models else [folder])]:
         shutil.rmtree(path, ignore_errors=True)
 
 
 def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options, and behind `--` what `train_hf.py` is to be told besides."""
+    """The options, and the arguments after `--`, which are passed on to `train_hf.py`."""
     passed_on = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
     parser = make_parser("python -m experiments.run", __doc__)
-    parser.add_argument("tables", nargs="+", metavar="TABLE", help=f"any of {', '.join((*TABLES, BEYOND, GRID))}")
+    parser.add_argument(
+        "tables", nargs="+", metavar="TABLE", help=f"any of {', '.join((*TABLES, BEYOND, GRID_SEARCH))}"
+    )
     parser.add_argument("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the records and the models")
     parser.add_argument(
-        "--seeds", type=at_least(1), default=3, help="seeds of each run, from 19 on (default: %(default)s)"
+        "--seeds", type=at_least(1), default=3, help="number of seeds per run, from 19 on (default: %(default)s)"
     )
     parser.add_argument("--only", type=comma_separated(), help=f"some models: {', '.join((*MODELS, *EXTRA_MODELS))}")
     parser.add_argument(
         "--languages",
         type=comma_separated(),
-        help="some languages to learn from: all, codes such as en, or pairs such as en_de",
+        help="some languages to train on: all, codes such as en, or pairs such as en_de",
     )
     parser.add_argument(
         "--settings",
         default="paper",
-        help="run files of configuration_2mner/runs: `paper`, or `demo` and `english`, which their names begin with "
+        help="run files of configuration_2mner/runs: `paper`, or a prefix of their names, `demo` or `english` "
         "(default: %(default)s)",
     )
-    parser.add_argument("--word_vectors", metavar="FILE", help="for the models on words: a file of GloVe or fastText")
-    parser.add_argument("--text_encoder", metavar="NAME", help="for the other models, in the place of the run files'")
+    parser.add_argument("--word_vectors", metavar="FILE", help="for the models on words: a GloVe or fastText file")
+    parser.add_argument(
+        "--text_encoder", metavar="NAME", help="for the other models, instead of the run files' encoder"
+    )
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
@@ -215,7 +231,7 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     parser.add_argument(
         "--launcher",
         metavar="COMMAND",
-        help='start each run with this: "torchrun --standalone --nproc_per_node 2" (not for grid)',
+        help='start each run with this command, such as "torchrun --standalone --nproc_per_node 2" (not for grid)',
     )
     parser.add_argument(
         "--alphas", type=comma_separated(float), default=grid.ALPHAS, help="grid: weights of the CRF loss"
@@ -224,7 +240,7 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
         "--learning_rates", type=comma_separated(float), default=grid.LEARNING_RATES, help="grid: learning rates"
     )
     parser.add_argument("--shard", default="1/1", help="this machine's share of the runs, such as 2/4")
-    parser.add_argument("--dry_run", action="store_true", help="only tell what would be run, and what is finished")
+    parser.add_argument("--dry_run", action="store_true", help="only list the runs, and whether they are finished")
     parser.add_argument(
         "--keep_models",
         action="store_true",

@@ -1,7 +1,7 @@
 """2M-NER: named entity recognition on a sentence and its picture.
 
-This folder travels to the Hub: everything a checkpoint needs is here, flat, and nothing else. Importing it registers
-the models with the Auto classes of transformers.
+This folder is uploaded to the Hub: it holds exactly what a checkpoint needs, without subfolders. Importing it
+registers the models with the Auto classes of transformers.
 """
 
 from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoProcessor, AutoTokenizer

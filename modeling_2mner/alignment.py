@@ -24,16 +24,15 @@ def contrastive_loss(
 ) -> torch.Tensor:
     """Contrast each sentence with the pictures of the other sentences of the batch (Eq. 9-10).
 
-    Eq. 9 as printed has no logarithm and leaves the positive pair out; read with its own text ("2N - 2 negatives")
+    Eq. 9 as printed has no logarithm and omits the positive pair; read together with its text ("2N - 2 negatives"),
     it is NT-Xent: minus the log-softmax of the positive among the 2N - 1 other embeddings, averaged over 2N.
 
     Args:
         text_embeds, image_embeds: `(batch, projection)`, one pair a row.
-        image_ids: `(batch,)`, equal numbers for equal pictures, negative for a sentence without one; such rows are
-            left out.
+        image_ids: `(batch,)`, equal for equal pictures, negative for a sentence without one; such rows are skipped.
         form: `"ntxent"`, or `"infonce"` for the symmetric cross-modal loss without text-text and image-image pairs.
         temperature: tau of Eq. 9.
-        mask_duplicates: leave pairs that share a picture out of each other's negatives.
+        mask_duplicates: exclude pairs that share a picture from each other's negatives.
 
     Returns:
         A float32 scalar; zero, with a gradient, when fewer than two pairs remain.
@@ -45,7 +44,7 @@ def contrastive_loss(
         return (text_embeds.float().sum() + image_embeds.float().sum()) * 0.0
     duplicate = _same_picture(image_ids[paired]) if mask_duplicates else None
     loss = _nt_xent if form == "ntxent" else _info_nce
-    with torch.autocast(text.device.type, enabled=False):  # which would multiply in half precision again
+    with torch.autocast(text.device.type, enabled=False):  # autocast would multiply in half precision
         return loss(text, image, temperature, duplicate)
 
 

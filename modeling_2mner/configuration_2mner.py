@@ -1,12 +1,10 @@
 """Configuration of 2M-NER: three encoders and every scientific choice of the model, one field each."""
 
-from typing import Any
-
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, SubConfig, TaggingConfig
+from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, SubConfig, TaggingConfig, auto_map
 
 
 @strict
@@ -14,27 +12,33 @@ class TwoMNERConfig(TaggingConfig):
     """Configuration of [`TwoMNERModel`] and [`TwoMNERForTokenClassification`]; the defaults are the paper's network.
 
     Args:
-        text_config (`dict` or `PreTrainedConfig`, *optional*): any text encoder of `AutoModel`; multilingual BERT.
-        vision_config (`dict` or `PreTrainedConfig`, *optional*): the ViT; CLIP ViT-B/32's image tower.
-        resnet_config (`dict` or `PreTrainedConfig`, *optional*): the convolutional encoder; ResNet-152.
-        num_text_layers (`int`, *optional*): use the first M layers of the text encoder (section 4.2.1); all.
-        num_vision_layers (`int`, *optional*): use the first K layers of the ViT (section 4.2.2); all.
+        text_config (`dict` or `PreTrainedConfig`, *optional*): any `AutoModel` text encoder; multilingual BERT by
+            default.
+        vision_config (`dict` or `PreTrainedConfig`, *optional*): the ViT; CLIP ViT-B/32's image tower by default.
+        resnet_config (`dict` or `PreTrainedConfig`, *optional*): the convolutional encoder; ResNet-152 by default.
+        num_text_layers (`int`, *optional*): use the first M layers of the text encoder (section 4.2.1);
+            all by default.
+        num_vision_layers (`int`, *optional*): use the first K layers of the ViT (section 4.2.2); all by
+            default.
         use_vit (`bool`, defaults to `True`): create the ViT branch and its contrastive loss (Table 9).
         use_resnet (`bool`, defaults to `True`): create the ResNet branch and its contrastive loss (Table 9).
         use_crf (`bool`, defaults to `True`): decode with a CRF (Eq. 15-17); otherwise softmax and cross-entropy.
-        vit_tokens (`str`, defaults to `"all"`): `"all"` attends to class token and patches, `"patches"` to patches.
-        resnet_features (`str`, defaults to `"regions"`): the 7x7 grid as keys, or one `"pooled"` vector.
-        resnet_batch_norm (`str`, defaults to `"fixed"`): `"fixed"` keeps the running statistics of the pretrained
-            ResNet while its weights train; `"train"` uses batch statistics, for a ResNet trained from scratch.
-        collaboration_heads (`int`, *optional*): heads m of Eq. 11; as many as the text encoder has.
+        vit_tokens (`str`, defaults to `"all"`): attend to class token and patches, or to `"patches"` only.
+        resnet_features (`str`, defaults to `"regions"`): attend to the 7x7 grid, or to one `"pooled"` vector.
+        resnet_batch_norm (`str`, defaults to `"fixed"`): `"fixed"` keeps the pretrained ResNet's running statistics
+            while its weights train; `"train"` uses batch statistics, for a ResNet trained from scratch.
+        collaboration_heads (`int`, *optional*): number of heads m in Eq. 11; the text encoder's by default.
         collaboration_ffn (`bool`, defaults to `True`): the MLP sub-layer of Eq. 14.
-        collaboration_intermediate_size (`int`, *optional*): width of that MLP; four times the text hidden size.
+        collaboration_intermediate_size (`int`, *optional*): width of that MLP; by default four times the text
+            hidden size.
         fusion_projection (`bool`, defaults to `False`): a linear map back to the text hidden size before the
-            classifier, as the released code has and the paper has not.
-        dropout (`float`, defaults to 0.1): dropout of all layers outside the encoders (section 5.1).
+            classifier, as in the released code but not in the paper.
+        dropout (`float`, defaults to 0.1): dropout in all layers outside the encoders (section 5.1).
         layer_norm_eps (`float`, defaults to 1e-12): epsilon of the collaboration modules' layer norms.
-        alpha (`float`, defaults to 0.8): weight of the CRF loss in Eq. 18; the contrastive losses weigh 1 - alpha.
-        projection_dim (`int`, *optional*): size of the aligned embeddings (Eq. 7-8); the text hidden size.
+        alpha (`float`, defaults to 0.8): weight of the CRF loss in Eq. 18; that of the contrastive losses is
+            1 - alpha.
+        projection_dim (`int`, *optional*): size of the aligned embeddings (Eq. 7-8); the text hidden size by
+            default.
         contrastive_text_pooling (`str`, defaults to `"pooler"`): h_t is BERT's pooler output, the `"cls"` state or
             the `"mean"` over word vectors.
         contrastive_vit_pooling (`str`, defaults to `"flatten"`): h_i is all ViT tokens flattened, the `"cls"` token
@@ -44,11 +48,12 @@ class TwoMNERConfig(TaggingConfig):
         contrastive_temperature (`float`, defaults to 0.5): tau of Eq. 9.
         mask_duplicate_images (`bool`, defaults to `False`): sentences that share a picture (translations) are not
             each other's negatives.
-        crf_constrained_decoding (`bool`, defaults to `True`): Viterbi returns valid IOB2 only.
-        crf_constrained_likelihood (`bool`, defaults to `False`): normalise Eq. 16 over valid IOB2 only.
+        crf_constrained_decoding (`bool`, defaults to `True`): Viterbi returns only valid IOB2.
+        crf_constrained_likelihood (`bool`, defaults to `False`): normalise Eq. 16 only over valid
+            IOB2 sequences.
 
     Raises:
-        ValueError: for an unknown value, a contradiction or a misspelt field, with the value to write instead.
+        ValueError: for an unknown value, a contradiction or a misspelt field; the message says what to write instead.
 
     Example:
 
@@ -84,11 +89,7 @@ class TwoMNERConfig(TaggingConfig):
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model"),
         "resnet_config": SubConfigSpec(config_class=AutoConfig, model_type="resnet"),
     }
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_2mner.TwoMNERConfig",
-        "AutoModel": "modeling_2mner.TwoMNERModel",
-        "AutoModelForTokenClassification": "modeling_2mner.TwoMNERForTokenClassification",
-    }
+    default_auto_map = auto_map("TwoMNER", "configuration_2mner", "modeling_2mner")
 
     text_config: SubConfig = None
     vision_config: SubConfig = None
@@ -113,11 +114,9 @@ class TwoMNERConfig(TaggingConfig):
     contrastive_temperature: float | int = 0.5
     mask_duplicate_images: bool = False
 
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
+    def _apply_to_encoders(self) -> None:
         self._keep_first_layers("num_text_layers", self.text_config)
         self._keep_first_layers("num_vision_layers", self.vision_config)
-        self.check()
 
     @property
     def hidden_size(self) -> int:
@@ -126,32 +125,22 @@ class TwoMNERConfig(TaggingConfig):
 
     @property
     def num_branches(self) -> int:
-        """How many image branches the network has."""
+        """Number of image branches."""
         return int(self.use_vit) + int(self.use_resnet)
 
     @property
-    def uses_image(self) -> bool:
-        """Whether the network looks at pictures."""
-        return self.num_branches > 0
-
-    @property
     def fused_size(self) -> int:
-        """Size of a word vector after fusion: one d per branch, or d without any."""
+        """Size of a word vector after fusion: d per branch, or d without branches."""
         return self.hidden_size * max(self.num_branches, 1)
 
     @property
     def classifier_size(self) -> int:
-        """Size of what the tags are told from."""
+        """Size of the classifier's input."""
         return self.hidden_size if self.fusion_projection else self.fused_size
 
     @property
-    def classifier_dropout(self) -> float:
-        """Dropout before the tags."""
-        return self.dropout
-
-    @property
     def num_vit_tokens(self) -> int:
-        """How many ViT tokens a picture gives to the collaboration module."""
+        """Number of ViT tokens that the collaboration module attends to."""
         patches = (self.vision_config.image_size // self.vision_config.patch_size) ** 2
         return patches + (self.vit_tokens == "all")
 
@@ -173,7 +162,7 @@ class TwoMNERConfig(TaggingConfig):
         super()._check_contradictions()
         if self.vit_tokens == "patches" and self.contrastive_vit_pooling == "cls":
             raise ValueError(
-                '`contrastive_vit_pooling="cls"` needs the class token, which `vit_tokens="patches"` leaves out; '
+                '`contrastive_vit_pooling="cls"` needs the class token, which `vit_tokens="patches"` drops; '
                 'write `vit_tokens="all"` or `contrastive_vit_pooling="mean"`.'
             )
         if self.fusion_projection and not self.num_branches:
@@ -190,7 +179,7 @@ class TwoMNERConfig(TaggingConfig):
 
     @property
     def num_collaboration_heads(self) -> int:
-        """Heads m of Eq. 11: `collaboration_heads`, or the text encoder's number."""
+        """Number of heads m in Eq. 11: `collaboration_heads`, or the text encoder's."""
         if self.collaboration_heads is not None:
             return self.collaboration_heads
         return self.text_config.num_attention_heads

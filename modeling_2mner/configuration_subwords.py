@@ -1,6 +1,7 @@
 """Configurations of the comparison models on sub-words: BERT, BERT-CRF, UMT, UMGF and MKGFormer.
 
-The defaults are those of their sources; where paper and code of a model differ, `docs/baselines.md` tells which is followed.
+The defaults are those of their sources; where a model's paper and code differ, `docs/baselines.md` says which is
+followed.
 """
 
 from typing import Any, cast
@@ -9,7 +10,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, SubConfig, TaggingConfig
+from .configuration_tagging import CLIP_VIT_B_32, MULTILINGUAL_BERT, RESNET_152, SubConfig, TaggingConfig, auto_map
 
 TEXT_CONFIG = SubConfigSpec(config_class=AutoConfig, model_type="bert")
 RESNET_CONFIG = SubConfigSpec(config_class=AutoConfig, model_type="resnet")
@@ -19,10 +20,11 @@ BERT_FAMILY = ("bert", "camembert", "roberta", "xlm-roberta")  # encoders whose 
 
 @strict
 class BertCRFConfig(TaggingConfig):
-    """Configuration of [`BertCRFForTokenClassification`]: BERT-CRF, and BERT with softmax for `use_crf=False`.
+    """Configuration of [`BertCRFForTokenClassification`]: BERT-CRF, or BERT with softmax for `use_crf=False`.
 
     Args:
-        text_config (`dict` or `PreTrainedConfig`, *optional*): any text encoder of `AutoModel`; multilingual BERT.
+        text_config (`dict` or `PreTrainedConfig`, *optional*): any `AutoModel` text encoder; multilingual BERT by
+            default.
 
     All other fields are those of [`TaggingConfig`].
 
@@ -40,27 +42,14 @@ class BertCRFConfig(TaggingConfig):
     model_type = "bert-crf"
     encoder_defaults = {"text_config": MULTILINGUAL_BERT}  # noqa: RUF012
     sub_configs_defaults = {"text_config": TEXT_CONFIG}  # noqa: RUF012
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_subwords.BertCRFConfig",
-        "AutoModel": "modeling_bert.BertCRFModel",
-        "AutoModelForTokenClassification": "modeling_bert.BertCRFForTokenClassification",
-    }
+    default_auto_map = auto_map("BertCRF", "configuration_subwords", "modeling_bert")
 
     text_config: SubConfig = None
 
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        self.check()
-
     @property
     def classifier_size(self) -> int:
-        """Size of what the tags are told from."""
+        """Size of the classifier's input."""
         return self.text_config.hidden_size
-
-    @property
-    def classifier_dropout(self) -> float:
-        """Dropout before the tags."""
-        return self.dropout
 
 
 @strict
@@ -68,10 +57,10 @@ class SubwordConfig(TaggingConfig):
     """What the multimodal models on BERT's pieces share.
 
     Args:
-        text_config (`dict` or `PreTrainedConfig`, *optional*): the text encoder; multilingual BERT.
-        use_image (`bool`, defaults to `True`): create the image encoder and all that only it feeds (Table 7).
-        label_scheme (`str`, defaults to `"word"`): `"word"` tags words. `"subword_aux"` tags pieces, as the authors'
-            code: with labels of their own for padding, `[CLS]`, `[SEP]` and all pieces of a word but the first. IOB2
+        text_config (`dict` or `PreTrainedConfig`, *optional*): the text encoder; multilingual BERT by default.
+        use_image (`bool`, defaults to `True`): create the image encoder and the layers that only it feeds (Table 7).
+        label_scheme (`str`, defaults to `"word"`): `"word"` tags words. `"subword_aux"` tags pieces, as in the
+            authors' code: with extra labels for padding, `[CLS]`, `[SEP]` and all but a word's first piece. IOB2
             cannot constrain it, and the pipeline has no scores for it.
     """
 
@@ -80,13 +69,8 @@ class SubwordConfig(TaggingConfig):
     label_scheme: str = "word"
 
     @property
-    def uses_image(self) -> bool:
-        """Whether the network looks at pictures."""
-        return self.use_image
-
-    @property
     def tags_words(self) -> bool:
-        """Whether the decoder runs over words, so that its posteriors are those of words."""
+        """Whether the decoder runs over words, so that its posteriors belong to words."""
         return self.label_scheme == "word"
 
     @property
@@ -96,7 +80,7 @@ class SubwordConfig(TaggingConfig):
 
     @property
     def num_states(self) -> int:
-        """How many labels the CRF knows: the tags, and with `"subword_aux"` four of its own."""
+        """Number of labels of the CRF: the tags, and with `"subword_aux"` four more."""
         return self.num_labels + (4 if self.label_scheme == "subword_aux" else 0)
 
     def _check_contradictions(self) -> None:
@@ -105,8 +89,8 @@ class SubwordConfig(TaggingConfig):
             raise ValueError('`label_scheme="subword_aux"` needs a CRF; write `use_crf=True`.')
         if self.label_scheme == "subword_aux" and self.crf_constrained_likelihood:
             raise ValueError(
-                "`crf_constrained_likelihood=True` needs labels of words: between two words the further pieces have a "
-                'label of their own. Write `label_scheme="word"`.'
+                "`crf_constrained_likelihood=True` needs labels of words, but here the further pieces between two "
+                'words have an extra label; write `label_scheme="word"`.'
             )
 
 
@@ -115,12 +99,12 @@ class UMTConfig(SubwordConfig):
     """Configuration of [`UMTForTokenClassification`], the unified multimodal transformer (Yu et al. 2020).
 
     Args:
-        resnet_config (`dict` or `PreTrainedConfig`, *optional*): the image encoder; ResNet-152.
+        resnet_config (`dict` or `PreTrainedConfig`, *optional*): the image encoder; ResNet-152 by default.
         resnet_batch_norm (`str`, defaults to `"fixed"`): as in [`TwoMNERConfig`].
         num_cmt_layers (`list[int]`, defaults to `[1, 1, 1]`): depths of the three cross-modal transformers.
-        span_logit_weight (`float`, defaults to 0.5): share of the span stream in the emissions.
+        span_logit_weight (`float`, defaults to 0.5): weight of the span stream in the emissions.
         span_loss_weight (`float`, defaults to 0.5): weight of the span stream's loss.
-        layer_norm_eps (`float`, defaults to 1e-12): epsilon of the new layers' norms.
+        layer_norm_eps (`float`, defaults to 1e-12): epsilon of the new layers' layer norms.
 
     All other fields are those of [`SubwordConfig`] and [`TaggingConfig`].
 
@@ -140,12 +124,8 @@ class UMTConfig(SubwordConfig):
     image_switches = {"resnet": "use_image"}  # noqa: RUF012
     encoder_defaults = {"text_config": MULTILINGUAL_BERT, "resnet_config": RESNET_152}  # noqa: RUF012
     sub_configs_defaults = {"text_config": TEXT_CONFIG, "resnet_config": RESNET_CONFIG}  # noqa: RUF012
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_subwords.UMTConfig",
-        "AutoModel": "modeling_umt.UMTModel",
-        "AutoModelForTokenClassification": "modeling_umt.UMTForTokenClassification",
-    }
-    # What the cross-attention layers, which 2M-NER shares, read of their config.
+    default_auto_map = auto_map("UMT", "configuration_subwords", "modeling_umt")
+    # Read by the cross-attention layers, which are 2M-NER's.
     collaboration_ffn = True
     collaboration_intermediate_size = None
 
@@ -159,27 +139,26 @@ class UMTConfig(SubwordConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         self.num_cmt_layers = self.num_cmt_layers or [1, 1, 1]
         super().__post_init__(**kwargs)
-        self.check()
 
     @property
     def num_collaboration_heads(self) -> int:
-        """As many as the text encoder has."""
+        """The text encoder's number of heads."""
         return self.text_config.num_attention_heads
 
     @property
     def classifier_size(self) -> int:
-        """Size of what the tags are told from: text and gated picture."""
+        """Size of the classifier's input: text and gated picture."""
         return 2 * self.hidden_size if self.use_image else self.hidden_size
 
     @property
     def classifier_dropout(self) -> float:
-        """The authors' code has none."""
+        """No dropout, as in the authors' code."""
         return 0.0
 
     def _check_ranges(self) -> None:
         super()._check_ranges()
         if not 0 <= self.span_logit_weight <= 1:
-            raise ValueError(f"`span_logit_weight` is {self.span_logit_weight}; write a share from 0 to 1.")
+            raise ValueError(f"`span_logit_weight` is {self.span_logit_weight}; write a weight from 0 to 1.")
         if not self.span_loss_weight >= 0:
             raise ValueError(f"`span_loss_weight` is {self.span_loss_weight}; write a weight of 0 or more.")
         depths = cast(list[int], self.num_cmt_layers)
@@ -192,21 +171,21 @@ class UMGFConfig(SubwordConfig):
     """Configuration of [`UMGFForTokenClassification`], unified multimodal graph fusion (Zhang et al. 2021).
 
     Args:
-        resnet_config (`dict` or `PreTrainedConfig`, *optional*): the image encoder; ResNet-152.
+        resnet_config (`dict` or `PreTrainedConfig`, *optional*): the image encoder; ResNet-152 by default.
         resnet_batch_norm (`str`, defaults to `"fixed"`): as in [`TwoMNERConfig`].
-        visual_nodes (`str`, defaults to `"grid"`): the picture's nodes in the graph: the `"grid"` of the ResNet's
-            regions, `"grid_pool"` of `grid_size` x `grid_size`, or `"objects"`, crops that the caller provides.
+        visual_nodes (`str`, defaults to `"grid"`): the picture's nodes in the graph: the ResNet's `"grid"` of regions,
+            `"grid_pool"`, pooled to `grid_size` x `grid_size`, or `"objects"`, crops that the caller provides.
         grid_size (`int`, defaults to 2): side of the pooled grid.
         graph_size (`int`, defaults to 512): size d of a node.
-        graph_heads (`int`, defaults to 8): heads of the attention within a modality.
+        graph_heads (`int`, defaults to 8): attention heads within a modality.
         graph_intermediate_size (`int`, defaults to 256): width of the feed-forward layers.
-        num_fusion_layers (`int`, defaults to 2): fusion layers L; the paper's 2, the authors' code has 6.
-        text_projection (`str`, defaults to `"linear"`): from BERT to the nodes: `"linear"` as in the code, or `"mlp"`, two
-            layers with ReLU, as in the paper.
+        num_fusion_layers (`int`, defaults to 2): number of fusion layers L; 2 in the paper, 6 in the authors' code.
+        text_projection (`str`, defaults to `"linear"`): from BERT to the nodes: `"linear"` as in the code, or
+            `"mlp"`, two layers with ReLU, as in the paper.
         sinusoidal_positions (`bool`, defaults to `False`): add positions to BERT's states first, as in the paper.
-        concat_bert (`bool`, defaults to `True`): tell the tags from BERT's states as well, as in the code.
-        dropout (`float`, defaults to 0.5): the paper's; the authors' code has 0.4.
-        layer_norm_eps (`float`, defaults to 1e-5): epsilon of the new layers' norms.
+        concat_bert (`bool`, defaults to `True`): also predict the tags from BERT's states, as in the code.
+        dropout (`float`, defaults to 0.5): as in the paper; 0.4 in the authors' code.
+        layer_norm_eps (`float`, defaults to 1e-5): epsilon of the new layers' layer norms.
 
     All other fields are those of [`SubwordConfig`] and [`TaggingConfig`].
 
@@ -231,11 +210,7 @@ class UMGFConfig(SubwordConfig):
     image_switches = {"resnet": "use_image"}  # noqa: RUF012
     encoder_defaults = {"text_config": MULTILINGUAL_BERT, "resnet_config": RESNET_152}  # noqa: RUF012
     sub_configs_defaults = {"text_config": TEXT_CONFIG, "resnet_config": RESNET_CONFIG}  # noqa: RUF012
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_subwords.UMGFConfig",
-        "AutoModel": "modeling_umgf.UMGFModel",
-        "AutoModelForTokenClassification": "modeling_umgf.UMGFForTokenClassification",
-    }
+    default_auto_map = auto_map("UMGF", "configuration_subwords", "modeling_umgf")
 
     resnet_config: SubConfig = None
     resnet_batch_norm: str = "fixed"
@@ -251,22 +226,18 @@ class UMGFConfig(SubwordConfig):
     dropout: float | int = 0.5
     layer_norm_eps: float | int = 1e-5
 
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        self.check()
-
     @property
     def classifier_size(self) -> int:
-        """Size of what the tags are told from."""
+        """Size of the classifier's input."""
         return self.graph_size + (self.hidden_size if self.concat_bert else 0)
 
     @property
     def classifier_dropout(self) -> float:
-        """The authors' code has none."""
+        """No dropout, as in the authors' code."""
         return 0.0
 
     def object_crops(self, picture_size: int) -> dict[str, int]:
-        """With `visual_nodes="objects"` crops that the ResNet sees as large as whole pictures."""
+        """With `visual_nodes="objects"`, crops as large as whole pictures."""
         return {"object_size": picture_size} if self.visual_nodes == "objects" else {}
 
     def _check_ranges(self) -> None:
@@ -285,13 +256,13 @@ class MKGFormerConfig(SubwordConfig):
 
     Args:
         vision_config (`dict` or `PreTrainedConfig`, *optional*): CLIP's image tower, as deep and wide as the text
-            encoder; ViT-B/32.
-        fusion_start_layer (`int`, defaults to 9): the first layer, counted from 1, in which text and picture meet.
+            encoder; ViT-B/32 by default.
+        fusion_start_layer (`int`, defaults to 9): the first layer, counted from 1, that fuses text and picture.
         use_whole_image (`bool`, defaults to `True`): read the whole picture. `False` restores the authors' code, which
-            looks at the crops alone, and without crops at nothing.
-        num_aux_crops (`int`, defaults to 3): crops of objects that a picture can have.
+            reads only the crops, and nothing without crops.
+        num_aux_crops (`int`, defaults to 3): maximum number of object crops of a picture.
         aux_crop_size (`int`, defaults to 128): their side in pixels.
-        num_rcnn_crops (`int`, defaults to 3): crops of a second, smaller kind.
+        num_rcnn_crops (`int`, defaults to 3): maximum number of crops of a second, smaller kind.
         rcnn_crop_size (`int`, defaults to 64): their side in pixels.
 
     All other fields are those of [`SubwordConfig`] and [`TaggingConfig`].
@@ -315,11 +286,7 @@ class MKGFormerConfig(SubwordConfig):
         "text_config": TEXT_CONFIG,
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model"),
     }
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_subwords.MKGFormerConfig",
-        "AutoModel": "modeling_mkgformer.MKGFormerModel",
-        "AutoModelForTokenClassification": "modeling_mkgformer.MKGFormerForTokenClassification",
-    }
+    default_auto_map = auto_map("MKGFormer", "configuration_subwords", "modeling_mkgformer")
 
     vision_config: SubConfig = None
     fusion_start_layer: int = 9
@@ -329,22 +296,13 @@ class MKGFormerConfig(SubwordConfig):
     num_rcnn_crops: int = 3
     rcnn_crop_size: int = 64
 
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        self.check()
-
     @property
     def classifier_size(self) -> int:
-        """Size of what the tags are told from."""
+        """Size of the classifier's input."""
         return self.hidden_size
 
-    @property
-    def classifier_dropout(self) -> float:
-        """Dropout before the tags."""
-        return self.dropout
-
     def object_crops(self, picture_size: int) -> dict[str, int]:
-        """Both kinds of crops, in the sizes of the fields."""
+        """Both kinds of crops."""
         return {
             "object_size": self.aux_crop_size,
             "max_objects": self.num_aux_crops,
@@ -357,7 +315,7 @@ class MKGFormerConfig(SubwordConfig):
         self._check_positive("aux_crop_size", "rcnn_crop_size")
         for field in ("num_aux_crops", "num_rcnn_crops"):
             if getattr(self, field) < 0:
-                raise ValueError(f"`{field}` is {getattr(self, field)}; write a number of crops, 0 for none.")
+                raise ValueError(f"`{field}` is {getattr(self, field)}; write a number of crops, or 0 for no crops.")
 
     def _check_contradictions(self) -> None:
         super()._check_contradictions()
@@ -367,12 +325,12 @@ class MKGFormerConfig(SubwordConfig):
         if text.model_type not in BERT_FAMILY or vision.model_type != "clip_vision_model":
             raise ValueError(
                 f"the encoders are {text.model_type!r} and {vision.model_type!r}; choose a text encoder of "
-                f"{', '.join(map(repr, BERT_FAMILY))} and CLIP's image tower, since their layers are taken apart."
+                f"{', '.join(map(repr, BERT_FAMILY))} and CLIP's image tower, whose layers this model can take apart."
             )
         if _layer_shape(text) != _layer_shape(vision):
             raise ValueError(
-                "layers, size and heads of the text encoder are {}, {} and {}, of the ViT {}, {} and {}; choose two "
-                "that are equal, since their layers are paired.".format(*_layer_shape(text), *_layer_shape(vision))
+                "layers, size and heads of the text encoder are {}, {} and {}, of the ViT {}, {} and {}; choose "
+                "encoders that agree, as their layers are paired.".format(*_layer_shape(text), *_layer_shape(vision))
             )
         if not 2 <= self.fusion_start_layer <= text.num_hidden_layers:
             raise ValueError(

@@ -1,7 +1,8 @@
-"""What the configurations of all models of this project share: labels, decoder, and the checks of their fields."""
+"""What the configurations of all models share: labels, decoder, and the checks of their fields."""
 
 import copy
 import difflib
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from huggingface_hub.dataclasses import strict
@@ -9,30 +10,40 @@ from transformers import PreTrainedConfig
 
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
 
-# The paper's three encoders (section 5.1). Used when a sub-config is left out altogether.
+# The paper's three encoders (section 5.1), used where a sub-config is missing.
 MULTILINGUAL_BERT = {"model_type": "bert", "vocab_size": 119_547}
 CLIP_VIT_B_32 = {"model_type": "clip_vision_model"}
 RESNET_152 = {"model_type": "resnet", "depths": [3, 8, 36, 3]}
 
 if TYPE_CHECKING:
-    # A field takes a dict or nothing, and holds a config of any encoder from then on: types cannot say that.
+    # Such a field accepts a dict or nothing, but then holds the config of any encoder: types cannot express that.
     SubConfig: TypeAlias = Any
 else:
     SubConfig: TypeAlias = PreTrainedConfig | dict | None
 
 
+def auto_map(model: str, configuration_file: str, modeling_file: str) -> dict[str, str]:
+    """The `auto_map` of a checkpoint: the files and names of a model's classes."""
+    return {
+        "AutoConfig": f"{configuration_file}.{model}Config",
+        "AutoModel": f"{modeling_file}.{model}Model",
+        "AutoModelForTokenClassification": f"{modeling_file}.{model}ForTokenClassification",
+    }
+
+
 @strict
 class TaggingConfig(PreTrainedConfig):
-    """Base of all configurations: a network that gives each word a tag.
+    """Base of all configurations: a network that assigns a tag to each word.
 
     Args:
         use_crf (`bool`, defaults to `True`): decode with a CRF (Eq. 15-17); otherwise softmax and cross-entropy.
-        dropout (`float`, defaults to 0.1): dropout of all layers outside the encoders (section 5.1).
-        crf_constrained_decoding (`bool`, defaults to `True`): Viterbi returns valid IOB2 only.
-        crf_constrained_likelihood (`bool`, defaults to `False`): normalise Eq. 16 over valid IOB2 only.
+        dropout (`float`, defaults to 0.1): dropout in all layers outside the encoders (section 5.1).
+        crf_constrained_decoding (`bool`, defaults to `True`): Viterbi returns only valid IOB2.
+        crf_constrained_likelihood (`bool`, defaults to `False`): normalise Eq. 16 only over valid
+            IOB2 sequences.
 
     Raises:
-        ValueError: for an unknown value, a contradiction or a misspelt field, with the value to write instead.
+        ValueError: for an unknown value, a contradiction or a misspelt field; the message says what to write instead.
     """
 
     keys_to_ignore_at_inference = ["logits"]  # noqa: RUF012  (transformers reads this class attribute)
@@ -48,7 +59,7 @@ class TaggingConfig(PreTrainedConfig):
         }
     }
 
-    if TYPE_CHECKING:  # transformers makes them from each other, so that none is `None` in a finished config
+    if TYPE_CHECKING:  # transformers derives one from the other, so neither is `None` in a finished config
         id2label: dict[int, str] = {}
         num_labels: int = 0
 
@@ -60,21 +71,25 @@ class TaggingConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         self._refuse_misspelt(kwargs)
         for field, default in self.encoder_defaults.items():
-            # Not `SubConfigSpec(init_kwargs=...)`: a partial dict read back from JSON would not inherit those. A copy,
-            # because it may be the caller's, and is changed from here on.
+            # Not `SubConfigSpec(init_kwargs=...)`: a partial dict read back from JSON would not inherit those.
+            # Copied, because it may belong to the caller and is modified later.
             given = getattr(self, field)
             setattr(self, field, copy.deepcopy(default if given is None else given))
         self._name_labels(kwargs)
         kwargs.setdefault("auto_map", dict(self.default_auto_map))
         kwargs.setdefault("custom_pipelines", copy.deepcopy(self.default_custom_pipelines))
         super().__post_init__(**kwargs)
+        self._apply_to_encoders()
+        self.check()
+
+    def _apply_to_encoders(self) -> None:
+        """Change the encoders' configs as the fields require; nothing here."""
 
     @classmethod
     def from_dict(cls, config_dict: dict, **kwargs: Any) -> Any:
-        """Make a config from a saved one; fields given as keywords count as if they had been saved.
+        """Make a config from a saved one; fields given as keywords are treated as if they had been saved.
 
-        `PreTrainedConfig` would set them on the finished config, where nothing checks them and what follows from them
-        is not done.
+        `PreTrainedConfig` would set them on the finished config, unchecked and without their consequences.
         """
         changeable = {*cls.own_fields(), "id2label", "label2id"} - set(cls.sub_configs_defaults)
         changes = {name: kwargs.pop(name) for name in changeable & set(kwargs)}
@@ -82,11 +97,11 @@ class TaggingConfig(PreTrainedConfig):
 
     @classmethod
     def own_fields(cls) -> list[str]:
-        """The fields that this project defines, sub-configs included."""
+        """The fields that this project defines, including sub-configs."""
         return [field for field in cls.__dataclass_fields__ if field not in PreTrainedConfig.__dataclass_fields__]
 
     def to_dict(self) -> dict:
-        """What is saved; without the folders that the encoders came from, which name directories of this machine."""
+        """Return what is saved, without the folders that the encoders were loaded from, which are local paths."""
         saved = super().to_dict()
         for name in self.sub_configs_defaults:
             if saved[name] is not None:
@@ -95,8 +110,18 @@ class TaggingConfig(PreTrainedConfig):
 
     @property
     def uses_image(self) -> bool:
-        """Whether the network looks at pictures."""
-        return False
+        """Whether the network uses pictures."""
+        return any(getattr(self, switch) for switch in self.image_switches.values())
+
+    @property
+    def classifier_dropout(self) -> float:
+        """Dropout before the classifier."""
+        return self.dropout
+
+    @property
+    def num_states(self) -> int:
+        """Number of labels of the decoder."""
+        return self.num_labels
 
     @property
     def reads_words(self) -> bool:
@@ -105,19 +130,19 @@ class TaggingConfig(PreTrainedConfig):
 
     @property
     def tags_words(self) -> bool:
-        """Whether the decoder runs over words, so that its posteriors are those of words."""
+        """Whether the decoder runs over words, so that its posteriors belong to words."""
         return True
 
     def object_crops(self, picture_size: int) -> dict[str, int]:
-        """Sizes and numbers of the crops of objects that the network takes, as [`OneImageProcessor`] names them; none here.
+        """Sizes and numbers of the object crops that the network takes, named as in [`OneImageProcessor`]; none here.
 
         Args:
-            picture_size: side of its whole pictures.
+            picture_size: side of whole pictures in pixels.
         """
         return {}
 
     def fit_vocabulary(self, tokenizer: Any) -> None:
-        """Make room for what a tokenizer can number, before the network is built with new weights."""
+        """Set the size of the vocabulary to the tokenizer's, before the network is built with new weights."""
         self.text_config.vocab_size = len(tokenizer)
 
     @property
@@ -132,11 +157,18 @@ class TaggingConfig(PreTrainedConfig):
                 words = ", ".join(repr(choice) for choice in allowed)
                 raise ValueError(f"`{field}` is {getattr(self, field)!r}; write one of {words}.")
         self._check_ranges()
+        self._check_finite()
         self._check_contradictions()
 
     def validate_choices(self) -> None:
         """Run [`~TaggingConfig.check`] again when the config is saved (called by the strict dataclass)."""
         self.check()
+
+    def _check_finite(self) -> None:
+        for field in self.own_fields():
+            value = getattr(self, field)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"`{field}` is {value}; write a finite number.")
 
     def _check_ranges(self) -> None:
         self._check_rate("dropout", 0.1)
@@ -156,7 +188,7 @@ class TaggingConfig(PreTrainedConfig):
         if self.crf_constrained_likelihood and not self.use_crf:
             raise ValueError("`crf_constrained_likelihood=True` needs a CRF; write `use_crf=True`.")
         if sorted(self.id2label) != list(range(len(set(self.id2label.values())))):
-            raise ValueError(f"`id2label` is {self.id2label}; number different labels from 0 on without gaps.")
+            raise ValueError(f"`id2label` is {self.id2label}; number distinct labels from 0 without gaps.")
         if self.label2id != {label: index for index, label in self.id2label.items()}:
             raise ValueError("`label2id` is not the inverse of `id2label`; pass both, made from one list of labels.")
 
@@ -175,4 +207,4 @@ class TaggingConfig(PreTrainedConfig):
                 raise ValueError(f"`{name}` is not a field of {type(self).__name__}; did you mean `{close[0]}`?")
 
 
-__all__ = ["CLIP_VIT_B_32", "LABELS", "MULTILINGUAL_BERT", "RESNET_152", "SubConfig", "TaggingConfig"]
+__all__ = ["CLIP_VIT_B_32", "LABELS", "MULTILINGUAL_BERT", "RESNET_152", "SubConfig", "TaggingConfig", "auto_map"]

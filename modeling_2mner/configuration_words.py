@@ -1,6 +1,7 @@
 """Configurations of the comparison models on word vectors: BiLSTM-CRF, HBiLSTM-CRF and AdaCAN.
 
-The defaults are those of their sources; where paper and code of a model differ, `docs/baselines.md` tells which is followed.
+The defaults are those of their sources; where a model's paper and code differ, `docs/baselines.md` says which is
+followed.
 """
 
 import copy
@@ -10,23 +11,24 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .configuration_tagging import MULTILINGUAL_BERT, SubConfig, TaggingConfig
+from .configuration_tagging import MULTILINGUAL_BERT, SubConfig, TaggingConfig, auto_map
 
 VGG_16 = [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3]  # channels of the convolutions, stage by stage
 
 
 @strict
 class WordVectorConfig(TaggingConfig):
-    """What the models on word vectors share; words and characters are numbered by [`WordTokenizer`].
+    """What the models on word vectors share; [`WordTokenizer`] numbers words and characters.
 
     Args:
-        vocab_size (`int`, defaults to 2): words with a vector, padding (0) and unknown (1) included.
-        num_characters (`int`, defaults to 1): characters with a vector, padding (0) included.
+        vocab_size (`int`, defaults to 2): number of word vectors, including padding (0) and unknown (1).
+        num_characters (`int`, defaults to 1): number of character vectors, including padding (0).
         word_embedding_size (`int`, defaults to 300): size of a word vector.
-        unknown_rate (`float`, defaults to 0.5): how often a word that training holds only once is trained as unknown.
+        unknown_rate (`float`, defaults to 0.5): how often a word that occurs only once in the training data is
+            read as unknown in training.
         character_embedding_size (`int`, *optional*): size of a character vector; no characters by default.
         lstm_hidden_size (`int`, defaults to 100): size of the word LSTM, in each direction.
-        dropout (`float`, defaults to 0.5): dropout of the word LSTM's input.
+        dropout (`float`, defaults to 0.5): dropout on the word LSTM's input.
     """
 
     vocab_size: int = 2
@@ -43,7 +45,7 @@ class WordVectorConfig(TaggingConfig):
         return True
 
     def fit_vocabulary(self, tokenizer: Any) -> None:
-        """Make room for the words and characters of a [`WordTokenizer`], before the network is built."""
+        """Set the numbers of words and characters to those of a [`WordTokenizer`], before the network is built."""
         if not self.reads_words:
             return super().fit_vocabulary(tokenizer)
         self.vocab_size, self.num_characters = len(tokenizer), tokenizer.num_characters
@@ -53,7 +55,7 @@ class WordVectorConfig(TaggingConfig):
         self._check_positive("vocab_size", "num_characters", "word_embedding_size", "lstm_hidden_size")
         self._check_positive("character_embedding_size")
         if not 0 <= self.unknown_rate <= 1:
-            raise ValueError(f"`unknown_rate` is {self.unknown_rate}; write a rate from 0 to 1 (usual is 0.5).")
+            raise ValueError(f"`unknown_rate` is {self.unknown_rate}; write a rate from 0 to 1 (usually 0.5).")
 
 
 @strict
@@ -65,7 +67,7 @@ class BiLSTMCRFConfig(WordVectorConfig):
     Args:
         character_hidden_size (`int`, defaults to 25): size of the character LSTM, in each direction.
         hidden_layer_size (`int`, *optional*): size of a tanh layer between the LSTM and the tags; none by default.
-        lstm_dropout (`float`, defaults to 0.5): dropout of the word LSTM's output.
+        lstm_dropout (`float`, defaults to 0.5): dropout on the word LSTM's output.
 
     All other fields are those of [`WordVectorConfig`] and [`TaggingConfig`].
 
@@ -81,28 +83,20 @@ class BiLSTMCRFConfig(WordVectorConfig):
     """
 
     model_type = "bilstm-crf"
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_words.BiLSTMCRFConfig",
-        "AutoModel": "modeling_bilstm_crf.BiLSTMCRFModel",
-        "AutoModelForTokenClassification": "modeling_bilstm_crf.BiLSTMCRFForTokenClassification",
-    }
+    default_auto_map = auto_map("BiLSTMCRF", "configuration_words", "modeling_bilstm_crf")
 
     character_hidden_size: int = 25
     hidden_layer_size: int | None = None
     lstm_dropout: float | int = 0.5
 
-    def __post_init__(self, **kwargs: Any) -> None:
-        super().__post_init__(**kwargs)
-        self.check()
-
     @property
     def classifier_size(self) -> int:
-        """Size of what the tags are told from."""
+        """Size of the classifier's input."""
         return self.hidden_layer_size or 2 * self.lstm_hidden_size
 
     @property
     def classifier_dropout(self) -> float:
-        """The dropout of the LSTM's output falls before the tanh layer, inside the model."""
+        """No dropout here: that on the LSTM's output comes before the tanh layer, inside the model."""
         return 0.0
 
     def _check_ranges(self) -> None:
@@ -117,19 +111,20 @@ class AdaCANConfig(WordVectorConfig):
 
     Args:
         text_encoder (`str`, defaults to `"lstm"`): word states of `"lstm"`, over words and characters, or of `"bert"`.
-        text_config (`dict` or `PreTrainedConfig`, *optional*): the encoder of `"bert"`; multilingual BERT.
+        text_config (`dict` or `PreTrainedConfig`, *optional*): the encoder for `"bert"`; multilingual BERT by default.
         use_image (`bool`, defaults to `True`): create VGG-16, both attentions and both gates (Table 7).
-        attention_combine (`str`, defaults to `"concat"`): how words and regions meet before the attention's tanh.
-            `"concat"` is as published, and gives all words the same weights; `"sum"` is its evident intention.
+        attention_combine (`str`, defaults to `"concat"`): how words and regions are combined before the attention's
+            tanh. `"concat"` is as published, and gives all words the same weights; `"sum"` is the evident intention.
         attention_size (`int`, defaults to 200): size k of the attention layers.
-        character_filters (`int`, defaults to 32): filters of each width of the character convolution.
-        character_widths (`list[int]`, defaults to `[2, 3, 4]`): these widths.
-        character_hidden_size (`int`, defaults to 100): size of the layer after it.
+        character_filters (`int`, defaults to 32): filters of the character convolution, for each width.
+        character_widths (`list[int]`, defaults to `[2, 3, 4]`): its widths.
+        character_hidden_size (`int`, defaults to 100): size of the layer that follows it.
         character_size (`int`, defaults to 50): size of a word's character vector.
         character_dropout (`float`, defaults to 0.25): dropout between the two.
-        max_characters (`int`, defaults to 30): characters of a word that are read.
-        vgg_channels (`list[list[int]]`, *optional*): channels of VGG's convolutions, stage by stage; VGG-16.
-        image_size (`int`, defaults to 224): side of a picture in pixels, a multiple of 2 to the number of stages.
+        max_characters (`int`, defaults to 30): maximum number of characters that are read of a word.
+        vgg_channels (`list[list[int]]`, *optional*): channels of VGG's convolutions, stage by stage; VGG-16
+            by default.
+        image_size (`int`, defaults to 224): side of a picture in pixels, a multiple of 2^stages.
 
     All other fields are those of [`WordVectorConfig`] and [`TaggingConfig`].
 
@@ -151,11 +146,7 @@ class AdaCANConfig(WordVectorConfig):
     sub_configs_defaults = {  # noqa: RUF012
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True)
     }
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "configuration_words.AdaCANConfig",
-        "AutoModel": "modeling_adacan.AdaCANModel",
-        "AutoModelForTokenClassification": "modeling_adacan.AdaCANForTokenClassification",
-    }
+    default_auto_map = auto_map("AdaCAN", "configuration_words", "modeling_adacan")
 
     text_encoder: str = "lstm"
     text_config: SubConfig = None
@@ -176,16 +167,10 @@ class AdaCANConfig(WordVectorConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if self.text_config is None and self.text_encoder == "bert":
             self.text_config = MULTILINGUAL_BERT
-        self.text_config = copy.deepcopy(self.text_config)  # it may be a ready encoder's, and is changed from here on
+        self.text_config = copy.deepcopy(self.text_config)  # it may be a loaded encoder's, and is modified later
         self.character_widths = self.character_widths or [2, 3, 4]
         self.vgg_channels = self.vgg_channels or [list(stage) for stage in VGG_16]
         super().__post_init__(**kwargs)
-        self.check()
-
-    @property
-    def uses_image(self) -> bool:
-        """Whether the network looks at pictures."""
-        return self.use_image
 
     @property
     def reads_words(self) -> bool:
@@ -198,17 +183,17 @@ class AdaCANConfig(WordVectorConfig):
         return self.text_config.hidden_size if self.text_encoder == "bert" else 2 * self.lstm_hidden_size
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
-        """The encoder's of `"bert"`, or this; transformers would take the field `text_encoder` for a config."""
+        """The encoder's config for `"bert"`, else this; transformers would take the field `text_encoder` for it."""
         return self.text_config or self
 
     @property
     def classifier_size(self) -> int:
-        """Size of what the tags are told from: word state and what the gates let through."""
+        """Size of the classifier's input: word state and what the gates let through."""
         return 2 * self.hidden_size if self.use_image else self.hidden_size
 
     @property
     def classifier_dropout(self) -> float:
-        """None is published."""
+        """No dropout, as published."""
         return 0.0
 
     def _check_ranges(self) -> None:

@@ -1,8 +1,8 @@
 """The linear-chain CRF decoder of 2M-NER (paper, section 4.5, Eq. 15-17).
 
-The parameters and their names are those of pytorch-crf. The likelihood has an explicit forward-backward pass and the
-Viterbi search is made of tensor operations only. The recursions run in float64 whatever the emissions are (autocast
-does not touch float64), with the batch as the innermost dimension: (words, labels, batch).
+The parameters and their names are those of pytorch-crf. The likelihood uses an explicit forward-backward pass, the
+Viterbi search only tensor operations. The recursions run in float64 whatever the type of the emissions (autocast does
+not affect float64), with the batch as the innermost dimension: (words, labels, batch).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,17 +17,18 @@ try:
 except ImportError as error:
     raise ImportError(
         "The CRF decoder needs the module `torchcrf`, which comes with the distribution `pytorch-crf`: run "
-        "`pip install pytorch-crf`. The distribution called `torchcrf` is another project and does not help."
+        "`pip install pytorch-crf`. The distribution called `torchcrf` is a different project and does not provide it."
     ) from error
 
 IGNORED_LABEL = -100
 
 
 def iob2_transitions(labels: Sequence[str]) -> tuple[list[bool], list[list[bool]]]:
-    """Say which labels may open a sentence and which may follow which under IOB2.
+    """Return which labels may open a sentence and which may follow which under IOB2.
 
-    Returns `may_start` (K) and `may_follow` (K, K), the latter indexed by previous and next label: `I-X` comes only
-    after `B-X` or `I-X`, everything else is free. Raises `ValueError` on a label that is not `O`, `B-x` or `I-x`.
+    Returns `may_start` (K) and `may_follow` (K, K), the latter indexed by previous and next label: `I-X` may
+    only follow `B-X` or `I-X`; everything else is allowed. Raises `ValueError` on a label that is not `O`, `B-x` or
+    `I-x`.
     """
     for label in labels:
         if label != "O" and (label[:2] not in ("B-", "I-") or len(label) < 3):
@@ -45,12 +46,12 @@ class LinearChainCRF(CRF):
 
     `start_transitions` (K), `end_transitions` (K) and `transitions` (K, K: from, to) are the only state. With
     `labels`, the K label names in order, every method takes `constrained=True`, which excludes the transitions that
-    IOB2 forbids; without, nothing is forbidden. Raises `ValueError` if `labels` does not name `num_tags` IOB2 labels
+    IOB2 forbids; without `labels` there are none. Raises `ValueError` if `labels` does not name `num_tags` IOB2 labels
     of which at least one may open a sentence.
 
     All methods take `emissions` (batch, words, K) of any float type and a bool `mask` (batch, words), and raise
     `ValueError` on other shapes. The mask must be True from the first word of each sentence on, without holes: holes
-    raise `ValueError` on the CPU and are not looked for on other devices or in a compiled graph, where they give wrong
+    raise `ValueError` on the CPU; on other devices and in a compiled graph they are not detected and give wrong
     results. Emissions of masked words are never read, and a sentence without words is allowed. The inherited `forward`
     and `decode` are pytorch-crf's, without constraints.
     """
@@ -68,8 +69,8 @@ class LinearChainCRF(CRF):
     def neg_log_likelihood(self, emissions: Tensor, tags: Tensor, mask: Tensor, constrained: bool = False) -> Tensor:
         """Return the negative log-likelihood of the gold labels of each sentence (Eq. 15-17), not reduced.
 
-        `tags` (batch, words) holds label ids; masked words may hold anything, such as -100. Returns (batch,) in
-        float32, or float64 for float64 emissions; a sentence without words counts 0. With `constrained`, gold labels
+        `tags` (batch, words) holds label ids; those of masked words are ignored and may be -100. Returns (batch,) in
+        float32, or float64 for float64 emissions; a sentence without words has 0. With `constrained`, gold labels
         that break IOB2 have probability 0: their loss is infinite, its gradients finite. Raises `ValueError` on the
         CPU if a word's label is outside 0..K-1, and `NotImplementedError` in a backward pass with `create_graph=True`.
         """
@@ -116,11 +117,11 @@ class LinearChainCRF(CRF):
     def span_posteriors(
         self, emissions: Tensor, mask: Tensor, spans: Sequence[tuple[int, int, int, int]], constrained: bool = False
     ) -> Tensor:
-        """Return how likely exactly these entities are, (batch, spans), whatever the rest of the sentence.
+        """Return the posterior of exactly these entities, (batch, spans), whatever the rest of the sentence.
 
-        A span is `(start, end, begin, inside)`, the last two being the labels `B-type` and `I-type`: an entity of the
-        words `start` to `end` - 1, neither cut short nor continued. An `I-type` that continues nothing opens an entity,
-        too, where `constrained` does not forbid it. Sums the posterior (Eq. 16) of all sequences that have the span.
+        A span is `(start, end, begin, inside)`, the last two being the ids of `B-type` and `I-type`: an entity that
+        covers exactly the words `start` to `end` - 1. An `I-type` that continues nothing also opens an entity, unless
+        `constrained` forbids it. Sums the posterior (Eq. 16) of all sequences that have the span.
         """
         scores, mask = self._word_major(emissions, mask)
         start, transitions, end = self._parameters_for(scores, constrained)
@@ -134,8 +135,8 @@ class LinearChainCRF(CRF):
     def best_paths(self, emissions: Tensor, count: int, constrained: bool = True) -> list[tuple[list[int], float]]:
         """Return the `count` highest-scoring label sequences of one sentence with their posteriors, best first.
 
-        `emissions` is (words, K). There are fewer if a short sentence has fewer; a sentence without words has one, of
-        probability 1. `constrained` restricts both the search and the sum in Eq. 16.
+        `emissions` is (words, K). A short sentence may have fewer; a sentence without words has one, of probability
+        1. `constrained` restricts both the search and the sum in Eq. 16.
         """
         if not len(emissions):
             return [([], 1.0)]
@@ -154,15 +155,15 @@ class LinearChainCRF(CRF):
             )
         mask = mask.bool()
         if _may_inspect(mask) and (mask[:, 1:] > mask[:, :-1]).any():
-            raise ValueError("`mask` must be True from the first word on without holes; move the words together.")
-        if emissions.shape[1] == 0:  # only empty sentences: one masked word spares every function below the case
+            raise ValueError("`mask` must be True from the first word on, without holes; move the words together.")
+        if emissions.shape[1] == 0:  # only empty sentences; one masked word spares the functions below a special case
             emissions, mask = pad(emissions, (0, 0, 0, 1)), pad(mask, (0, 1))
         emissions = emissions.masked_fill(~mask.unsqueeze(2), 0)
         dtype = torch.float32 if emissions.device.type == "mps" else torch.float64  # Apple GPUs have no float64
         return emissions.permute(1, 2, 0).to(dtype), mask.T
 
     def _parameters_for(self, scores: Tensor, constrained: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Return start, transition and end scores as `scores` are, in precision and device, -inf where IOB2 forbids."""
+        """Return start, transition and end scores with type and device of `scores`, -inf where IOB2 forbids."""
         start, transitions, end = (
             parameter.to(scores) for parameter in (self.start_transitions, self.transitions, self.end_transitions)
         )
@@ -186,11 +187,11 @@ class _LogPartition(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: BackwardCFunction, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # `once_differentiable` would let a constant upstream gradient pass in silence
+        if torch.is_grad_enabled():  # `once_differentiable` would silently accept a constant upstream gradient
             raise NotImplementedError(
                 "The CRF has no second derivative: differentiate it without `create_graph=True`."
             )
-        # torch declares a tuple of one tensor.
+        # torch declares a tuple with one tensor.
         scores, transitions, mask, before, after, log_z = ctx.saved_tensors  # type: ignore[misc]
         right = (scores + after - log_z).masked_fill(~mask.unsqueeze(1), -torch.inf)
         labels = (before + right).exp_() * grad  # (words, labels, batch)
@@ -212,16 +213,16 @@ def _forward_backward(
 
 
 def _pair_marginals(left: Tensor, transitions: Tensor, right: Tensor) -> Tensor:
-    """Expected number of times each label follows each other in a sentence, (from, to, batch)."""
+    """Expected number of times that each label follows each other label in a sentence, (from, to, batch)."""
     counts = transitions.new_zeros(*transitions.shape, left.shape[2])
-    # A few words at a time stay in the processor's cache: four times as fast as all words at once.
+    # A few words at a time fit into the processor's cache: four times as fast as all words at once.
     for here, there in zip(left[:-1].split(16), right[1:].split(16), strict=True):
         counts += (here.unsqueeze(2) + transitions.unsqueeze(2) + there.unsqueeze(1)).exp_().sum(0)
     return counts
 
 
 def _sweep(scores: Tensor, initial: Tensor, moves: Tensor, reduce: Callable[[Tensor, int], Tensor]) -> Tensor:
-    """Carry `initial` (labels, ...) over the words; return what arrives at each word, its own score not included."""
+    """Propagate `initial` (labels, ...) over the words; return what arrives at each word, without its own score."""
     states = [initial]
     for score in scores[:-1].unbind(0):
         states.append(reduce((states[-1] + score).unsqueeze(1) + moves, 0))
@@ -251,7 +252,7 @@ def _span_mass(
     arriving = before[first - 1, others] + scores[first - 1, others] + transitions[others, inside].unsqueeze(1)
     opening = torch.logsumexp(arriving, 0) if first else start[inside].expand(mask.shape[1])
     mass = torch.stack([before[first, begin] + scores[first, begin], opening + scores[first, inside]])
-    labels = [begin, inside]  # that the last word so far may have: (labels, batch)
+    labels = [begin, inside]  # possible labels of the last word so far; mass: (labels, batch)
     for word in range(first + 1, end):
         mass = torch.logsumexp(mass + transitions[labels, inside].unsqueeze(1), 0, keepdim=True) + scores[word, inside]
         labels = [inside]
@@ -266,7 +267,7 @@ def _span_mass(
 def _list_viterbi(
     scores: Tensor, start: Tensor, transitions: Tensor, end: Tensor, count: int
 ) -> tuple[Tensor, Tensor]:
-    """The best sequences of one sentence: their scores, (count,), and labels, (count, words); fewer if there are fewer."""
+    """The best sequences of one sentence, `count` or all: their scores, (count,), and labels, (count, words)."""
     best, steps = (start + scores[0]).unsqueeze(1), []  # (labels, ranks): the best sequences that end in each label
     for score in scores[1:].unbind(0):
         ways = (best.unsqueeze(2) + transitions.unsqueeze(1)).flatten(0, 1)  # (labels * ranks, labels)
@@ -304,5 +305,5 @@ def _result_dtype(emissions: Tensor) -> torch.dtype:
 
 
 def _may_inspect(tensor: Tensor) -> bool:
-    """Whether looking at values is cheap: on a GPU it would wait for the device, in a graph it would break it."""
+    """Whether reading values is cheap: a GPU would have to be waited for, a graph would break."""
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -1,4 +1,4 @@
-"""Text and image towers: how they are built, loaded and read; sub-words become words here."""
+"""Text and image encoders: how they are built, loaded and read; sub-words become words here."""
 
 import inspect
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
 from .torchvision_resnet import load_torchvision_resnet
 
-# Some checkpoints are stored in half precision; encoders of one model must agree with each other and with its new layers.
+# Some checkpoints are stored in half precision; a model's encoders must agree with each other and with its new layers.
 _LOADING = {"trust_remote_code": False, "dtype": torch.float32}
 
 
 def build_encoder(config: PreTrainedConfig, pooler: bool = False) -> PreTrainedModel:
     """Create an encoder with new weights, with its pooling layer only if `pooler`.
 
-    Code named by the encoder's own config is never run.
+    Code that the encoder's config refers to is never run.
 
     Raises:
-        ValueError: if `pooler` is asked of an encoder that has none.
+        ValueError: if the encoder has no pooling layer but `pooler` is true.
     """
     if config.model_type == ResNetConfig.model_type:
         config._attn_implementation = "eager"  # it has no attention and refuses any other
@@ -36,16 +36,16 @@ def load_text_encoder(name: str, num_layers: int | None = None, pooler: bool = F
 
 
 def load_vision_encoder(name: str, num_layers: int | None = None) -> PreTrainedModel:
-    """Load a pretrained ViT; of a whole CLIP model only the image tower.
+    """Load a pretrained ViT; of a full CLIP model, only the image tower.
 
     Raises:
-        ValueError: if `name` is no ViT.
+        ValueError: if `name` is not a ViT.
     """
     config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     config = _shorten(config.vision_config if config.model_type == "clip" else config, num_layers)
     if "patch_size" not in config.to_dict():
         raise ValueError(
-            f"`vision` names a {config.model_type!r} model, which is no ViT: {name!r}. Pass a ViT or a CLIP."
+            f"`vision` names a {config.model_type!r} model, which is not a ViT: {name!r}. Pass a ViT or a CLIP model."
         )
     if config.model_type == "clip_vision_model":
         return CLIPVisionModel.from_pretrained(name, config=config, dtype=torch.float32)
@@ -66,17 +66,17 @@ def load_resnet_encoder(name: str) -> PreTrainedModel:
 
 
 def encode_resnet(resnet_model: PreTrainedModel, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a ResNet on pictures `(images, 3, height, width)`: its grid `(images, height * width, channels)` and its mean
-    `(images, channels)`."""
+    """Run a ResNet on pictures `(images, 3, height, width)`: its grid `(images, height * width, channels)` and its
+    mean `(images, channels)`."""
     pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)  # the faster layout for convolutions
-    # Unlike the ViT, the ResNet does not itself bring its pictures to the type of its weights.
+    # Unlike the ViT, the ResNet does not convert its pictures to the type of its weights.
     outputs = resnet_model(pixel_values=pixel_values.to(resnet_model.dtype), return_dict=True)
     return outputs.last_hidden_state.flatten(2).transpose(1, 2), outputs.pooler_output.flatten(1)
 
 
 def default_first_window(input_ids: torch.Tensor, word_positions: torch.Tensor) -> torch.Tensor:
-    """One window a sentence, `(batch,)`, where the caller says nothing else; `ValueError` if there are more."""
-    # `shape[0]` and not `len`, which would fix the size in an exported graph.
+    """One window per sentence, `(batch,)`; `ValueError` if there are more."""
+    # `shape[0]`, since `len` would fix the size in an exported graph.
     if input_ids.shape[0] != word_positions.shape[0]:
         raise ValueError(
             f"there are {input_ids.shape[0]} windows for {word_positions.shape[0]} sentences; pass "
@@ -86,7 +86,7 @@ def default_first_window(input_ids: torch.Tensor, word_positions: torch.Tensor) 
 
 
 def default_image_index(first_window: torch.Tensor, pixel_values: torch.Tensor | None) -> torch.Tensor:
-    """One picture a sentence in order, `(batch,)`, or -1 without pictures; `ValueError` if the numbers differ."""
+    """One picture per sentence in order, `(batch,)`, or -1 without pictures; `ValueError` if the numbers differ."""
     if pixel_values is None:
         return torch.full_like(first_window, -1)
     if pixel_values.shape[0] != first_window.shape[0]:
@@ -150,14 +150,14 @@ def hold_batch_norm(module: nn.Module) -> None:
 
 
 def _shorten(config: PreTrainedConfig, num_layers: int | None) -> PreTrainedConfig:
-    """Ask for the first layers alone; a number that cannot be is left to [`TwoMNERConfig`] to refuse."""
+    """Keep only the first layers; [`TwoMNERConfig`] refuses an impossible number."""
     if num_layers is not None and 1 <= num_layers <= config.num_hidden_layers:
         config.num_hidden_layers = num_layers
     return config
 
 
 def _pooling_argument(config: PreTrainedConfig, pooler: bool) -> dict[str, bool]:
-    """Say yes or no to the pooling layer in the only way the encoder's class understands."""
+    """The argument that turns the pooling layer on or off, if the encoder's class has one."""
     encoder_class: Any = MODEL_MAPPING[type(config)]
     if "add_pooling_layer" in inspect.signature(encoder_class.__init__).parameters:
         return {"add_pooling_layer": pooler}
@@ -170,13 +170,14 @@ def _pooling_argument(config: PreTrainedConfig, pooler: bool) -> dict[str, bool]
 
 
 class Encoder(NamedTuple):
-    """An encoder that a model of this project can have; of its name `from_encoders` makes an argument and a config's
-    sub-config its field (`vision_config`), and a run its option (`vision_encoder`).
+    """An encoder that a model of this project can have. Its key in `ENCODERS` is the argument of `from_encoders`; with
+    a suffix it is the config's field (`vision_config`) and the run's option (`vision_encoder`).
 
     Args:
         module: the submodule of the network.
-        title: what it is called in a sentence.
-        load: loads a pretrained one; `None` for VGG, which AdaCAN loads, so that no other checkpoint carries its code.
+        title: its name in a sentence.
+        load: loads a pretrained one; `None` for VGG, which AdaCAN loads itself, so that only its checkpoints carry the
+            code.
     """
 
     module: str

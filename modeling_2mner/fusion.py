@@ -10,7 +10,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
 class CollaborationConfig(Protocol):
-    """The fields that this module reads of a model's config."""
+    """The fields of a model's config that this module reads."""
 
     dropout: float | int
     layer_norm_eps: float | int
@@ -102,15 +102,16 @@ class FeedForward(nn.Module):
 class MultimodalCollaboration(GradientCheckpointingLayer):
     """One image branch: cross-attention and MLP, each with residual and layer norm (Eq. 13-14).
 
-    A sentence without a picture attends to nothing: its attention output is zero, so its words pass through the
-    residual connections alone.
+    A sentence without a picture attends to nothing: its attention output is zero, so its words only pass through
+    the residual connections.
 
-    It has the form of a BERT layer, and UMT is built from it as well: there the "words" and the "regions" may be the
-    states of one sequence, or of a picture and a text.
+    It has the form of a BERT layer, and UMT uses it too: there, "words" and "regions" may be the states of one
+    sequence, or of a picture and a text.
 
     Shapes: words `(batch, words, hidden)`, regions `(batch, regions, region_size)` or `None` when no sentence of the
-    batch has a picture, has_image `(batch,)` bool, all true by default, and attention_mask, over the regions, as the
-    attention functions of transformers take it; returns words `(batch, words, hidden)` and the attention weights.
+    batch has a picture, has_image `(batch,)` bool, all true by default, and attention_mask over the regions, in the
+    form that the attention functions of transformers take; returns words `(batch, words, hidden)` and the attention
+    weights.
     """
 
     def __init__(
@@ -135,9 +136,9 @@ class MultimodalCollaboration(GradientCheckpointingLayer):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         weights = None
         attended = torch.zeros_like(words)
-        if regions is not None and words.shape[1] > 0:  # the attention of transformers cannot do without words
+        if regions is not None and words.shape[1] > 0:  # the attention of transformers fails without words
             attended, weights = self.attention(words, regions, attention_mask)
-            if has_image is not None:  # not a multiplication by zero: what an unused picture gives may not be finite
+            if has_image is not None:  # not a multiplication by zero: an unused picture's values may be infinite
                 attended = attended.masked_fill(~has_image[:, None, None], 0.0)
         words = self.attention_norm(words + self.dropout(attended))  # Eq. 13
         if self.ffn is not None and self.ffn_norm is not None:

@@ -1,4 +1,4 @@
-"""Pictures that come as text: data URIs, and web addresses where the caller allows them."""
+"""Pictures given as text: data URIs, and web addresses if the caller allows them."""
 
 import base64
 import binascii
@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from .images import LoadedImage, PictureSource, load_image
 
-MAX_BYTES = 20_000_000
+MAX_SOURCE_BYTES = 20_000_000
 MAX_SECONDS = 20.0
 MAX_REDIRECTS = 3
 _DATA_URI = re.compile(r"data:[^,]*,", re.IGNORECASE)
@@ -22,11 +22,11 @@ _CHUNK = 1 << 16
 _IPV6_UNICAST = ipaddress.ip_network("2000::/3")
 
 
-def read_picture(source: PictureSource, allow_urls: bool = False) -> LoadedImage:
+def load_image_source(source: PictureSource, allow_urls: bool = False) -> LoadedImage:
     """Open a picture as [`load_image`] does, and also from a data URI or, with `allow_urls`, from the web.
 
-    What is wrong is reported in status and reason, never raised. An address is fetched by http or https from public hosts
-    only, at most `MAX_BYTES` in `MAX_SECONDS`, following `MAX_REDIRECTS` redirects.
+    Problems are reported in status and reason, never raised. Addresses are fetched only by http or https, only from
+    public hosts, at most `MAX_SOURCE_BYTES` in `MAX_SECONDS`, following up to `MAX_REDIRECTS` redirects.
 
     Raises:
         TypeError: if `source` cannot be a picture.
@@ -38,7 +38,7 @@ def read_picture(source: PictureSource, allow_urls: bool = False) -> LoadedImage
             return load_image(_read_data_uri(source))
         if _WEB_ADDRESS.match(source):
             if not allow_urls:
-                raise ValueError("no picture is fetched from the web without `allow_urls=True`")
+                raise ValueError("pictures are only fetched from the web with `allow_urls=True`")
             return load_image(_download(source))
     except TimeoutError:
         return LoadedImage(None, "unreadable", f"no picture within {MAX_SECONDS} seconds")
@@ -49,8 +49,8 @@ def read_picture(source: PictureSource, allow_urls: bool = False) -> LoadedImage
 
 def _read_data_uri(uri: str) -> bytes:
     header, _, content = uri.partition(",")
-    if len(content) > MAX_BYTES * 4 // 3 + 4:
-        raise ValueError(f"a data URI of more than {MAX_BYTES} bytes")
+    if len(content) > MAX_SOURCE_BYTES * 4 // 3 + 4:
+        raise ValueError(f"a data URI of more than {MAX_SOURCE_BYTES} bytes")
     data = unquote_to_bytes(content)
     if not header.lower().endswith(";base64"):
         return data
@@ -75,7 +75,7 @@ def _download(address: str) -> bytes:
 
 
 def _connect(address: str, deadline: float) -> http.client.HTTPConnection:
-    """Connect to the very address that was checked, so that a second look-up of the name cannot lead elsewhere."""
+    """Connect to the address that was checked, so that a second look-up of the name cannot lead elsewhere."""
     parts = urlsplit(address)
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
         raise ValueError(f"only http and https addresses are fetched, not {address[:80]!r}")
@@ -105,14 +105,14 @@ def _public_address(hostname: str, port: int) -> str:
 
 def _is_public(address: str) -> bool:
     number = ipaddress.ip_address(address)
-    number = getattr(number, "ipv4_mapped", None) or number  # of IPv6 only
+    number = getattr(number, "ipv4_mapped", None) or number  # only of IPv6
     if isinstance(number, ipaddress.IPv6Address) and (number not in _IPV6_UNICAST or number.sixtofour):
-        return False  # `is_global` lets site-local addresses pass, and those with a private IPv4 address inside
+        return False  # `is_global` accepts site-local addresses, and those that contain a private IPv4 address
     return number.is_global and not number.is_multicast
 
 
 class _HurriedReader(io.RawIOBase):
-    """What a response reads from: a server that sends drop by drop must not hold us up for ever."""
+    """A response's socket, with a deadline that also holds for a server that sends byte by byte."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
@@ -132,9 +132,9 @@ class _HurriedReader(io.RawIOBase):
 def _request(connection: http.client.HTTPConnection, address: str, deadline: float) -> http.client.HTTPResponse:
     parts = urlsplit(address)
     target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-    target = quote(target, safe="/?%:@!$&'()*+,;=~")  # blanks and letters beyond ASCII
+    target = quote(target, safe="/?%:@!$&'()*+,;=~")  # spaces and non-ASCII letters
     connection.request("GET", target, headers={"User-Agent": "2m-ner", "Accept": "image/*"})
-    # Of a socket, a response uses nothing but `makefile`.
+    # A response uses only the `makefile` of a socket.
     response = http.client.HTTPResponse(_HurriedReader(connection.sock, deadline), method="GET")  # type: ignore[arg-type]
     response.begin()
     return response
@@ -143,13 +143,13 @@ def _request(connection: http.client.HTTPConnection, address: str, deadline: flo
 def _read_body(response: http.client.HTTPResponse) -> bytes:
     if response.status != 200:
         raise ValueError(f"the server answered {response.status} {response.reason}")
-    if int(response.getheader("Content-Length") or 0) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes")
+    if int(response.getheader("Content-Length") or 0) > MAX_SOURCE_BYTES:
+        raise ValueError(f"more than {MAX_SOURCE_BYTES} bytes")
     body = bytearray()
     while chunk := response.read1(_CHUNK):
         body += chunk
-        if len(body) > MAX_BYTES:
-            raise ValueError(f"more than {MAX_BYTES} bytes")
+        if len(body) > MAX_SOURCE_BYTES:
+            raise ValueError(f"more than {MAX_SOURCE_BYTES} bytes")
     return bytes(body)
 
 
@@ -160,4 +160,4 @@ def _seconds_left(deadline: float) -> float:
     return left
 
 
-__all__ = ["read_picture"]
+__all__ = ["load_image_source"]

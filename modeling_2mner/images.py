@@ -1,4 +1,4 @@
-"""Open a picture from whatever the caller has, without ever stopping a batch."""
+"""Open a picture from whatever the caller has, without ever failing a batch."""
 
 import os
 import re
@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image, ImageOps
 
-# A small file can hold a picture that fills the memory; Pillow itself only warns from 89 megapixels on.
+# A small file can hold a picture that fills the memory; Pillow only warns, from 89 megapixels.
 MAX_PIXELS = 64_000_000
-# Tracking pixels and rulers: resized to a square they show nothing.
+# Tracking pixels and rulers show nothing when resized to a square.
 MIN_SIDE = 8
 MAX_ASPECT = 50
-# Formats that Pillow decodes by itself; some of the others start another program.
+# Formats that Pillow decodes itself; for some of the others it starts another program.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -26,12 +26,13 @@ PictureSource: TypeAlias = Image.Image | _Stored | dict[str, Any] | None
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """A picture in RGB, or `None` with what is wrong.
+    """A picture in RGB, or `None` and the reason.
 
     Args:
-        image (`PIL.Image.Image`, *optional*): upright, RGB, transparent parts on white; the first frame of several.
+        image (`PIL.Image.Image`, *optional*): upright, in RGB, transparent parts on white; the first frame if
+            there are several.
         status (`str`): `"ok"`, `"missing"`, `"unreadable"` or `"degenerate"`.
-        reason (`str`): why there is no picture, empty if there is one.
+        reason (`str`): why there is no picture; empty if there is one.
     """
 
     image: Image.Image | None
@@ -42,7 +43,7 @@ class LoadedImage:
 def load_image(source: PictureSource) -> LoadedImage:
     """Open a picture given as PIL image, path, bytes, `{"bytes": ..., "path": ...}` or `None`.
 
-    What is wrong with a picture is reported in `status` and `reason`, never raised. URLs are not fetched.
+    Problems with a picture are reported in `status` and `reason`, never raised. URLs are not fetched.
 
     Raises:
         TypeError: if `source` is not one of these kinds.
@@ -59,7 +60,7 @@ def load_image(source: PictureSource) -> LoadedImage:
 
 
 def picture_key(source: PictureSource) -> tuple[str, int] | str | bytes | None:
-    """A hashable name of a picture: equal for one object, path or byte string that occurs twice.
+    """A hashable key of a picture: the same for an object, path or byte string that occurs twice.
 
     Raises:
         TypeError: as [`load_image`] does.
@@ -73,7 +74,7 @@ def picture_key(source: PictureSource) -> tuple[str, int] | str | bytes | None:
 
 
 def _unwrap(source: PictureSource) -> Image.Image | _Stored | None:
-    """Take a data set's cell apart, and refuse what cannot be a picture."""
+    """Unpack a data set's cell, and refuse what cannot be a picture."""
     if isinstance(source, dict):
         source = source.get("bytes") or source.get("path")
     if source is None or isinstance(source, (Image.Image, str, os.PathLike, bytes, bytearray)):
@@ -83,7 +84,7 @@ def _unwrap(source: PictureSource) -> Image.Image | _Stored | None:
 
 def _decode(source: Image.Image | _Stored) -> LoadedImage:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about size, for which the limits here are stricter, and about odd metadata
+        warnings.simplefilter("ignore")  # of size, where the limits here are stricter, and of odd metadata
         image = source if isinstance(source, Image.Image) else _open(source)
         width, height = image.size
         if width * height > MAX_PIXELS:
@@ -100,7 +101,7 @@ def _open(source: _Stored) -> Image.Image:
         raise ValueError("URLs are not fetched; download the picture and pass its path or bytes")
     if not stat.S_ISREG(os.stat(source).st_mode):
         raise ValueError("not a regular file")
-    with open(source, "rb") as file:  # Pillow would keep the file open until the picture is loaded
+    with open(source, "rb") as file:  # Pillow would keep it open until the picture is loaded
         return Image.open(BytesIO(file.read()), formats=FORMATS)
 
 
@@ -108,7 +109,7 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # the pixels are sound, only their metadata is not
+    except Exception:  # only the metadata is broken, not the pixels
         return image
 
 
@@ -123,7 +124,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _scale_to_bytes(image: Image.Image) -> Image.Image:
-    """Map 16-bit grey, or any other range, to 0-255; `convert` would cut everything above 255 to white."""
+    """Map 16-bit grey, or any other range, to 0-255; `convert` would clip everything above 255 to white."""
     values = np.asarray(image, dtype=np.float64)
     top = 65535.0 if image.mode.startswith("I") and values.max(initial=0.0) > 255 else 255.0
     top = max(top, float(values.max(initial=0.0)))

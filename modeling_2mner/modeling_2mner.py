@@ -26,7 +26,7 @@ from .fusion import MultimodalCollaboration
 from .outputs import TwoMNERModelOutput, TwoMNERTokenClassifierOutput
 from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger
 
-# Fused words, aligned embeddings and attention weights; words and embeddings are `None` without the branch.
+# Fused words, aligned embeddings and attention weights; words and embeddings are `None` if there is no such branch.
 Branch: TypeAlias = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
 
 
@@ -42,8 +42,8 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
 
     Args:
         config ([`TwoMNERConfig`]): the architecture.
-        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders; built from `config`
-            with new weights where left out.
+        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): loaded encoders; by default
+            built from `config` with new weights.
 
     Example:
 
@@ -79,9 +79,10 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         vision_model: PreTrainedModel | None = None,
         resnet_model: PreTrainedModel | None = None,
     ):
-        config.check()  # again: fields can be set after it was made
+        config.check()  # again: fields may have been set since it was made
         super().__init__(config)
-        self._add_text_model(config, text_model, pooler=self._needs_pooler(config))
+        pooler = config.uses_image and config.contrastive_text_pooling == "pooler"
+        self._add_text_model(config, text_model, pooler)
         if config.use_vit:
             self._create_vit_branch(config, vision_model)
         if config.use_resnet:
@@ -89,7 +90,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         if config.num_branches:
             self.text_head = ProjectionHead(config.hidden_size, config.projection_dim or config.hidden_size)
         self.post_init()
-        self.train()  # holds fixed batch norms from the start; ready encoders come in eval mode
+        self.train()  # freezes fixed batch norms from the start; loaded encoders come in eval mode
 
     def _create_vit_branch(self, config: TwoMNERConfig, vision_model: PreTrainedModel | None) -> None:
         self.vision_model = build_encoder(config.vision_config) if vision_model is None else vision_model
@@ -107,10 +108,6 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
 
     def _build_collaboration(self, config: TwoMNERConfig, region_size: int) -> MultimodalCollaboration:
         return MultimodalCollaboration(config, region_size)
-
-    @staticmethod
-    def _needs_pooler(config: TwoMNERConfig) -> bool:
-        return bool(config.num_branches) and config.contrastive_text_pooling == "pooler"
 
     @can_return_tuple
     def forward(
@@ -131,14 +128,15 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             input_ids, attention_mask: `(windows, pieces)`.
             word_positions: `(batch, words)`, each word's first piece in the flattened `(windows * pieces)` axis.
             word_mask: `(batch, words)` bool, true where there is a word; all by default.
-            first_window: `(batch,)`, a sentence's first window; by default each sentence has one.
+            first_window: `(batch,)`, a sentence's first window; by default each sentence has one window.
             pixel_values, resnet_pixel_values: `(images, 3, height, width)` for the ViT and the ResNet; without
-                either, all sentences are text only.
-            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture a sentence in order.
+                both, all sentences are text only.
+            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture per sentence, in
+                order.
             output_attentions: return both cross-attentions; needs eager attention.
 
         Raises:
-            ValueError: for inputs that contradict each other, with the remedy.
+            ValueError: for inputs that contradict each other; the message gives the remedy.
         """
         self._check_inputs(word_positions, pixel_values, resnet_pixel_values, output_attentions)
         word_positions = cast(torch.Tensor, word_positions)
@@ -160,6 +158,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         resnet_words, resnet_embeds, resnet_attention = self.resnet_branch(
             words, resnet_pixel_values, image_index, text_embeds
         )
+        attentions = tuple(weights for weights in (vit_attention, resnet_attention) if weights is not None)
         return TwoMNERModelOutput(
             last_hidden_state=torch.cat(
                 [branch for branch in (vit_words, resnet_words) if branch is not None], dim=-1
@@ -167,7 +166,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             text_embeds=text_embeds,
             vit_embeds=vit_embeds,
             resnet_embeds=resnet_embeds,
-            cross_attentions=self._cross_attentions(vit_attention, resnet_attention) if output_attentions else None,
+            cross_attentions=(attentions or None) if output_attentions else None,
         )
 
     def encode_text(
@@ -232,10 +231,6 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         fused, weights = collaboration(words, gather_images(regions, image_index), has_image)
         return fused, gather_images(embeds, image_index).masked_fill(~has_image[:, None], 0.0), weights
 
-    @staticmethod
-    def _cross_attentions(*weights: torch.Tensor | None) -> tuple[torch.Tensor, ...] | None:
-        return tuple(branch for branch in weights if branch is not None) or None
-
     def _check_inputs(
         self,
         word_positions: torch.Tensor | None,
@@ -245,24 +240,19 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
     ) -> None:
         if word_positions is None:
             raise ValueError("`word_positions` is missing; make the inputs with `TwoMNERProcessor`.")
-        if self.config.use_vit and self.config.use_resnet:
-            self._check_pictures(pixel_values, resnet_pixel_values)
+        both = self.config.use_vit and self.config.use_resnet
+        if both and (pixel_values is None) != (resnet_pixel_values is None):
+            raise ValueError("pass both `pixel_values` and `resnet_pixel_values`, or neither for text only.")
+        vit, resnet = [0 if pixels is None else pixels.shape[0] for pixels in (pixel_values, resnet_pixel_values)]
+        if both and vit != resnet:
+            raise ValueError(
+                f"`pixel_values` holds {vit} pictures and `resnet_pixel_values` holds {resnet}; pass the same pictures "
+                "to both."
+            )
         if output_attentions and self.config._attn_implementation != "eager":
             raise ValueError(
                 f"`output_attentions=True` needs eager attention, not {self.config._attn_implementation!r}; call "
                 '`model.set_attn_implementation("eager")` first.'
-            )
-
-    @staticmethod
-    def _check_pictures(pixel_values: torch.Tensor | None, resnet_pixel_values: torch.Tensor | None) -> None:
-        if (pixel_values is None) != (resnet_pixel_values is None):
-            raise ValueError("pass both `pixel_values` and `resnet_pixel_values`, or neither for text only.")
-        if pixel_values is None or resnet_pixel_values is None:
-            return
-        if pixel_values.shape[0] != resnet_pixel_values.shape[0]:
-            raise ValueError(
-                f"`pixel_values` holds {pixel_values.shape[0]} pictures and `resnet_pixel_values` holds "
-                f"{resnet_pixel_values.shape[0]}; pass the same pictures to both."
             )
 
 
@@ -271,7 +261,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
 
     Args:
         config ([`TwoMNERConfig`]): the architecture.
-        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders, see
+        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): loaded encoders, see
             [`~TwoMNERForTokenClassification.from_encoders`].
 
     Example:
@@ -299,13 +289,11 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
 
     base_model_class = TwoMNERModel
 
-    def _create_decoder(  # type: ignore[override]  # a model is made from its own config
-        self, config: TwoMNERConfig, num_states: int, labels: list[str] | None
-    ) -> None:
+    def _create_decoder(self, config: TwoMNERConfig) -> None:
         self.fusion_projection = (
             nn.Linear(config.fused_size, config.hidden_size) if config.fusion_projection else nn.Identity()
         )
-        super()._create_decoder(config, num_states, labels)
+        super()._create_decoder(config)
 
     @classmethod
     def from_encoders(  # type: ignore[override]  # names the encoders
@@ -315,14 +303,14 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
 
         Args:
             text: Hub id or folder of a text encoder, such as `"google-bert/bert-base-multilingual-cased"`.
-            vision: Hub id or folder of a ViT or of a whole CLIP model, such as `"openai/clip-vit-base-patch32"`;
+            vision: Hub id or folder of a ViT or a full CLIP model, such as `"openai/clip-vit-base-patch32"`;
                 without it the model has no ViT branch.
             resnet: Hub id or folder of a ResNet, such as `"microsoft/resnet-152"`, or the file of a torchvision state
                 dict; without it the model has no ResNet branch.
             **config: fields of [`TwoMNERConfig`].
 
         Raises:
-            ValueError: without a text encoder, and for a branch that is asked for without an encoder.
+            ValueError: without a text encoder, and for a requested branch without an encoder.
         """
         return super().from_encoders(text=text, vision=vision, resnet=resnet, **config)
 
@@ -358,9 +346,9 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
                 image_index, output_attentions: see [`TwoMNERModel.forward`].
 
         Returns:
-            [`TwoMNERTokenClassifierOutput`]; its `loss` is L_CRF alone. The whole objective of Eq. 18 is
+            [`TwoMNERTokenClassifierOutput`]; its `loss` is only L_CRF. The full objective of Eq. 18 is
             [`~TwoMNERForTokenClassification.objective`], which the Trainer calls, because the negatives of other
-            processes are not to be seen from here.
+            processes are not visible here.
         """
         outputs = self.model(
             input_ids=input_ids,
@@ -399,12 +387,12 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
 
         Args:
             tag_loss: scalar, the `loss` of [`~TwoMNERForTokenClassification.forward`].
-            text_embeds, vit_embeds, resnet_embeds: `(pairs, projection)`, of this process or of all.
+            text_embeds, vit_embeds, resnet_embeds: `(pairs, projection)`, of this process or of all processes.
             image_ids: `(pairs,)`, equal for equal pictures, negative for a sentence without one.
 
         Returns:
-            `loss` and, for each image branch, `vit_contrastive_loss` or `resnet_contrastive_loss`, beside `crf_loss`.
-            A text-only model has `loss` equal to `crf_loss`.
+            `loss`, `crf_loss` and, for each image branch, `vit_contrastive_loss` or `resnet_contrastive_loss`. For a
+            text-only model `loss` equals `crf_loss`.
         """
         parts = {"crf_loss": tag_loss}
         for name, embeds in (("vit", vit_embeds), ("resnet", resnet_embeds)):

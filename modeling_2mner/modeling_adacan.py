@@ -1,7 +1,7 @@
-"""AdaCAN, the adaptive co-attention network (Zhang et al. 2018), by its published equations.
+"""AdaCAN, the adaptive co-attention network (Zhang et al. 2018), following its published equations.
 
-Words attend to the regions of a picture and, guided by what they saw, to the words of the sentence; one gate mixes the
-two, another decides how much of the mixture reaches the tags.
+Words attend to the regions of a picture and, guided by the result, to the words of the sentence; one gate mixes the
+two, another decides how much of the mixture reaches the classifier.
 """
 
 from typing import cast
@@ -22,9 +22,10 @@ from .word_layers import PackedBiLSTM, WordEmbeddings, WordVectorPreTrainedModel
 class AdaCANPreTrainedModel(WordVectorPreTrainedModel):
     """Weights, loading and saving of AdaCAN.
 
-    New linear layers start as Glorot and Bengio (2010) draw them, as in the authors' code, new convolutions of pictures
-    as He et al. (2015), by their outputs as in torchvision's VGG: larger ones grow from stage to stage and saturate the
-    tanh behind them. LSTMs and the convolutions of characters start as PyTorch's do.
+    New linear layers are initialised as by Glorot and Bengio (2010), as in the authors' code; new convolutions of
+    pictures as by He et al. (2015), by fan-out as in torchvision's VGG: larger weights would make activations grow
+    from stage to stage and saturate the tanh after them. LSTMs and convolutions of characters keep PyTorch's
+    initialisation.
     """
 
     config: AdaCANConfig
@@ -52,7 +53,7 @@ class CharacterCNN(nn.Module):
         super().__init__()
         self.max_characters = config.max_characters
         self.vectors = nn.Embedding(config.num_characters, embedding_size, padding_idx=0)
-        widths = cast(list[int], config.character_widths)  # where the caller gives none, the config does
+        widths = cast(list[int], config.character_widths)  # the config sets a default
         self.convolutions = nn.ModuleList(
             nn.Conv1d(embedding_size, config.character_filters, width) for width in widths
         )
@@ -62,10 +63,10 @@ class CharacterCNN(nn.Module):
         self.output = nn.Linear(config.character_hidden_size, config.character_size)
 
     def forward(self, char_ids: Tensor, char_lengths: Tensor) -> Tensor:
-        """Read the first `max_characters` of the characters `(batch, words, characters)`, as many as
-        `char_lengths (batch, words)` says, of each word: `(batch, words, character_size)`.
+        """Read up to `max_characters` of each word's characters `(batch, words, characters)`, of which
+        `char_lengths (batch, words)` are real: `(batch, words, character_size)`.
 
-        A window lies within its word; only a word that is shorter than a window is filled up with zeros.
+        Windows lie within their word; only a word shorter than a window is padded with zeros.
         """
         lengths = char_lengths.flatten().clamp(max=self.max_characters)  # (batch * words,)
         states = self.vectors(char_ids.flatten(0, 1)[:, : self.max_characters])  # (batch * words, characters, size)
@@ -82,14 +83,14 @@ class CharacterCNN(nn.Module):
         windows = torch.tanh(convolution(nn.functional.pad(states, (0, width))))  # (words, filters, windows)
         places = torch.arange(windows.shape[2], device=lengths.device)
         outside = places > (lengths[:, None] - width).clamp(min=0)
-        return windows.masked_fill(outside[:, None], -1.0).amax(dim=2)  # tanh is never below
+        return windows.masked_fill(outside[:, None], -1.0).amax(dim=2)  # tanh is never lower
 
 
 class AdditiveAttention(nn.Module):
-    """Attention whose scores are a linear map of a tanh over position and word: softmax(w tanh(...) + b).
+    """Attention with scores that are a linear map of a tanh over position and word: softmax(w tanh(...) + b).
 
-    `"concat"` puts the two side by side, z = tanh([W_v v_i ; W_h h_t + b]), as published. The score is then a sum of a
-    term of the position and one of the word; the softmax removes the second, so that all words of a sentence have the
+    `"concat"` concatenates the two, z = tanh([W_v v_i ; W_h h_t + b]), as published. The score is then the sum of a
+    term of the position and one of the word; the softmax cancels the second, so that all words of a sentence have the
     same weights. `"sum"` adds them, z = tanh(W_v v_i + W_h h_t + b).
     """
 
@@ -101,10 +102,11 @@ class AdditiveAttention(nn.Module):
         self.score = nn.Linear(config.attention_size * (2 if self.concat else 1), 1)  # w_α, w_β
 
     def forward(self, words: Tensor, positions: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Let words `(batch, words, size)` attend to positions `(batch, positions, size)`, to those in `mask`
-        `(batch, positions)`: what they see `(batch, words, size)` and the weights `(batch, words, positions)`."""
+        """Let words `(batch, words, size)` attend to positions `(batch, positions, size)` where `mask`
+        `(batch, positions)` is true: the attended vectors `(batch, words, size)` and the weights
+        `(batch, words, positions)`."""
         scores = self._scores(self.query(words), self.key(positions))
-        if mask is not None:  # a sentence without words has no position at all, and must not give 0 / 0
+        if mask is not None:  # a sentence without words has no positions, and must not give 0 / 0
             scores = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min)
         weights = scores.softmax(dim=-1)
         return weights @ positions, weights
@@ -112,7 +114,7 @@ class AdditiveAttention(nn.Module):
     def _scores(self, queries: Tensor, keys: Tensor) -> Tensor:
         if not self.concat:
             return self.score(torch.tanh(queries[:, :, None] + keys[:, None])).squeeze(-1)
-        # w z without z itself, which would repeat each half for each of the other: (batch, words, positions, 2k).
+        # w z without building z, (batch, words, positions, 2k), which repeats each half for each of the other.
         of_keys, of_queries = self.score.weight.chunk(2, dim=1)
         return nn.functional.linear(torch.tanh(queries), of_queries, self.score.bias) + (
             nn.functional.linear(torch.tanh(keys), of_keys).transpose(1, 2)
@@ -120,7 +122,7 @@ class AdditiveAttention(nn.Module):
 
 
 class CoAttention(nn.Module):
-    """Both attentions and both gates: from words and regions to what the tags learn of the picture."""
+    """Both attentions and both gates: from words and regions to what the classifier gets of the picture."""
 
     def __init__(self, config: AdaCANConfig) -> None:
         super().__init__()
@@ -136,7 +138,7 @@ class CoAttention(nn.Module):
         self.output = nn.Linear(size, size)  # W_m, b_m
 
     def forward(self, words: Tensor, regions: Tensor, word_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Look at a picture.
+        """Let the words attend to their picture.
 
         Shapes: words h `(batch, words, size)`, regions v `(batch, regions, size)`, word_mask `(batch, words)`; returns
         u `(batch, words, size)` and the visual weights α `(batch, words, regions)`.
@@ -151,13 +153,13 @@ class CoAttention(nn.Module):
 
 
 class AdaCANModel(AdaCANPreTrainedModel):
-    """The network below the tags: word states h and, with pictures, the filtered u beside them.
+    """The network below the decoder: word states h and, with pictures, the filtered u beside them.
 
     Args:
         config ([`AdaCANConfig`]): the architecture.
-        text_model (`PreTrainedModel`, *optional*): a ready encoder for `text_encoder="bert"`.
-        vgg_model ([`VGGFeatures`], *optional*): a ready encoder of pictures. Both are built from `config` with new
-            weights where left out.
+        text_model (`PreTrainedModel`, *optional*): a loaded encoder for `text_encoder="bert"`.
+        vgg_model ([`VGGFeatures`], *optional*): a loaded encoder of pictures. By default both are built from
+            `config` with new weights.
 
     Example:
 
@@ -234,24 +236,25 @@ class AdaCANModel(AdaCANPreTrainedModel):
         word_positions: Tensor | None = None,
         first_window: Tensor | None = None,
     ) -> TaggerModelOutput:
-        """Encode the words `(batch, words)` of sentences, and let them look at their pictures.
+        """Encode the words `(batch, words)` of sentences, and let them attend to their pictures.
 
         Args:
-            word_ids, char_ids, char_lengths: `(batch, words)`, `(batch, words, characters)` and `(batch, words)`, of
+            word_ids, char_ids, char_lengths: `(batch, words)`, `(batch, words, characters)` and `(batch, words)`, for
                 `text_encoder="lstm"`.
             word_mask: `(batch, words)` bool, true where there is a word; all by default.
-            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture a sentence in order.
+            image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture per sentence, in
+                order.
             pixel_values: `(images, 3, height, width)`; without, all sentences are text only.
             input_ids, attention_mask, word_positions: `(windows, pieces)`, and the place of each word's first piece
-                `(batch, words)` in them when flattened; of `text_encoder="bert"`.
-            first_window: what the processor also returns; not used here.
+                `(batch, words)` in them when flattened; for `text_encoder="bert"`.
+            first_window: also returned by the processor; not used here.
 
         Returns:
-            [`TaggerModelOutput`] with [h ; u] and, for a batch with pictures, the `attentions` α. A sentence without a
-            picture has u = 0 and no weight anywhere: its tags are read from h alone.
+            [`TaggerModelOutput`] with [h ; u] and, for a batch with pictures, the `attentions` α. For a sentence
+            without a picture u and the weights are zero: its tags depend only on h.
 
         Raises:
-            ValueError: for inputs of the other kind of text encoder, or missing characters.
+            ValueError: for inputs of the other kind of text encoder, or without characters.
         """
         if self.config.reads_words:
             words = self.encode_words(word_ids, char_ids, char_lengths, word_mask)  # h: (batch, words, size)
@@ -259,7 +262,7 @@ class AdaCANModel(AdaCANPreTrainedModel):
             words = self.encode_pieces(input_ids, attention_mask, word_positions)
         if not self.config.use_image:
             return TaggerModelOutput(last_hidden_state=words)
-        filtered, weights = self.look(words, word_mask, pixel_values, image_index)
+        filtered, weights = self.attend(words, word_mask, pixel_values, image_index)
         return TaggerModelOutput(last_hidden_state=torch.cat([words, filtered], dim=-1), attentions=weights)
 
     def encode_words(
@@ -269,7 +272,7 @@ class AdaCANModel(AdaCANPreTrainedModel):
         char_lengths: Tensor | None,
         word_mask: Tensor | None,
     ) -> Tensor:
-        """h of `text_encoder="lstm"`, `(batch, words, size)`."""
+        """h for `text_encoder="lstm"`, `(batch, words, size)`."""
         unread = self.characters is not None and (char_ids is None or char_lengths is None)
         if word_ids is None or unread:
             raise ValueError("this model reads words; pass `word_ids`, `char_ids`, `char_lengths` of `WordProcessor`.")
@@ -282,13 +285,13 @@ class AdaCANModel(AdaCANPreTrainedModel):
     def encode_pieces(
         self, input_ids: Tensor | None, attention_mask: Tensor | None, word_positions: Tensor | None
     ) -> Tensor:
-        """h of `text_encoder="bert"`, the state of each word's first piece: `(batch, words, size)`."""
+        """h for `text_encoder="bert"`, the state of each word's first piece: `(batch, words, size)`."""
         if input_ids is None or word_positions is None:
             raise ValueError("this model reads sub-words; pass `input_ids`, `word_positions` of `OneImageProcessor`.")
         states = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return gather_words(states, word_positions)
 
-    def look(
+    def attend(
         self, words: Tensor, word_mask: Tensor | None, pixel_values: Tensor | None, image_index: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """u `(batch, words, size)` and α `(batch, words, regions)`, zero for sentences without a picture."""
@@ -306,7 +309,7 @@ class AdaCANModel(AdaCANPreTrainedModel):
 
 
 class AdaCANForTokenClassification(AdaCANPreTrainedModel, WordTagger):
-    """AdaCAN, and CNN-BiLSTM-CRF for `use_image=False`; arguments and outputs of [`WordTagger`] and
+    """AdaCAN, or CNN-BiLSTM-CRF for `use_image=False`; arguments and outputs of [`WordTagger`] and
     [`AdaCANModel.forward`].
 
     Example:
@@ -339,9 +342,7 @@ class AdaCANForTokenClassification(AdaCANPreTrainedModel, WordTagger):
         kind = settings.setdefault("text_encoder", "bert" if "text" in sources else "lstm")
         if (kind == "bert") != ("text" in sources):
             remedy = "pass `text`" if kind == "bert" else "leave `text` out"
-            raise ValueError(
-                f'`text_encoder` is {kind!r}; {remedy}, since an encoder belongs to "bert" and to it alone.'
-            )
+            raise ValueError(f'`text_encoder` is {kind!r}; {remedy}, since only "bert" takes an encoder.')
         return super()._load_encoders(sources, settings)
 
     @classmethod

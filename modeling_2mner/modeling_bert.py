@@ -1,6 +1,7 @@
 """BERT and BERT-CRF: each word's first piece, a linear layer, and softmax or a CRF.
 
-The text-only row of 2M-NER (Table 7) is this network: with `use_vit=False` and `use_resnet=False` it has the same weights.
+This is the text-only row of 2M-NER (Table 7): with `use_vit=False` and `use_resnet=False`, 2M-NER has the same
+weights.
 """
 
 from torch import Tensor
@@ -61,13 +62,13 @@ class BertCRFModel(BertCRFPreTrainedModel, PieceModel):
         first_window: Tensor | None = None,
         image_index: Tensor | None = None,
     ) -> TaggerModelOutput:
-        """Encode the words `(batch, words)` of sentences; arguments as [`PieceModel`] tells."""
+        """Encode the words `(batch, words)` of sentences; for arguments see [`PieceModel`]."""
         states = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return TaggerModelOutput(last_hidden_state=gather_words(states, word_positions), piece_states=states)
 
 
 class BertCRFForTokenClassification(BertCRFPreTrainedModel, WordTagger):
-    """BERT-CRF, and BERT for `use_crf=False`; arguments and outputs of [`WordTagger`] and [`BertCRFModel.forward`].
+    """BERT-CRF, or BERT for `use_crf=False`; arguments and outputs of [`WordTagger`] and [`BertCRFModel.forward`].
 
     Example:
 

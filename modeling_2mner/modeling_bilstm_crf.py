@@ -1,6 +1,6 @@
 """BiLSTM-CRF (Huang et al. 2015) and HBiLSTM-CRF (Lample et al. 2016): word vectors, an LSTM, a CRF; no picture.
 
-The second reads each word's characters too, and has a tanh layer before the tags.
+HBiLSTM-CRF also reads each word's characters, and has a tanh layer before the classifier.
 """
 
 import torch
@@ -19,7 +19,7 @@ class BiLSTMCRFPreTrainedModel(WordVectorPreTrainedModel):
 
 
 class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
-    """Word vectors, with the vectors of their characters beside them or not, under a bidirectional LSTM.
+    """Word vectors, with or without vectors of their characters, under a bidirectional LSTM.
 
     Args:
         config ([`BiLSTMCRFConfig`]): the architecture.
@@ -76,9 +76,9 @@ class BiLSTMCRFModel(BiLSTMCRFPreTrainedModel):
         Args:
             word_ids: `(batch, words)`, each word's vector.
             char_ids: `(batch, words, characters)`; needed by a model with characters, unused by one without.
-            char_lengths: `(batch, words)`, how many characters are real.
+            char_lengths: `(batch, words)`, how many characters a word has.
             word_mask: `(batch, words)` bool, true where there is a word; all by default.
-            image_index: what the processor also returns; not used here.
+            image_index: also returned by the processor; not used here.
 
         Raises:
             ValueError: if the characters are missing.

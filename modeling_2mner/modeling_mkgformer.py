@@ -1,5 +1,7 @@
-"""MKGFormer (Chen et al. 2022): BERT and CLIP's ViT side by side. In the last layers the picture's tokens read the text
-through a prefix to their attention, and the text's feed-forward layers read the tokens that are like it.
+"""MKGFormer (Chen et al. 2022): BERT and CLIP's ViT side by side.
+
+In the last layers the picture's tokens attend to the text through a prefix of keys and values, and the text's
+feed-forward layers read the tokens that resemble it.
 """
 
 from typing import Any, NamedTuple, cast
@@ -27,7 +29,7 @@ from .tagging_subwords import SubwordTagger
 
 
 class Layers(NamedTuple):
-    """The encoders' layers that one fusion layer l drives."""
+    """The encoders' layers that a fusion layer l runs."""
 
     prefix: Any  # text layer l - 1
     text: Any
@@ -35,15 +37,15 @@ class Layers(NamedTuple):
 
 
 class Masks(NamedTuple):
-    """What is padding: for the text's attention, for the vision's, and plainly for the vision's tokens."""
+    """What is not padding: for the text's attention, for the vision's attention, and as a plain mask of tokens."""
 
-    text: Any  # as the encoder's kind of attention takes it
+    text: Any  # in the form that the encoder's attention takes
     vision: Any
     visible: Tensor | None  # (windows, tokens) bool
 
 
 class FusionLayer(GradientCheckpointingLayer):
-    """A layer in which the two streams meet. It holds W_3 alone; all other weights are in the encoders' layers.
+    """A layer that fuses the two streams. It holds only W_3; all other weights are in the encoders' layers.
 
     Shapes: before and text, T_{l-2} and T_{l-1}, `(windows, pieces, hidden)`; vision, V_{l-1}, `(windows, tokens,
     hidden)` or `None` if no window has a token; returns T_l and V_l.
@@ -69,7 +71,7 @@ class FusionLayer(GradientCheckpointingLayer):
 
 
 def text_prefix(layer: Any, states: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys and values that a text layer computes from its input: `(windows, heads, pieces, head size)` each."""
+    """The keys and values that a text layer computes from its input: `(windows, heads, pieces, head size)` each."""
     attention = layer.attention.self
     size = attention.attention_head_size
     return _split_heads(attention.key(states), size), _split_heads(attention.value(states), size)
@@ -98,7 +100,7 @@ def guide_vision(layer: Any, vision: Tensor, prefix: tuple[Tensor, Tensor], mask
 
 
 def aggregate(context: Tensor, vision: Tensor, visible: Tensor) -> Tensor:
-    """Agg = softmax(c V^T) V over the visible tokens, zero where there is none.
+    """Agg = softmax(c V^T) V over the visible tokens, zero where none is visible.
 
     Shapes: context `(windows, pieces, hidden)`, vision `(windows, tokens, hidden)`, visible `(windows, tokens)` bool;
     returns `(windows, pieces, hidden)`.
@@ -114,7 +116,7 @@ def _split_heads(states: Tensor, head_size: int) -> Tensor:
 
 
 class CropEmbeddings(nn.Module):
-    """Tokens of one kind of crops: CLIP's patches with learned positions, each place among the crops having its own."""
+    """Tokens of one kind of crops: CLIP's patches with learned positions, separate for each place of a crop."""
 
     def __init__(self, config: MKGFormerConfig, name: str, num_crops: int, crop_size: int):
         super().__init__()
@@ -129,7 +131,7 @@ class CropEmbeddings(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Embed crops `(batch, crops, 3, size, size)`, with a mask `(batch, crops)`, all true by default.
 
-        Returns tokens `(batch, crops * patches, hidden)` and which of them are visible.
+        Returns tokens `(batch, crops * patches, hidden)` and which are visible.
         """
         self._check(pixels, num_sentences)
         num_crops = pixels.shape[1]
@@ -147,7 +149,7 @@ class CropEmbeddings(nn.Module):
         if pixels.dim() != 5 or (pixels.shape[0], *pixels.shape[2:]) != wanted or pixels.shape[1] > self.num_crops:
             raise ValueError(
                 f"`{self.name}` is of shape {tuple(pixels.shape)}; pass ({num_sentences}, crops, 3, {size}, {size}), a "
-                f"row for each sentence, with {self.num_crops} crops at most."
+                f"row for each sentence, with at most {self.num_crops} crops."
             )
 
 
@@ -155,14 +157,14 @@ class MKGFormerPreTrainedModel(TaggingPreTrainedModel):
     """Weights, loading and saving of MKGFormer."""
 
     config: MKGFormerConfig
-    _supports_flash_attn = False  # its masks cannot tell the prefix from what attends to it
+    _supports_flash_attn = False  # its masks cannot separate the prefix from what attends to it
 
 
 class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
-    """Both encoders and the layers in which they meet.
+    """Both encoders and the layers that fuse them.
 
-    The encoders are those of transformers, under the names of their own tensors. `attn_implementation` (`"sdpa"` or
-    `"eager"`) is what their layers use; the attention with a prefix goes by that of the ViT.
+    The encoders and the names of their tensors are those of transformers. Their layers use `attn_implementation`
+    (`"sdpa"` or `"eager"`); the attention with a prefix uses that of the ViT.
 
     Args:
         config ([`MKGFormerConfig`]), text_model, vision_model: see [`PieceModel`].
@@ -192,7 +194,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
     """
 
     encoders = ("text", "vision")
-    text_model: Any  # the parts of the encoders that meet are those of their classes
+    text_model: Any  # the parts that are fused are those of their classes
     vision_model: Any
 
     def __init__(
@@ -238,13 +240,13 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
 
         Args:
             input_ids, attention_mask, word_positions, word_mask, first_window, image_index: see [`PieceModel`].
-            pixel_values: `(images, 3, height, width)`; not looked at for `use_whole_image=False`.
+            pixel_values: `(images, 3, height, width)`; not used with `use_whole_image=False`.
             object_pixel_values, object_mask: `(batch, crops, 3, size, size)` and `(batch, crops)` bool, true where
                 there is a crop; all by default.
             small_object_pixel_values, small_object_mask: the same for the smaller kind of crops.
 
         Raises:
-            ValueError: for inputs that contradict each other or the config, with the remedy.
+            ValueError: for inputs that contradict each other or the config; the message gives the remedy.
         """
         word_positions = cast(Tensor, word_positions)
         if attention_mask is None:
@@ -266,7 +268,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
     def embed_crops(
         self, num_sentences: int, *kinds: tuple[CropEmbeddings, Tensor | None, Tensor | None]
     ) -> list[tuple[Tensor, Tensor]]:
-        """Tokens `(batch, tokens, hidden)` of each kind of crops that the batch holds, and which are visible."""
+        """Tokens `(batch, tokens, hidden)` of each kind of crops in the batch, and which are visible."""
         patch_embedding = self.vision_model.embeddings.patch_embedding
         return [
             embed(pixels, mask, patch_embedding, num_sentences)
@@ -282,10 +284,10 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         first_window: Tensor,
         num_windows: int,
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The tokens of each window before the fusion, `(windows, tokens, hidden)`, zero where they are not visible,
-        and which are visible; `None` if there is no token at all.
+        """The tokens of each window before the fusion, `(windows, tokens, hidden)`, zero where not visible, and which
+        are visible; `None` if there are no tokens.
 
-        Without crops a picture that many windows share is encoded once.
+        Without crops, a picture that several windows share is encoded once.
         """
         tokens, index = self._embed_whole(pixel_values, image_index, first_window)
         if crops:
@@ -305,7 +307,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
     ) -> tuple[Tensor | None, Tensor]:
         """Tokens of whole pictures `(rows, tokens, hidden)` and each sentence's row, -1 for none."""
         embeddings = self.vision_model.embeddings
-        if not self.config.use_whole_image:  # as released: one token that is the same for all pictures, and for none
+        if not self.config.use_whole_image:  # as released: one token, the same with and without pictures
             return embeddings.class_embedding.expand(1, 1, -1), torch.zeros_like(first_window)
         if image_index is None:
             image_index = default_image_index(first_window, pixel_values)
@@ -313,7 +315,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
 
     @staticmethod
     def _add_crops(tokens: Tensor | None, index: Tensor, crops: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Tokens of sentences, `(batch, tokens, hidden)`, and which are visible: the whole picture's and the crops'."""
+        """Tokens of sentences, `(batch, tokens, hidden)`, of whole picture and crops, and which are visible."""
         if tokens is not None:
             tokens = gather_images(tokens, index)
             crops = [(tokens, (index >= 0)[:, None].expand(tokens.shape[:2])), *crops]
@@ -321,7 +323,8 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         return tokens.masked_fill(~visible[..., None], 0.0), visible
 
     def _run_vision_layers(self, tokens: Tensor, visible: Tensor) -> Tensor:
-        # Where nothing is visible, everything is: attention over nothing would be left to the kernel, and its gradient.
+        # Where nothing is visible, attend to everything: kernels differ in attention over nothing, and in its
+        # gradient.
         keys = visible | ~visible.any(dim=1, keepdim=True)
         states = self.vision_model.pre_layrnorm(tokens)  # V_0
         mask = create_bidirectional_mask(config=self.vision_model.config, inputs_embeds=states, attention_mask=keys)
@@ -330,7 +333,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         return states
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Any]:
-        """The text's last two states before the fusion, `(windows, pieces, hidden)`, and its attention's mask."""
+        """The text's last two states before the fusion, `(windows, pieces, hidden)`, and its attention mask."""
         states = self.text_model.embeddings(input_ids=input_ids)  # T_0
         mask = create_bidirectional_mask(
             config=self.text_model.config, inputs_embeds=states, attention_mask=attention_mask
@@ -352,7 +355,7 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         return text
 
     def _prefix_mask(self, text: Tensor, attention_mask: Tensor, vision: Tensor | None, visible: Tensor | None) -> Any:
-        """The mask of the ViT's attention to pieces and tokens, as its kind of attention takes it."""
+        """The mask of the ViT's attention to pieces and tokens, in the form that its attention takes."""
         if vision is None or visible is None:
             return None
         return create_bidirectional_mask(

@@ -1,7 +1,7 @@
 """The network of the authors' released code, kept only to reproduce its numbers.
 
-It differs from the paper. What is a matter of choice is a config field with the release's value as default; what is a
-mistake is code of this file alone. `docs/paper-vs-release.md` lists all differences.
+It differs from the paper. Its choices are config fields with the release's values as defaults; its mistakes exist only
+in the code of this file. `docs/paper-vs-release.md` lists all differences.
 """
 
 import re
@@ -18,6 +18,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .configuration_2mner import TwoMNERConfig
+from .configuration_tagging import auto_map
 from .encoders import gather_words
 from .fusion import CrossAttention, MultimodalCollaboration
 from .images import LoadedImage, PictureSource
@@ -45,7 +46,7 @@ _RULES = (
     (r"^dense_cat\.", "fusion_projection."),
     (r"^(classifier|crf)\.", r"\1."),
 )
-_RESNET = "my_resnet.resnet."  # these follow torchvision's rules
+_RESNET = "my_resnet.resnet."  # torchvision's rules apply to these
 _WITHOUT_COUNTERPART = re.compile(r"^(w_txt|w_img|contrastive_loss|my_resnet)\.|\.position_ids$")
 
 
@@ -54,16 +55,16 @@ class TwoMNERReleasedConfig(TwoMNERConfig):
     """Configuration of [`TwoMNERReleasedForTokenClassification`]; the defaults are the release's.
 
     Args:
-        text_encoder_layer (`int`, *optional*): the layer of the text encoder whose states the words read, 0 for the
-            embeddings; the last, which is the release's 12. The pooler reads the last layer in any case, and so do
-            the words of a text-only network.
+        text_encoder_layer (`int`, *optional*): the layer of the text encoder that words are read from, 0 for the
+            embeddings; by default the last, 12 in the release. The pooler always reads the last layer, and so do the
+            words of a text-only network.
 
     All other fields are those of [`TwoMNERConfig`]. A text-only network needs `fusion_projection=False` beside
     `use_vit=False` and `use_resnet=False`.
 
     Raises:
-        ValueError: as [`TwoMNERConfig`]; also for a layer that the text encoder does not have, and for a ViT of another
-            hidden size than the text encoder's, since words and ViT tokens share one projection.
+        ValueError: as [`TwoMNERConfig`]; also for a layer that the text encoder does not have, and if the hidden sizes
+            of ViT and text encoder differ, since words and ViT tokens share one projection.
 
     Example:
 
@@ -77,11 +78,7 @@ class TwoMNERReleasedConfig(TwoMNERConfig):
     """
 
     model_type = "2m-ner-released"
-    default_auto_map = {  # noqa: RUF012
-        "AutoConfig": "modeling_released.TwoMNERReleasedConfig",
-        "AutoModel": "modeling_released.TwoMNERReleasedModel",
-        "AutoModelForTokenClassification": "modeling_released.TwoMNERReleasedForTokenClassification",
-    }
+    default_auto_map = auto_map("TwoMNERReleased", "modeling_released", "modeling_released")
 
     resnet_features: str = "pooled"
     resnet_batch_norm: str = "train"
@@ -102,15 +99,15 @@ class TwoMNERReleasedConfig(TwoMNERConfig):
         if size != self.hidden_size:
             raise ValueError(
                 f"the ViT's hidden size is {size}, the text encoder's {self.hidden_size}; "
-                "the release projects both with one layer, so choose encoders of one size."
+                "the release projects both with one layer, so choose encoders of the same size."
             )
 
 
 class ReleasedCrossAttention(CrossAttention):
-    """Cross-attention whose queries go through the key projection: `query` exists and never gets a gradient.
+    """Cross-attention whose queries go through the key projection: `query` exists but never gets a gradient.
 
     Shapes as in [`CrossAttention`]; a single region is copied to every word position. Attention over copies is uniform
-    whatever the query, but its dropout falls on each copy alone.
+    whatever the query, but dropout acts on each copy independently.
     """
 
     def forward(
@@ -126,7 +123,7 @@ class ReleasedCrossAttention(CrossAttention):
 
 
 class TwoMNERReleasedPreTrainedModel(TwoMNERPreTrainedModel):
-    """Weights, loading and saving; new linear layers start as torch makes them, since the release says nothing else."""
+    """Weights, loading and saving; new linear layers keep torch's initialisation, as in the release."""
 
     config: TwoMNERReleasedConfig
 
@@ -193,9 +190,9 @@ class TwoMNERReleasedModel(TwoMNERReleasedPreTrainedModel, TwoMNERModel):
 class TwoMNERReleasedForTokenClassification(TwoMNERReleasedPreTrainedModel, TwoMNERForTokenClassification):
     """The release's network with its decoder and its doubled loss; arguments of [`TwoMNERForTokenClassification`].
 
-    `forward` returns L_CRF as `loss`, as every model of this project; the factor 2 is in
-    [`~TwoMNERReleasedForTokenClassification.objective`]. The release masks nothing in its attention that could have an
-    effect, so there is nothing to copy of its masks.
+    As in 2M-NER, `forward` returns L_CRF as `loss`; the factor 2 is in
+    [`~TwoMNERReleasedForTokenClassification.objective`]. The release's attention masks have no effect, so they are not
+    copied.
 
     Weights trained with the authors' code are renamed by [`convert_released_state_dict`]:
 
@@ -256,10 +253,10 @@ class TwoMNERReleasedForTokenClassification(TwoMNERReleasedPreTrainedModel, TwoM
         resnet_embeds: Tensor | None,
         image_ids: Tensor | None,
     ) -> dict[str, Tensor]:
-        """Twice Eq. 18, with its plain parts; arguments of [`TwoMNERForTokenClassification.objective`].
+        """Twice Eq. 18, with its parts unscaled; arguments of [`TwoMNERForTokenClassification.objective`].
 
         Without image branches the contrastive losses are zero but the weight alpha stays: 2 alpha L_CRF. Without a CRF
-        the release trains on the cross-entropy alone.
+        the release trains only on the cross-entropy.
         """
         parts = super().objective(tag_loss, text_embeds, vit_embeds, resnet_embeds, image_ids)
         if not self.config.use_crf:
@@ -271,13 +268,14 @@ class TwoMNERReleasedForTokenClassification(TwoMNERReleasedPreTrainedModel, TwoM
 class TwoMNERReleasedProcessor(TwoMNERProcessor):
     """Turn words and pictures into inputs as the release does; arguments of [`TwoMNERProcessor`].
 
-    - Eight odd characters become special tokens of `tokenizer`, which is changed in place, so that no word vanishes.
-      The model must grow with it: `model.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)`.
+    - Eight unusual characters become special tokens of `tokenizer`, which is changed in place, so that no word is
+      lost. The model must grow with it:
+      `model.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)`.
     - The ViT sees the centre of the picture, its shorter side resized. The ResNet sees a random window, flipped half
-      of the time, at evaluation too: [`random_view`]. It draws from torch's generator, once for each sentence,
-      even where two share a picture.
-    - Where a list of `images` has none for a sentence, or one that cannot be used, [`default_picture`] stands in, and
-      `image_status` is `"default"`. `images=None` means none at all, for a text-only network.
+      of the time, even in evaluation: [`random_view`]. It is drawn from torch's generator once for each sentence,
+      even if two share a picture.
+    - If the list `images` has no usable picture for a sentence, [`placeholder_picture`] replaces it and `image_status`
+      is `"default"`. `images=None` means no pictures at all, for a text-only network.
 
     Pictures are opened by [`load_image`]: unlike the release it turns them upright, puts transparent parts on white,
     and counts a truncated file as unreadable.
@@ -322,11 +320,11 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
         max_length: int = 512,
         resnet_image_size: int = 224,
     ) -> TwoMNERProcessor:
-        """A plain [`TwoMNERProcessor`]: a run of `train_hf.py` has neither the release's odd tokens nor its random views."""
+        """A plain [`TwoMNERProcessor`]: `train_hf.py` uses neither the release's tokens nor its random views."""
         return TwoMNERProcessor.for_model(model, tokenizer, max_length, resnet_image_size)
 
     def encode_images(self, images: list[Image.Image]) -> dict[str, torch.Tensor]:
-        """Make both pixel tensors, `(images, 3, height, width)`, each branch with a view of its own."""
+        """Make both pixel tensors, `(images, 3, height, width)`, with a separate view for each branch."""
         side, resnet_side = self.image_processor.size["height"], self.resnet_image_processor.size["height"]
         centres = self.image_processor(
             images=images,
@@ -342,7 +340,7 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
     def _load_images(
         self, images: Sequence[PictureSource] | None, num_sentences: int
     ) -> tuple[list[Hashable], dict[Hashable, LoadedImage]]:
-        """As the parent, but each sentence has a picture of its own under its row."""
+        """As in the parent, but each sentence has its own picture, with its row as key."""
         keys, pictures = super()._load_images(images, num_sentences)
         if images is None:
             return keys, pictures
@@ -352,8 +350,8 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
 def random_view(image: Image.Image, side: int) -> Image.Image:
     """Cut a random square of `side` pixels out of a picture and flip it half of the time.
 
-    The picture keeps its size, except that one with a side below `side` is squashed to the square. The numbers come
-    from torch's generator in the order of torchvision's `RandomCrop` and `RandomHorizontalFlip`.
+    The picture is not resized, unless one of its sides is below `side`: it is then squashed to the square. The numbers
+    come from torch's generator in the order of torchvision's `RandomCrop` and `RandomHorizontalFlip`.
     """
     if min(image.size) < side:
         image = image.resize((side, side), Image.Resampling.BILINEAR)
@@ -364,8 +362,8 @@ def random_view(image: Image.Image, side: int) -> Image.Image:
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if torch.rand(1) < 0.5 else image
 
 
-def default_picture() -> Image.Image:
-    """Draw the stand-in for a picture that cannot be used; the release takes one from its data set, `17_06_4705.jpg`."""
+def placeholder_picture() -> Image.Image:
+    """Draw the placeholder for an unusable picture; the release uses one from its data set, `17_06_4705.jpg`."""
     picture = Image.new("RGB", (640, 480), (224, 224, 224))
     ImageDraw.Draw(picture).text((320, 240), "image not found", fill=(96, 96, 96), anchor="mm", font_size=48)
     return picture
@@ -374,7 +372,7 @@ def default_picture() -> Image.Image:
 def convert_released_state_dict(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Rename the tensors of the authors' `MMNER` network for [`TwoMNERReleasedForTokenClassification`].
 
-    Those without a counterpart are left out; for a text-only network, so is the text encoder's pooler.
+    Tensors without a counterpart are left out, as is the text encoder's pooler for a text-only network.
 
     Raises:
         ValueError: for a name that their network does not have.
@@ -393,13 +391,14 @@ def _rename(name: str) -> str:
         renamed, count = re.subn(pattern, replacement, name)
         if count:
             return renamed
-    raise ValueError(f"`tensors` holds {name!r}, which the authors' network does not have; pass its own state dict.")
+    raise ValueError(f"`tensors` holds {name!r}, which the authors' network does not have; pass its state dict.")
 
 
 def _or_default(picture: LoadedImage) -> LoadedImage:
     if picture.image is not None:
         return picture
-    return replace(picture, image=default_picture(), status="default", reason=f"{picture.status}: {picture.reason}")
+    reason = f"{picture.status}: {picture.reason}"
+    return replace(picture, image=placeholder_picture(), status="default", reason=reason)
 
 
 __all__ = [
@@ -409,6 +408,6 @@ __all__ = [
     "TwoMNERReleasedModel",
     "TwoMNERReleasedProcessor",
     "convert_released_state_dict",
-    "default_picture",
+    "placeholder_picture",
     "random_view",
 ]

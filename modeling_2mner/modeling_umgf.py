@@ -1,6 +1,6 @@
 """UMGF: pieces of text and nodes of a picture form one graph, whose modalities exchange messages through gates.
 
-The unified multimodal graph fusion of Zhang et al. (2021). `docs/baselines.md` tells where paper and code differ.
+The unified multimodal graph fusion of Zhang et al. (2021). `docs/baselines.md` says where paper and code differ.
 """
 
 import torch
@@ -31,7 +31,7 @@ logger = logging.get_logger(__name__)
 
 
 class GraphLinear(nn.Linear):
-    """A linear layer that starts Xavier-uniform, as those of the graph do."""
+    """A linear layer of the graph, which is initialised Xavier-uniform."""
 
 
 class NodeAttention(nn.Module):
@@ -39,8 +39,8 @@ class NodeAttention(nn.Module):
 
     Args:
         config ([`UMGFConfig`]): the architecture.
-        projects_values (`bool`): project values and output too, as for text; in the authors' code the picture's nodes
-            are their own values.
+        projects_values (`bool`): also project values and output, as for text; in the authors' code the picture's
+            nodes are their own values.
     """
 
     is_causal = False
@@ -71,8 +71,9 @@ class NodeAttention(nn.Module):
 
 
 class GraphStream(nn.Module):
-    """What one modality has for itself in a fusion layer: attention, gate and feed-forward layer, each with residual and
-    norm. Without `gated` there is no other modality.
+    """One modality's part of a fusion layer: attention, gate and feed-forward layer, each with residual and norm.
+
+    Without `gated` there is no other modality.
     """
 
     def __init__(self, config: UMGFConfig, projects_values: bool = True, gated: bool = True):
@@ -95,19 +96,19 @@ class GraphStream(nn.Module):
         return self.attention_norm(nodes + self.dropout(self.attention(nodes, mask)))
 
     def open_gates(self, pieces: Tensor, nodes: Tensor, edges: Tensor) -> Tensor:
-        """The gates of Eq. 4 and 6, `(windows, pieces, nodes, graph)`, closed where there is no edge.
+        """The gates of Eq. 4 and 6, `(windows, pieces, nodes, graph)`, closed without an edge.
 
         Shapes: pieces `(windows, pieces, graph)`, nodes `(windows, nodes, graph)`, edges `(windows, pieces, nodes)`.
         """
-        assert self.gate is not None, "a stream of a text-only layer has no gates"
+        assert self.gate is not None, "a text-only layer has no gates"
         of_pieces, of_nodes = self.gate.weight.chunk(2, dim=1)
         from_pieces = functional.linear(pieces, of_pieces, self.gate.bias)
         scores = from_pieces[:, :, None] + functional.linear(nodes, of_nodes)[:, None]
-        # In place, because this is by far the largest tensor of the network.
+        # In place: this is by far the network's largest tensor.
         return scores.masked_fill_(~edges[..., None], float("-inf")).sigmoid_()
 
     def update(self, nodes: Tensor, received: Tensor) -> Tensor:
-        """The nodes with what came through the gates (Eq. 3 and 5) and the feed-forward layer (Eq. 7-8)."""
+        """The nodes with what passed the gates (Eq. 3 and 5) and the feed-forward layer (Eq. 7-8)."""
         if self.gate_norm is not None:
             nodes = self.gate_norm(nodes + self.dropout(received))
         return self.ffn_norm(nodes + self.dropout(self.ffn(nodes)))
@@ -116,11 +117,11 @@ class GraphStream(nn.Module):
 class GraphFusion(GradientCheckpointingLayer):
     """A fusion layer: attention within each modality, then gated sums over the neighbours in the other.
 
-    The sums are not divided by the number of neighbours. A text-only layer has attention and feed-forward layer alone.
+    The sums are not divided by the number of neighbours. A text-only layer has only attention and feed-forward layer.
 
-    Shapes: pieces `(windows, pieces, graph)`, nodes `(windows, nodes, graph)` or `None` when no sentence has a picture,
-    edges `(windows, pieces, nodes)` bool, and both masks as the attention functions take them; returns pieces and nodes,
-    `None` for the nodes of the `last` layer, which nothing would read.
+    Shapes: pieces `(windows, pieces, graph)`, nodes `(windows, nodes, graph)` or `None` when no sentence has a
+    picture, edges `(windows, pieces, nodes)` bool, and both masks in the form that the attention functions take;
+    returns pieces and nodes, `None` for the nodes of the `last` layer, which nothing would read.
     """
 
     def __init__(self, config: UMGFConfig):
@@ -160,14 +161,14 @@ class UMGFPreTrainedModel(TaggingPreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, GraphLinear):
             init.xavier_uniform_(module.weight)
-        elif isinstance(module, nn.Linear):  # as PyTorch itself does
+        elif isinstance(module, nn.Linear):  # PyTorch's own initialisation
             bound = module.in_features**-0.5
             init.uniform_(module.weight, -bound, bound)
             init.uniform_(module.bias, -bound, bound)
 
 
 class UMGFModel(UMGFPreTrainedModel, PieceModel):
-    """Text encoder, visual nodes and fusion layers; each piece ends with the text encoder's state and its node's.
+    """Text encoder, visual nodes and fusion layers; each piece has the text encoder's state and that of its node.
 
     Args:
         config ([`UMGFConfig`]), text_model, resnet_model: see [`PieceModel`].
@@ -215,12 +216,12 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
             self._create_visual_nodes(config, resnet_model)
         self.layers = nn.ModuleList(GraphFusion(config) for _ in range(config.num_fusion_layers))
         self.post_init()
-        self.train()  # holds fixed batch norms from the start; ready encoders come in eval mode
+        self.train()  # freezes fixed batch norms from the start; loaded encoders come in eval mode
 
     def _create_visual_nodes(self, config: UMGFConfig, resnet_model: PreTrainedModel | None) -> None:
         channels = self._add_resnet_model(config, resnet_model)
         if config.visual_nodes == "objects":
-            self.object_head = nn.Linear(channels, channels)  # in the place of the ResNet's classifier
+            self.object_head = nn.Linear(channels, channels)  # in place of the ResNet's classifier
         self.visual_projection = build_mlp(channels, config)
 
     def forward(
@@ -240,16 +241,16 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
 
         Args:
             input_ids, attention_mask, word_positions, word_mask, first_window, image_index: see [`PieceModel`].
-            pixel_values: `(images, 3, height, width)`; models of `visual_nodes="objects"` do not look at whole pictures.
-            object_pixel_values: `(batch, objects, 3, height, width)`, for models of `visual_nodes="objects"` alone;
-                without it all sentences are text only.
+            pixel_values: `(images, 3, height, width)`; not used with `visual_nodes="objects"`.
+            object_pixel_values: `(batch, objects, 3, height, width)`, only with `visual_nodes="objects"`; without
+                it all sentences are text only.
             object_mask: `(batch, objects)` bool, true where there is an object; all by default.
             word_object_mask: `(batch, words, objects)` bool, true where there is an edge between a word, with all its
-                pieces, and an object; by default every piece, `[CLS]` and `[SEP]` too, is a neighbour of every object.
-                What a further window repeats behind its last own word counts to that word.
+                pieces, and an object; by default every piece, including `[CLS]` and `[SEP]`, is a neighbour of every
+                object. What a further window repeats after its own last word belongs to that word.
 
         Raises:
-            ValueError: for objects that the model does not take, and for inputs that contradict each other.
+            ValueError: for objects that the model does not take, or inputs that contradict each other.
         """
         self._check_objects(pixel_values, object_pixel_values, word_object_mask)
         if first_window is None:
@@ -257,7 +258,7 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
         bert = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         present = attention_mask.bool()
         rows = torch.arange(first_window.shape[0], device=first_window.device)
-        sentences = window_images(rows, first_window, input_ids.shape[0])  # each window's: (windows,)
+        sentences = window_images(rows, first_window, input_ids.shape[0])  # of each window: (windows,)
         nodes: Tensor | None = None
         there: Tensor | None = None
         edges: Tensor | None = None
@@ -276,7 +277,7 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
     def _grid_nodes(
         self, pixel_values: Tensor | None, image_index: Tensor | None, first_window: Tensor, sentences: Tensor
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The regions of each window's picture, `(windows, regions, graph)`, and whether there are any."""
+        """The regions of each window's picture, `(windows, regions, graph)`, and which exist."""
         if pixel_values is None:
             return None, None
         if image_index is None:
@@ -295,7 +296,7 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
     def _object_nodes(
         self, object_pixel_values: Tensor | None, object_mask: Tensor | None, sentences: Tensor
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The objects of each window's picture, `(windows, objects, graph)`, and which there are."""
+        """The objects of each window's picture, `(windows, objects, graph)`, and which exist."""
         if object_pixel_values is None:
             return None, None
         if object_mask is None:
@@ -311,7 +312,7 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
     def _fuse(
         self, bert: Tensor, present: Tensor, nodes: Tensor | None, there: Tensor | None, edges: Tensor | None
     ) -> Tensor:
-        """Project the pieces to nodes, run the fusion layers, and return what the tags are told from."""
+        """Project the pieces to nodes, run the fusion layers, and return the classifier's input."""
         hidden = bert
         if self.config.sinusoidal_positions:
             hidden = bert + sinusoids(bert.shape[1], bert.shape[2], bert.device).to(bert.dtype)
@@ -319,7 +320,7 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
         piece_mask = create_bidirectional_mask(self.config, pieces, present)
         node_mask = None
         if nodes is not None and there is not None:
-            # Attention to nothing is not a number in some implementations; without edges it does not matter to what.
+            # Attention to nothing is NaN in some implementations; without edges, its target does not matter.
             node_mask = create_bidirectional_mask(self.config, nodes, there | ~there.any(dim=1, keepdim=True))
         for number, layer in enumerate(self.layers, start=1):
             pieces, nodes = layer(pieces, nodes, piece_mask, node_mask, edges, number == len(self.layers))
@@ -338,7 +339,7 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
             )
         if kind == "objects" and pixel_values is not None and object_pixel_values is None:
             logger.warning_once(
-                'a model of `visual_nodes="objects"` got pictures without objects, and reads the text alone; pass '
+                'a model with `visual_nodes="objects"` got pictures without objects and reads only the text; pass '
                 "`boxes` to the processor."
             )
 
@@ -374,7 +375,7 @@ class UMGFForTokenClassification(UMGFPreTrainedModel, SubwordTagger):
 
 
 def build_mlp(size: int, config: UMGFConfig) -> nn.Sequential:
-    """The two layers with ReLU that make nodes from an encoder's vectors of this size."""
+    """Two layers with ReLU that turn an encoder's vectors of this size into nodes."""
     return nn.Sequential(
         *(GraphLinear(size, config.graph_size), nn.ReLU(), nn.Dropout(config.dropout)),
         *(GraphLinear(config.graph_size, config.graph_size), nn.ReLU(), nn.Dropout(config.dropout)),
@@ -382,7 +383,7 @@ def build_mlp(size: int, config: UMGFConfig) -> nn.Sequential:
 
 
 def sinusoids(length: int, size: int, device: torch.device) -> Tensor:
-    """Position codes `(length, size)` of Vaswani et al. (2017): sines and cosines in turn."""
+    """Position codes `(length, size)` of Vaswani et al. (2017): sines and cosines alternate."""
     rates = 10_000 ** (-torch.arange(0, size, 2, device=device) / size)
     angles = torch.arange(length, device=device)[:, None] * rates
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, :size]
@@ -391,7 +392,7 @@ def sinusoids(length: int, size: int, device: torch.device) -> Tensor:
 def piece_owners(word_positions: Tensor, word_mask: Tensor | None, present: Tensor) -> Tensor:
     """The word of each piece, counted from 1, and 0 for none: `(windows, pieces)`.
 
-    A word's pieces reach from its first one to the next word's, or to the last piece of the window, which is no word's.
+    A word's pieces extend to the next word's first piece, or to the window's last piece, which belongs to no word.
     """
     numbers = torch.arange(1, word_positions.shape[1] + 1, device=present.device).expand_as(word_positions)
     if word_mask is not None:

@@ -1,5 +1,5 @@
-"""UMT, the unified multimodal transformer (Yu et al. 2020): words attend to a picture and the picture to the words, and a
-second stream, which sees the text alone, finds where entities begin and end.
+"""UMT, the unified multimodal transformer (Yu et al. 2020): words attend to a picture and the picture to the words,
+and a second stream, which sees only the text, finds where entities begin and end.
 
 Symbols in comments are the paper's: C, R, V, Q, P, A and H.
 """
@@ -31,10 +31,10 @@ SPAN_LABELS = ("O", "B-span", "I-span")  # the tags without their types
 
 
 class CrossModalTransformer(nn.Module):
-    """CMT: layers in which one sequence attends to another, which stays as it is from layer to layer.
+    """CMT: layers in which one sequence attends to another, which is the same for all layers.
 
     Shapes: states `(windows, positions, hidden)`, others `(windows, other positions, hidden)`; has_image and
-    attention_mask as of [`MultimodalCollaboration`]; returns `(windows, positions, hidden)`.
+    attention_mask as in [`MultimodalCollaboration`]; returns `(windows, positions, hidden)`.
     """
 
     def __init__(self, config: UMTConfig, num_layers: int):
@@ -54,9 +54,9 @@ class CrossModalTransformer(nn.Module):
 
 
 class SpanHead(nn.Module):
-    """The step from the text stream to spans: a linear layer, a CRF unless the config says no, and the matrix M.
+    """The step from the text stream to spans: a linear layer, a CRF if the config has one, and the matrix M.
 
-    Its labels are numbered as the tags are: O, B, I, and with `label_scheme="subword_aux"` the same four behind them
+    Its labels are numbered like the tags: O, B, I, and with `label_scheme="subword_aux"` the same four after them
     (padding, further pieces, `[CLS]`, `[SEP]`).
 
     Args:
@@ -68,26 +68,26 @@ class SpanHead(nn.Module):
         matrix = conversion_matrix(config)
         self.classifier = nn.Linear(config.hidden_size, len(matrix))
         if config.use_crf:
-            self.crf = LinearChainCRF(len(matrix), SPAN_LABELS if config.label_scheme == "word" else None)
+            self.crf = LinearChainCRF(len(matrix), SPAN_LABELS if config.tags_words else None)
         self.conversion: Tensor
         self.register_buffer("conversion", matrix)  # M: (span labels, labels)
 
     def to_labels(self, span_logits: Tensor) -> Tensor:
-        """e_a M: what the emissions of spans `(..., span labels)` say of each label, `(..., labels)`."""
+        """e_a M: emissions of spans `(..., span labels)` to emissions of labels `(..., labels)`."""
         return span_logits @ self.conversion.to(span_logits)
 
     def to_spans(self, labels: Tensor) -> Tensor:
-        """Take the types off labels of any shape; -100 stays."""
+        """Remove the types from labels of any shape; -100 stays."""
         return torch.where(labels < 0, labels, self.conversion.argmax(dim=0)[labels.clamp(min=0)])
 
 
 def conversion_matrix(config: UMTConfig) -> Tensor:
-    """The fixed matrix M `(span labels, labels)`: B is shared out among all `B-` tags, I among all `I-` tags.
+    """The fixed matrix M `(span labels, labels)`: B is divided among all `B-` tags, I among all `I-` tags.
 
     Raises:
         ValueError: for tags that are not `O`, `B-type` or `I-type`.
     """
-    iob2_transitions(config.labels)  # refuses all others
+    iob2_transitions(config.labels)  # refuses other tags
     extra = config.num_states - config.num_labels
     matrix = torch.zeros(len(SPAN_LABELS) + extra, config.num_states)
     for tag, label in enumerate(config.labels):
@@ -102,7 +102,7 @@ class UMTPreTrainedModel(TaggingPreTrainedModel):
 
     config: UMTConfig
     _no_split_modules = ["MultimodalCollaboration"]  # noqa: RUF012
-    _supports_flash_attn = False  # it cannot attend from a picture's regions to padded text
+    _supports_flash_attn = False  # which cannot attend from a picture's regions to padded text
     _keep_in_fp32_modules_strict = ["crf", "conversion"]  # noqa: RUF012
 
     @torch.no_grad()
@@ -156,7 +156,7 @@ class UMTModel(UMTPreTrainedModel, PieceModel):
         if config.use_image:
             self._create_image_branch(config, resnet_model)
         self.post_init()
-        self.train()  # holds fixed batch norms from the start; ready encoders come in eval mode
+        self.train()  # freezes fixed batch norms from the start; loaded encoders come in eval mode
 
     def _create_image_branch(self, config: UMTConfig, resnet_model: PreTrainedModel | None) -> None:
         channels = self._add_resnet_model(config, resnet_model)
@@ -178,7 +178,7 @@ class UMTModel(UMTPreTrainedModel, PieceModel):
         pixel_values: Tensor | None = None,
         image_index: Tensor | None = None,
     ) -> TaggerModelOutput:
-        """Encode the words `(batch, words)` of sentences and their pictures; arguments as [`PieceModel`] tells."""
+        """Encode the words `(batch, words)` of sentences and their pictures; for arguments see [`PieceModel`]."""
         text = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         text = self.dropout(text)  # C
         mask = create_bidirectional_mask(self.config, text, attention_mask)
@@ -196,10 +196,11 @@ class UMTModel(UMTPreTrainedModel, PieceModel):
         )
 
     def _look(self, text: Tensor, attention_mask: Tensor, pixel_values: Tensor | None, image_index: Tensor) -> Tensor:
-        """H, `(windows, pieces, 2 * hidden)`: text that has seen the picture, and what the gate lets through of it.
+        """H, `(windows, pieces, 2 * hidden)`: text that has attended to the picture, and what the gate lets through of
+        the picture.
 
-        Without a picture the attention of CMT_3 gives nothing, so its words pass through the residual connections
-        alone, and the gate is closed: the second half is zero.
+        Without a picture the attention of CMT_3 is zero, so its words only pass through the residual connections, and
+        the gate is closed: the second half is zero.
         """
         if pixel_values is None:
             return torch.cat([self.word_transformer(text, None), torch.zeros_like(text)], dim=-1)
@@ -218,8 +219,8 @@ class UMTModel(UMTPreTrainedModel, PieceModel):
 class UMTForTokenClassification(UMTPreTrainedModel, SubwordTagger):
     """UMT with both decoders; arguments and outputs of [`WordTagger`] and [`UMTModel.forward`].
 
-    The emissions, and so the `logits`, are e = (1 - w) e_m + w e_a M with w the `span_logit_weight`; the loss is that of
-    the tags plus `span_loss_weight` times that of the spans, which are the tags without their types.
+    The emissions, returned as `logits`, are e = (1 - w) e_m + w e_a M with w the `span_logit_weight`; the loss is that
+    of the tags plus `span_loss_weight` times that of the spans, which are the tags without their types.
 
     Example:
 
@@ -246,36 +247,24 @@ class UMTForTokenClassification(UMTPreTrainedModel, SubwordTagger):
     config: UMTConfig
     base_model_class = UMTModel
 
-    def _create_decoder(  # type: ignore[override]  # a model is made from its own config
-        self, config: UMTConfig, num_states: int, labels: list[str] | None
-    ) -> None:
-        super()._create_decoder(config, num_states, labels)
+    def _create_decoder(self, config: UMTConfig) -> None:
+        super()._create_decoder(config)
         self.span_head = SpanHead(config)
 
     def _tag(
         self, outputs: TaggerModelOutput, labels: Tensor | None, mask: Tensor, word_positions: Tensor
     ) -> TaggerOutput:
-        by_word = self.config.label_scheme == "word"
+        by_word = self.config.tags_words
         span_states = cast(Tensor, outputs.span_states)
         states = gather_words(span_states, word_positions) if by_word else span_states
         span_logits = self.span_head.classifier(states)  # e_a
         logits = self.classifier(self.dropout(outputs.last_hidden_state if by_word else outputs.piece_states))  # e_m
         logits = torch.lerp(logits, self.span_head.to_labels(span_logits), self.config.span_logit_weight)
-        loss = None
+        tagged = self.read_emissions(logits, labels, mask)
         if labels is not None:
-            loss = self.tag_loss(logits, labels, mask)
-            loss = loss + self.config.span_loss_weight * self.span_loss(span_logits, labels, mask)
-        return TaggerOutput(
-            loss=loss, logits=logits, predictions=self.decode(logits, mask) if self.decodes() else None
-        )
-
-    def span_loss(self, span_logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-        """The loss of the spans of `labels`, as [`~WordTagger.tag_loss`] is of the labels; shapes likewise."""
-        spans = self.span_head.to_spans(labels)
-        if not self.config.use_crf:
-            return nn.functional.cross_entropy(span_logits.float().transpose(1, 2), spans.masked_fill(~mask, -100))
-        constrained = self.config.crf_constrained_likelihood
-        return self.span_head.crf.neg_log_likelihood(span_logits, spans, mask, constrained).mean()
+            span_loss = self.tag_loss(span_logits, self.span_head.to_spans(labels), mask, self.span_head)
+            tagged.loss = cast(Tensor, tagged.loss) + self.config.span_loss_weight * span_loss
+        return tagged
 
 
 __all__ = ["UMTForTokenClassification", "UMTModel", "UMTPreTrainedModel"]

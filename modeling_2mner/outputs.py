@@ -1,4 +1,4 @@
-"""What the models return."""
+"""The outputs of the models."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class TwoMNERModelOutput(ModelOutput):
         last_hidden_state (`torch.FloatTensor` of shape `(batch, words, branches * hidden)`): fused word vectors.
         text_embeds (`torch.FloatTensor` of shape `(batch, projection)`): h'_t of Eq. 7; `None` for a text-only model.
         vit_embeds (`torch.FloatTensor` of shape `(batch, projection)`): h'_i of Eq. 8 from the ViT, zeros for a
-            sentence without a picture; `None` without that branch.
+            sentence without a picture; `None` without a ViT branch.
         resnet_embeds (`torch.FloatTensor` of shape `(batch, projection)`): the same from the ResNet.
         cross_attentions (`tuple` of `torch.FloatTensor` of shape `(batch, heads, words, regions)`): one per image
             branch, ViT first; only with `output_attentions=True`.
@@ -35,7 +35,7 @@ class TaggerOutput(ModelOutput):
         loss (`torch.FloatTensor` of shape `()`): what training minimises; only with `labels`.
         logits (`torch.FloatTensor` of shape `(batch, words, labels)`): emissions E of Eq. 15.
         predictions (`torch.LongTensor` of shape `(batch, words)`): Viterbi tags, -100 where there is no word;
-            `None` in training mode, which has no use for them.
+            `None` in training mode, where they are not needed.
     """
 
     loss: torch.Tensor | None = None
@@ -64,7 +64,8 @@ class TaggerModelOutput(ModelOutput):
     """Output of the comparison models below their decoders.
 
     Args:
-        last_hidden_state (`torch.FloatTensor` of shape `(batch, words, size)`): what each word's tag is read from.
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, words, size)`): the vectors that the tags are
+            predicted from.
         piece_states (`torch.FloatTensor` of shape `(windows, pieces, size)`): the same for each piece; `None` for
             models without pieces.
         span_states (`torch.FloatTensor` of shape `(windows, pieces, hidden)`): UMT's stream for entity spans.

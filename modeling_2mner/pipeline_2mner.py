@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 from transformers import Pipeline, ProcessorMixin
 
 from .crf import LinearChainCRF
-from .image_sources import read_picture
+from .image_sources import load_image_source
 from .images import LoadedImage, PictureSource, picture_key
 from .posteriors import TagPosteriors
 from .spans import entity_spans
@@ -25,20 +25,20 @@ ONE_SENTENCE = (str, bytes, dict)
 
 @dataclass(frozen=True)
 class SentenceWithPictures:
-    """A sentence, as raw text or as words, and its pictures: at least one, which may be a missing one."""
+    """A sentence, as raw text or as words, and its pictures: at least one, which may be missing."""
 
     words: str | list[str]
     pictures: tuple[LoadedImage, ...]
 
 
 class Entities(list[dict[str, Any]]):
-    """The entities of one sentence, in order, with what became of its picture.
+    """The entities of one sentence, in order, and the status of its picture.
 
     Args:
         entities (`list[dict]`): `entity_group`, `score`, `word`, `start`, `end` and `image_status` each.
         image_status (`str` or `list[str]`): `"ok"`, `"missing"`, `"unreadable"` or `"degenerate"`; a list for several
             pictures.
-        image_reason (`str` or `list[str]`): why a picture is not used, empty if it is.
+        image_reason (`str` or `list[str]`): why a picture is not used; empty if it is.
     """
 
     def __init__(
@@ -60,31 +60,32 @@ class TwoMNERPipeline(Pipeline):
     - a string, or a list of words,
     - `{"text": ...}`, `{"words": [...]}` or a row of MMNERD (`{"tokens": [...]}`), with an `"image"` beside it.
 
-    A picture is a PIL image, path, bytes, data URI, a web address with `allow_urls=True`, a row's `{"bytes", "path"}`, or
-    `None`. With a list of pictures, each is tried with the sentence and the tag posteriors are averaged, as the paper's
-    task definition has it. A picture that cannot be used is reported in `image_status`, and the sentence is read without.
+    A picture is a PIL image, path, bytes, data URI, a web address with `allow_urls=True`, a row's `{"bytes", "path"}`,
+    or `None`. With a list of pictures, each is tried with the sentence and the tag posteriors are averaged, as the
+    paper's task definition has it. A picture that cannot be used is reported in `image_status`, and the sentence is
+    read without it.
 
-    A list of strings without spaces is one sentence in words, any other list of strings several sentences;
-    `is_split_into_words=True` or `False` says which it is.
+    A list of strings without spaces holds the words of one sentence; any other list of strings, several sentences.
+    `is_split_into_words=True` or `False` overrides this.
 
     Args:
-        threshold (`float`, *optional*): leave out entities with a lower score.
-        n_best (`int`, *optional*): return this many of the likeliest readings of each sentence, as
-            `{"score": posterior of the whole reading, "entities": [...]}`.
+        threshold (`float`, *optional*): omit entities with a lower score.
+        n_best (`int`, *optional*): return the `n_best` most likely readings of each sentence, as
+            `{"score": posterior of the entire reading, "entities": [...]}`.
         return_word_tags (`bool`, *optional*): return `{"entities", "words", "image_status"}` for each sentence; in
             `words` each word has its `tag`, that tag's posterior as `score`, `start` and `end`. With `n_best`, each
             reading has its `words`.
-        is_split_into_words (`bool`, *optional*): whether lists of strings are words.
+        is_split_into_words (`bool`, *optional*): whether a list of strings is one sentence.
         allow_urls (`bool`, *optional*): fetch pictures from the web, from public hosts only.
         on_bad_image (`str`, *optional*): `"none"` (default) or `"raise"`.
 
     Returns:
-        [`Entities`] for each sentence: dicts with `entity_group`; `score`, the posterior of the whole span under the
+        [`Entities`] for each sentence: dicts with `entity_group`; `score`, the posterior of the entire span under the
         CRF; `word`; `start` and `end`, code points of the given text (`text[start:end] == word`) or, for words, word
-        indices, `end` exclusive; and `image_status`. For a list a list, for a generator or data set an iterator.
+        indices, `end` exclusive; and `image_status`. A list for a list, an iterator for a generator or data set.
 
     Raises:
-        ValueError: for an input of another form, an unknown parameter value, or a bad picture with
+        ValueError: for an invalid input or parameter value, or a bad picture with
             `on_bad_image="raise"`.
 
     Example:
@@ -109,7 +110,8 @@ class TwoMNERPipeline(Pipeline):
     'ok'
     ```
 
-    A trained model is loaded with `transformers.pipeline("multimodal-ner", model="path/or/id", trust_remote_code=True)`.
+    A trained model is loaded with `transformers.pipeline("multimodal-ner", model="path/or/id",
+    trust_remote_code=True)`.
     """
 
     _load_processor = True  # type: ignore[assignment]  # `Pipeline` declares these four as `None`
@@ -118,7 +120,7 @@ class TwoMNERPipeline(Pipeline):
     _load_feature_extractor = False  # type: ignore[assignment]
     processor: ProcessorMixin
 
-    # As any pipeline's, the type of the result follows from that of the inputs and from the parameters.
+    # As in any pipeline, the type of the result depends on that of the inputs and on the parameters.
     def __call__(self, inputs: Any, images: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         split = kwargs.get("is_split_into_words", self._preprocess_params.get("is_split_into_words"))
         if images is not None:
@@ -131,7 +133,7 @@ class TwoMNERPipeline(Pipeline):
             return []
         return super().__call__(_as_known_to_pipelines(inputs), **kwargs)
 
-    def _sanitize_parameters(  # type: ignore[override]  # here and below, each step names what it takes
+    def _sanitize_parameters(  # type: ignore[override]  # here and below, each step names its parameters
         self,
         threshold: float | None = None,
         n_best: int | None = None,
@@ -157,17 +159,17 @@ class TwoMNERPipeline(Pipeline):
         allow_urls: bool = False,
         on_bad_image: str = "none",
     ) -> dict[str, SentenceWithPictures]:
-        """Take one input apart and open its pictures."""
+        """Unpack one input and open its pictures."""
         words, sources = _take_apart(inputs)
         try:
-            pictures = tuple(read_picture(source, allow_urls) for source in sources)
+            pictures = tuple(load_image_source(source, allow_urls) for source in sources)
         except TypeError as error:
-            raise ValueError(f"The picture of {reprlib.repr(words)} is not one: {error}") from error
+            raise ValueError(f"The picture of {reprlib.repr(words)} is invalid: {error}") from error
         given = [picture for picture, source in zip(pictures, sources, strict=True) if picture_key(source) is not None]
         bad = [picture for picture in given if picture.image is None]
         if bad and on_bad_image == "raise":
             raise ValueError(
-                f"The picture of {reprlib.repr(words)} is {bad[0].status}: {bad[0].reason}. Mend it, leave it out, or "
+                f"The picture of {reprlib.repr(words)} is {bad[0].status}: {bad[0].reason}. Fix it, leave it out, or "
                 'write `on_bad_image="none"`.'
             )
         return {"sentence": SentenceWithPictures(words, pictures)}
@@ -198,7 +200,7 @@ class TwoMNERPipeline(Pipeline):
     def postprocess(  # type: ignore[override]
         self, model_outputs: dict, threshold: float = 0.0, n_best: int | None = None, return_word_tags: bool = False
     ) -> Entities | dict | list[dict]:
-        """Read the entities off the posteriors of one sentence."""
+        """Derive the entities of one sentence from its posteriors."""
         read = model_outputs["read"]
         posteriors = self._posteriors(read["logits"])
         readings = []
@@ -215,7 +217,7 @@ class TwoMNERPipeline(Pipeline):
         return entities
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """Save model and processor, with all code, so that the folder loads as this pipeline again."""
+        """Save model and processor, including their code, so that the folder can be loaded as this pipeline."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
 
@@ -224,7 +226,7 @@ class TwoMNERPipeline(Pipeline):
         if not config.tags_words:
             raise ValueError(
                 'This model was trained with `label_scheme="subword_aux"`: its CRF runs over sub-words and has no '
-                'probabilities of words. Train with `label_scheme="word"`, or use model and processor by hand: '
+                'probabilities of words. Train with `label_scheme="word"`, or use model and processor directly: '
                 "`processor.post_process_entities(model(**batch).predictions, batch)`."
             )
         if config.use_crf:
@@ -266,18 +268,18 @@ def _given(parameters: dict) -> dict:
 
 
 def _as_known_to_pipelines(inputs: Any) -> Any:
-    """Turn several sentences, such as the rows of `datasets`, into one of the few kinds that `Pipeline` takes."""
+    """Turn several sentences, such as rows of `datasets`, into a type that `Pipeline` accepts."""
     if isinstance(inputs, (list, tuple)):
         return list(inputs)
     if isinstance(inputs, GeneratorType) or not isinstance(inputs, Iterable):
         return inputs
     if isinstance(inputs, Sized):
-        return Subset(inputs, range(len(inputs)))  # type: ignore[arg-type]  # it needs an index and no more
+        return Subset(inputs, range(len(inputs)))  # type: ignore[arg-type]  # it only needs an index
     return (item for item in inputs)
 
 
 def _is_sentence(inputs: object, is_split_into_words: bool | None) -> bool:
-    """Whether a list holds the words of one sentence."""
+    """Whether the inputs are the words of one sentence."""
     if not isinstance(inputs, (list, tuple)) or not inputs or not all(isinstance(item, str) for item in inputs):
         return False
     if is_split_into_words is None:
@@ -286,7 +288,7 @@ def _is_sentence(inputs: object, is_split_into_words: bool | None) -> bool:
 
 
 def _pair(inputs: object, images: object, is_split_into_words: bool | None) -> dict | list[dict]:
-    """Put sentences and pictures that were given apart into dicts."""
+    """Combine sentences and pictures that were given separately into dicts."""
     if isinstance(inputs, ONE_SENTENCE) or _is_sentence(inputs, is_split_into_words):
         return _with_picture(inputs, images)
     if not isinstance(inputs, (list, tuple)) or not isinstance(images, (list, tuple)) or len(inputs) != len(images):
@@ -300,13 +302,14 @@ def _pair(inputs: object, images: object, is_split_into_words: bool | None) -> d
 def _with_picture(sentence: object, image: object) -> dict:
     if isinstance(sentence, dict):
         raise ValueError(
-            f'`images` goes with strings and lists of words; a dict holds its own "image", got {reprlib.repr(sentence)}.'
+            f'`images` goes with strings and lists of words; put the picture of a dict into its "image", got '
+            f"{reprlib.repr(sentence)}."
         )
     return {"text" if isinstance(sentence, str) else "words": sentence, "image": image}
 
 
 def _take_apart(inputs: object) -> tuple[str | list[str], list[PictureSource]]:
-    """Return the sentence of one input and the sources of its pictures, at least one."""
+    """Return the sentence of one input and the sources of its pictures, of which there is at least one."""
     if isinstance(inputs, dict):
         given: dict[str, Any] = inputs
     else:
@@ -314,7 +317,7 @@ def _take_apart(inputs: object) -> tuple[str | list[str], list[PictureSource]]:
     texts = [key for key in WORD_KEYS if key in given]
     if len(texts) != 1:
         raise ValueError(
-            f'an input must have one of "text" and "words" (or "tokens"), with an "image" beside it, got '
+            f'an input must have one of "text" and "words" (or "tokens"), and may have an "image", got '
             f"{reprlib.repr(given)}."
         )
     words = given[texts[0]]

@@ -1,4 +1,4 @@
-"""What a model believes about the tags of one sentence, over one picture or several."""
+"""The posteriors of the tags of a sentence, with one picture or averaged over several."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,13 +15,13 @@ from .spans import Span
 class TagPosteriors:
     """The tag posteriors of a sentence, averaged over its pictures.
 
-    With one picture, the best reading is Viterbi's (Eq. 15). With several, it is the valid IOB2 sequence with the highest
-    product of the averaged posteriors.
+    With one picture, the best reading is Viterbi's (Eq. 15). With several, it is the valid IOB2 sequence with the
+    highest product of the averaged posteriors.
 
     Args:
         logits (`torch.Tensor` of shape `(pictures, words, labels)`): emissions of the sentence with each picture.
         labels (`list[str]`): tag names in the order of the logits.
-        crf ([`LinearChainCRF`], *optional*): the model's decoder; without, each word is decided on its own.
+        crf ([`LinearChainCRF`], *optional*): the model's decoder; without it, each word is decided independently.
         constrained (`bool`, defaults to `False`): exclude what IOB2 forbids, as the model's decoding does.
     """
 
@@ -36,14 +36,14 @@ class TagPosteriors:
         self.marginals = self._crf.marginals(logits, self._mask, constrained).mean(0)  # (words, labels)
 
     def best_readings(self, count: int) -> list[tuple[list[int], float]]:
-        """The likeliest tag sequences with their posteriors, best first; fewer if there are not that many."""
+        """The up to `count` most likely tag sequences with their posteriors, best first."""
         if len(self._logits) == 1:
             return self._crf.best_paths(self._logits[0], count, self._constrained)
         averaged = _log(self.marginals)
         return _without_transitions(self.labels, averaged.device).best_paths(averaged, count, constrained=True)
 
     def score_spans(self, spans: Sequence[Span]) -> list[float]:
-        """The posterior of each entity: of this type with exactly these words."""
+        """The posterior of each entity: that of exactly this type and these words."""
         ids = {label: index for index, label in enumerate(self.labels)}
         numbered = [(start, end, ids[f"B-{kind}"], ids[f"I-{kind}"]) for kind, start, end in spans]
         posteriors = self._crf.span_posteriors(self._logits, self._mask, numbered, self._constrained)
@@ -54,7 +54,7 @@ def sentence_posteriors(model: PreTrainedModel, logits: Tensor, word_mask: Tenso
     """The posteriors of each sentence of a batch, `(words, labels)`, float64: the CRF's marginals, or the softmax.
 
     Args:
-        model: whose `logits` these are, with or without CRF.
+        model: the model that the `logits` come from, with or without CRF.
         logits: `(batch, words, labels)`.
         word_mask: `(batch, words)` bool.
     """
@@ -68,7 +68,7 @@ def sentence_posteriors(model: PreTrainedModel, logits: Tensor, word_mask: Tenso
 
 
 def average_posteriors(runs: Iterable[Sequence[Tensor]]) -> list[Tensor]:
-    """The mean over runs of the posteriors of each sentence, `(words, labels)`."""
+    """The posteriors of each sentence, `(words, labels)`, averaged over runs."""
     return [torch.stack(found).mean(0) for found in zip(*runs, strict=True)]
 
 
@@ -76,9 +76,9 @@ def decode_averaged(posteriors: Sequence[Tensor], labels: list[str], batch_size:
     """The tags of the valid IOB2 sequence with the highest product of averaged posteriors, for each sentence.
 
     Args:
-        posteriors: of each sentence `(words, labels)`.
+        posteriors: `(words, labels)` for each sentence.
         labels: tag names in the order of the posteriors.
-        batch_size: sentences decoded at once.
+        batch_size: number of sentences that are decoded at once.
     """
     crf = _without_transitions(labels, torch.device("cpu"))
     tags: list[list[str]] = []
@@ -92,7 +92,7 @@ def decode_averaged(posteriors: Sequence[Tensor], labels: list[str], batch_size:
 
 
 def _log(posteriors: Tensor) -> Tensor:
-    # Where no valid sequence is possible to the averaged models, the words that are must still count.
+    # If no valid sequence has a probability above zero, its possible words must still count.
     return posteriors.double().clamp(min=1e-300).log()
 
 

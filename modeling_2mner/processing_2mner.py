@@ -13,26 +13,26 @@ from transformers import BatchFeature, CLIPImageProcessorPil, PreTrainedModel, P
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from .configuration_tagging import LABELS
+from .crf import IGNORED_LABEL
 
-# Neither is used here: what the processor imports is saved with every checkpoint.
+# Not used here; imported so that every checkpoint includes them.
 from .handler import EndpointHandler  # noqa: F401
 from .images import LoadedImage, PictureSource, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
 from .spans import entity_spans
-from .windows import Windows, encode_words, split_text, surface
-
-LABEL_PADDING = -100
+from .windows import encode_words, split_text, surface
 
 
 class TwoMNERBatch(BatchFeature):
-    """The tensors of a batch, in the order and shapes that the models take, and what the models do not take.
+    """The tensors of a batch, in the order and shapes that the models take, and attributes that models do not take.
 
     Args:
         data (`dict`): the tensors; `model(**batch)` sees nothing else.
-        image_status (`list[str]`): one of `"ok"`, `"missing"`, `"unreadable"`, `"degenerate"` a sentence.
-        image_reasons (`list[str]`): why a sentence has no picture, in words; empty if it has one.
+        image_status (`list[str]`): `"ok"`, `"missing"`, `"unreadable"` or `"degenerate"` for each sentence.
+        image_reasons (`list[str]`): why a sentence has no picture; empty if it has one.
         words (`list[list[str]]`): the words that the predictions belong to.
-        offsets (`list[list[tuple[int, int]]]`): for raw text, the characters of each word; else each word's index.
+        offsets (`list[list[tuple[int, int]]]`): the characters of each word in raw text; otherwise each
+            word's index.
         texts (`list[str | None]`): the raw text, `None` for a sentence that was given as words.
     """
 
@@ -66,17 +66,17 @@ class TwoMNERBatch(BatchFeature):
 class TwoMNERProcessor(ProcessorMixin):
     """Turn words and pictures into the inputs of 2M-NER.
 
-    Both image branches see the same framing: the whole picture, resized to their size without regard to its aspect.
-    Of a given image processor only the size, mean, standard deviation and resampling are used, with Pillow.
+    Both image branches see the whole picture, resized to their size regardless of its aspect ratio. Of a given image
+    processor only size, mean, standard deviation and resampling are used, with Pillow.
 
     Args:
-        image_processor (*optional*): for the ViT; CLIP's statistics at 224 pixels.
-        resnet_image_processor (*optional*): for the ResNet; ImageNet's statistics at 224 pixels.
+        image_processor (*optional*): for the ViT; by default CLIP's statistics at 224 pixels.
+        resnet_image_processor (*optional*): for the ResNet; by default ImageNet's statistics at 224 pixels.
         tokenizer (`PreTrainedTokenizerBase`): a fast tokenizer.
-        max_length (`int`, defaults to 512): longest sub-word window; longer sentences get several.
-        labels (`list[str]`, *optional*): tag names in the model's order; the nine of MMNERD.
-        on_bad_image (`str`, defaults to `"none"`): a picture that cannot be used counts as `"none"`, visible in the
-            batch's `image_status`, or is an error with `"raise"`.
+        max_length (`int`, defaults to 512): longest sub-word window; longer sentences have several.
+        labels (`list[str]`, *optional*): tag names in the model's order; by default the nine of MMNERD.
+        on_bad_image (`str`, defaults to `"none"`): with `"none"` an unusable picture counts as missing and is reported
+            in the batch's `image_status`; with `"raise"` it is an error.
 
     Raises:
         ValueError: without a tokenizer, or for an unknown `on_bad_image`.
@@ -125,13 +125,13 @@ class TwoMNERProcessor(ProcessorMixin):
     def for_model(
         cls, model: PreTrainedModel, tokenizer: Any, max_length: int = 512, resnet_image_size: int = 224
     ) -> Any:
-        """The processor that fits a model: its picture sizes, its longest window, its tags.
+        """Make the processor for a model, with its picture sizes, longest window and tags.
 
         Args:
-            model: with its encoders.
-            tokenizer: of the text encoder.
-            max_length: longest sub-word window that is wanted; shorter where the text encoder has fewer positions.
-            resnet_image_size: side of a ResNet's pictures in pixels, which its config leaves open.
+            model: the model, including its encoders.
+            tokenizer: that of the text encoder.
+            max_length: longest sub-word window; shortened if the text encoder has fewer positions.
+            resnet_image_size: side of the ResNet's pictures in pixels, which its config does not give.
         """
         return cls(
             clip_processor(model.config.vision_config.image_size),
@@ -150,14 +150,14 @@ class TwoMNERProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        """The names of the tensors, a `(batch, ...)` tensor first."""
+        """The names of the tensors, beginning with a `(batch, ...)` tensor."""
         return [
             *("word_positions", "word_mask", "first_window", "input_ids", "attention_mask"),
             *("pixel_values", "resnet_pixel_values", "image_index"),
         ]
 
     def to_dict(self) -> dict:
-        """What is saved; names the Pillow processors, which a reader with torchvision would otherwise replace."""
+        """Return what is saved, naming the Pillow processors, which loading could otherwise replace."""
         saved = super().to_dict()
         for name in set(self.get_attributes()) - {"tokenizer"}:
             saved[name]["image_processor_type"] = CLIPImageProcessorPil.__name__
@@ -173,11 +173,11 @@ class TwoMNERProcessor(ProcessorMixin):
         """Make a batch of `B` sentences.
 
         Args:
-            words (`list[list[str]]` or `list[str]`): words, or raw text that is split here with offsets kept.
+            words (`list[list[str]]` or `list[str]`): words, or raw text, which is split here and keeps its offsets.
             images (`list`, *optional*): for each sentence a PIL image, path, bytes, `{"bytes", "path"}` or `None`. An
                 object, path or byte string that occurs twice is processed once.
-            labels (`list[list[str]]` or `list[list[int]]`, *optional*): one tag a word.
-            return_tensors (`str`, defaults to `"pt"`): PyTorch is the only kind.
+            labels (`list[list[str]]` or `list[list[int]]`, *optional*): one tag per word.
+            return_tensors (`str`, defaults to `"pt"`): only PyTorch is supported.
 
         Returns:
             [`TwoMNERBatch`] with `word_positions (B,W)`, `word_mask (B,W)`, `first_window (B,)`,
@@ -186,7 +186,7 @@ class TwoMNERProcessor(ProcessorMixin):
 
         Raises:
             ValueError: for lists of different lengths, unknown labels, or a bad picture with `on_bad_image="raise"`;
-                the row is named.
+                the message names the row.
         """
         if return_tensors != "pt":
             raise ValueError(f'`return_tensors` is {return_tensors!r}; the models take PyTorch tensors, write "pt".')
@@ -228,7 +228,7 @@ class TwoMNERProcessor(ProcessorMixin):
         }
 
     def post_process_entities(self, predictions: torch.Tensor, batch: TwoMNERBatch) -> list[list[dict]]:
-        """Read the entities of each sentence off its predicted tags.
+        """Derive the entities of each sentence from its predicted tags.
 
         Args:
             predictions (`torch.LongTensor` of shape `(batch, words)`): the model's `predictions`.
@@ -236,8 +236,8 @@ class TwoMNERProcessor(ProcessorMixin):
 
         Returns:
             For each sentence a list of `{"entity_group", "word", "start", "end"}`. `start` and `end` count characters
-            of raw text, or words of word lists; `end` is exclusive. `word` is `text[start:end]` of raw text, or the
-            words with spaces between them.
+            of raw text, or words of word lists; `end` is exclusive. `word` is `text[start:end]` for raw text, or the
+            words joined by spaces.
         """
         entities = []
         sentences = zip(predictions.tolist(), batch.words, batch.offsets, batch.texts, strict=True)
@@ -264,12 +264,13 @@ class TwoMNERProcessor(ProcessorMixin):
         width = max((len(ids) for ids in windows.input_ids), default=0)
         lengths = torch.tensor([len(sentence) for sentence in words], dtype=torch.long)
         num_words = max((len(sentence) for sentence in words), default=0)
+        positions = [[window * width + piece for window, piece in row] for row in windows.positions]
         return {
-            "word_positions": _flatten_positions(windows, width, num_words),
+            "word_positions": pad_rows(positions, num_words, 0),
             "word_mask": torch.arange(num_words)[None, :] < lengths[:, None],
             "first_window": torch.tensor(windows.first, dtype=torch.long),
-            "input_ids": _pad(windows.input_ids, width, self.tokenizer.pad_token_id),
-            "attention_mask": _pad([[1] * len(ids) for ids in windows.input_ids], width, 0),
+            "input_ids": pad_rows(windows.input_ids, width, self.tokenizer.pad_token_id),
+            "attention_mask": pad_rows([[1] * len(ids) for ids in windows.input_ids], width, 0),
         }
 
     def _encode_labels(self, labels: Sequence[Sequence[str | int]], words: list[list[str]]) -> torch.Tensor:
@@ -278,9 +279,9 @@ class TwoMNERProcessor(ProcessorMixin):
         ids = []
         for row, (tags, sentence) in enumerate(zip(labels, words, strict=True)):
             if len(tags) != len(sentence):
-                raise ValueError(f"`labels[{row}]` has {len(tags)} tags for {len(sentence)} words; pass one a word.")
+                raise ValueError(f"`labels[{row}]` has {len(tags)} tags for {len(sentence)} words; pass one per word.")
             ids.append([self._label_id(tag, row) for tag in tags])
-        return _pad(ids, max((len(sentence) for sentence in words), default=0), LABEL_PADDING)
+        return pad_rows(ids, max((len(sentence) for sentence in words), default=0), IGNORED_LABEL)
 
     def _label_id(self, tag: str | int, row: int) -> int:
         if isinstance(tag, str) and tag in self.labels:
@@ -297,8 +298,8 @@ class TwoMNERProcessor(ProcessorMixin):
         if isinstance(images, (Image.Image, str, bytes, os.PathLike, dict)) or len(images) != num_sentences:
             count = len(images) if isinstance(images, (list, tuple)) else 1
             raise ValueError(
-                f"`images` holds {count} pictures but `words` holds {num_sentences} sentences; pass one picture a "
-                "sentence, or `None` for a sentence without one."
+                f"`images` holds {count} pictures but `words` holds {num_sentences} sentences; pass one picture "
+                "per sentence, or `None` for a sentence without one."
             )
         keys: list[Hashable] = [picture_key(source) for source in images]
         pictures: dict[Hashable, LoadedImage] = {}
@@ -311,7 +312,7 @@ class TwoMNERProcessor(ProcessorMixin):
         picture = load_image(source)
         if self.on_bad_image == "raise" and picture_key(source) is not None and picture.image is None:
             raise ValueError(
-                f"`images[{row}]` is {picture.status}: {picture.reason}. Mend it, pass `None`, or construct the "
+                f"`images[{row}]` is {picture.status}: {picture.reason}. Fix it, pass `None`, or construct the "
                 'processor with `on_bad_image="none"`.'
             )
         return picture
@@ -323,7 +324,7 @@ def _check_words(sentence: Any, row: int) -> None:
 
 
 def count_positions(model: Any) -> int | float:
-    """How many pieces the text encoder can take at once; RoBERTa's first positions stand for padding."""
+    """How many pieces the text encoder can take at once; RoBERTa's first positions are reserved for padding."""
     positions = getattr(model.config.text_config, "max_position_embeddings", inf)
     for module in model.base_model.text_model.modules():
         if isinstance(module, nn.Embedding) and module.num_embeddings == positions and module.padding_idx is not None:
@@ -332,18 +333,18 @@ def count_positions(model: Any) -> int | float:
 
 
 def clip_processor(side: int) -> CLIPImageProcessorPil:
-    """For a ViT; CLIP's statistics."""
+    """An image processor with CLIP's statistics, for a ViT."""
     return CLIPImageProcessorPil(size={"height": side, "width": side})
 
 
 def imagenet_processor(side: int = 224) -> CLIPImageProcessorPil:
-    """For encoders that were trained on ImageNet."""
+    """An image processor with ImageNet's statistics, for encoders that were trained on ImageNet."""
     size = {"height": side, "width": side}
     return CLIPImageProcessorPil(size=size, image_mean=IMAGENET_DEFAULT_MEAN, image_std=IMAGENET_DEFAULT_STD)
 
 
 def whole_picture(processor: Any) -> CLIPImageProcessorPil:
-    """The same size and statistics, with the whole picture resized to a square by Pillow."""
+    """The same size and statistics, but Pillow resizes the whole picture to that size."""
     size: dict[str, Any] = dict(processor.size)
     side: Any = size.get("height") or size.get("shortest_edge")
     return CLIPImageProcessorPil(
@@ -361,18 +362,14 @@ def _target_size(processor: Any) -> tuple[int, int]:
 
 
 def normalise(processor: Any, images: list) -> torch.Tensor:
-    """Pictures of the processor's size to `(images, 3, height, width)`."""
+    """Turn pictures of the processor's size into pixels `(images, 3, height, width)`."""
     return processor(images=images, do_resize=False, return_tensors="pt")["pixel_values"]
 
 
-def _flatten_positions(windows: Windows, width: int, num_words: int) -> torch.Tensor:
-    return _pad([[window * width + piece for window, piece in row] for row in windows.positions], num_words, 0)
-
-
-def _pad(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
-    return torch.tensor([row + [value] * (width - len(row)) for row in rows], dtype=torch.long).reshape(
-        len(rows), width
-    )
+def pad_rows(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
+    """Rows of numbers, padded with `value`, as a tensor `(rows, width)`."""
+    padded = [row + [value] * (width - len(row)) for row in rows]
+    return torch.tensor(padded, dtype=torch.long).reshape(len(rows), width)
 
 
 def _entity(
@@ -389,5 +386,6 @@ __all__ = [
     "count_positions",
     "imagenet_processor",
     "normalise",
+    "pad_rows",
     "whole_picture",
 ]

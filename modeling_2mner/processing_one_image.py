@@ -1,4 +1,4 @@
-"""The processor of the comparison models on sub-words: one image encoder at most, and crops of objects for two of them."""
+"""The processor of the comparison models on sub-words: at most one image encoder, and object crops for two models."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,16 +23,17 @@ Box = tuple[int, int, int, int]
 
 
 class OneImageProcessor(TwoMNERProcessor):
-    """Turn words and pictures into the inputs of a model with one image encoder, or none.
+    """Turn words and pictures into the inputs of a model with at most one image encoder.
 
     Args:
-        image_processor (*optional*): size and statistics of the pictures; ImageNet's at 224 pixels.
+        image_processor (*optional*): size and statistics of the pictures; by default ImageNet's at 224 pixels.
         tokenizer (`PreTrainedTokenizerBase`): a fast tokenizer.
-        use_image (`bool`, defaults to `True`): make pixels. A text-only model's processor still opens the pictures that
-            it is given, and tells what became of them.
-        object_size (`int`, *optional*): side of an object's crop in pixels; by default the model takes no objects.
+        use_image (`bool`, defaults to `True`): make pixels. A text-only model's processor still opens the pictures
+            that it is given, and reports their status.
+        object_size (`int`, *optional*): side of an object crop in pixels; by default the model takes no objects.
         small_object_size (`int`, *optional*): the same for objects of MKGFormer's second kind.
-        max_objects, max_small_objects (`int`, *optional*): take the first so many boxes of a sentence; all by default.
+        max_objects, max_small_objects (`int`, *optional*): use only the first `max_objects` boxes of a sentence; all
+            by default.
         max_length, labels, on_bad_image: as for [`TwoMNERProcessor`].
 
     Raises:
@@ -85,7 +86,7 @@ class OneImageProcessor(TwoMNERProcessor):
     def for_model(
         cls, model: PreTrainedModel, tokenizer: Any, max_length: int = 512, resnet_image_size: int = 224
     ) -> Any:
-        """The processor that fits a model: its pictures and crops, its longest window, its tags.
+        """Make the processor for a model, with its picture and crop sizes, longest window and tags.
 
         Args:
             model, tokenizer, max_length, resnet_image_size: as for [`TwoMNERProcessor.for_model`].
@@ -103,11 +104,11 @@ class OneImageProcessor(TwoMNERProcessor):
 
     @property
     def model_input_names(self) -> list[str]:
-        """The names of the tensors, a `(batch, ...)` tensor first."""
+        """The names of the tensors, beginning with a `(batch, ...)` tensor."""
         names = ["word_positions", "word_mask", "first_window", "input_ids", "attention_mask", "image_index"]
         return [*names, "pixel_values"] if self.use_image else names
 
-    def __call__(  # type: ignore[override]  # takes boxes as well
+    def __call__(  # type: ignore[override]  # also takes boxes
         self,
         words: Sequence[list[str] | str],
         images: Sequence[PictureSource] | None = None,
@@ -121,17 +122,17 @@ class OneImageProcessor(TwoMNERProcessor):
         Args:
             words, images, labels, return_tensors: as for [`TwoMNERProcessor`].
             boxes (`list`, *optional*): for each sentence the objects of its picture, a list or array of `(left, top,
-                right, bottom)` in pixels of the upright picture, or `None`; from any detector. A sentence without
-                picture has none, and a box is cut to its picture.
+                right, bottom)` in pixels of the upright picture, or `None`; from any detector. They are clipped to the
+                picture, and ignored for a sentence without one.
             small_boxes (`list`, *optional*): objects of MKGFormer's second kind.
 
         Returns:
-            [`TwoMNERBatch`] as of [`TwoMNERProcessor`] with `pixel_values (I,3,H,W)` alone; for boxes with
-            `object_pixel_values (B,O,3,S,S)` and `object_mask (B,O)`, false where there is no object or nothing of it
-            lies inside its picture, and `small_object_pixel_values`, `small_object_mask` likewise.
+            [`TwoMNERBatch`] as from [`TwoMNERProcessor`], but of pixels only `pixel_values (I,3,H,W)`; for boxes also
+            `object_pixel_values (B,O,3,S,S)` and `object_mask (B,O)`, false where there is no object or it lies
+            outside its picture, and likewise `small_object_pixel_values` and `small_object_mask`.
 
         Raises:
-            ValueError: as [`TwoMNERProcessor`]; for boxes that are none, or that the model does not take.
+            ValueError: as [`TwoMNERProcessor`]; for invalid boxes, or boxes that the model does not take.
         """
         batch = super().__call__(words, images, labels, return_tensors)
         sources = [None] * len(batch.words) if images is None else images
@@ -141,7 +142,7 @@ class OneImageProcessor(TwoMNERProcessor):
         return batch
 
     def encode_images(self, images: list) -> dict[str, torch.Tensor]:
-        """Make the pixel tensor, `(images, 3, height, width)`, from RGB pictures; none for a text-only model."""
+        """Make the pixel tensor, `(images, 3, height, width)`, from RGB pictures; nothing for a text-only model."""
         size = self.image_processor.size
         return {"pixel_values": self._to_pixels(images, size["width"], size["height"])} if self.use_image else {}
 
@@ -157,7 +158,7 @@ class OneImageProcessor(TwoMNERProcessor):
             raise ValueError(f"`{argument}` is not for this model (`{name}_size` is not set); leave it out.")
         if len(boxes) != len(images):
             raise ValueError(
-                f"`{argument}` holds boxes of {len(boxes)} sentences, not of {len(images)}; pass one list each."
+                f"`{argument}` holds {len(boxes)} lists for {len(images)} sentences; pass one list per sentence."
             )
         boxes = [_read_boxes(given, f"`{argument}[{row}]`") for row, given in enumerate(boxes)]
         boxes = [row[: getattr(self, f"max_{name}s")] for row in boxes]
@@ -173,15 +174,15 @@ class OneImageProcessor(TwoMNERProcessor):
 
 
 def picture_processor(config: Any, resnet_image_size: int) -> CLIPImageProcessorPil:
-    """As the image encoder was trained: a ViT with CLIP's statistics, others with ImageNet's; a size that the config
-    leaves open is `resnet_image_size`."""
+    """The image processor for the image encoder: CLIP's statistics for a ViT, ImageNet's for others, of size
+    `resnet_image_size` if the config does not give one."""
     if hasattr(config, "vision_config"):
         return clip_processor(config.vision_config.image_size)
     return imagenet_processor(getattr(config, "image_size", resnet_image_size))
 
 
 def _read_boxes(boxes: Any, where: str) -> list[Box]:
-    """The boxes of a sentence in whole pixels; `None` is none."""
+    """The boxes of a sentence in whole pixels; no boxes for `None`."""
     return [_read_box(box, where) for box in (() if boxes is None else boxes)]
 
 
@@ -200,7 +201,7 @@ def _read_box(box: Any, where: str) -> Box:
 
 
 def _crop(source: PictureSource, boxes: list[Box]) -> dict[int, Image.Image]:
-    """The objects of a picture by their places among its boxes, without those of which nothing lies inside it."""
+    """The objects of a picture by their places among its boxes, without those that lie outside it."""
     picture = load_image(source).image if boxes else None
     if picture is None:
         return {}

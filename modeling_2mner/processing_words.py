@@ -5,14 +5,14 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from .processing_2mner import imagenet_processor
+from .processing_2mner import pad_rows
 from .processing_one_image import OneImageProcessor, picture_processor
 
 
 class WordProcessor(OneImageProcessor):
     """Turn words and pictures into the inputs of a model on word vectors.
 
-    Sentences of any length are taken whole, and words of any length.
+    Neither sentences nor words have a maximum length.
 
     Args:
         tokenizer ([`WordTokenizer`]): numbers words and characters.
@@ -55,23 +55,23 @@ class WordProcessor(OneImageProcessor):
     def for_model(
         cls, model: PreTrainedModel, tokenizer: Any, max_length: int = 512, resnet_image_size: int = 224
     ) -> Any:
-        """The processor that fits a model on words; for AdaCAN over BERT, which reads sub-words, an [`OneImageProcessor`].
+        """The processor that fits a model on words; for AdaCAN over BERT, which reads sub-words, an
+        [`OneImageProcessor`].
 
         Args:
-            model, tokenizer, max_length, resnet_image_size: as for [`TwoMNERProcessor.for_model`]; words have no windows.
+            model, tokenizer, max_length, resnet_image_size: as for [`TwoMNERProcessor.for_model`]; words have no
+                windows.
         """
         config = model.config
         if not config.reads_words:
             return OneImageProcessor.for_model(model, tokenizer, max_length, resnet_image_size)
-        pictures = imagenet_processor(resnet_image_size)
-        if config.uses_image:
-            pictures = picture_processor(config, resnet_image_size)
+        pictures = picture_processor(config, resnet_image_size)
         return cls(pictures, tokenizer, labels=config.labels, use_image=config.uses_image)
 
     @staticmethod
     def _check_parts(tokenizer: Any, on_bad_image: str) -> None:
         OneImageProcessor._check_parts(tokenizer, on_bad_image)
-        # By name: of code that comes with a checkpoint, `AutoTokenizer` makes a class of its own.
+        # By name: from the code of a checkpoint, `AutoTokenizer` creates a separate class.
         if "WordTokenizer" not in [base.__name__ for base in type(tokenizer).__mro__]:
             raise ValueError(
                 f"`tokenizer` is a {type(tokenizer).__name__}; pass a `WordTokenizer`, which numbers words."
@@ -79,31 +79,27 @@ class WordProcessor(OneImageProcessor):
 
     @property
     def model_input_names(self) -> list[str]:
-        """The names of the tensors, a `(batch, ...)` tensor first."""
+        """The names of the tensors, beginning with a `(batch, ...)` tensor."""
         names = ["word_ids", "char_ids", "char_lengths", "word_mask", "image_index"]
         return [*names, "pixel_values"] if self.use_image else names
 
     def _encode_text(self, words: list[list[str]]) -> dict[str, torch.Tensor]:
         """Make `word_ids, char_lengths, word_mask (B,W)` and `char_ids (B,W,C)`."""
-        characters = [[self.tokenizer.character_ids(word) for word in sentence] for sentence in words]
-        shape = len(words), max(map(len, words), default=0)  # (batch, words)
-        width = max((len(ids) for sentence in characters for ids in sentence), default=0)
+        num_words = max(map(len, words), default=0)
+        characters = [
+            [self.tokenizer.character_ids(word) for word in sentence] + [[]] * (num_words - len(sentence))
+            for sentence in words
+        ]
+        flat = [ids for sentence in characters for ids in sentence]
+        width = max(map(len, flat), default=0)
         lengths = torch.tensor([len(sentence) for sentence in words], dtype=torch.long)
-        char_ids = [[_pad(ids, width) for ids in sentence] for sentence in characters]
+        word_ids = [[self.tokenizer.word_id(word) for word in sentence] for sentence in words]
         return {
-            "word_ids": _stack([[self.tokenizer.word_id(word) for word in sentence] for sentence in words], shape, 0),
-            "char_ids": _stack(char_ids, (*shape, width), [0] * width),
-            "char_lengths": _stack([[len(ids) for ids in sentence] for sentence in characters], shape, 0),
-            "word_mask": torch.arange(shape[1])[None, :] < lengths[:, None],
+            "word_ids": pad_rows(word_ids, num_words, 0),
+            "char_ids": pad_rows(flat, width, 0).reshape(len(words), num_words, width),
+            "char_lengths": pad_rows([[len(ids) for ids in sentence] for sentence in characters], num_words, 0),
+            "word_mask": torch.arange(num_words)[None, :] < lengths[:, None],
         }
-
-
-def _pad(row: list, width: int, value: Any = 0) -> list:
-    return row + [value] * (width - len(row))
-
-
-def _stack(rows: list[list], shape: tuple[int, ...], value: Any) -> torch.Tensor:
-    return torch.tensor([_pad(row, shape[1], value) for row in rows], dtype=torch.long).reshape(shape)
 
 
 __all__ = ["WordProcessor"]

@@ -1,4 +1,4 @@
-"""Tags to entities: the one reading of IOB2 that the model, the data, the scores and the pages share."""
+"""Tags to entities: the reading of IOB2 that the model, the data, the scores and the pages share."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,9 +16,9 @@ def entity_spans(tags: Sequence[str], strict: bool) -> list[Span]:
     """Return the entities of a sentence in order.
 
     Args:
-        tags: names such as `"B-PER"`, one a word.
-        strict: what an `I-` that continues no entity of its type is: with `True` no entity, as in strict scoring; with
-            `False` the beginning of one, as conlleval has it. For valid IOB2 both are the same.
+        tags: names such as `"B-PER"`, one per word.
+        strict: an `I-` that continues no entity of its type is ignored with `True`, as in strict scoring, and begins
+            an entity with `False`, as in conlleval. For valid IOB2 both are the same.
     """
     spans, start = [], None
     for index, tag in enumerate([*tags, "O"]):

@@ -1,4 +1,4 @@
-"""The former name of `python -m configuration_2mner.summary`; no checkpoint carries this file."""
+"""The former name of `python -m configuration_2mner.summary`; not part of checkpoints."""
 
 import runpy
 import sys

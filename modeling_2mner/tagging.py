@@ -1,4 +1,4 @@
-"""What all models of this project share above and below their networks: weights, the step to tags, and their loss."""
+"""What all models share around their networks: weights, encoders, decoder and loss."""
 
 from typing import Any
 
@@ -20,23 +20,23 @@ class TaggingPreTrainedModel(PreTrainedModel):
     config: TaggingConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
-    config_class: type[TaggingConfig]  # transformers sets it from the annotation of `config`
-    encoders: tuple[str, ...] = ()  # of `ENCODERS`, for a model below a decoder
-    input_modalities: tuple[str, ...] = ("image", "text")  # type: ignore[assignment]  # a list or text in transformers
-    # The losses are means over sentences: the Trainer must not divide them by its own count of items.
+    config_class: type[TaggingConfig]  # set by transformers from the annotation of `config`
+    encoders: tuple[str, ...] = ()  # keys of `ENCODERS`, in a model without decoder
+    input_modalities: tuple[str, ...] = ("image", "text")  # type: ignore[assignment]  # transformers: list or text
+    # Losses are means over sentences; the Trainer must not divide them by its own count of items.
     accepts_loss_kwargs = False
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
     _keep_in_fp32_modules_strict: set[str] | list[str] | None = ["crf"]  # noqa: RUF012
-    # The decoder's, which the models below it do without.
+    # The decoder's, which the models below it do not have.
     _keys_to_ignore_on_load_unexpected: set[str] | list[str] | None = [r"^(classifier|crf)\."]  # noqa: RUF012
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, LinearChainCRF):  # what pytorch-crf's constructor does is lost on the meta device
+        if isinstance(module, LinearChainCRF):  # the initialisation by pytorch-crf is lost on the meta device
             for parameter in module.parameters(recurse=False):
                 init.uniform_(parameter, -0.1, 0.1)
 
@@ -49,38 +49,39 @@ class TaggingPreTrainedModel(PreTrainedModel):
         """
         if isinstance(attn_implementation, str):
             parts = dict.fromkeys(("", *self.config.sub_configs), attn_implementation)
-            # A ResNet has no attention and refuses any other.
+            # A ResNet has no attention and refuses any other value.
             attn_implementation = {name: "eager" if name == "resnet_config" else kind for name, kind in parts.items()}
         super().set_attn_implementation(attn_implementation, allow_all_kernels)
 
 
 class PieceModel(TaggingPreTrainedModel):
-    """What the networks below the decoders share that read sub-words: a text encoder and, in some, a ResNet.
+    """What networks on sub-words share below their decoders: a text encoder and, in some, a ResNet.
 
     Args:
         config ([`TaggingConfig`]): the architecture.
-        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): ready encoders; built from `config`
-            with new weights where left out.
+        text_model, vision_model, resnet_model (`PreTrainedModel`, *optional*): loaded encoders; by default
+            built from `config` with new weights.
 
     Their `forward` takes
 
         input_ids, attention_mask: `(windows, pieces)`.
         word_positions: `(batch, words)`, each word's first piece in the flattened `(windows * pieces)` axis.
         word_mask: `(batch, words)` bool, true where there is a word; all by default.
-        first_window: `(batch,)`, a sentence's first window; by default each sentence has one.
-        image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture a sentence in order.
-        pixel_values: `(images, 3, height, width)`; without, no sentence has a picture.
+        first_window: `(batch,)`, a sentence's first window; by default each sentence has one window.
+        image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture per sentence,
+            in order.
+        pixel_values: `(images, 3, height, width)`; without it, no sentence has a picture.
     """
 
     def _add_text_model(self, config: TaggingConfig, text_model: PreTrainedModel | None, pooler: bool = False) -> None:
         if text_model is None:
             text_model = build_encoder(config.text_config, pooler)
-        # Not the other way round: the encoder's layers keep the config that they were built with, and one of another
-        # attention implementation would have its padding mask ignored.
+        # Not the other way round: the encoder's layers keep the config that they were built with, and with another
+        # attention implementation their padding mask would be ignored.
         self.text_model, config.text_config = text_model, text_model.config
 
     def _add_resnet_model(self, config: TaggingConfig, resnet_model: PreTrainedModel | None) -> int:
-        """Returns the channels of its grid."""
+        """Return the number of channels of its grid."""
         self.resnet_model = build_encoder(config.resnet_config) if resnet_model is None else resnet_model
         config.resnet_config = self.resnet_model.config
         return config.resnet_config.hidden_sizes[-1]
@@ -101,11 +102,11 @@ class PieceModel(TaggingPreTrainedModel):
 
 
 class WordTagger(TaggingPreTrainedModel):
-    """A network with its decoder: dropout, a linear layer and, unless the config says no, a CRF over words.
+    """A network with its decoder: dropout, a linear layer and, if the config has one, a CRF over words.
 
     Args:
         config ([`TaggingConfig`]): the architecture.
-        **encoders (`PreTrainedModel`, *optional*): ready encoders for `base_model_class`, see
+        **encoders (`PreTrainedModel`, *optional*): loaded encoders for `base_model_class`, see
             [`~WordTagger.from_encoders`].
     """
 
@@ -115,14 +116,14 @@ class WordTagger(TaggingPreTrainedModel):
         super().__init__(config)
         self.model = self.base_model_class(config, **encoders)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self._create_decoder(config, config.num_labels, config.labels)
+        self._create_decoder(config)
         self.post_init()
-        self._keys_to_ignore_on_load_unexpected = set()  # not the base model's: here a dropped decoder must be told
+        self._keys_to_ignore_on_load_unexpected = set()  # unlike in the base model, a dropped decoder must be reported
 
-    def _create_decoder(self, config: TaggingConfig, num_states: int, labels: list[str] | None) -> None:
-        self.classifier = nn.Linear(config.classifier_size, num_states)
+    def _create_decoder(self, config: Any) -> None:
+        self.classifier = nn.Linear(config.classifier_size, config.num_states)
         if config.use_crf:
-            self.crf = LinearChainCRF(num_states, labels)
+            self.crf = LinearChainCRF(config.num_states, config.labels if config.tags_words else None)
 
     @classmethod
     def from_encoders(cls, attn_implementation: str | None = None, **settings: Any) -> Any:
@@ -130,16 +131,16 @@ class WordTagger(TaggingPreTrainedModel):
 
         Args:
             attn_implementation: as in `from_pretrained`.
-            **settings: for each encoder of the model (`text`, `vision`, `resnet`, `vgg`) a Hub id, a folder or, for
-                the convolutional ones, the file of a torchvision state dict; and fields of the config. Without an
-                image encoder the model is text only.
+            **settings: for each encoder of the model (`text`, `vision`, `resnet`, `vgg`) a Hub id, a folder or, if it
+                is convolutional, the file of a torchvision state dict; and fields of the config. Without an image
+                encoder the model is text only.
 
         Raises:
-            ValueError: for an encoder that the model does not have, or one that it cannot do without.
+            ValueError: for an encoder that the model does not have, or without one that it needs.
         """
         sources = {name: settings.pop(name, None) for name in ENCODERS}
         encoders = cls._load_encoders({name: source for name, source in sources.items() if source}, settings)
-        # VGG is no model of transformers and has no config: its fields are the model's own.
+        # VGG is not a model of transformers and has no config: its fields are in the model's own.
         configs: dict[str, Any] = {
             f"{name}_config": encoder.config for name, encoder in encoders.items() if name != "vgg"
         }
@@ -158,19 +159,19 @@ class WordTagger(TaggingPreTrainedModel):
                 raise ValueError(f"{cls.__name__} has no `{name}` encoder; its encoders: {known}.")
         if "text_config" in cls.config_class.encoder_defaults and "text" not in sources:
             raise ValueError(
-                "`text` is missing; pass a text encoder, or make the model from its config for new weights."
+                "`text` is missing; pass a text encoder, or build the model from a config for new weights."
             )
         switches = cls.config_class.image_switches
         for name, switch in switches.items():
             if settings.setdefault(switch, name in sources) and name not in sources:
                 raise ValueError(f"`{switch}=True` needs an encoder; pass `{name}`, or leave `{switch}` out.")
-        # The text encoder last, since new weights of its pooling layer may be drawn.
+        # The text encoder last, since its pooling layer may draw new weights.
         needed = [*(name for name, switch in switches.items() if settings[switch]), "text"]
         return {name: cls._load_encoder(name, sources[name], settings) for name in needed if name in sources}
 
     @classmethod
     def _load_encoder(cls, name: str, source: str, settings: dict) -> nn.Module:
-        """Load one of `ENCODERS`; what it decides of the config goes into `settings`."""
+        """Load one of `ENCODERS`; config fields that it determines go into `settings`."""
         load = ENCODERS[name].load
         assert load is not None, name  # AdaCAN loads its VGG itself
         return load(source)
@@ -190,23 +191,32 @@ class WordTagger(TaggingPreTrainedModel):
         logits = self.classifier(self.dropout(states))  # (batch, words, labels)
         if word_mask is None:
             word_mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+        return self.read_emissions(logits, labels, word_mask)
+
+    def read_emissions(self, logits: torch.Tensor, labels: torch.Tensor | None, mask: torch.Tensor) -> TaggerOutput:
+        """Loss and predictions for emissions `(rows, positions, labels)` where `mask` is true."""
         return TaggerOutput(
-            loss=None if labels is None else self.tag_loss(logits, labels, word_mask),
+            loss=None if labels is None else self.tag_loss(logits, labels, mask),
             logits=logits,
-            predictions=self.decode(logits, word_mask) if self.decodes() else None,
+            predictions=self.decode(logits, mask) if self.decodes() else None,
         )
 
     def decodes(self) -> bool:
-        """Viterbi is a loop over words: training has no use for it, and an exported graph would fix its length."""
+        """Whether to decode: training has no need to, and an exported graph would fix the length of Viterbi's loop."""
         return not self.training and not torch.compiler.is_exporting()
 
-    def tag_loss(self, logits: torch.Tensor, labels: torch.Tensor, word_mask: torch.Tensor) -> torch.Tensor:
-        """L_CRF of Eq. 17, the mean over sentences; without a CRF the cross-entropy, the mean over words."""
+    def tag_loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, word_mask: torch.Tensor, decoder: Any = None
+    ) -> torch.Tensor:
+        """L_CRF of Eq. 17, the mean over sentences; without a CRF the cross-entropy, the mean over words.
+
+        The CRF is that of `decoder`, by default this model's.
+        """
         if not self.config.use_crf:
             labels = labels.masked_fill(~word_mask, -100)
             return nn.functional.cross_entropy(logits.float().transpose(1, 2), labels)
-        constrained = self.config.crf_constrained_likelihood
-        return self.crf.neg_log_likelihood(logits, labels, word_mask, constrained).mean()
+        crf: Any = (decoder or self).crf
+        return crf.neg_log_likelihood(logits, labels, word_mask, self.config.crf_constrained_likelihood).mean()
 
     def decode(self, logits: torch.Tensor, word_mask: torch.Tensor) -> torch.Tensor:
         """The best tags `(batch, words)` for emissions `(batch, words, labels)`, -100 where there is no word."""

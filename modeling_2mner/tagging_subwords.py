@@ -1,4 +1,4 @@
-"""Labels for words or for sub-words: what UMT, UMGF and MKGFormer have in common in the step to tags."""
+"""Labels of words or of sub-words: the decoder that UMT, UMGF and MKGFormer share."""
 
 from typing import Any, cast
 
@@ -11,24 +11,18 @@ from .encoders import gather_words
 from .outputs import TaggerModelOutput, TaggerOutput
 from .tagging import WordTagger
 
-PADDING, CONTINUATION, FIRST, LAST = range(4)  # the labels that `"subword_aux"` adds behind the tags
+PADDING, CONTINUATION, FIRST, LAST = range(4)  # the labels that `"subword_aux"` adds after the tags
 
 
 class SubwordTagger(WordTagger):
     """A decoder over words or, with `label_scheme="subword_aux"`, over all sub-words of a sentence.
 
-    In the second scheme the CRF runs over pieces, with labels of their own for padding, for a word's further pieces,
-    for the first piece of a window (`[CLS]`) and for its last (`[SEP]`). A word's tag is that of its first piece, `O` if
-    one of the four was predicted there; its `logits` are those of its first piece without the four.
+    In the second scheme the CRF runs over pieces, with extra labels for padding, for a word's further pieces,
+    for the first piece of a window (`[CLS]`) and for its last (`[SEP]`). A word's tag is that of its first piece, `O`
+    if one of the four was predicted there; its `logits` are those of its first piece without the four.
     """
 
     config: SubwordConfig
-
-    def _create_decoder(  # type: ignore[override]  # a model is made from its own config
-        self, config: SubwordConfig, num_states: int, labels: list[str] | None
-    ) -> None:
-        by_word = config.label_scheme == "word"
-        super()._create_decoder(config, config.num_states, labels if by_word else None)
 
     @can_return_tuple
     def forward(
@@ -51,7 +45,7 @@ class SubwordTagger(WordTagger):
         outputs = self.model(
             word_positions=word_positions, word_mask=word_mask, attention_mask=attention_mask, **inputs
         )
-        if self.config.label_scheme == "word":
+        if self.config.tags_words:
             return self._tag(outputs, labels, word_mask, word_positions)
         if attention_mask is None:
             raise ValueError("`attention_mask` is missing; make the inputs with `OneImageProcessor`.")
@@ -69,14 +63,9 @@ class SubwordTagger(WordTagger):
     def _tag(
         self, outputs: TaggerModelOutput, labels: Tensor | None, mask: Tensor, word_positions: Tensor
     ) -> TaggerOutput:
-        """Tag words or pieces, `(rows, positions)`, as the scheme says; `word_positions` finds the one in the other."""
-        by_word = self.config.label_scheme == "word"
-        logits = self.classifier(self.dropout(outputs.last_hidden_state if by_word else outputs.piece_states))
-        return TaggerOutput(
-            loss=None if labels is None else self.tag_loss(logits, labels, mask),
-            logits=logits,
-            predictions=self.decode(logits, mask) if self.decodes() else None,
-        )
+        """Tag words or pieces, `(rows, positions)`, by the scheme; `word_positions` are the words' first pieces."""
+        states = outputs.last_hidden_state if self.config.tags_words else outputs.piece_states
+        return self.read_emissions(self.classifier(self.dropout(states)), labels, mask)
 
 
 def piece_labels(labels: Tensor, word_positions: Tensor, word_mask: Tensor, pieces: Tensor, num_labels: int) -> Tensor:
@@ -85,10 +74,10 @@ def piece_labels(labels: Tensor, word_positions: Tensor, word_mask: Tensor, piec
     Args:
         labels, word_positions, word_mask: `(batch, words)`.
         pieces: `(windows, pieces)` bool, true where there is a piece.
-        num_labels: how many tags there are; the four further labels are numbered behind them.
+        num_labels: number of tags; the four extra labels are numbered after them.
 
     Raises:
-        ValueError: for a sentence of several windows, whose words would be labelled in one of them alone.
+        ValueError: for a sentence of several windows, whose words would be labelled in only one of them.
     """
     if len(pieces) != len(labels):
         raise ValueError(

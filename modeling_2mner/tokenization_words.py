@@ -1,4 +1,4 @@
-"""Whole words and their characters to numbers; the vocabulary is a file of the checkpoint."""
+"""Whole words and their characters to numbers; the vocabulary is saved with the checkpoint."""
 
 import json
 import os
@@ -14,17 +14,17 @@ _DIGIT = re.compile(r"\d")
 
 
 class WordTokenizer(PreTrainedTokenizer):
-    """Number words, with 0 for padding and 1 for the unknown word, and characters, with 0 for padding.
+    """Map words to numbers, with 0 for padding and 1 for the unknown word, and characters, with 0 for padding.
 
-    A word is looked up in the forms of [`~WordTokenizer.forms`]. A word that looks like the padding or the unknown token
-    is an ordinary one. Called like other tokenizers, with raw text or with `is_split_into_words=True`, it gives one
-    `input_id` per word.
+    A word is looked up in its [`~WordTokenizer.forms`]. A word that looks like the padding or the unknown
+    token is an ordinary word. Called like other tokenizers, with raw text or with `is_split_into_words=True`, it gives
+    one `input_id` per word.
 
     Args:
         vocab_file (`str`, *optional*): JSON with the `words` and `characters` below, as `save_vocabulary` writes it.
-        words (`Iterable[str]`, *optional*): the words from number 2 on.
-        characters (`Iterable[str]`, *optional*): the characters from number 1 on.
-        pad_token, unk_token (`str`): how the words 0 and 1 are shown.
+        words (`Iterable[str]`, *optional*): the words, numbered from 2.
+        characters (`Iterable[str]`, *optional*): the characters, numbered from 1.
+        pad_token, unk_token (`str`): how words 0 and 1 are shown.
 
     Raises:
         ValueError: with both or neither of a file and words, for a file that is not such a vocabulary, for a word or
@@ -61,7 +61,7 @@ class WordTokenizer(PreTrainedTokenizer):
             words, characters = _read_vocabulary(vocab_file)
         self._words = [str(pad_token), str(unk_token), *(words or ())]
         self._word_ids = _number("words", self._words, 0)
-        # Found by their names alone, the special tokens would be taken for words of a sentence.
+        # Otherwise a word of a sentence could be mistaken for a special token.
         self._vocabulary = dict(self._word_ids)
         for token in self._words[:2]:
             del self._word_ids[token]
@@ -70,17 +70,17 @@ class WordTokenizer(PreTrainedTokenizer):
 
     @property
     def words(self) -> list[str]:
-        """The words in the order of their numbers, padding and the unknown word first."""
+        """The words in the order of their numbers, beginning with padding and the unknown word."""
         return list(self._words)
 
     @property
     def vocab_size(self) -> int:
-        """How many words have a number, padding and the unknown word included."""
+        """How many words have a number, including padding and the unknown word."""
         return len(self._words)
 
     @property
     def num_characters(self) -> int:
-        """How many characters have a number, padding included."""
+        """How many characters have a number, including padding."""
         return len(self._character_ids) + 1
 
     def get_vocab(self) -> dict[str, int]:
@@ -88,7 +88,7 @@ class WordTokenizer(PreTrainedTokenizer):
 
     @staticmethod
     def forms(word: str) -> tuple[str, str, str]:
-        """What a word is looked up as, first to last: itself, in lower case, and in lower case with 0 for each digit."""
+        """The forms that a word is looked up in, in order: unchanged, in lower case, also with 0 for each digit."""
         lower = word.lower()
         return word, lower, _DIGIT.sub("0", lower)
 
@@ -100,16 +100,16 @@ class WordTokenizer(PreTrainedTokenizer):
         return self.unk_token_id
 
     def character_ids(self, word: str) -> list[int]:
-        """The numbers of a word's characters, as they are written; characters without a number are skipped."""
+        """The numbers of a word's characters, in their given case; characters without a number are skipped."""
         return [self._character_ids[character] for character in word if character in self._character_ids]
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str]:
-        """Write the vocabulary as one JSON file, and return its path."""
+        """Write the vocabulary to a JSON file, and return its path."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
         path = os.path.join(save_directory, prefix + self.vocab_files_names["vocab_file"])
         vocabulary = {"words": self._words[2:], "characters": list(self._character_ids)}
         with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-            # In ASCII: half a surrogate pair, which a word can hold, is not valid UTF-8.
+            # As ASCII, since a word may hold half a surrogate pair, which is not valid UTF-8.
             json.dump(vocabulary, file, indent=0)
         os.replace(f"{path}.tmp", path)
         return (path,)
@@ -123,7 +123,7 @@ class WordTokenizer(PreTrainedTokenizer):
     def _convert_id_to_token(self, index: int) -> str:
         return self._words[index]
 
-    def _encode_plus(  # type: ignore[override]  # all further options go through `kwargs`
+    def _encode_plus(  # type: ignore[override]  # all other options are in `kwargs`
         self,
         text: str | list[str] | list[int],
         text_pair: str | list[str] | list[int] | None = None,
@@ -131,7 +131,7 @@ class WordTokenizer(PreTrainedTokenizer):
         **kwargs: Any,
     ) -> BatchEncoding:
         # `PreTrainedTokenizer` would split these words again.
-        if is_split_into_words and isinstance(text, str):  # what it makes of a sentence of one word
+        if is_split_into_words and isinstance(text, str):  # what it turns a sentence of one word into
             text = [text]
         if is_split_into_words and text and isinstance(text[0], str):
             text = [self.word_id(word) for word in cast(list[str], text)]

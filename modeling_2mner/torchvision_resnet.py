@@ -5,7 +5,7 @@ import re
 import torch
 from transformers import ResNetConfig, ResNetModel
 
-# One rule per line: the torchvision name and the name of the same tensor in transformers.
+# torchvision's name and the name of the same tensor in transformers.
 _RULES = (
     (r"^conv1\.", "embedder.embedder.convolution."),
     (r"^bn1\.", "embedder.embedder.normalization."),
@@ -22,13 +22,13 @@ def load_torchvision_resnet(path: str) -> ResNetModel:
     Only tensors are unpickled (`weights_only=True`); the classifier `fc` is left out.
 
     Raises:
-        ValueError: if a tensor of the file has no counterpart or another shape, or one of the network's is missing.
+        ValueError: if a tensor has no counterpart or a different shape, or one is missing.
     """
     tensors = convert_torchvision_resnet(torch.load(path, map_location="cpu", weights_only=True))
     encoder = ResNetModel(torchvision_resnet_config(tensors))
     try:
         encoder.load_state_dict(tensors)
-    except RuntimeError as error:  # missing, unknown or of another shape
+    except RuntimeError as error:  # missing, unknown or of a different shape
         raise ValueError(
             f"`resnet` {str(path)!r} is not a torchvision bottleneck ResNet: {str(error).splitlines()[1].strip()} "
             "Pass resnet50, 101 or 152."

@@ -42,11 +42,12 @@ class VGGFeatures(nn.Module):
 def load_vgg_encoder(name: str) -> VGGFeatures:
     """Load a pretrained VGG-16 without its classifier, from a torchvision state dict file, a folder or a Hub id.
 
-    The folder or Hub repository holds a `model.safetensors` as timm writes it. From a state dict file, only tensors are
-    unpickled (`weights_only=True`). A narrower network of any depth is accepted as well.
+    The folder or Hub repository holds a `model.safetensors` as timm writes it. From a state dict file, only tensors
+    are unpickled (`weights_only=True`). A narrower network of any depth is also accepted.
 
     Raises:
-        ValueError: if a tensor is missing, unknown or of another shape, as with batch norm, and for VGG-11, 13 and 19.
+        ValueError: if a tensor is missing, unknown or of a different shape, as with batch norm, and for VGG-11, 13 and
+            19.
     """
     features = {key: tensor for key, tensor in _read(name).items() if not key.startswith(CLASSIFIERS)}
     for key in features:
@@ -60,15 +61,15 @@ def load_vgg_encoder(name: str) -> VGGFeatures:
     encoder = VGGFeatures(channels)
     try:
         encoder.load_state_dict(features)
-    except RuntimeError as error:  # missing, unknown or of another shape
+    except RuntimeError as error:  # missing, unknown or of a different shape
         raise _refusal(name, str(error).splitlines()[1].strip()) from error
-    for module in encoder.modules():  # or the model would draw new weights, as for any layer of its own
-        module._is_hf_initialized = True  # type: ignore[assignment]  # a mark that transformers looks for
+    for module in encoder.modules():  # otherwise the model would draw new weights, as for its own layers
+        module._is_hf_initialized = True  # type: ignore[assignment]  # transformers checks this mark
     return encoder
 
 
 def read_channels(features: dict[str, torch.Tensor]) -> list[list[int]]:
-    """Infer the channels, stage by stage: a pooling layer without tensors lies between two stages."""
+    """Infer the channels, stage by stage: stages are separated by pooling layers, which have no tensors."""
     places = sorted(int(name.split(".")[1]) for name in features if name.endswith(".weight"))
     channels: list[list[int]] = [[]]
     for place, before in zip(places, [-2, *places], strict=False):

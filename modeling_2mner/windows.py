@@ -1,4 +1,4 @@
-"""Words to sub-word windows and back: every word keeps exactly one position, whatever the tokenizer does to it."""
+"""Words to sub-word windows and back: every word has exactly one position, whatever the tokenizer does to it."""
 
 import re
 import unicodedata
@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers import BatchEncoding
 
-# Letters, digits and inner hyphens or dots belong together, and the last dot of U.S. and the like; any other visible
-# character is a word of its own.
+# Letters, digits and inner hyphens or dots belong together, and so does the last dot of U.S. and the like; any other
+# visible character is a separate word.
 _JOINER = "\u200d"
 _WORD = re.compile(rf"(?:[^\W\d_]\.){{2,}}(?!\w)|\w+(?:[-.]\w+)*|\S{_JOINER}*")
 
@@ -18,8 +18,8 @@ class Windows:
     """The sub-word windows of a batch of sentences.
 
     Args:
-        input_ids (`list[list[int]]`): one list of pieces a window, special tokens included.
-        positions (`list[list[tuple[int, int]]]`): for each sentence and word, its window and its first piece there.
+        input_ids (`list[list[int]]`): one list of pieces per window, including special tokens.
+        positions (`list[list[tuple[int, int]]]`): the window and first piece of each word of each sentence.
         first (`list[int]`): each sentence's first window.
     """
 
@@ -35,10 +35,10 @@ def split_text(text: str) -> tuple[list[str], list[tuple[int, int]]]:
 
 
 def _join_marks(text: str) -> str:
-    """Replace what belongs to the character before it: accents, vowel signs, zero-width characters, skin tones.
+    """Replace characters that belong to the one before: accents, vowel signs, zero-width characters, skin tones.
 
-    The copy has the same length. In a word such a character becomes a letter, after a symbol a joiner; `re` itself
-    takes none of them for a part of the word.
+    The result has the same length. Within a word such a character becomes a letter, after a symbol a joiner, since
+    `re` does not regard any of them as part of a word.
     """
     joined: list[str] = []
     for index, character in enumerate(text):
@@ -56,7 +56,7 @@ def _is_mark(character: str) -> bool:
 
 
 def surface(start: int, end: int, words: list[str], offsets: list[tuple[int, int]], text: str | None) -> str:
-    """What the words `start:end` look like: their piece of the raw text, or the words with spaces between them."""
+    """The surface form of the words `start:end`: their part of the raw text, or the words joined by spaces."""
     return " ".join(words[start:end]) if text is None else text[offsets[start][0] : offsets[end - 1][1]]
 
 
@@ -64,17 +64,17 @@ def encode_words(tokenizer: Any, sentences: list[list[str]], max_length: int) ->
     """Encode sentences into windows of at most `max_length` pieces.
 
     A word that the tokenizer deletes (a control or zero-width character, say) or takes for a special token (`[SEP]`)
-    becomes its unknown token. A sentence that does not fit is cut on word boundaries into windows that overlap; each
-    word belongs to the one window that shows it with context. Nothing is lost, except the tail of a single word longer
-    than a window.
+    becomes its unknown token. A sentence that does not fit is cut on word boundaries into overlapping windows; each
+    word belongs to the window that shows it with context. Nothing is lost except the tail of a single word longer than
+    a window.
 
     Raises:
-        ValueError: if the tokenizer cannot give word positions, has no token for a deleted word, or if `max_length`
+        ValueError: if the tokenizer gives no word positions or has no token for a deleted word, or if `max_length`
             leaves no room for a word.
     """
     if not tokenizer.is_fast:
         raise ValueError(
-            f"`tokenizer` is a {type(tokenizer).__name__}, which does not tell which word a piece belongs to; "
+            f"`tokenizer` is a {type(tokenizer).__name__}, which does not report the word of each piece; "
             "pass a fast tokenizer."
         )
     room = max_length - tokenizer.num_special_tokens_to_add()
@@ -82,7 +82,7 @@ def encode_words(tokenizer: Any, sentences: list[list[str]], max_length: int) ->
         raise ValueError(
             f"`max_length` is {max_length}, which leaves no room for a word; write {max_length - room + 1} or more."
         )
-    # Half a surrogate pair, which JSON can hold, is no character: the tokenizer would refuse the whole batch.
+    # Half a surrogate pair, which JSON can hold, is not a character: the tokenizer would refuse the entire batch.
     sentences = [[word.encode(errors="replace").decode() for word in words] for words in sentences]
     sentences, encoded = _encode_every_word(tokenizer, sentences)
     input_ids: list[list[int]] = []
@@ -101,11 +101,11 @@ def encode_words(tokenizer: Any, sentences: list[list[str]], max_length: int) ->
 
 
 def plan_windows(pieces: list[int], room: int) -> list[tuple[int, int, int, int]]:
-    """Cut a sentence whose words have so many `pieces` each into windows of `room` pieces.
+    """Cut a sentence, given the number of `pieces` of each word, into windows of `room` pieces.
 
     Returns:
         For each window `(start, end, core_start, core_end)` in words: it shows `start:end` and decides
-        `core_start:core_end`. The cores follow each other without gap; an eighth of the room on either side is
+        `core_start:core_end`. The cores follow each other without gaps; an eighth of the room on either side is
         context.
     """
     pieces = [min(count, room) for count in pieces]
@@ -160,7 +160,7 @@ def _encode(tokenizer: Any, sentences: list[list[str]], max_length: int | None =
 
 
 def _encode_every_word(tokenizer: Any, sentences: list[list[str]]) -> tuple[list[list[str]], BatchEncoding]:
-    """Encode sentences, with the unknown token for words that get no piece of their own."""
+    """Encode sentences, with the unknown token for words that would get no piece."""
     special = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id}
     special |= {tokenizer.pad_token_id, tokenizer.mask_token_id}
     special.discard(tokenizer.unk_token_id)
@@ -185,7 +185,7 @@ def _lost_words(encoded: BatchEncoding, index: int, num_words: int, special: set
 def _unknown_token(tokenizer: Any, word: str) -> str:
     if tokenizer.unk_token is None:
         raise ValueError(
-            f"`tokenizer` has no piece for the word {word!r} and no unknown token to put in its place; replace the word."
+            f"`tokenizer` has no piece for the word {word!r} and no unknown token to replace it; replace the word."
         )
     return tokenizer.unk_token
 

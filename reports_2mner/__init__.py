@@ -1,1 +1,1 @@
-"""Pages, tables, figures and files: the ground floor, which imports nothing of ours."""
+"""Pages, tables, figures and files: the ground floor, which imports nothing else of the project."""

@@ -1,9 +1,9 @@
-"""Command lines: every program of the project describes itself, reads its options and reports errors in this way.
+"""Command lines: how every program of the project describes itself, reads its options and reports errors.
 
     parser = make_parser("python -m package.module", __doc__)
     parser.add_argument("--num_proc", type=at_least(1), default=1, help="worker processes (default: %(default)s)")
 
-The module's docstring is the program's help: one sentence, an example, and then whatever else a user must know.
+The module's docstring is the program's help: one sentence, an example, and then anything else a user must know.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ Number = TypeVar("Number", int, float)
 Settings = TypeVar("Settings")
 
 
-def make_parser(prog: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
-    """Return a parser that shows `description`, usually the module's docstring, as it is written."""
+def make_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """Return a parser that shows `description`, usually the module's docstring, unchanged."""
     return argparse.ArgumentParser(
-        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **options
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
 
 @contextmanager
 def exit_on_error(*kinds: type[Exception]) -> Iterator[None]:
-    """End the program with `error: ...` instead of a traceback when the input is at fault; also works as a decorator.
+    """Exit with `error: ...` instead of a traceback if the input is at fault; also works as a decorator.
 
     Args:
-        kinds: exceptions that are the user's to mend, besides `ValueError`.
+        kinds: exceptions that users can fix, besides `ValueError`.
     """
     users: tuple[type[Exception], ...] = (ValueError, *kinds)
     try:
@@ -43,7 +43,7 @@ def exit_on_error(*kinds: type[Exception]) -> Iterator[None]:
 
 
 def at_least(least: Number) -> Callable[[str], Number]:
-    """Return an argument type: a finite number of the kind of `least`, not below it."""
+    """Return an argument type: a finite number of the type of `least` and not below it."""
 
     def number(text: str) -> Number:
         value = _read_number(text, type(least))
@@ -54,11 +54,11 @@ def at_least(least: Number) -> Callable[[str], Number]:
     return number
 
 
-def between(least: float, most: float) -> Callable[[str], float]:
-    """Return an argument type: a number from `least` to `most`, both included."""
+def between(least: Number, most: Number) -> Callable[[str], Number]:
+    """Return an argument type: a number of the type of `least`, from it to `most`, both included."""
 
-    def number(text: str) -> float:
-        value = _read_number(text, float)
+    def number(text: str) -> Number:
+        value = _read_number(text, type(least))
         if not least <= value <= most:
             raise argparse.ArgumentTypeError(f"must be from {least:g} to {most:g}, got {text}")
         return value
@@ -67,39 +67,41 @@ def between(least: float, most: float) -> Callable[[str], float]:
 
 
 def comma_separated(read: Callable[[str], Any] = str) -> Callable[[str], tuple[Any, ...]]:
-    """Return an argument type: one or more values with commas between them, each read by `read`."""
+    """Return an argument type: values separated by commas, each read by `read`."""
 
     def values(text: str) -> tuple[Any, ...]:
-        return tuple(read(part.strip()) for part in text.split(",") if part.strip())
+        try:
+            return tuple(read(part.strip()) for part in text.split(",") if part.strip())
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"must be values separated by commas, got {text!r} ({error})") from None
 
     return values
 
 
 def option(default: Any, help: str, **keywords: Any) -> Any:
-    """Return a field of a settings dataclass with its `help` and other keywords of `add_argument`, for `add_settings`."""
+    """Return a field of a settings dataclass for `add_settings`, with `help` and other keywords of `add_argument`."""
     return field(default=default, metadata={"help": help, **keywords})
 
 
-def add_settings(parser: Any, settings: type, *names: str, **changes: dict[str, Any]) -> None:
-    """Add an option for fields of a settings dataclass: same name, default and type, with the field's `help`.
+def add_settings(parser: Any, settings: type, *names: str) -> None:
+    """Add options for fields of a settings dataclass, with the name, default, type and `help` of each field.
 
-    The fields are made by `option`, whose keywords may be `choices`, a checked `type` and so on. A `bool` becomes a switch that turns the field on.
+    The fields are made by `option`, whose keywords may include `choices` or a checked `type`. A `bool` becomes a
+    switch that turns the field on.
 
     Args:
         parser: an `ArgumentParser`, or a group of one.
         settings: the dataclass.
-        names: its fields, in the order of the help; all that have a `help` by default.
-        changes: keywords of `add_argument` for single fields.
+        names: its fields, in the order of the help; by default all that have a `help`.
     """
     hints = get_type_hints(settings)
     known = {entry.name: entry for entry in fields(settings) if "help" in entry.metadata}
     for name in names or known:
-        options = {**_option(known[name], hints[name]), **changes.get(name, {})}
-        parser.add_argument(f"--{name}", **options)
+        parser.add_argument(f"--{name}", **_option(known[name], hints[name]))
 
 
 def read_settings(options: argparse.Namespace, settings: type[Settings], **values: Any) -> Settings:
-    """Build the settings from the options of the same names; `values` go before them.
+    """Build the settings from the options of the same names; `values` take precedence.
 
     Raises:
         ValueError: from the dataclass's own checks.
@@ -122,7 +124,7 @@ def _option(entry: Field, hint: Any) -> dict[str, Any]:
 
 
 def _kind(hint: Any) -> tuple[Callable[[str], Any], bool]:
-    """The type of one value, and whether the option takes several."""
+    """Return the type of one value, and whether the option takes several."""
     if get_origin(hint) in (Union, UnionType):
         hint = next(kind for kind in get_args(hint) if kind is not type(None))
     if get_origin(hint) in (tuple, list):

@@ -1,6 +1,6 @@
-"""Sentences with tags as text, in the authors' form: what all their readers and writers have in common.
+"""Tagged sentences as text in the authors' format: what all its readers and writers share.
 
-A sentence is a line `IMGID:<image id>`, a line for each word with a TAB between the columns, and an empty line.
+A sentence is a line `IMGID:<image id>`, a line for each word with columns separated by TAB, and an empty line.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ def format_sentence(image_id: object, *columns: Sequence[str]) -> str:
     """Return the lines of a sentence.
 
     Args:
-        image_id: None leaves out the first line.
-        columns: the words, and what stands beside each of them.
+        image_id: None omits the first line.
+        columns: the words, and other columns of the same length.
     """
     lines = [] if image_id is None else [f"{ID_PREFIX}{image_id}"]
     lines += ["\t".join(cells) for cells in zip(*columns, strict=True)]
@@ -24,7 +24,7 @@ def format_sentence(image_id: object, *columns: Sequence[str]) -> str:
 
 
 def read_sentences(path: Path) -> Iterator[tuple[str, list[list[str]]]]:
-    """The sentences of a file of predictions: the picture's name, and word, gold and predicted tag of each line."""
+    """Yield the sentences of a file of predictions: the image id, and word, gold and predicted tag of each line."""
     image_id = ""
     rows: list[list[str]] = []
     for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n"):

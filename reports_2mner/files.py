@@ -1,4 +1,4 @@
-"""Write files whole: nobody ever sees a part of one, and what was there stays until the new one is complete."""
+"""Write files atomically: no reader sees a partial file, and an old file stays until the new one is complete."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import Any
 
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
-    """Give a draft's path beside `path`, and move what was written there to `path` when all went well.
+    """Yield the path of a draft beside `path`, and move the draft to `path` on success.
 
-    The draft's name is its own, so that two writers do not meet, and it is gone after an error. Its folder is made.
+    The draft has a unique name, so that two writers do not collide, and is removed after an error. Its folder is
+    created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,17 +29,17 @@ def whole_file(path: Path | str) -> Iterator[Path]:
 
 
 def write_file(path: Path | str, content: str | bytes | Iterable[str]) -> None:
-    """Write text, in UTF-8 and with the line ends that it has, or bytes; several texts one after the other."""
+    """Write bytes, or one or more texts in UTF-8 with unchanged line ends."""
     with whole_file(path) as draft, draft.open("wb") as file:
         for part in (content,) if isinstance(content, str | bytes) else content:
             file.write(part.encode("utf-8") if isinstance(part, str) else part)
 
 
 def write_lines(path: Path | str, lines: Iterable[str]) -> None:
-    """Write lines, which have no ends yet."""
+    """Write lines, which are given without line ends."""
     write_file(path, (f"{line}\n" for line in lines))
 
 
 def write_json(path: Path | str, content: Any, **options: Any) -> None:
-    """Write plain values as JSON, and the end of the line; `options` are those of `json.dumps`."""
+    """Write plain values as JSON with a final line end; `options` are those of `json.dumps`."""
     write_file(path, f"{json.dumps(content, **options)}\n")

@@ -1,9 +1,9 @@
-"""Pages: each is one file that loads nothing, filled into a template that escapes every text of the data.
+"""Pages: each is one file that loads nothing, rendered from a template that escapes all text of the data.
 
     page = render("audit.html.jinja", report=report)
 
-The templates, and the CSS and JavaScript that they take in, are in `templates/`. What a template prints is escaped, and
-its invisible characters are spelled out, unless it is markup already.
+The templates, and the CSS and JavaScript that they include, are in `templates/`. Everything that a template prints is
+escaped, with invisible characters spelled out, unless it is already markup.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render(template: str, /, **values: Any) -> str:
-    """Fill a template of `templates/`; a value that it needs and does not get is an error of jinja2."""
+    """Render a template of `templates/`; a missing value is an error of jinja2."""
     return _environment().get_template(template).render(values)
 
 
 def visible(text: str) -> str:
-    """Spell out characters that have no shape of their own or change the direction of writing."""
+    """Spell out characters that are invisible or change the direction of writing."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else f"<U+{ord(character):04X}>" for character in text)
 
 
 def percent(share: float) -> str:
-    """A share in percent, with two decimals as in the paper."""
+    """Return a share in percent, with two decimals as in the paper."""
     return f"{100 * share:.2f}"
 
 
 def label(name: str) -> str:
-    """A name of the code in words."""
+    """Return a name of the code as words."""
     return name.replace("_", " ")
 
 
@@ -59,15 +59,15 @@ def _environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """What is printed of a value, before it is escaped."""
+    """Return what is printed of a value, before it is escaped."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _file(name: str) -> Markup:
-    """CSS or JavaScript of ours, as it is."""
+    """Return the project's own CSS or JavaScript, unchanged."""
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def _script_hash(name: str) -> str:
-    """What allows the browser to run this script alone."""
+    """Return the hash that allows the browser to run only this script."""
     return f"sha256-{b64encode(hashlib.sha256(_file(name).encode()).digest()).decode()}"

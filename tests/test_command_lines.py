@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("configuration_2mner", "dataset_scripts", "experiments", "training_2mner")
+PACKAGES = ("benchmarks", "configuration_2mner", "dataset_scripts", "experiments", "training_2mner")
 PROGRAMS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in PACKAGES
@@ -34,7 +34,7 @@ def test_the_help_begins_with_one_sentence_and_an_example(program, capsys):
     assert introduction is not None
     sentence, example = introduction["sentence"], introduction["example"]
     assert not re.search(r"[.!?] [A-Z]", sentence), "more than one sentence"
-    assert program.removesuffix(".__main__") in example
+    assert program.removesuffix(".__main__") in example.replace("/", ".")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -14,9 +14,9 @@ import pytest
 from transformers import AutoModelForTokenClassification
 
 import train_hf
-from dataset_scripts.audit.__main__ import audit, has_severity
+from dataset_scripts.audit.__main__ import audit_dataset, has_severity
 from dataset_scripts.build.__main__ import main
-from dataset_scripts.build.builder import build
+from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.publish.check_folder import check_folder
 from dataset_scripts.reading import read_rows
@@ -26,7 +26,7 @@ from dataset_scripts.to_conll import to_conll
 from demo import highlight
 from experiments.errors import __main__ as errors
 from experiments.image_audit import __main__ as image_audit
-from experiments.plan import Run, plan
+from experiments.plan import Run, plan_runs
 from experiments.records import describe_data, describe_scores, describe_sentences, read_predictions, write_record
 from experiments.tables import __main__ as tables
 from training_2mner.arguments import DataArguments, read_command_line
@@ -44,7 +44,7 @@ NETWORK = {
 }
 # A new language in the table, before anything is derived from it.
 APPEND = """
-from dataset_scripts import language_table as table
+from reports_2mner import language_table as table
 table.LANGUAGE_TABLE += (table.Language("it", "Italian"),)
 assert table.language_name("it") == "Italian"
 """
@@ -142,7 +142,7 @@ def test_its_text_comes_back_byte_for_byte(dataset, source, tmp_path):
 def test_languages_stand_beside_those_of_the_paper(dataset, source, tmp_path):
     copytree(source / "text" / "train_valid_test_it", tmp_path / "text" / "train_valid_test_it")
     copytree(source / "text" / "train_valid_test_it", tmp_path / "text" / "train_valid_test_en")
-    build(tmp_path / "text", None, tmp_path / "two", settings=BuildSettings("other"))
+    build_dataset(tmp_path / "text", None, tmp_path / "two", settings=BuildSettings("other"))
     rows = list(read_rows(tmp_path / "two", ["lang", "ner_tags"]))
     assert [row["lang"] for row in rows] == ["en"] * 18 + ["it"] * 18
     assert {tag for row in rows for tag in row["ner_tags"]} == set(LABELS)
@@ -155,7 +155,7 @@ def test_data_of_no_other_types_keep_the_numbers_of_the_paper(source, tmp_path):
     copytree(source / "text" / "train_valid_test_it", text)
     for path in text.iterdir():
         path.write_text(path.read_text(encoding="utf-8").replace("PROD", "ORG"), encoding="utf-8", newline="\n")
-    build(tmp_path / "text", None, tmp_path / "set", settings=BuildSettings("other"))
+    build_dataset(tmp_path / "text", None, tmp_path / "set", settings=BuildSettings("other"))
     names = load_splits(DataArguments(str(tmp_path / "set"), "it"))["train"].features["ner_tags"].feature.names
     assert names == ["O", *(f"{part}-{kind}" for kind in ("PER", "LOC", "ORG", "MISC") for part in "BI")]
 
@@ -164,7 +164,7 @@ def test_data_of_no_other_types_keep_the_numbers_of_the_paper(source, tmp_path):
 def test_named_types_refuse_all_others(source, tmp_path, settings):
     copytree(source / "text" / "train_valid_test_it", tmp_path / "text" / "train_valid_test_en")
     with pytest.raises(ValueError, match=r":6: unknown tag: 'B-PROD'; known are O, B-PER, "):
-        build(tmp_path / "text", None, tmp_path / "set", settings=settings)
+        build_dataset(tmp_path / "text", None, tmp_path / "set", settings=settings)
 
 
 @pytest.mark.parametrize("languages", [("italiano",), ("all",), ()])
@@ -174,7 +174,7 @@ def test_languages_must_look_like_codes(languages):
 
 
 def test_the_audit_knows_its_tags(dataset):
-    report = audit(dataset)
+    report = audit_dataset(dataset)
     assert not has_severity(report.findings, "error")
     assert report.counts["it"]["test"] == {"rows": 6, "words": report.counts["it"]["test"]["words"], "entities": 12}
 
@@ -199,11 +199,11 @@ def test_a_model_learns_its_tags(run):
 
 
 def test_runs_of_it_can_be_planned():
-    runs = plan(["table5"], only=["bert"], languages=["it", "all"])
+    runs = plan_runs(["table5"], only=["bert"], languages=["it", "all"])
     assert [run.languages for run in runs] == ["all", "it"]
-    assert [run.languages for run in plan(["table6"], languages=["it", "en_it"])] == ["it", "en_it"]
+    assert [run.languages for run in plan_runs(["table6"], languages=["it", "en_it"])] == ["it", "en_it"]
     with pytest.raises(ValueError, match="`languages` names 'it_en'"):
-        plan(["table6"], languages=["it_en"])
+        plan_runs(["table6"], languages=["it_en"])
 
 
 def test_its_runs_stand_in_the_tables(records, capsys):
@@ -233,7 +233,7 @@ def test_the_demo_shows_its_types_in_colours_of_their_own(run):
     types = list(dict.fromkeys(label[2:] for label in config.labels[1:]))
     entity = {"entity_group": "PROD", "score": 1.0, "word": "Vespa", "start": 0, "end": 5}
     html = highlight.show("The words alone", "Vespa", [entity], types)
-    assert f'<mark style="background: {highlight.OTHER_COLOURS[0]}">Vespa<small> PROD</small></mark>' in html
+    assert f'<mark style="background: {highlight.MORE_COLOURS[0]}">Vespa<small> PROD</small></mark>' in html
 
 
 def test_a_model_without_figures_in_the_paper_has_none_beside_it(tmp_path, capsys):

@@ -91,16 +91,19 @@ def grown(tmp_path_factory) -> Path:
     for name in ("train_hf.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     for package in [*(path.parent for path in ROOT.glob("*/__init__.py")), ROOT / "model_cards"]:
-        if package.name not in ("tests", "experiments"):
-            shutil.copytree(package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+        if package.name != "tests":
+            ignored = shutil.ignore_patterns("__pycache__", "results")
+            shutil.copytree(package, folder / package.name, ignore=ignored)
     code = folder / "modeling_2mner"
     (code / "modeling_bert_bilstm_crf.py").write_text(MODULE, encoding="utf-8")
     registered = (code / "__init__.py").read_text(encoding="utf-8")
     begin, rows = "from .modeling_bilstm_crf import", "_MODELS = (\n"
     registered = registered.replace(begin, IMPORT + begin).replace(rows, rows + ROW)
     (code / "__init__.py").write_text(registered, encoding="utf-8")
-    preset = folder / "configuration_2mner" / "models" / f"{NAME}-demo.json"
-    preset.write_text(json.dumps(PRESET), encoding="utf-8")
+    settings = folder / "configuration_2mner"
+    for preset in (NAME, f"{NAME}-demo"):
+        (settings / "models" / f"{preset}.json").write_text(json.dumps(PRESET), encoding="utf-8")
+    (settings / "runs" / f"demo-{NAME}.yaml").write_text(f"model: {NAME}-demo\n", encoding="utf-8")
     features = Features({"tokens": List(Value("string")), "ner_tags": List(ClassLabel(names=["O", "B-PER", "I-PER"]))})
     rows = [{"tokens": tokens, "ner_tags": tags} for tokens, tags in SENTENCES]
     for split in ("train", "validation", "test"):
@@ -131,7 +134,7 @@ def test_a_tenth_model_trains_and_its_card_names_it(run):
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert config["model_type"] == NAME and config["id2label"] == {"0": "O", "1": "B-PER", "2": "I-PER"}
     card = (run / "README.md").read_text(encoding="utf-8")
-    assert f"an implementation of {NAME}, a model beside 2M-NER (Wang et al., 2024), for transformers" in card
+    assert f"an implementation of {NAME}, a model alongside 2M-NER (Wang et al., 2024), for transformers" in card
     assert "BERT for the words, no image branch" in card
 
 
@@ -141,6 +144,24 @@ def test_a_tenth_model_carries_its_code_to_a_clean_process(run, tmp_path):
     name, tags = call(tmp_path, "-I", "-c", RELOAD, str(run), words).split(maxsplit=1)
     assert name == "BertBiLSTMCRFForTokenClassification"
     assert json.loads(tags) == read_predictions(run / "predictions_test.conll")[1]
+
+
+def test_a_tenth_model_is_run_where_it_is_named(grown):
+    chosen = [
+        "--only",
+        f"umt,{NAME}",
+        "--languages",
+        "en",
+        "--seeds",
+        "1",
+        "--settings",
+        "demo",
+        "--output",
+        "results",
+    ]
+    planned = call(grown, "-m", "experiments.run", "table5", "table7", *chosen, "--dry_run").splitlines()
+    names = [line.split()[1] for line in planned[:-1]]
+    assert names == [f"{system}.en.seed-19" for system in ("umt", NAME, "umt-text")]
 
 
 def test_a_tenth_model_stands_in_the_tables_without_the_papers_figure(tmp_path, capsys):

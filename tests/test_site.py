@@ -32,7 +32,7 @@ def site():
     ],
 )
 def test_links_lead_to_pages_or_name_the_file(site, source, markdown, expected):
-    assert site.mend_links(markdown, ROOT / source) == (expected or markdown)
+    assert site.fix_links(markdown, ROOT / source) == (expected or markdown)
 
 
 def test_every_page_is_in_the_navigation(site):

@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification,
 import train_hf
 from dataset_scripts.parquet import write_dataset
 from modeling_2mner import LABELS, TwoMNERConfig
+from reports_2mner.locks import only_writer
 from training_2mner.arguments import read_command_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,6 +138,19 @@ def test_results_are_the_returned_ones(run):
     assert str(folder.parent.parent) not in str(card)
 
 
+def test_the_pictures_are_counted(run):
+    folder, results = run
+    card = (folder / "README.md").read_text(encoding="utf-8")
+
+    counted = {name: count for name, count in results.items() if name.startswith("test_pictures_")}
+    assert counted == {f"test_pictures_{status}": 0 for status in ("unreadable", "degenerate")} | {
+        "test_pictures_ok": 4,
+        "test_pictures_missing": 2,
+    }
+    assert "| test | 4 | 2 | 0 | 0 |" in card
+    assert "\nNamed entity recognition on a sentence and its picture, in" in card
+
+
 def test_predictions_of_every_test_sentence(run):
     text = (run[0] / "predictions_test.conll").read_text(encoding="utf-8")
 
@@ -211,6 +225,34 @@ def test_an_interrupted_run_continues_to_the_same_end(run, run_file, tmp_path):
     assert (tmp_path / "tiny" / "checkpoint-6").is_dir()
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--seed", "5"], "`seed` was 4, now 5"),
+        (["--learning_rate", "0.5"], r"`learning_rate` was 0\.01, now 0\.5"),
+        (["--train_part", "1/2"], r"`train_part` was null.*`data\.train`"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(run, run_file, tmp_path, flags, message):
+    """Before a step is taken; the checkpoint tells the settings without a pickle."""
+    shutil.copytree(run[0] / "checkpoint-3", tmp_path / "tiny" / "checkpoint-3")
+    before = sorted(path.name for path in (tmp_path / "tiny").rglob("*"))
+    flags = [*flags, "--output_dir", str(tmp_path / "tiny"), "--resume_from_checkpoint", "True"]
+    with pytest.raises(ValueError, match=message):
+        train_hf.main(*read_command_line([str(run_file), *flags]))
+
+    assert sorted(path.name for path in (tmp_path / "tiny").rglob("*")) == before
+    assert "run_settings.json" in before and "training_args.bin" not in before
+
+
+def test_resuming_anyway_goes_on(run, run_file, tmp_path):
+    shutil.copytree(run[0] / "checkpoint-3", tmp_path / "tiny" / "checkpoint-3")
+    flags = ["--seed", "5", "--resume_anyway", "true", "--resume_from_checkpoint", "True"]
+    train_hf.main(*read_command_line([str(run_file), *flags, "--output_dir", str(tmp_path / "tiny")]))
+
+    assert "- resume_anyway: True" in (tmp_path / "tiny" / "README.md").read_text(encoding="utf-8")
+
+
 def test_resuming_without_a_checkpoint_starts(run, run_file, tmp_path):
     flags = ["--output_dir", str(tmp_path / "new"), "--resume_from_checkpoint", "True", "--max_train_samples", "4"]
     results = train_hf.main(*read_command_line([str(run_file), *flags, "--num_train_epochs", "1"]))
@@ -277,6 +319,9 @@ def test_a_text_only_run_needs_no_pictures(run, run_file, tmp_path):
     results = train_hf.main(*read_command_line([str(tmp_path / "text.yaml")]))
 
     assert "test_f1" in results
+    card = (tmp_path / "text" / "README.md").read_text(encoding="utf-8")
+    assert "\nNamed entity recognition on the words of a sentence, in" in card and "its picture" not in card
+    assert "train_pictures_ok" not in results
     assert not any("vision" in name for name in load_file(tmp_path / "text" / "model.safetensors"))
     assert torch.isfinite(torch.tensor(results["train_loss"]))
 
@@ -286,4 +331,15 @@ def test_learning_from_words_alone_by_mistake_is_told(run_file, tmp_path, monkey
     monkeypatch.setattr(train_hf, "load_splits", lambda arguments: load(arguments).remove_columns("image"))
     settings = ["--output_dir", str(tmp_path / "run"), "--num_train_epochs", "1", "--save_strategy", "no"]
     train_hf.main(*read_command_line([str(run_file), *settings, "--load_best_model_at_end", "False"]))
-    assert "has none for training, so that it learns from words alone" in caplog.text
+    assert "has no training pictures, so it learns from the words only" in caplog.text
+    card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    assert "No picture of the training data could be used" in card and "a sentence and its picture" not in card
+
+
+def test_two_trainings_do_not_share_a_run_folder(run_file, tmp_path):
+    with (
+        only_writer(tmp_path / "run", "output_dir"),
+        pytest.raises(ValueError, match=r"`output_dir` .* is being written"),
+    ):
+        train_hf.main(*read_command_line([str(run_file), "--output_dir", str(tmp_path / "run")]))
+    assert not (tmp_path / "run").exists()

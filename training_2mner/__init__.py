@@ -1,4 +1,4 @@
-"""Training and evaluation of the models: what stays at home when a checkpoint travels."""
+"""Training and evaluation of the models: everything that does not travel with a checkpoint."""
 
 from training_2mner.arguments import TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator

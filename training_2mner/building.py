@@ -1,25 +1,24 @@
-"""Build the model and the processor that a run asks for."""
+"""Build the model and the processor of a run."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 from tokenizers import BertWordPieceTokenizer
 from transformers import (
     AutoConfig,
-    AutoModel,
     AutoModelForTokenClassification,
     AutoProcessor,
     AutoTokenizer,
     BertTokenizer,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
-from configuration_2mner import load
+from configuration_2mner import load_preset
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.encoders import ENCODERS
@@ -32,52 +31,53 @@ logger = logging.getLogger(__name__)
 _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def build(
+def build_tagger(
     arguments: ModelArguments, sentences: Sequence[list[str]], labels: list[str]
 ) -> tuple[WordTagger, TwoMNERProcessor]:
     """Build model and processor: from a checkpoint, from pretrained encoders or word vectors, or with new weights.
 
     Args:
-        arguments: the run's model.
-        sentences: the training sentences, read for a `new` tokenizer and for the vocabulary of models on words.
-        labels: the data set's tags, which must be the model's.
+        arguments: describe the model.
+        sentences: the training sentences, for a `new` tokenizer and for the vocabulary of word-based models.
+        labels: the data set's tags; a checkpoint must have the same.
 
     Raises:
-        ValueError: for a data set with other tags than the checkpoint, a missing or unfit tokenizer, or arguments that
-            contradict each other.
+        ValueError: if the data set's tags are not the checkpoint's, the tokenizer is missing or does not fit, or
+            arguments contradict each other.
     """
     if is_checkpoint(arguments.model):
         return _load_checkpoint(arguments, labels)
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-    config = load(arguments.model, **{**arguments.config_changes, **names})
+    config = load_preset(arguments.model, **{**arguments.config_changes, **names})
     _check_arguments(arguments, config)
     vectors = None
     if arguments.word_vectors is not None:
         vectors = read_word_vectors(arguments.word_vectors, arguments.max_word_vectors)
         config.word_embedding_size = vectors.rows.shape[1]
-    tokenizer = build_vocabulary(sentences, vectors) if config.reads_words else build_tokenizer(arguments, sentences)
+    vocabulary = build_vocabulary(sentences, vectors) if config.reads_words else None
+    tokenizer = build_tokenizer(arguments, sentences) if vocabulary is None else vocabulary
     if arguments.text_encoder is None:
         config.fit_vocabulary(tokenizer)
     model = _assemble(arguments, config)
-    if config.reads_words:
-        logger.info("Word vectors: %s", fill_embeddings(model, tokenizer, sentences, vectors))
-    else:
+    if vocabulary is None:
         _check_vocabulary(model.config, tokenizer)
-    processor_class = PROCESSOR_MAPPING[type(config)]
+    else:
+        logger.info("Word vectors: %s", fill_embeddings(model, vocabulary, sentences, vectors))
+    processor_class = cast(type[TwoMNERProcessor], PROCESSOR_MAPPING[type(config)])
     return model, processor_class.for_model(model, tokenizer, arguments.max_length, arguments.resnet_image_size)
 
 
 def is_checkpoint(model: str) -> bool:
-    """Whether `model` is a folder with a config or a Hub id, rather than a preset or a preset's file."""
+    """Whether `model` is a folder with a config or a Hub id rather than a preset or a preset file."""
     return (Path(model) / "config.json").is_file() or (model.count("/") == 1 and not Path(model).exists())
 
 
 def build_tokenizer(arguments: ModelArguments, sentences: Iterable[list[str]]) -> PreTrainedTokenizerBase:
-    """The tokenizer that the run names, the text encoder's, or a `new` one learned from the sentences."""
+    """The tokenizer named by the run, that of the text encoder, or a `new` one learned from the sentences."""
     name = arguments.tokenizer or arguments.text_encoder
     if name is None:
         raise ValueError(
-            "`tokenizer` is missing; name one, or pass `text_encoder`, or write `new` to learn a vocabulary from the "
+            "`tokenizer` is missing; name one, pass `text_encoder`, or write `new` to learn a vocabulary from the "
             "training sentences."
         )
     if name != "new":
@@ -89,8 +89,8 @@ def build_tokenizer(arguments: ModelArguments, sentences: Iterable[list[str]]) -
 def learn_vocabulary(texts: list[str], size: int) -> dict[str, int]:
     """Learn a cased WordPiece vocabulary; the same texts always give the same one.
 
-    The trainer numbers the pieces inside words in the order of a hash table, so that ties between them would be broken
-    anew in each process (tokenizers#1794). Here they get their numbers beforehand, and no rare character is left out.
+    The trainer of `tokenizers` numbers word-internal pieces in hash-table order, so ties between them would be broken
+    differently in each process (tokenizers#1794). Numbering them beforehand prevents that and keeps rare characters.
     """
     learner = BertWordPieceTokenizer(lowercase=False, strip_accents=False, clean_text=True)
     words = [word for text in texts for word, _ in learner.pre_tokenizer.pre_tokenize_str(learner.normalize(text))]
@@ -106,8 +106,8 @@ def learn_vocabulary(texts: list[str], size: int) -> dict[str, int]:
 
 
 def _check_arguments(arguments: ModelArguments, config: TaggingConfig) -> None:
-    """Refuse what a pretrained encoder brings along and the run would name anew, and what the model cannot use."""
-    known = AutoModel._model_mapping[type(config)].encoders
+    """Refuse settings that a pretrained encoder already determines, and those that the model cannot use."""
+    known = _tagger_class(config).base_model_class.encoders
     for encoder in ENCODERS:
         field = f"{encoder}_config"
         if getattr(arguments, f"{encoder}_encoder") is not None and encoder not in known:
@@ -121,7 +121,7 @@ def _check_arguments(arguments: ModelArguments, config: TaggingConfig) -> None:
             )
     if arguments.text_encoder is not None and arguments.tokenizer == "new":
         raise ValueError(
-            "`tokenizer` is 'new', but `text_encoder` knows its own vocabulary only; leave one of them out."
+            "`tokenizer` is 'new', but `text_encoder` only knows its own vocabulary; leave one of them out."
         )
     unused = ("text_encoder", "tokenizer") if config.reads_words else ("word_vectors", "max_word_vectors")
     for field in unused:
@@ -133,17 +133,15 @@ def _check_arguments(arguments: ModelArguments, config: TaggingConfig) -> None:
 def _check_vocabulary(config: TaggingConfig, tokenizer: PreTrainedTokenizerBase) -> None:
     if len(tokenizer) > config.text_config.vocab_size:
         raise ValueError(
-            f"the tokenizer has {len(tokenizer)} pieces, the text encoder only {config.text_config.vocab_size}; "
-            "leave `tokenizer` out, or name the one that the encoder was trained with."
+            f"the tokenizer has {len(tokenizer)} pieces, but the text encoder only {config.text_config.vocab_size}; "
+            "leave `tokenizer` out, or name the one the encoder was trained with."
         )
 
 
-def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[PreTrainedModel, TwoMNERProcessor]:
+def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[WordTagger, TwoMNERProcessor]:
     for field in (*(f"{name}_encoder" for name in ENCODERS), "tokenizer", "word_vectors"):
         if getattr(arguments, field) is not None:
-            raise ValueError(
-                f"`{field}` is given, but `model` is a checkpoint that has its own; leave one of them out."
-            )
+            raise ValueError(f"`{field}` is given, but the checkpoint `model` has its own; leave one of them out.")
     config, unknown = AutoConfig.from_pretrained(
         arguments.model, return_unused_kwargs=True, **arguments.config_changes
     )
@@ -151,26 +149,29 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[PreT
         raise ValueError(f"`{next(iter(unknown))}` is not a field of {type(config).__name__} ({arguments.model!r}).")
     if config.labels != labels:
         raise ValueError(
-            f"the checkpoint {arguments.model!r} has the tags {', '.join(config.labels)}, the data set {', '.join(labels)}; "
-            "they must be the same, in the same order."
+            f"the checkpoint {arguments.model!r} has the tags {', '.join(config.labels)}, "
+            f"the data set {', '.join(labels)}; use a data set with the checkpoint's tags, in the same order."
         )
     model = AutoModelForTokenClassification.from_pretrained(arguments.model, config=config)
     return model, AutoProcessor.from_pretrained(arguments.model)
 
 
-def _assemble(arguments: ModelArguments, config: TaggingConfig) -> PreTrainedModel:
-    """New weights, or pretrained encoders under the preset's scientific choices; then a branch without one is left out."""
+def _assemble(arguments: ModelArguments, config: TaggingConfig) -> WordTagger:
+    """New weights, or pretrained encoders under the preset's choices, with only the image branches that are named."""
     sources = {name: getattr(arguments, f"{name}_encoder") for name in ENCODERS}
     sources = {name: source for name, source in sources.items() if source is not None}
     if not sources:
         return AutoModelForTokenClassification.from_config(config)
-    model_class = AutoModelForTokenClassification._model_mapping[type(config)]
     changeable = set(config.own_fields()) - set(config.sub_configs)
     settings = {name: value for name, value in config.to_diff_dict().items() if name in changeable}
     settings |= {"id2label": config.id2label, "label2id": config.label2id}
     for encoder, switch in config.image_switches.items():
         settings[switch] = getattr(config, switch) and encoder in sources
-    model = model_class.from_encoders(**sources, **settings)
+    model = _tagger_class(config).from_encoders(**sources, **settings)
     if config.uses_image and not model.config.uses_image:
         logger.warning("No image encoder is named, so the model is text only; name one, such as `resnet_encoder`.")
     return model
+
+
+def _tagger_class(config: TaggingConfig) -> type[WordTagger]:
+    return cast(type[WordTagger], AutoModelForTokenClassification._model_mapping[type(config)])

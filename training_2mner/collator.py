@@ -1,4 +1,4 @@
-"""Rows of the data set to batches of tensors."""
+"""Turn rows of a data set into batches of tensors."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from modeling_2mner import TwoMNERProcessor
+from modeling_2mner.processing_2mner import TwoMNERBatch
 
 
 @dataclass
 class TwoMNERDataCollator:
-    """Make a batch from rows with `tokens` and, if they are there, `ner_tags` and `image`.
+    """Make a batch from rows with `tokens` and optionally `ner_tags` and `image`.
 
     Args:
-        processor ([`TwoMNERProcessor`]): does the work; pictures that cannot be used count as none.
-        boxes, small_boxes (`str`, *optional*): columns with the objects of the pictures, for [`OneImageProcessor`].
+        processor ([`TwoMNERProcessor`]): does the work; an unusable picture counts as missing.
+        boxes, small_boxes (`str`, *optional*): columns with the pictures' object boxes, for [`OneImageProcessor`].
 
     Example:
 
@@ -41,10 +42,12 @@ class TwoMNERDataCollator:
     boxes: str | None = None
     small_boxes: str | None = None
 
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def __call__(self, rows: list[dict[str, Any]]) -> TwoMNERBatch:
         """Return the processor's batch for these rows."""
         images = [row["image"] for row in rows] if "image" in rows[0] else None
         labels = [row["ner_tags"] for row in rows] if "ner_tags" in rows[0] else None
         columns = {"boxes": self.boxes, "small_boxes": self.small_boxes}
-        boxes = {name: [row[column] for row in rows] for name, column in columns.items() if column is not None}
+        boxes: dict[str, Any] = {
+            name: [row[column] for row in rows] for name, column in columns.items() if column is not None
+        }
         return self.processor([row["tokens"] for row in rows], images, labels, **boxes)

@@ -1,25 +1,29 @@
-"""Load the data set of a run, and cut it to the run's limits without hiding what that costs."""
+"""Load the data set of a run and apply the run's limits, reporting what is lost."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
+import datasets
 from datasets import ClassLabel, Dataset, DatasetDict, Image, List, load_dataset
 
+from reports_2mner.tags import check_label_names, check_sentences
 from training_2mner.arguments import DataArguments
 
 logger = logging.getLogger(__name__)
 
-PARTS_SEED = 19  # not the run's: the parts are of the data, and the same for all runs
+PARTS_SEED = 19  # independent of the run's seed, so that the parts are the same for all runs
 
 
 @dataclass(frozen=True)
-class Loss:
-    """What a word limit takes away from the training data."""
+class TruncationLoss:
+    """What a word limit removes from the training data."""
 
     sentences: int
     words: int
@@ -35,16 +39,23 @@ class Loss:
 
 
 def load_splits(arguments: DataArguments) -> DatasetDict:
-    """Load train, validation and test, with pictures as undecoded bytes so that a broken one cannot stop the run.
+    """Load train, validation and test, with pictures as undecoded bytes, so that a broken one cannot stop the run.
 
     Raises:
-        ValueError: if a split or a column is missing, with what there is.
+        ValueError: if a split or a column is missing; the message lists those that exist. For words or tags that
+            cannot be learned from, the message names split and row.
     """
-    splits = load_dataset(arguments.dataset, arguments.dataset_config, revision=arguments.dataset_revision)
+    splits = load_dataset(
+        arguments.dataset,
+        arguments.dataset_config,
+        revision=arguments.dataset_revision,
+        cache_dir=cache_folder(arguments.dataset),
+    )
     for name in ("train", "validation", "test"):
         if name not in splits:
             raise ValueError(f"`dataset` {arguments.dataset!r} has no split {name!r}, only {', '.join(splits)}.")
-    check_columns(splits["train"], arguments.dataset, ("tokens", "ner_tags"))
+        check_columns(splits[name], arguments.dataset, ("tokens", "ner_tags"))
+        check_tags(splits[name], f"`dataset` {arguments.dataset!r}, split {name!r}")
     if "image" in splits["train"].column_names:
         splits = splits.cast_column("image", Image(decode=False))
     return _limit(splits, arguments)
@@ -54,12 +65,41 @@ def label_names(dataset: Dataset) -> list[str]:
     """The names of the tags, in the order of their ids.
 
     Raises:
-        ValueError: if the column holds anything but tags with names.
+        ValueError: if the column is not a list of named tags.
     """
     column = dataset.features["ner_tags"]
     if not isinstance(column, List) or not isinstance(column.feature, ClassLabel):
         raise ValueError(f"`ner_tags` holds {column}; make it a list of `ClassLabel`, which names the tags.")
     return column.feature.names
+
+
+def cache_folder(dataset: str) -> str | None:
+    """Where `load_dataset` keeps its copy of a folder's rows: a place of its own for each state of the files.
+
+    By itself it would find a copy by the folder's card alone, and return the rows of files that were replaced since. Of a data
+    set of the Hub the copy is found by its commit; for those this is `None`, the usual place.
+    """
+    folder = Path(dataset)
+    if not folder.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        state = path.stat()
+        digest.update(f"{path.relative_to(folder)}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / f"files-{digest.hexdigest()[:16]}")
+
+
+def check_tags(dataset: Dataset, place: str) -> None:
+    """Find out whether words and tags of a split can be learned from and scored.
+
+    Raises:
+        ValueError: for tags that are not IOB2 or not known, and for null words or tags, with the row and a remedy; `place`
+            names data set and split.
+    """
+    names = label_names(dataset)
+    check_label_names(names, place)
+    columns = dataset.select_columns(["tokens", "ner_tags"])
+    check_sentences(zip(columns["tokens"], columns["ner_tags"], strict=True), names, place)
 
 
 def tag_names(dataset: Dataset) -> list[list[str]]:
@@ -69,10 +109,10 @@ def tag_names(dataset: Dataset) -> list[list[str]]:
 
 
 def check_columns(dataset: Dataset, name: str, columns: Iterable[str]) -> None:
-    """Find out whether all columns are there.
+    """Check that all columns exist.
 
     Raises:
-        ValueError: if one is missing, with those that there are; `name` is the data set's.
+        ValueError: if one is missing; the message lists those that exist and gives the data set's `name`.
     """
     for column in columns:
         if column not in dataset.column_names:
@@ -80,7 +120,7 @@ def check_columns(dataset: Dataset, name: str, columns: Iterable[str]) -> None:
 
 
 def text_values(dataset: Dataset, column: str) -> list[str]:
-    """The values of a column of names, whether it holds text or numbered classes."""
+    """The values of a column as text, whether it holds text or numbered classes."""
     feature = dataset.features[column]
     return feature.int2str(dataset[column][:]) if isinstance(feature, ClassLabel) else list(dataset[column])
 
@@ -90,10 +130,10 @@ def has_pictures(dataset: Dataset) -> bool:
     return "image" in dataset.column_names and dataset.data.column("image").null_count < len(dataset.data)
 
 
-def cut_sentences(dataset: Dataset, max_words: int) -> tuple[Dataset, Loss]:
-    """Cut sentences to `max_words` words, and count what is lost.
+def cut_sentences(dataset: Dataset, max_words: int) -> tuple[Dataset, TruncationLoss]:
+    """Truncate sentences to `max_words` words and count what is lost.
 
-    An entity counts as lost if any word of it is.
+    An entity counts as lost if any of its words is.
     """
     outside = label_names(dataset).index("O")
     starts = {index for index, name in enumerate(label_names(dataset)) if name.startswith("B-")}
@@ -108,12 +148,12 @@ def cut_sentences(dataset: Dataset, max_words: int) -> tuple[Dataset, Loss]:
         lambda row: {"tokens": row["tokens"][:max_words], "ner_tags": row["ner_tags"][:max_words]},
         desc="Cutting sentences",
     )
-    return cut, Loss(sentences, words, entities, total)
+    return cut, TruncationLoss(sentences, words, entities, total)
 
 
 def part_of_rows(num_rows: int, part: str) -> list[int]:
-    """The rows, in order, of the part "k/n" of so many rows; the n parts are random, always the same, and of equal size
-    up to one row.
+    """The sorted row numbers of part "k/n" of `num_rows` rows. The n parts are random but always the same, and their
+    sizes differ by at most one row.
 
     Raises:
         ValueError: if `part` is not "k/n" with k from 1 to n.
@@ -125,15 +165,15 @@ def part_of_rows(num_rows: int, part: str) -> list[int]:
 
 
 def read_part(text: str, argument: str) -> tuple[int, int]:
-    """The numbers k and n of "k/n", which an argument of this name was given as.
+    """Parse "k/n" into k and n; `argument` is the name that an error gives.
 
     Raises:
-        ValueError: if it is something else, or k is not from 1 to n.
+        ValueError: if `text` is not "k/n" with k from 1 to n.
     """
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise ValueError(
-            f"`{argument}` is {text!r}; write the number of a part, a slash and their count, such as 2/5."
+            f"`{argument}` is {text!r}; write the number of a part, a slash and the number of parts, such as 2/5."
         )
     return int(match[1]), int(match[2])
 
@@ -149,5 +189,5 @@ def _limit(splits: DatasetDict, arguments: DataArguments) -> DatasetDict:
     if arguments.max_words is not None:
         splits["train"], loss = cut_sentences(splits["train"], arguments.max_words)
         if loss.words:
-            logger.warning("`max_words` is %d: %s. Leave it out to lose nothing.", arguments.max_words, loss)
+            logger.warning("`max_words` is %d: %s. Leave it out to keep everything.", arguments.max_words, loss)
     return splits

@@ -1,4 +1,4 @@
-"""What a data set says of itself and of the names in it, for the card of a model that learned from it."""
+"""What a data set's own files record, and its most frequent names, for the card of a model trained on it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from training_2mner.data import label_names
 
 logger = logging.getLogger(__name__)
 
-UNFIT = set("|`<>[]\\\n\r\t")  # characters that would mean something in a Markdown table
-EXAMPLES = 3
-LONGEST_EXAMPLE = 40
+UNFIT = set("|`<>[]\\\n\r\t")  # characters with a meaning in a Markdown table
+MAX_EXAMPLES = 3
+MAX_EXAMPLE_LENGTH = 40
 
 
 @dataclass(frozen=True)
 class DataRecord:
-    """What the folder of a data set tells: of its files, its licence, how it was split and what the splits share."""
+    """What a data set folder records of its files, its licence, how it was split and what the splits share."""
 
     fingerprint: str | None = None
     license: str | None = None
@@ -35,7 +35,7 @@ class DataRecord:
 
 
 def read_data_record(name: str, config: str) -> DataRecord:
-    """Read `README.md` and `build.json` of a folder that `dataset_scripts` wrote; of a Hub id nothing is known here."""
+    """Read `README.md` and `build.json` of a folder written by `dataset_scripts`; for a Hub id the record is empty."""
     folder = Path(name)
     if not folder.is_dir():
         return DataRecord()
@@ -51,9 +51,9 @@ def read_data_record(name: str, config: str) -> DataRecord:
 
 
 def frequent_entities(dataset: Dataset) -> dict[str, list[str]]:
-    """For each type of entity the names that occur most often in the data set, the most frequent first.
+    """The most frequent names of each entity type in the data set, in descending order.
 
-    Frequent names show best what a type means, and are the least likely to be those of private persons.
+    Frequent names show best what a type means and are least likely to belong to private persons.
     """
     names = label_names(dataset)
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -61,15 +61,15 @@ def frequent_entities(dataset: Dataset) -> dict[str, list[str]]:
         for kind, start, end in entity_spans([names[tag] for tag in tags], strict=False):
             counts[kind][" ".join(words[start:end])] += 1
     kinds = dict.fromkeys(name[2:] for name in names if name != "O")
-    return {kind: [name for name, _ in counts[kind].most_common() if _is_fit(name)][:EXAMPLES] for kind in kinds}
+    return {kind: [name for name, _ in counts[kind].most_common() if _is_fit(name)][:MAX_EXAMPLES] for kind in kinds}
 
 
 def _is_fit(name: str) -> bool:
-    return name.isprintable() and len(name) <= LONGEST_EXAMPLE and not UNFIT & set(name)
+    return name.isprintable() and len(name) <= MAX_EXAMPLE_LENGTH and not UNFIT & set(name)
 
 
 def _fingerprint(metadata: dict[str, Any], config: str) -> str | None:
-    """The builder describes each configuration as `Files <fingerprint>`."""
+    """The fingerprint of a configuration, which the builder describes as `Files <fingerprint>`."""
     for entry in metadata.get("configs") or []:
         if entry.get("config_name") == config and str(entry.get("description", "")).startswith("Files "):
             return entry["description"].removeprefix("Files ")
@@ -77,7 +77,7 @@ def _fingerprint(metadata: dict[str, Any], config: str) -> str | None:
 
 
 def _leaks(leaks: list[dict[str, Any]], config: str) -> list[dict[str, Any]]:
-    """Those of a configuration; where there is one language alone, they stand under its name and not under `all`."""
+    """The leaks of a configuration; a data set with a single language lists them under its name, not under `all`."""
     configs = {leak["config"] for leak in leaks}
     wanted = config if config in configs or len(configs) != 1 else configs.pop()
     return [leak for leak in leaks if leak["config"] == wanted and leak["rows"]]
@@ -87,16 +87,16 @@ def _read_card(path: Path) -> dict[str, Any]:
     try:
         return DatasetCard.load(path, ignore_metadata_errors=True).data.to_dict() if path.is_file() else {}
     except (ValueError, yaml.YAMLError) as error:
-        logger.warning("The card cannot tell of %s: %s", path.name, error)
+        logger.warning("The card will not cover %s, which cannot be read: %s", path.name, error)
         return {}
 
 
 def _read_build(path: Path) -> dict[str, Any]:
-    """The builder's record; another file of that name, of a data set of another origin, is none."""
+    """The builder's record; empty if the file is not by the builder."""
     try:
         record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError as error:
-        logger.warning("The card cannot tell of %s: %s", path.name, error)
+        logger.warning("The card will not cover %s, which cannot be read: %s", path.name, error)
         return {}
     is_ours = isinstance(record, dict) and isinstance(record.get("settings"), dict) and "files" in record
     return record if is_ours else {}

@@ -1,4 +1,4 @@
-"""Score a trained model on dev, and on test, once, with its predictions left."""
+"""Score a trained model on dev and, once, on test, and keep the test predictions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datasets import Dataset
 from reports_2mner.conll_format import format_sentence
 from reports_2mner.files import write_file
 from training_2mner.data import text_values
-from training_2mner.metrics import entity_scores, grouped_entity_scores, to_tag_names
+from training_2mner.metrics import grouped_entity_scores, to_tag_names
 from training_2mner.trainer import TwoMNERTrainer
 
 GROUP_COLUMNS = ("lang", "source")
@@ -17,12 +17,12 @@ PREDICTIONS = "predictions_test.conll"
 
 
 def evaluate_on_dev(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, float]:
-    """Score the validation split as `evaluate_on_test` does test, under `eval_f1`, `eval_lang_en_f1` and so on."""
+    """Score the validation split as `evaluate_on_test` scores test, under `eval_f1`, `eval_lang_en_f1` and so on."""
     return _score(trainer, dataset, "eval")[0]
 
 
 def evaluate_on_test(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, float]:
-    """Predict the split in its own order and score it: overall, by type, by language and by source.
+    """Predict the test split in its own order and score it overall, by type, by language and by source.
 
     Writes `predictions_test.conll` into the run folder.
 
@@ -39,7 +39,7 @@ def evaluate_on_test(trainer: TwoMNERTrainer, dataset: Dataset) -> dict[str, flo
 def predict_tags(
     trainer: TwoMNERTrainer, dataset: Dataset, prefix: str = "test"
 ) -> tuple[dict[str, float], list[list[str]], list[list[str]]]:
-    """Run the model on a split: returns what the Trainer measured, and the gold and the predicted tags of each sentence."""
+    """Run the model on a split; returns the Trainer's metrics and the gold and predicted tags of each sentence."""
     output = trainer.predict(dataset, metric_key_prefix=prefix)
     labels = trainer.model.config.labels
     predictions = to_tag_names(output.predictions, output.label_ids, labels)
@@ -49,18 +49,17 @@ def predict_tags(
 def _score(
     trainer: TwoMNERTrainer, dataset: Dataset, prefix: str
 ) -> tuple[dict[str, float], list[list[str]], list[list[str]]]:
-    """Return the scores, and the gold and predicted tags that they compare."""
-    metrics, references, predictions = predict_tags(trainer, dataset, prefix)
-    scores = {f"{prefix}_{name}": value for name, value in entity_scores(predictions, references).items()}
+    """Return the scores and the gold and predicted tags they were computed from."""
+    scores, references, predictions = predict_tags(trainer, dataset, prefix)  # the Trainer scores the entire split
     for column in GROUP_COLUMNS:
         if column in dataset.column_names:
             for group, values in grouped_entity_scores(predictions, references, text_values(dataset, column)).items():
                 scores |= {f"{prefix}_{column}_{group}_{name}": value for name, value in values.items()}
-    return {**metrics, **scores}, references, predictions
+    return scores, references, predictions
 
 
 def write_predictions(path: Path, dataset: Dataset, references: list[list[str]], predictions: list[list[str]]) -> None:
-    """Write `IMGID:` lines and `word TAB gold TAB predicted` lines, an empty line after each sentence."""
+    """Write an `IMGID:` line, `word TAB gold TAB predicted` lines and an empty line for each sentence."""
     image_ids = dataset["image_id"] if "image_id" in dataset.column_names else [""] * len(dataset)
     sentences = zip(image_ids, dataset["tokens"], references, predictions, strict=True)
     write_file(path, (format_sentence(*sentence) for sentence in sentences))

@@ -1,4 +1,4 @@
-"""Collect embeddings from all processes without losing the gradient."""
+"""Collect embeddings from all processes and keep their gradients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
-        # Every process computes the same loss; the average that follows over processes needs the sum here.
+        # Every process computes the same loss; the averaging over processes that follows requires the sum here.
         grad = grad.contiguous()
         dist.all_reduce(grad)
         size = len(grad) // dist.get_world_size()
@@ -27,11 +27,11 @@ class _AllGather(torch.autograd.Function):
 def gather_with_gradient(tensor: torch.Tensor | None) -> torch.Tensor | None:
     """Concatenate `(batch, ...)` tensors of all processes to `(processes * batch, ...)`, in the order of their ranks.
 
-    All processes must call it with the same shape. Without several processes, or for `None`, it gives back its input.
+    All processes must call it with the same shape. With a single process, or for `None`, it returns its input.
     """
     if tensor is None or not dist.is_initialized() or dist.get_world_size() == 1:
         return tensor
     if tensor.is_floating_point() and not tensor.requires_grad:
-        # A process whose sentences have no picture has no gradient here, yet the others wait for its backward pass.
+        # A process whose sentences have no pictures has no gradient here, but the others wait for its backward pass.
         tensor = tensor.detach().requires_grad_()
     return _AllGather.apply(tensor)

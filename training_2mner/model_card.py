@@ -1,4 +1,4 @@
-"""Write the card of a run from what the run knows; nothing is guessed and nothing is looked up."""
+"""Write the model card of a run from the run alone: nothing is guessed or looked up."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.encoders import ENCODERS
 from reports_2mner.files import write_lines
+from reports_2mner.language_table import LANGUAGE_TABLE, language_name
+from reports_2mner.markdown import code, plain, quoted
 from reports_2mner.push import HUB_ID
 from reports_2mner.tables import Table
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
@@ -26,26 +28,22 @@ from training_2mner.building import is_checkpoint
 from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
 from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements
-from training_2mner.model_names import OURS, SOURCES, model_name
+from training_2mner.model_names import MODEL_PAPERS, TWO_MNER, model_name
+from training_2mner.pictures import describe_pictures
 from training_2mner.trainer import TwoMNERTrainer
 
-TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "model_card_template.md"
-SETTINGS = ("learning_rate", "plain_adam", "lr_scheduler_type", "num_train_epochs", "per_device_train_batch_size")
-SETTINGS += ("gradient_accumulation_steps", "max_grad_norm", "seed")
+MODEL_CARD_TEMPLATE = Path(__file__).resolve().parents[1] / "model_cards" / "model_card_template.md"
+SETTINGS = (
+    *("learning_rate", "plain_adam", "lr_scheduler_type", "num_train_epochs", "per_device_train_batch_size"),
+    *("gradient_accumulation_steps", "max_grad_norm", "seed"),
+)
 NO_SETTINGS = ("disable_tqdm", "do_train", "do_eval", "do_predict", "greater_is_better", "push_to_hub", "use_cpu")
+TAGS = ("named-entity-recognition", "multimodal", "arxiv:2404.17122")
 MEANINGS = {"PER": "persons", "LOC": "locations", "ORG": "organisations", "MISC": "other names"}
-LANGUAGES = {"en": "English", "fr": "French", "es": "Spanish", "de": "German"}
-# Invented, so that no sentence of the data, which may not be passed on, gets into a card.
-SENTENCES = {
-    "en": "Marie Curie worked in Paris for the Radium Institute.",
-    "fr": "Marie Curie a travaillé à Paris pour l'Institut du radium.",
-    "es": "Marie Curie trabajó en París para el Instituto del Radio.",
-    "de": "Marie Curie arbeitete in Paris für das Radium-Institut.",
-}
-SPLITS = {
-    "given": "Train, validation and test are those of its source files.",
-    "paper": "The sentences of all languages were pooled and cut 8:1:1, as by the authors (seed {seed}).",
-    "grouped": "All sentences of a picture, in whatever language, are in the same split, 8:1:1 (seed {seed}).",
+SPLIT_DESCRIPTIONS = {
+    "given": "The splits are those of its source files.",
+    "paper": "The sentences of all languages were pooled and split 8:1:1, as the authors did (seed {seed}).",
+    "grouped": "All sentences of a picture, in any language, are in the same split, 8:1:1 (seed {seed}).",
 }
 DEFAULTS = "the paper's Table 4, and the authors' code where the paper is silent"
 SOURCES_WITH_PEOPLE = {"twitter2015", "twitter2017", "cc12m"}
@@ -65,22 +63,24 @@ def write_model_card(
     sources = set(_values(splits, "source"))
     card = ModelCard.from_template(
         card_data=_metadata(folder.name, languages, config.model_type, model_arguments, data_arguments, results),
-        template_path=str(TEMPLATE),
-        title=folder.name,
-        name=folder.name,
-        sentence=SENTENCES[next((lang for lang in SENTENCES if lang in languages), "en")],
-        languages=_listed([LANGUAGES.get(lang, lang) for lang in languages]) or "the language of its training data",
+        template_path=str(MODEL_CARD_TEMPLATE),
+        title=plain(folder.name),
+        name=quoted(folder.name),
+        sentence=next(iter(_examples(languages).values()), LANGUAGE_TABLE[0].example),
+        languages=_listed([plain(language_name(lang)) for lang in languages]) or "the language of its training data",
         model=_model(config),
         network=_network(trainer, model_arguments),
         has_pictures=config.uses_image,
+        saw_pictures=config.uses_image and results.get("train_pictures_ok") != 0,
+        pictures=describe_pictures(results),
         reads_words=config.reads_words,
         requirements=", ".join(f"`{requirement}`" for requirement in requirements()),
         widget_note=WIDGET_NOTE,
-        tags=", ".join(f"`{label}`" for label in config.id2label.values()),
-        entities=frequent_entities(splits["train"]),
+        tags=", ".join(f"`{code(label)}`" for label in config.id2label.values()),
+        entities={plain(kind): names for kind, names in frequent_entities(splits["train"]).items()},
         meanings=MEANINGS,
         data=_data(data_arguments, splits),
-        splits=SPLITS,
+        splits=SPLIT_DESCRIPTIONS,
         results={
             title: results_table(results, trainer, prefix)
             for title, prefix in (("Test", "test"), ("Validation", "eval"))
@@ -93,13 +93,13 @@ def write_model_card(
         is_mmnerd="cc12m" in sources,
         is_synthetic=sources == {"synthetic"},
         is_released=config.model_type == "2m-ner-released",
-        license=model_arguments.license,
+        license=model_arguments.license and code(model_arguments.license),
     )
     write_lines(folder / "README.md", str(card).rstrip().splitlines())
 
 
 def results_table(results: dict[str, float], trainer: TwoMNERTrainer, prefix: str = "test") -> str:
-    """The scores of a split as Markdown: all sentences, then each language and source that was scored."""
+    """The scores of a split as a Markdown table: all sentences, then each scored language and source."""
     labels = trainer.model.config.id2label.values()
     types = list(dict.fromkeys(label[2:] for label in labels if label != "O"))
     groups = [name.removesuffix("_precision") for name in results if name.endswith("_precision")]
@@ -116,7 +116,7 @@ def results_table(results: dict[str, float], trainer: TwoMNERTrainer, prefix: st
 def changed_settings(*arguments: Any) -> dict[str, Any]:
     """The fields of dataclasses that differ from their defaults.
 
-    Free text is left out, for it may name places and secrets of this machine; choices, numbers and switches stay.
+    Free text is left out because it may contain paths and secrets of this machine; choices, numbers and switches stay.
     """
     changed = {}
     for group in arguments:
@@ -143,19 +143,10 @@ def _metadata(
         license=model.license,
         library_name="transformers",
         pipeline_tag="token-classification",
-        tags=list(
-            dict.fromkeys(
-                ("2m-ner", model_type, "named-entity-recognition", "multimodal", "multilingual", "arxiv:2404.17122")
-            )
-        ),
+        tags=list(dict.fromkeys(("2m-ner", model_type, *TAGS, *["multilingual"] * (len(languages) > 1)))),
         datasets=[dataset] if HUB_ID.fullmatch(dataset) else None,
         metrics=["f1", "precision", "recall"],
-        widget=[
-            {"text": sentence, "example_title": LANGUAGES[lang]}
-            for lang, sentence in SENTENCES.items()
-            if lang in languages
-        ]
-        or None,
+        widget=[{"text": text, "example_title": name} for name, text in _examples(languages).items()] or None,
         model_name=name,
         eval_results=[
             EvalResult(
@@ -178,10 +169,10 @@ def _metadata(
 
 def _model(config: TaggingConfig) -> str:
     name = model_name(config)
-    own = f"{OURS} ({SOURCES[OURS]})"
-    if name not in SOURCES:
-        return f"{name}, a model beside {own},"
-    return own if name == OURS else f"{name} ({SOURCES[name]}), one of the models that {own} is compared with,"
+    own = f"{TWO_MNER} ({MODEL_PAPERS[TWO_MNER]})"
+    if name not in MODEL_PAPERS:
+        return f"{name}, a model alongside {own},"
+    return own if name == TWO_MNER else f"{name} ({MODEL_PAPERS[name]}), one of the models compared with {own},"
 
 
 def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:
@@ -191,27 +182,31 @@ def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:
     pictures = " and ".join(towers) + " for the picture" if towers else "no image branch (text only)"
     decoder = "a CRF to decode" if config.use_crf else "no CRF"
     names = [getattr(arguments, f"{name}_encoder") for name in ENCODERS]
-    sources = [_public_name(name) for name in (*names, arguments.word_vectors) if name]
+    sources = [plain(_public_name(name)) for name in (*names, arguments.word_vectors) if name]
     if is_checkpoint(arguments.model):
-        origin = f"trained further from {_public_name(arguments.model)}"
+        origin = f"trained further from {plain(_public_name(arguments.model))}"
     else:
-        origin = f"preset {_public_name(arguments.model)}, started from {', '.join(sources) or 'random weights'}"
+        origin = (
+            f"preset {plain(_public_name(arguments.model))}, started from {', '.join(sources) or 'random weights'}"
+        )
     count = sum(parameter.numel() for parameter in trainer.model.parameters())
     text = "Word vectors" if config.reads_words else config.text_config.model_type.upper()
     return f"{text} for the words, {pictures}, {decoder}; {count:,} parameters; {origin}."
 
 
 def _data(arguments: DataArguments, splits: DatasetDict) -> dict[str, Any]:
-    """What the card says of the data: the record of the folder, and what was read of it."""
+    """What the card says about the data: the record of their folder and the splits as they were read."""
     record = read_data_record(arguments.dataset, arguments.dataset_config)
     sources = Counter(text_values(splits["train"], "source") if "source" in splits["train"].column_names else [])
     return {
         **vars(record),
-        "name": _public_name(arguments.dataset),
-        "config": arguments.dataset_config,
-        "revision": arguments.dataset_revision,
+        "fingerprint": record.fingerprint and code(record.fingerprint),
+        "license": record.license and code(record.license),
+        "name": code(_public_name(arguments.dataset)),
+        "config": code(arguments.dataset_config),
+        "revision": arguments.dataset_revision and code(arguments.dataset_revision),
         "sizes": ", ".join(f"{len(split):,} {name}" for name, split in splits.items()),
-        "sources": ", ".join(f"{count:,} {source} in train" for source, count in sorted(sources.items())),
+        "sources": ", ".join(f"{count:,} {plain(source)} in train" for source, count in sorted(sources.items())),
     }
 
 
@@ -227,15 +222,15 @@ def _selection(trainer: TwoMNERTrainer) -> str:
 
 
 def _training(trainer: TwoMNERTrainer, model: ModelArguments, data: DataArguments, results: dict[str, float]) -> str:
-    """Settings, the changed ones first, and what was measured."""
+    """Settings, the changed ones first, and measurements."""
     changed = changed_settings(trainer.args, model, data)
     if model.config_changes:
         changed["config"] = model.config_changes
     usual = {name: getattr(trainer.args, name) for name in SETTINGS if name not in changed}
     usual = {name: value.value if isinstance(value, Enum) else value for name, value in usual.items()}
     lines = [f"Settings that differ from the defaults ({DEFAULTS}):", ""]
-    lines += [f"- {name}: {value}" for name, value in changed.items()] or ["- none"]
-    lines += ["", "Some that do not:", "", *(f"- {name}: {value}" for name, value in usual.items()), ""]
+    lines += [f"- {name}: {_shown(value)}" for name, value in changed.items()] or ["- none"]
+    lines += ["", "Some at their defaults:", "", *(f"- {name}: {value}" for name, value in usual.items()), ""]
     return "\n".join([*lines, "Measured:", "", *_measured(trainer, results)])
 
 
@@ -255,7 +250,7 @@ def _hardware(args: TwoMNERTrainingArguments) -> str:
     processes = f", {args.world_size} processes" if args.world_size > 1 else ""
     if args.device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(args.device) / 2**30
-        return f"{torch.cuda.get_device_name(args.device)}{processes}, at most {memory:.1f} GiB of its memory used"
+        return f"{torch.cuda.get_device_name(args.device)}{processes}, peak memory {memory:.1f} GiB"
     return f"{args.device.type} ({platform.machine()}, {os.cpu_count()} cores){processes}"
 
 
@@ -265,9 +260,19 @@ def _values(splits: DatasetDict, column: str) -> list[str]:
 
 
 def _public_name(name: str) -> str:
-    """A Hub id or a preset as it is; of a folder or a file its own name, not where it lies on this machine."""
+    """A Hub id or preset unchanged; for a folder or file its bare name, without its path on this machine."""
     path = Path(name)
     return path.resolve().name if path.exists() or path.is_absolute() else name
+
+
+def _examples(languages: list[str]) -> dict[str, str]:
+    """An invented sentence for each language that has one, by the language's name."""
+    return {entry.name: entry.example for entry in LANGUAGE_TABLE if entry.code in languages and entry.example}
+
+
+def _shown(value: Any) -> Any:
+    """Escape text and changes of a config, which are the user's own; numbers and switches are shown as they are."""
+    return plain(value) if isinstance(value, str | dict) else value
 
 
 def _listed(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""A progress bar whose log lines a person can read."""
+"""A progress bar with readable log lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transformers.trainer_callback import ProgressCallback
 
 
 class ReadableProgressCallback(ProgressCallback):
-    """The Trainer's progress bar, with one short line for each log and evaluation; the files keep every number."""
+    """The Trainer's progress bar, with one short line per log and evaluation; the log files keep all numbers."""
 
     def on_log(
         self,
@@ -25,7 +25,7 @@ class ReadableProgressCallback(ProgressCallback):
 
 
 def format_log(logs: dict[str, float]) -> str:
-    """Put the numbers that show how a run is going on one line: loss parts, or dev scores in percent."""
+    """One line with the numbers that show how a run is going: loss components, or dev scores in percent."""
     epoch = f"epoch {logs['epoch']:.2f}: " if "epoch" in logs else ""
     if "eval_f1" in logs:
         scores = [f"{name} {100 * logs[f'eval_{name}']:.2f}" for name in ("precision", "recall", "f1")]

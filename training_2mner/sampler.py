@@ -9,17 +9,17 @@ from torch.utils.data import Sampler
 
 
 class LengthGroupedSampler(Sampler[int]):
-    """Order the rows so that consecutive ones, cut into batches, have similar lengths.
+    """Order the rows so that the rows of a batch have similar lengths.
 
-    Rows are shuffled, sorted by length inside chunks of many batches, and the batches are shuffled again: unlike the
-    sampler of transformers, long sentences do not come first. The order depends on seed and epoch alone, so it is the
-    same in every process and after a restart.
+    Rows are shuffled, sorted by length within chunks of many batches, and the batches are shuffled again, so that long
+    sentences do not come first as they do in the sampler of transformers. The order depends only on seed and epoch: it
+    is the same in every process and after a restart.
 
     Args:
-        lengths: length of each row.
-        batch_size: rows a batch, of all processes and accumulation steps together.
-        seed: seed of the order; the epoch is added to it.
-        chunk_batches: batches a chunk; more means less padding and less randomness.
+        lengths: the length of each row.
+        batch_size: rows per batch, over all processes and accumulation steps.
+        seed: seed of the order, to which the epoch is added.
+        chunk_batches: batches per chunk; more means less padding and less randomness.
     """
 
     def __init__(self, lengths: list[int], batch_size: int, seed: int = 0, chunk_batches: int = 50):
@@ -33,7 +33,7 @@ class LengthGroupedSampler(Sampler[int]):
         return len(self.lengths)
 
     def set_epoch(self, epoch: int) -> None:
-        """Give the next iteration the order of this epoch."""
+        """Use the order of this epoch in the next iteration."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -45,4 +45,4 @@ class LengthGroupedSampler(Sampler[int]):
         order = torch.randperm(full, generator=generator).tolist()
         for batch in order:
             yield from rows[batch * self.batch_size : (batch + 1) * self.batch_size]
-        yield from rows[full * self.batch_size :]  # the incomplete batch must stay last
+        yield from rows[full * self.batch_size :]  # the incomplete batch must come last

@@ -1,16 +1,18 @@
-"""The Trainer of 2M-NER: the whole objective, three learning rates, batches of similar length."""
+"""The Trainer of 2M-NER: the complete objective, learning rates by part of the network, batches of similar length."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from datasets import Dataset
 from huggingface_hub import CommitInfo
 from torch import nn
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
@@ -20,27 +22,34 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_callback import ProgressCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.encoders import ENCODERS
 from modeling_2mner.outputs import TaggerOutput
 from modeling_2mner.tagging import WordTagger
+from reports_2mner.files import write_json
 from reports_2mner.push import connect, open_repository
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import has_pictures
+from training_2mner.divergence import FiniteWeightsCallback, check_loss
 from training_2mner.gather import gather_with_gradient
-from training_2mner.hub.release import MESSAGE, release
+from training_2mner.hub.release import COMMIT_MESSAGE, release
 from training_2mner.metrics import entity_scores, to_tag_names
+from training_2mner.portable_state import BestCheckpointCallback, drop_path
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
 
 logger = logging.getLogger(__name__)
 
+RUN_SETTINGS = "run_settings.json"
+
 
 class EpochCallback(TrainerCallback):
-    """Tell the sampler which epoch begins: nothing else does in the rest of a resumed epoch of several processes."""
+    """Set the sampler's epoch, which nothing else does when several processes finish a resumed epoch."""
 
     sampler: LengthGroupedSampler | None = None
 
@@ -55,12 +64,12 @@ class EpochCallback(TrainerCallback):
 class TwoMNERTrainer(Trainer):
     """Train a model of this project on rows with `tokens`, `ner_tags` and `image`.
 
-    Beside what transformers' Trainer does: `compute_loss` is the objective of Eq. 18 and its parts are logged;
-    encoders, new layers and CRF have learning rates of their own; encoders can be frozen; scores are entity-level.
+    It extends the transformers Trainer: `compute_loss` is the objective of Eq. 18, whose components are logged;
+    encoders, new layers and CRF have their own learning rates; encoders can be frozen; scores are entity-level.
     Use it with [`TwoMNERTrainingArguments`] and [`TwoMNERDataCollator`].
 
     Raises:
-        ValueError: for a frozen ResNet whose batch norm would go on learning.
+        ValueError: for a frozen ResNet whose batch norm would continue to learn.
 
     Example:
 
@@ -93,12 +102,13 @@ class TwoMNERTrainer(Trainer):
     ```
     """
 
-    # The objective is a mean over sentences of the batch: the Trainer divides it by the accumulation steps.
+    # The objective is a mean over the sentences of a batch, so the Trainer must divide it by the accumulation steps.
     loss_is_scaled_for_ga = False
 
     args: TwoMNERTrainingArguments
     model: WordTagger
     processing_class: TwoMNERProcessor
+    run_settings: dict[str, Any] | None = None  # what checkpoints tell of their run
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -107,14 +117,17 @@ class TwoMNERTrainer(Trainer):
         self._part_count = 0
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)
+        self.add_callback(FiniteWeightsCallback)
+        self.add_callback(BestCheckpointCallback)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(ReadableProgressCallback)
         self._freeze(self.model)
+        self._check_against_data()
         if self.args.patience is not None:
             self.add_callback(EarlyStoppingCallback(self.args.patience))
 
     def call_model_init(self, trial: Any = None) -> WordTagger:
-        """Build the model of a hyper-parameter search, with what the run freezes frozen."""
+        """Build the model of a hyper-parameter search and freeze the encoders that the run freezes."""
         model = cast(WordTagger, super().call_model_init(trial))
         self._freeze(model)
         return model
@@ -128,7 +141,7 @@ class TwoMNERTrainer(Trainer):
     ) -> torch.Tensor | tuple[torch.Tensor, TaggerOutput]:
         """L = alpha L_CRF + (1 - alpha)(L'_CL + L''_CL) (Eq. 18), the mean over the sentences of the batch.
 
-        A comparison model has its own objective, which is the `loss` that it returns.
+        A comparison model's objective is the `loss` that it returns.
         """
         outputs = model(**inputs)
         unwrapped = self.accelerator.unwrap_model(model)
@@ -142,14 +155,20 @@ class TwoMNERTrainer(Trainer):
             self._remember(parts)
         return (parts["loss"], outputs) if return_outputs else parts["loss"]
 
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Learn from one batch, and stop if its loss is no finite number."""
+        loss = super().training_step(*args, **kwargs)
+        check_loss(loss, self.state.global_step + 1)
+        return loss
+
     def compute_entity_scores(self, prediction: EvalPrediction) -> dict[str, float]:
-        """Entity scores of the model's own decoding, see [`entity_scores`]."""
+        """Score the tags that the model itself decoded, see [`entity_scores`]."""
         labels = self.model.config.labels
         predictions = to_tag_names(prediction.predictions, prediction.label_ids, labels)
         return entity_scores(predictions, to_tag_names(prediction.label_ids, prediction.label_ids, labels))
 
     def create_optimizer(self, model: WordTagger | None = None) -> torch.optim.Optimizer:
-        """Plain Adam (Table 4), or what `optim` names, with a learning rate for each part of the network."""
+        """Plain Adam (Table 4) or the optimizer `optim`, with a learning rate for each part of the network."""
         if self.optimizer is None:
             model = self.model if model is None else model
             optimizer_class, settings = self.get_optimizer_cls_and_kwargs(self.args, model)
@@ -166,7 +185,7 @@ class TwoMNERTrainer(Trainer):
         return self.optimizer
 
     def parameter_groups(self, model: nn.Module) -> list[dict]:
-        """Group the trainable parameters by learning rate and weight decay; norms, biases and CRF never decay."""
+        """Group the trainable parameters by learning rate and weight decay; norms, biases and the CRF never decay."""
         rates = {"new": self.args.learning_rate}
         for part in ("encoder", "head", "crf"):
             rate = getattr(self.args, f"{part}_learning_rate")
@@ -184,7 +203,7 @@ class TwoMNERTrainer(Trainer):
         ]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the means of the loss parts since the last log."""
+        """Add the means of the loss components since the last log."""
         if "loss" in logs and self._part_count:
             for name, total in self._part_sums.items():
                 logs[name] = self.accelerator.gather(total / self._part_count).mean().item()
@@ -192,24 +211,81 @@ class TwoMNERTrainer(Trainer):
         super().log(logs, start_time)
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """Open the repository before the training, so that a run that could not be pushed does not start."""
+        """Open the repository before training, so that a run that could not be pushed does not start."""
         if self.is_world_process_zero():
-            name = cast(str, self.args.hub_model_id)  # which the arguments have checked
+            name = cast(str, self.args.hub_model_id)  # checked by the arguments
             self.hub_model_id = name  # type: ignore[assignment]  # transformers infers None from its first value
             open_repository(connect(token or self.args.hub_token), name, self._is_private())
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the model, and do not push it: it has neither scores nor card yet."""
+        """Save the model without pushing it, since its scores and its card do not exist yet."""
         super().save_model(output_dir, _internal_call=True)
+        if self.args.should_save:
+            folder = Path(output_dir or str(self.args.output_dir))
+            (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle with every token and path of the run
+            if _internal_call and self.run_settings is not None:
+                write_json(folder / RUN_SETTINGS, self.run_settings, indent=2)
+
+    def save_state(self) -> None:
+        """Save the state of the run, without paths."""
+        super().save_state()
+        if self.args.should_save:
+            drop_path(Path(str(self.args.output_dir)))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save and folder.is_dir():  # it may be one too many
+            drop_path(folder)
 
     def push_to_hub(  # type: ignore[override]  # no pushing in parts, to branches or in the background
-        self, commit_message: str = MESSAGE
+        self, commit_message: str = COMMIT_MESSAGE
     ) -> CommitInfo | None:
-        """Publish the run folder as it is, checked, see [`release`]; `None` in all processes but the first."""
+        """Check and publish the run folder, see [`release`]; returns `None` in all processes but the first."""
         if not self.is_world_process_zero():
             return None
         folder, name, token = self.args.output_dir, cast(str, self.args.hub_model_id), self.args.hub_token
         return release(folder, name, self._is_private(), message=commit_message, token=token)
+
+    def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
+        """Batches of all sentences: `dataloader_drop_last` is for training."""
+        with self._keeping_the_last_batch():
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset: Dataset) -> DataLoader:
+        """Batches of all sentences: `dataloader_drop_last` is for training."""
+        with self._keeping_the_last_batch():
+            return super().get_test_dataloader(test_dataset)
+
+    @contextmanager
+    def _keeping_the_last_batch(self) -> Iterator[None]:
+        drops = self.args.dataloader_drop_last
+        self.args.dataloader_drop_last = False
+        try:
+            yield
+        finally:
+            self.args.dataloader_drop_last = drops
+
+    def _check_against_data(self) -> None:
+        """Refuse what the data cannot be trained with, or what would fail after the first epoch alone."""
+        train = cast(Dataset | None, self.train_dataset)
+        size = self.args.train_batch_size * self.args.world_size
+        if self.args.dataloader_drop_last and train is not None and len(train) < size:
+            raise ValueError(
+                f"`dataloader_drop_last` leaves nothing of {len(train)} training sentences, which do not fill a batch of "
+                f"{size}; leave it out, or lower `per_device_train_batch_size`."
+            )
+        metric = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
+        scored, dataset = self.compute_metrics == self.compute_entity_scores, self.eval_dataset
+        if scored and isinstance(dataset, Dataset) and "ner_tags" in dataset.column_names:
+            known = ["loss", *self._score_names(dataset)]
+            if metric not in [*known, "runtime", "samples_per_second", "steps_per_second"]:
+                raise ValueError(f"`metric_for_best_model` is {metric!r}; write one of {', '.join(known)}.")
+
+    def _score_names(self, dataset: Dataset) -> Iterable[str]:
+        labels = self.model.config.labels
+        gold = [[tag if isinstance(tag, str) else labels[tag] for tag in tags] for tags in dataset["ner_tags"]]
+        return entity_scores(gold, gold)
 
     def _is_private(self) -> bool:
         return bool(self.args.hub_private_repo)
@@ -234,13 +310,14 @@ class TwoMNERTrainer(Trainer):
     def _freeze(self, model: WordTagger) -> None:
         for name in self.args.freeze:
             if name != "text" and not model.config.uses_image:
-                continue  # a run file's settings for the image encoder, in a text-only variant
+                continue  # a text-only variant of a run whose file freezes an image encoder
             encoder = getattr(model.base_model, ENCODERS[name].module, None)
             if encoder is None:
                 raise ValueError(f"`freeze` names {name!r}, but the model has no such encoder; leave it out.")
             if name == "resnet" and model.config.resnet_batch_norm != "fixed":
                 raise ValueError(
-                    'a frozen ResNet needs fixed batch norm statistics; write `resnet_batch_norm="fixed"`.'
+                    "`freeze` names 'resnet', which needs fixed batch norm statistics; "
+                    'write `resnet_batch_norm="fixed"`.'
                 )
             encoder.requires_grad_(False)
 
@@ -253,13 +330,13 @@ def make_trainer(
     train_dataset: Dataset,
     eval_dataset: Dataset,
 ) -> TwoMNERTrainer:
-    """Put together what a run trains and evaluates with, and warn if it would learn from words alone by mistake.
+    """Assemble the Trainer of a run, and warn if a model with image branches would be trained without pictures.
 
     Args:
-        model: the network, or for a hyper-parameter search a function that builds it (the Trainer's `model_init`).
-        processor: of the network.
-        data_arguments: which columns hold objects.
-        arguments: all else.
+        model: the network or, for a hyper-parameter search, a function that builds it (the Trainer's `model_init`).
+        processor: the network's.
+        data_arguments: name the columns with object boxes.
+        arguments: everything else.
         train_dataset, eval_dataset: splits with undecoded pictures, see `load_splits`.
     """
     trainer = TwoMNERTrainer(
@@ -273,15 +350,15 @@ def make_trainer(
     )
     if trainer.model.config.uses_image and not has_pictures(train_dataset):
         logger.warning(
-            "the model looks at pictures, but `dataset` %r has none for training, so that it learns from words alone; build it "
-            "with `--images`, or train a text-only model, such as bert-crf.",
+            "the model has image branches, but `dataset` %r has no training pictures, so it learns from the words "
+            "only; build the data set with `--images`, or train a text-only model, such as bert-crf.",
             data_arguments.dataset,
         )
     return trainer
 
 
 def part_of(name: str) -> str:
-    """Which learning rate a parameter has, by its name: `"encoder"`, `"crf"`, `"head"` or `"new"`."""
+    """The part of the network a parameter belongs to, by its name: `"encoder"`, `"crf"`, `"head"` or `"new"`."""
     if any(f"{encoder.module}." in name for encoder in ENCODERS.values()):
         return "encoder"
     if any(module.endswith("crf") for module in name.split(".")):
@@ -290,15 +367,15 @@ def part_of(name: str) -> str:
 
 
 def picture_checksums(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    """A number for each sentence's picture that is the same in all processes, `(batch,)`, -1 for none.
+    """A number for each sentence's picture that is the same in all processes, `(batch,)`, -1 without a picture.
 
-    `image_index` counts from zero in each process, so it cannot tell pictures of different processes apart.
+    `image_index` starts from zero in each process, so it cannot distinguish the pictures of different processes.
     """
     index = inputs["image_index"]
     pixels = inputs.get("pixel_values")
     if pixels is None:
         return index
     bits = pixels.float().contiguous().view(torch.int32).flatten(1).long()
-    weights = torch.arange(1, bits.shape[1] + 1, device=bits.device)  # a permuted picture is another one
+    weights = torch.arange(1, bits.shape[1] + 1, device=bits.device)  # so that permuted pixels give another number
     checksums = (bits * weights).sum(dim=1).abs() % (2**62)
     return torch.where(index >= 0, checksums[index.clamp(min=0)], -1)

@@ -1,1 +1,1 @@
-"""Look for what is wrong in a data set: `python -m dataset_scripts.audit`."""
+"""Look for faults in a data set: `python -m dataset_scripts.audit`."""

@@ -1,10 +1,10 @@
-"""Look for leakage, duplicates, label conflicts, damage and odd names in a data set, and say how severe each finding is.
+"""Look for leakage, duplicates, label conflicts, damage and odd names in a data set, and rate each finding.
 
     python -m dataset_scripts.audit mmnerd --html audit.html
     python -m dataset_scripts.audit mmnerd --against twitter2017 --tokenizer google-bert/bert-base-multilingual-cased
 
-`CHECKS` in `dataset_scripts/audit/findings.py` lists every check with its severity. The exit status is 1 if anything of at
-least the severity `--fail_on` was found, 0 if not, and 2 if the audit could not be done.
+`CHECKS` in `dataset_scripts/audit/findings.py` lists every check with its severity. The exit status is 1 if anything
+of at least the severity `--fail_on` was found, 0 if not, and 2 if the audit could not be run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataset_scripts.audit.findings import SEVERITIES, Finding
 from dataset_scripts.audit.ids import check_ids
 from dataset_scripts.audit.leakage import check_leakage
 from dataset_scripts.audit.overlap import check_overlap, read_other
-from dataset_scripts.audit.page import to_html
+from dataset_scripts.audit.page import report_to_html
 from dataset_scripts.audit.pictures import (
     check_facts,
     check_identity,
@@ -31,7 +31,7 @@ from dataset_scripts.audit.pictures import (
     find_picture_status,
     with_facts,
 )
-from dataset_scripts.audit.report import Report, make_report, to_json, to_text
+from dataset_scripts.audit.report import AuditReport, make_report, report_to_json, report_to_text
 from dataset_scripts.audit.rows import read_audit_rows
 from dataset_scripts.audit.structure import check_structure
 from dataset_scripts.audit.text import check_text, find_words_without_pieces
@@ -43,14 +43,14 @@ NEVER = "never"
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """How an audit looks; ValueError for a value that makes no sense."""
+    """How to audit; ValueError for an invalid value."""
 
     similarity: float = option(
-        0.8, "common three-word shingles from which two texts count as nearly the same, above 0 and up to 1"
+        0.8, "share of common three-word shingles from which two texts count as similar, above 0 and at most 1"
     )
-    max_words: int = option(128, "report longer rows", type=at_least(1))
+    max_words: int = option(128, "report rows with more words", type=at_least(1))
     pictures: bool = True
-    num_proc: int = option(1, "processes that decode pictures", type=at_least(1))
+    num_proc: int = option(1, "number of processes that decode pictures", type=at_least(1))
 
     def __post_init__(self) -> None:
         if not 0 < self.similarity <= 1:
@@ -60,20 +60,20 @@ class AuditSettings:
                 raise ValueError(f"`{name}` must be 1 or more, got {getattr(self, name)}.")
 
 
-def audit(
+def audit_dataset(
     dataset: Path | str,
     settings: AuditSettings | None = None,
     against: Sequence[Path | str] = (),
     tokenizer: str | None = None,
-) -> Report:
-    """Run every check on a data set folder, compare it with others, and try the words on a tokenizer.
+) -> AuditReport:
+    """Run every check on a data set folder, compare it with others, and test its words with a tokenizer.
 
-    `against` are data set folders or CoNLL files (`audit_overlap`), `tokenizer` is a folder or the name of one in the local
-    cache. Raises ValueError for what cannot be read.
+    `against` are data set folders or CoNLL files (`overlap.py`), `tokenizer` is a folder or the name of one in the
+    local cache. Raises ValueError for anything that cannot be read.
     """
     settings = settings or AuditSettings()
     loaded = load_tokenizer(tokenizer) if tokenizer else None
-    # Reports are passed on: they tell names of folders, not where these are on this machine.
+    # Reports are shared: they name folders without their place on this machine.
     tokenizer = _name(tokenizer) if tokenizer and Path(tokenizer).is_dir() else tokenizer
     others = {str(other): read_other(other) for other in against}
     rows = read_audit_rows(dataset)
@@ -97,18 +97,18 @@ def audit(
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """Load a tokenizer from a folder or the local cache; ValueError when it is in neither."""
+    """Load a tokenizer from a folder or the local cache; ValueError if it is in neither."""
     try:
         return AutoTokenizer.from_pretrained(name, local_files_only=True)
     except OSError as error:
         raise ValueError(
-            f"`tokenizer` {name} is neither a folder with a tokenizer nor in the local cache; name a folder, or get it "
-            f"first: hf download {name}."
+            f"`tokenizer` {name} is neither a folder with a tokenizer nor in the local cache; name a folder, or "
+            f"download it first: hf download {name}."
         ) from error
 
 
 def has_severity(findings: Sequence[Finding], fail_on: str) -> bool:
-    """Tell whether one of the findings is at least as bad as `fail_on`, a severity or "never"."""
+    """Return whether one of the findings is at least as severe as `fail_on`, a severity or "never"."""
     bad = SEVERITIES[: SEVERITIES.index(fail_on) + 1] if fail_on != NEVER else ()
     return any(finding.severity in bad for finding in findings)
 
@@ -119,15 +119,17 @@ def _name(folder: Path | str) -> str:
 
 def _check_place(path: Path | None) -> None:
     if path and (path.is_dir() or not path.absolute().parent.is_dir()):
-        raise ValueError(f"{path} cannot be written: it is a folder, or the folder it is in does not exist.")
+        raise ValueError(
+            f"{path} cannot be written: it is a folder, or its parent folder does not exist; give another file name."
+        )
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m dataset_scripts.audit", __doc__)
-    parser.add_argument("dataset", type=Path, help="data set folder, as `python -m dataset_scripts.build` writes it")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything for programs")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page to read")
+    parser.add_argument("dataset", type=Path, help="data set folder written by `python -m dataset_scripts.build`")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the complete report for programs")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a web page")
     parser.add_argument(
         "--against",
         type=Path,
@@ -137,7 +139,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
         help="data set folders, CoNLL files or folders of CoNLL files to compare with, such as Twitter-2017",
     )
     parser.add_argument(
-        "--tokenizer", metavar="NAME_OR_FOLDER", help="find words for which this tokenizer has no piece"
+        "--tokenizer", metavar="NAME_OR_FOLDER", help="find words that get no piece from this tokenizer"
     )
     add_settings(parser, AuditSettings, "similarity", "max_words")
     parser.add_argument("--no_pictures", action="store_true", help="skip the checks that read pictures")
@@ -146,25 +148,25 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
         "--fail_on",
         choices=(*SEVERITIES, NEVER),
         default="error",
-        help="exit with 1 from here on (default: %(default)s)",
+        help="exit with 1 from this severity on (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Audit from the command line; the exit status tells the outcome."""
+    """Audit from the command line; the exit status shows the outcome."""
     options = read_command_line(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     try:
         for path in (options.json, options.html):
             _check_place(path)
         settings = read_settings(options, AuditSettings, pictures=not options.no_pictures)
-        report = audit(options.dataset, settings, options.against, options.tokenizer)
+        report = audit_dataset(options.dataset, settings, options.against, options.tokenizer)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
-    print(to_text(report))
-    for path, text in ((options.json, to_json), (options.html, to_html)):
+    print(report_to_text(report))
+    for path, text in ((options.json, report_to_json), (options.html, report_to_html)):
         if path:
             write_file(path, text(report))
     if has_severity(report.findings, options.fail_on):

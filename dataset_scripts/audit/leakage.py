@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
-from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
+from dataset_scripts.audit.findings import Finding, FindingExample, first_examples, in_order
 from dataset_scripts.audit.looks import similar_looks
-from dataset_scripts.audit.rows import AuditRow
+from dataset_scripts.audit.rows import AuditRow, AuditRows
 from dataset_scripts.audit.similar import Match, find_similar
 from dataset_scripts.schema import DEFAULT_CONFIG, SPLITS, available_configs, sort_languages
 
-Rows = Sequence[AuditRow]
-# For a held-out row the first train row like it in each language; None where the row has nothing to compare.
+# For a held-out row, the first matching train row in each language; None if the row has nothing to compare.
 Partners = Mapping[str, str] | None
 
 
-def check_leakage(rows: Rows, similarity: float) -> list[Finding]:
-    """Run every check of this file; texts are similar from `similarity` on."""
+def check_leakage(rows: AuditRows, similarity: float) -> list[Finding]:
+    """Run every check of this file; texts count as similar from `similarity` on."""
     return [
         find_leaks("leaked_picture_ids", rows, lambda row: row.image_id),
         find_leaks("leaked_picture_bytes", rows, lambda row: row.picture),
@@ -29,14 +28,14 @@ def check_leakage(rows: Rows, similarity: float) -> list[Finding]:
     ]
 
 
-def find_leaks(name: str, rows: Rows, key: Callable[[AuditRow], Hashable | None]) -> Finding:
+def find_leaks(name: str, rows: AuditRows, key: Callable[[AuditRow], Hashable | None]) -> Finding:
     """Find held-out rows with the key of a train row of any language; rows with an empty key are left out."""
     train = _train_rows(rows, key)
     return _leaks(name, rows, lambda row: train.get(value, {}) if (value := key(row)) else None)
 
 
-def find_similar_texts(rows: Rows, similarity: float) -> Finding:
-    """Find held-out rows of which a train row of the same language has nearly the words; `audit_similar` says how nearly."""
+def find_similar_texts(rows: AuditRows, similarity: float) -> Finding:
+    """Find held-out rows with words similar to those of a train row in the same language; see `similar.py`."""
     matches: dict[int, tuple[AuditRow, Match]] = {}
     for lang in sort_languages(row.lang for row in rows):
         train = [row for row in rows if row.lang == lang and not row.held_out]
@@ -51,8 +50,8 @@ def find_similar_texts(rows: Rows, similarity: float) -> Finding:
     return Finding(finding.name, finding.count, finding.total, _similar_examples(rows, matches), details)
 
 
-def find_similar_pictures_in_train(rows: Rows) -> Finding:
-    """Find held-out rows whose picture looks like one of train with other bytes."""
+def find_similar_pictures_in_train(rows: AuditRows) -> Finding:
+    """Find held-out rows whose picture looks like one in train with other bytes."""
     near = similar_looks({row.look for row in rows if row.look is not None and row.picture})
     train: defaultdict[int, list[AuditRow]] = defaultdict(list)
     for row in rows:
@@ -68,20 +67,20 @@ def find_similar_pictures_in_train(rows: Rows) -> Finding:
     return _leaks("leaked_similar_pictures", rows, partners)
 
 
-def find_ids_in_several_splits(rows: Rows) -> Finding:
-    """Find picture ids that stand in two or three splits, in any language."""
+def find_ids_in_several_splits(rows: AuditRows) -> Finding:
+    """Find picture ids that occur in two or three splits, in any language."""
     splits: dict[str, dict[str, str]] = {}
     for row in rows:
         if row.image_id:
             splits.setdefault(row.image_id, {}).setdefault(row.split, row.id)
     found = {image_id: owners for image_id, owners in splits.items() if len(owners) > 1}
     places = Counter(" + ".join(split for split in SPLITS if split in owners) for owners in found.values())
-    examples = first_examples(Example(tuple(owners.values()), " + ".join(owners)) for owners in found.values())
+    examples = first_examples(FindingExample(tuple(owners.values()), " + ".join(owners)) for owners in found.values())
     return Finding("ids_in_several_splits", len(found), len(splits), examples, {"splits": in_order(places)})
 
 
-def find_translation_twins(rows: Rows) -> Finding:
-    """Find held-out rows of which train has a translation: the same picture id in another language."""
+def find_translation_twins(rows: AuditRows) -> Finding:
+    """Find held-out rows with a translation in train: the same picture id in another language."""
     languages: defaultdict[str, set[str]] = defaultdict(set)
     splits: defaultdict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -104,7 +103,7 @@ def find_translation_twins(rows: Rows) -> Finding:
     return Finding(finding.name, finding.count, finding.total, finding.examples, details)
 
 
-def _train_rows(rows: Rows, key: Callable[[AuditRow], Hashable | None]) -> dict[Hashable, dict[str, str]]:
+def _train_rows(rows: AuditRows, key: Callable[[AuditRow], Hashable | None]) -> dict[Hashable, dict[str, str]]:
     """Return for each key the first train row of each language."""
     found: dict[Hashable, dict[str, str]] = {}
     for row in rows:
@@ -115,18 +114,18 @@ def _train_rows(rows: Rows, key: Callable[[AuditRow], Hashable | None]) -> dict[
 
 def _leaks(
     name: str,
-    rows: Rows,
+    rows: AuditRows,
     partners: Callable[[AuditRow], Partners],
     counts_in: Callable[[AuditRow, Sequence[str]], bool] = lambda row, group: True,
 ) -> Finding:
     held_out = [(row, found) for row in rows if row.held_out and (found := partners(row)) is not None]
     leaked = [(row, found) for row, found in held_out if found]
     examples = first_examples(
-        Example((row.id, found.get(row.lang) or next(iter(found.values()))), row.text) for row, found in leaked
+        FindingExample((row.id, found.get(row.lang) or next(iter(found.values()))), row.text) for row, found in leaked
     )
     configs = available_configs(row.lang for row in rows)
     if len(configs[DEFAULT_CONFIG]) == 1:
-        del configs[DEFAULT_CONFIG]  # the same rows as those of the one language
+        del configs[DEFAULT_CONFIG]  # the same rows as those of the only language
     table = {config: _by_split(held_out, group, counts_in) for config, group in configs.items()}
     details = {"configurations": {config: splits for config, splits in table.items() if splits}}
     return Finding(name, len(leaked), len(held_out), examples, details)
@@ -160,11 +159,11 @@ def _partner(matches: Mapping[int, tuple[AuditRow, Match]], row: AuditRow) -> Pa
     return {row.lang: matches[id(row)][0].id} if id(row) in matches else {}
 
 
-def _similar_examples(rows: Rows, matches: Mapping[int, tuple[AuditRow, Match]]) -> tuple[Example, ...]:
-    """Show those that are similar but not equal first: the equal ones need no explanation."""
+def _similar_examples(rows: AuditRows, matches: Mapping[int, tuple[AuditRow, Match]]) -> tuple[FindingExample, ...]:
+    """Return similar but unequal ones first: equal ones need no explanation."""
     found = [(row, *matches[id(row)]) for row in rows if id(row) in matches]
     found.sort(key=lambda item: item[2].similarity)
     return first_examples(
-        Example((row.id, other.id), f"{match.similarity:.2f}: {row.text} | {other.text}")
+        FindingExample((row.id, other.id), f"{match.similarity:.2f}: {row.text} | {other.text}")
         for row, other, match in found
     )

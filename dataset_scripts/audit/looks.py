@@ -1,9 +1,9 @@
-"""Tell which pictures look the same, by 64 bits for each.
+"""Find pictures that look the same, by a 64-bit hash of each.
 
-The difference hash (Krawetz 2013): the picture in grey as 9 x 8 cells, each the mean of its pixels; a bit is 1 where a cell is
-brighter than its left neighbour. Re-encoding and resizing change few bits. Pictures with up to 3 different bits look alike.
-Cut into four bands of 16 bits, two such hashes have at least one band in common: comparing only hashes that share a band
-finds every pair.
+The difference hash (Krawetz 2013): the picture in grey as 9 x 8 cells, each the mean of its pixels; a bit is 1 if a
+cell is brighter than its left neighbour. Re-encoding and resizing change few bits. Pictures that differ in at most 3
+bits look alike. Cut into four bands of 16 bits, two such hashes have at least one band in common, so comparing only
+hashes that share a band finds every pair.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import PIL.Image
 
-GRID = 8
-MAX_DISTANCE = 3
+HASH_GRID = 8
+MAX_DIFFERENT_BITS = 3
 BANDS, BAND_BITS = 4, 16
-# A picture is flat when nearly all its bits would be chance: fewer neighbours than this differ by this many levels of grey.
+# A picture is flat if nearly all its bits would be chance: fewer neighbours than this differ by this many grey levels.
 MIN_STEPS, MIN_STEP = 16, 2
-_BLOCK = 256  # hashes that are compared with all of their band at once, which bounds the memory
+_BLOCK = 256  # hashes compared with all of their band at once; bounds the memory
 
 
 def difference_hash(image: PIL.Image.Image) -> int | None:
     """Return the 64 bits of a picture as a number, or None for a flat one."""
-    grey = image.convert("L").resize((GRID + 1, GRID), PIL.Image.Resampling.BOX)
+    grey = image.convert("L").resize((HASH_GRID + 1, HASH_GRID), PIL.Image.Resampling.BOX)
     steps = np.diff(np.asarray(grey, dtype=np.int16), axis=1)  # (8, 8)
     if np.count_nonzero(np.abs(steps) >= MIN_STEP) < MIN_STEPS:
         return None
@@ -32,7 +32,7 @@ def difference_hash(image: PIL.Image.Image) -> int | None:
 
 
 def similar_looks(looks: Collection[int]) -> dict[int, list[int]]:
-    """Return for each hash the others that differ from it in 1 to 3 bits; hashes without any are left out."""
+    """Return for each hash the others that differ from it in 1 to 3 bits; hashes without such others are left out."""
     hashes = np.array(sorted(set(looks)), dtype=np.uint64)
     near: defaultdict[int, list[int]] = defaultdict(list)
     for band in range(BANDS):
@@ -52,8 +52,8 @@ def _pairs_of_band(hashes: np.ndarray, band: int) -> Iterator[tuple[int, int]]:
 
 
 def _close_pairs(block: np.ndarray, members: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of the block, which is the beginning of `members`, with later members."""
+    """Yield the close pairs of the block, which is the beginning of `members`, with later members."""
     distances = np.bitwise_count(block[:, None] ^ members[None, :])  # (block, members)
-    rows, columns = np.nonzero(np.triu(distances <= MAX_DISTANCE, k=1))
+    rows, columns = np.nonzero(np.triu(distances <= MAX_DIFFERENT_BITS, k=1))
     for row, column in zip(rows, columns, strict=True):
         yield int(block[row]), int(members[column])

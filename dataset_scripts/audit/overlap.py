@@ -1,7 +1,7 @@
-"""Compare the data set with another one: what they share, and which model must not be measured on what.
+"""Compare the data set with another one: what they share, and which held-out rows are in the other's train part.
 
-The other one is a data set folder, a CoNLL file, or a folder of CoNLL files (`*.txt`, `*.conll`) whose names tell the split,
-such as train.txt, valid_conll_format.txt or dev.conll.
+The other one is a data set folder, a CoNLL file, or a folder of CoNLL files (`*.txt`, `*.conll`) whose names contain
+the split, such as train.txt, valid_conll_format.txt or dev.conll.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
-from dataset_scripts.audit.rows import AuditRow, read_audit_rows
+from dataset_scripts.audit.findings import Finding, FindingExample, first_examples, in_order
+from dataset_scripts.audit.rows import AuditRow, AuditRows, read_audit_rows
 from dataset_scripts.conll import read_conll
 from dataset_scripts.schema import SPLITS
 
 logger = logging.getLogger(__name__)
 
-Rows = Sequence[AuditRow]
 CONLL_SUFFIXES = (".txt", ".conll")
 SPLIT_WORDS = {
     "train": "train",
@@ -32,11 +31,11 @@ SPLIT_WORDS = {
 
 
 def normalise_text(tokens: Sequence[str]) -> str:
-    """Return the letters of a sentence without case, Unicode form or blanks: other word boundaries make no difference."""
+    """Return a sentence without case, Unicode form and blanks: word boundaries make no difference."""
     return "".join(unicodedata.normalize("NFKC", "".join(tokens)).casefold().split())
 
 
-# What can be the same in two rows.
+# What two rows can have in common.
 KEYS: dict[str, Callable[[AuditRow], str | None]] = {
     "picture_id": lambda row: row.image_id,
     "sha256": lambda row: row.picture,
@@ -45,20 +44,20 @@ KEYS: dict[str, Callable[[AuditRow], str | None]] = {
 
 
 def read_other(other: Path | str) -> list[AuditRow]:
-    """Read the rows of the other data set; ValueError for a folder or file that holds none, or for its first mistake."""
+    """Read the rows of the other data set; ValueError for a folder or file without any, or for the first mistake."""
     other = Path(other)
     if (other / "data").is_dir():
         return read_audit_rows(other)
     files = sorted(filter(_is_conll, other.iterdir())) if other.is_dir() else [other]
     if not files or not all(path.is_file() for path in files):
         raise ValueError(
-            f"`against` {other} is neither a data set folder (data/<language>/<split>-*.parquet) nor a CoNLL file nor a "
+            f"`against` {other} is not a data set folder (data/<language>/<split>-*.parquet), a CoNLL file or a "
             f"folder of CoNLL files named after train, valid or test ({', '.join(CONLL_SUFFIXES)}); check the path."
         )
     return [row for path in files for row in _read_conll(path)]
 
 
-def check_overlap(rows: Rows, others: Rows, name: str) -> list[Finding]:
+def check_overlap(rows: AuditRows, others: AuditRows, name: str) -> list[Finding]:
     """Compare all rows with those of the other data set, which reports call `name`."""
     return [
         _contamination("held_out_in_their_train", rows, others, name),
@@ -67,14 +66,14 @@ def check_overlap(rows: Rows, others: Rows, name: str) -> list[Finding]:
     ]
 
 
-def find_overlap(rows: Rows, others: Rows, name: str) -> Finding:
-    """Find rows with anything of a row of the other data set.
+def find_overlap(rows: AuditRows, others: AuditRows, name: str) -> Finding:
+    """Find rows that share an id, a picture or a text with a row of the other data set.
 
-    The tables count different ids, pictures and texts, in each split of this data set and of theirs.
+    The tables count distinct ids, pictures and texts, for each split of this data set and of the other.
     """
     theirs = {kind: _owners(others, key) for kind, key in KEYS.items()}
     shared = [(row, partner) for row in rows if (partner := _first_partner(row, theirs))]
-    examples = first_examples(Example((row.id, partner), row.text) for row, partner in shared)
+    examples = first_examples(FindingExample((row.id, partner), row.text) for row, partner in shared)
     tables = {kind: _table(rows, others, key) for kind, key in KEYS.items()}
     details = {"other": name, **{f"same_{kind}": table for kind, table in tables.items() if table}}
     return Finding("overlap", len(shared), len(rows), examples, details)
@@ -87,8 +86,8 @@ def _is_conll(path: Path) -> bool:
 def _read_conll(path: Path) -> list[AuditRow]:
     split = _split_in_name(path)
     if split is None:
-        logger.warning("The name of %s tells no split: it is taken as train. Name it train, valid or test.", path)
-    # The types do not matter here, only whether the file can be read.
+        logger.warning("The name of %s contains no split: it is taken as train. Name it train, valid or test.", path)
+    # The types do not matter here, so any are allowed.
     sentences = read_conll(path, rename={"OTHER": "MISC"}, repair_tags=True, types=None)
     return [
         AuditRow(
@@ -103,8 +102,8 @@ def _split_in_name(path: Path) -> str | None:
     return next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None)
 
 
-def _contamination(name: str, measured: Rows, trained: Rows, other: str) -> Finding:
-    """Find held-out rows of one data set that are in the train part of the second."""
+def _contamination(name: str, measured: AuditRows, trained: AuditRows, other: str) -> Finding:
+    """Find held-out rows of one data set that are in the train part of the other."""
     train = [row for row in trained if not row.held_out]
     owners = {kind: _owners(train, key) for kind, key in KEYS.items()}
     held_out = [row for row in measured if row.held_out]
@@ -115,11 +114,11 @@ def _contamination(name: str, measured: Rows, trained: Rows, other: str) -> Find
         "splits": in_order(Counter(row.split for row, _ in found)),
         "same": {kind: kinds[kind] for kind in KEYS},
     }
-    examples = first_examples(Example((row.id, partner), row.text) for row, partner in found)
+    examples = first_examples(FindingExample((row.id, partner), row.text) for row, partner in found)
     return Finding(name, len(found), len(held_out), examples, details)
 
 
-def _owners(rows: Rows, key: Callable[[AuditRow], str | None]) -> dict[str | None, str]:
+def _owners(rows: AuditRows, key: Callable[[AuditRow], str | None]) -> dict[str | None, str]:
     """Return for each key the first row that has it."""
     owners: dict[str | None, str] = {}
     for row in rows:
@@ -133,14 +132,14 @@ def _first_partner(row: AuditRow, owners: Mapping[str, Mapping[str | None, str]]
     return next((partner for partner in found if partner is not None), None)
 
 
-def _table(rows: Rows, others: Rows, key: Callable[[AuditRow], str | None]) -> dict[str, dict[str, int]]:
+def _table(rows: AuditRows, others: AuditRows, key: Callable[[AuditRow], str | None]) -> dict[str, dict[str, int]]:
     ours, theirs = _values_by_split(rows, key), _values_by_split(others, key)
     if not any(ours.values()) or not any(theirs.values()):
         return {}
     return {split: {f"their_{other}": len(ours[split] & theirs[other]) for other in theirs} for split in ours}
 
 
-def _values_by_split(rows: Rows, key: Callable[[AuditRow], str | None]) -> dict[str, set[str]]:
+def _values_by_split(rows: AuditRows, key: Callable[[AuditRow], str | None]) -> dict[str, set[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     for row in rows:
         if value := key(row):

@@ -1,4 +1,4 @@
-"""Check pictures: what their status says, whether they decode, which are the same and which look the same."""
+"""Check pictures: their status, whether they decode, which are the same and which look the same."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from typing import Any
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
-from dataset_scripts.audit.looks import MAX_DISTANCE, difference_hash, similar_looks
-from dataset_scripts.audit.rows import AuditRow
+from dataset_scripts.audit.findings import Finding, FindingExample, first_examples, in_order
+from dataset_scripts.audit.looks import MAX_DIFFERENT_BITS, difference_hash, similar_looks
+from dataset_scripts.audit.rows import AuditRow, AuditRows
 from dataset_scripts.build.engine import process_engine
 from dataset_scripts.reading import ROWS_PER_BATCH, find_parquet_files
 from dataset_scripts.schema import IMAGE_STATUSES, STATUSES_WITH_IMAGE
 from modeling_2mner.images import load_image
 
-Rows = Sequence[AuditRow]
-
 
 @dataclass(frozen=True, slots=True)
 class PictureFacts:
-    """What the bytes of a picture tell: their hash, why they do not decode, and the perceptual hash unless it is flat."""
+    """What the bytes of a picture show: their hash, why they do not decode, and the perceptual hash unless flat."""
 
     sha256: str | None = None
     problem: str = ""
@@ -36,7 +34,7 @@ class PictureFacts:
 def examine_pictures(folder: Path | str, num_proc: int = 1) -> list[PictureFacts]:
     """Decode every picture of a data set folder, in the order of its rows, with `num_proc` processes.
 
-    Raises ValueError for an `image` column that holds no bytes.
+    Raises ValueError for an `image` column without bytes.
     """
     paths = [path for paths in find_parquet_files(folder).values() for path in paths]
     groups = [(path, group) for path in paths for group in range(pq.read_metadata(path).num_row_groups)]
@@ -46,7 +44,7 @@ def examine_pictures(folder: Path | str, num_proc: int = 1) -> list[PictureFacts
 
 
 def examine_picture(data: bytes) -> PictureFacts:
-    """Return what the bytes of one picture tell."""
+    """Return what the bytes of one picture show."""
     sha256 = hashlib.sha256(data).hexdigest()
     loaded = load_image(data)
     if loaded.image is None:
@@ -55,16 +53,16 @@ def examine_picture(data: bytes) -> PictureFacts:
     return PictureFacts(sha256, "", look, look is None)
 
 
-def with_facts(rows: Rows, facts: Sequence[PictureFacts]) -> list[AuditRow]:
-    """Return the rows with the hashes of their pictures' bytes; one without bytes keeps what its column says."""
+def with_facts(rows: AuditRows, facts: Sequence[PictureFacts]) -> list[AuditRow]:
+    """Return the rows with the hashes of their pictures' bytes; one without bytes keeps that of its column."""
     return [
         replace(row, sha256=fact.sha256 or row.sha256, look=fact.look, flat=fact.flat)
         for row, fact in zip(rows, facts, strict=True)
     ]
 
 
-def find_picture_status(rows: Rows) -> Finding:
-    """Count what `image_status` says, by language and split."""
+def find_picture_status(rows: AuditRows) -> Finding:
+    """Count the values of `image_status` by language and split."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         counts[f"{row.lang} {row.split}"][row.status] += 1
@@ -74,66 +72,66 @@ def find_picture_status(rows: Rows) -> Finding:
     return Finding("picture_status", len(absent), len(rows), (), {"splits": table})
 
 
-def check_facts(rows: Rows, facts: Sequence[PictureFacts]) -> list[Finding]:
-    """Run the checks that compare what the rows say, as they were read, with what the bytes tell."""
+def check_facts(rows: AuditRows, facts: Sequence[PictureFacts]) -> list[Finding]:
+    """Run the checks that compare the rows, as they were read, with the bytes."""
     pairs = list(zip(rows, facts, strict=True))
     return [find_contradictions(pairs), find_undecodable(pairs), find_mismatches(pairs)]
 
 
 def find_contradictions(pairs: Sequence[tuple[AuditRow, PictureFacts]]) -> Finding:
-    """Find rows with a picture and a status that says there is none, or the other way round, or an unknown status.
+    """Find rows with a picture and a status for rows without one, or the reverse, or an unknown status.
 
-    A hash without bytes stands for a picture that was left out of the build.
+    A hash without bytes identifies a picture that was left out of the build.
     """
     reasons = [(row, _contradiction(row, fact)) for row, fact in pairs]
     bad = [(row, reason) for row, reason in reasons if reason]
-    examples = first_examples(Example((row.id,), f"{row.status!r}, {reason}") for row, reason in bad)
+    examples = first_examples(FindingExample((row.id,), f"{row.status!r}, {reason}") for row, reason in bad)
     kinds = in_order(Counter(f"{row.status}, {reason}" for row, reason in bad))
     return Finding("status_contradictions", len(bad), len(pairs), examples, {"kinds": kinds})
 
 
 def find_undecodable(pairs: Sequence[tuple[AuditRow, PictureFacts]]) -> Finding:
-    """Find pictures that a model would not get, whatever their status."""
+    """Find pictures that a model could not use, whatever their status."""
     present = [(row, fact) for row, fact in pairs if fact.sha256]
     bad = [(row, fact) for row, fact in present if fact.problem]
-    examples = first_examples(Example((row.id,), fact.problem) for row, fact in bad)
+    examples = first_examples(FindingExample((row.id,), fact.problem) for row, fact in bad)
     return Finding("undecodable_pictures", len(bad), len(present), examples)
 
 
 def find_mismatches(pairs: Sequence[tuple[AuditRow, PictureFacts]]) -> Finding:
-    """Find pictures whose bytes have another hash than the column `sha256` says."""
+    """Find pictures whose bytes do not have the hash of the column `sha256`."""
     known = [(row, row.sha256, fact.sha256) for row, fact in pairs if row.sha256 and fact.sha256]
     bad = [(row, stated, found) for row, stated, found in known if stated != found]
     examples = first_examples(
-        Example((row.id,), f"column {stated[:12]}, bytes {found[:12]}") for row, stated, found in bad
+        FindingExample((row.id,), f"column {stated[:12]}, bytes {found[:12]}") for row, stated, found in bad
     )
     return Finding("sha256_mismatches", len(bad), len(known), examples)
 
 
-def check_identity(rows: Rows) -> list[Finding]:
-    """Run the checks that compare pictures with each other, by their hashes."""
+def check_identity(rows: AuditRows) -> list[Finding]:
+    """Run the checks that compare pictures with each other by their hashes."""
     return [find_same_bytes(rows), find_same_ids(rows), find_similar_pictures(rows)]
 
 
-def find_same_bytes(rows: Rows) -> Finding:
+def find_same_bytes(rows: AuditRows) -> Finding:
     """Find pictures with one content and several picture ids; stand-ins ("default") are left out."""
     groups, total = _groups(rows, lambda row: row.picture, lambda row: row.image_id)
-    examples = first_examples(Example(tuple(owners.values()), ", ".join(owners)) for owners in groups)
+    examples = first_examples(FindingExample(tuple(owners.values()), ", ".join(owners)) for owners in groups)
     details = {"ids": sum(map(len, groups)), "most_ids_of_one": max(map(len, groups), default=0)}
     return Finding("same_bytes_other_id", len(groups), total, examples, details)
 
 
-def find_same_ids(rows: Rows) -> Finding:
+def find_same_ids(rows: AuditRows) -> Finding:
     """Find picture ids with several contents; stand-ins ("default") are left out."""
     groups, total = _groups(rows, lambda row: row.image_id, lambda row: row.picture)
     examples = first_examples(
-        Example(tuple(owners.values()), ", ".join(sha256[:12] for sha256 in owners)) for owners in groups
+        FindingExample(tuple(owners.values()), ", ".join(sha256[:12] for sha256 in owners)) for owners in groups
     )
     return Finding("same_id_other_bytes", len(groups), total, examples)
 
 
-def find_similar_pictures(rows: Rows) -> Finding:
-    """Find pictures of other bytes that look alike; stand-ins and flat pictures are left out, the flat ones counted."""
+def find_similar_pictures(rows: AuditRows) -> Finding:
+    """Find pictures with different bytes that look alike, without stand-ins and flat pictures; count the flat ones."""
     pictures: defaultdict[int, dict[str, str]] = defaultdict(dict)
     flat = {row.picture for row in rows if row.flat and row.picture}
     for row in rows:
@@ -143,7 +141,7 @@ def find_similar_pictures(rows: Rows) -> Finding:
     found = [look for look in pictures if len(pictures[look]) > 1 or look in near]
     equal = sum(len(pictures[look]) * (len(pictures[look]) - 1) // 2 for look in found)
     close = sum(len(pictures[look]) * len(pictures[other]) for look in near for other in near[look]) // 2
-    details = {"different_bits": MAX_DISTANCE, "pairs": equal + close, "flat_left_out": len(flat)}
+    details = {"different_bits": MAX_DIFFERENT_BITS, "pairs": equal + close, "flat_left_out": len(flat)}
     examples = first_examples(_look_example(look, pictures, near) for look in found)
     total = sum(map(len, pictures.values()))
     return Finding("similar_pictures", sum(len(pictures[look]) for look in found), total, examples, details)
@@ -160,7 +158,9 @@ def _examine_group(place: tuple[Path, int]) -> list[PictureFacts]:
 
 def _examine_cell(path: Path, cell: Any) -> PictureFacts:
     if cell is not None and not (isinstance(cell, dict) and "bytes" in cell):
-        raise ValueError(f"{path}: the column `image` holds no embedded pictures; leave them out with `no_pictures`.")
+        raise ValueError(
+            f"{path}: the column `image` holds no embedded pictures; skip the pictures with `--no_pictures`."
+        )
     return examine_picture(cell["bytes"]) if cell and cell["bytes"] else PictureFacts()
 
 
@@ -173,9 +173,9 @@ def _contradiction(row: AuditRow, fact: PictureFacts) -> str:
 
 
 def _groups(
-    rows: Rows, key: Callable[[AuditRow], str | None], member: Callable[[AuditRow], str | None]
+    rows: AuditRows, key: Callable[[AuditRow], str | None], member: Callable[[AuditRow], str | None]
 ) -> tuple[list[dict[str, str]], int]:
-    """Return, for keys with several members, each member with the first row that has it; and the number of keys."""
+    """Return, for each key with several members, each member with its first row; and the number of all keys."""
     found: dict[str, dict[str, str]] = {}
     for row in rows:
         if (name := key(row)) and (other := member(row)):
@@ -183,9 +183,11 @@ def _groups(
     return [owners for owners in found.values() if len(owners) > 1], len(found)
 
 
-def _look_example(look: int, pictures: dict[int, dict[str, str]], near: dict[int, list[int]]) -> Example:
+def _look_example(look: int, pictures: dict[int, dict[str, str]], near: dict[int, list[int]]) -> FindingExample:
     owners = list(pictures[look].values())
     if len(owners) > 1:
-        return Example(tuple(owners[:3]), "0 bits differ")
+        return FindingExample(tuple(owners[:3]), "0 bits differ")
     other = near[look][0]
-    return Example((owners[0], next(iter(pictures[other].values()))), f"{(look ^ other).bit_count()} bits differ")
+    return FindingExample(
+        (owners[0], next(iter(pictures[other].values()))), f"{(look ^ other).bit_count()} bits differ"
+    )

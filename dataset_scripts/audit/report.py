@@ -1,31 +1,31 @@
-"""What an audit says as a whole, as JSON for programs and as text for a terminal."""
+"""The report of an audit, as JSON for programs and as text for a terminal."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dataset_scripts.audit.findings import CHECKS, SEVERITIES, Finding, worst_first
-from dataset_scripts.audit.rows import AuditRow, count_by_split
+from dataset_scripts.audit.rows import AuditRows, count_by_split
 from dataset_scripts.parquet import file_sha256, fingerprint
 from dataset_scripts.reading import find_parquet_files
 from reports_2mner.html import visible
 
-# Raised whenever a program that reads the JSON would have to change.
+# Increased whenever a program that reads the JSON would have to change.
 SCHEMA_VERSION = 1
-NOT_RUN, NOTHING_THERE = "not asked for", "nothing to look at"
-SHOWN_LINES, SHOWN_EXAMPLES, SHOWN_CHARACTERS, SHOWN_OF_IDS = 8, 3, 140, 100
+NOT_RUN, NOTHING_THERE = "not requested", "nothing to check"
+TEXT_LINES, TEXT_EXAMPLES, TEXT_CHARACTERS, TEXT_ID_CHARACTERS = 8, 3, 140, 100
 
 
 @dataclass(frozen=True)
-class Report:
-    """The findings, worst first; the checks that found nothing; those that did not look, with the reason.
+class AuditReport:
+    """The findings, worst first; the checks that found nothing; those that were skipped, with the reason.
 
-    `fingerprint` stands for the contents of the parquet files; the card of a built data set gives the same.
+    `fingerprint` identifies the contents of the parquet files; the card of a built data set has the same.
     """
 
     dataset: str
@@ -37,21 +37,21 @@ class Report:
     skipped: dict[str, str]
 
     def by_severity(self) -> dict[str, int]:
-        """Count the findings of each severity, the worst first."""
+        """Count the findings of each severity, worst first."""
         counts = Counter(finding.severity for finding in self.findings)
         return {severity: counts[severity] for severity in SEVERITIES}
 
 
 def make_report(
-    folder: Path | str, rows: Sequence[AuditRow], settings: dict[str, Any], results: Iterable[Finding]
-) -> Report:
+    folder: Path | str, rows: AuditRows, settings: dict[str, Any], results: Iterable[Finding]
+) -> AuditReport:
     """Sort the results of all checks that ran on a data set folder."""
     folder = Path(folder).resolve()
     paths = [path for paths in find_parquet_files(folder).values() for path in paths]
     results = worst_first(results)
     ran = {finding.name: finding.total for finding in results}
     skipped = {name: NOTHING_THERE if name in ran else NOT_RUN for name in CHECKS if not ran.get(name)}
-    return Report(
+    return AuditReport(
         folder.name,
         fingerprint({path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}),
         count_by_split(rows),
@@ -62,7 +62,7 @@ def make_report(
     )
 
 
-def to_json(report: Report) -> str:
+def report_to_json(report: AuditReport) -> str:
     """Return the report as JSON, the same for the same data set and settings."""
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -78,8 +78,8 @@ def to_json(report: Report) -> str:
     return f"{json.dumps(content, indent=2, ensure_ascii=False)}\n"
 
 
-def to_text(report: Report) -> str:
-    """Return the report for a terminal: characters that cannot be seen are spelled out, so that none can steer it."""
+def report_to_text(report: AuditReport) -> str:
+    """Return the report for a terminal; invisible characters are spelled out, so that none can control it."""
     lines = [
         f"{visible(report.dataset)}, files {report.fingerprint}",
         *(f"  {visible(line)}" for line in _lines(report.counts)),
@@ -105,12 +105,12 @@ def flatten(table: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tu
 
 
 def spell(value: Any) -> str:
-    """Return a value of a table for people: thousands separated, invisible characters spelled out."""
+    """Return a value of a table for display: thousands separated, invisible characters spelled out."""
     return f"{value:,}" if isinstance(value, int) else visible(str(value))
 
 
 def shorten(text: str, characters: int) -> str:
-    """Cut a long text, and show that it was cut."""
+    """Truncate a long text visibly."""
     return text if len(text) <= characters else f"{text[: characters - 3]}..."
 
 
@@ -129,7 +129,7 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _summary(report: Report) -> str:
+def _summary(report: AuditReport) -> str:
     counts = ", ".join(f"{severity}: {count}" for severity, count in report.by_severity().items())
     return f"{counts}; {len(report.passed)} checks found nothing."
 
@@ -137,12 +137,12 @@ def _summary(report: Report) -> str:
 def _finding_text(finding: Finding) -> list[str]:
     lines = [f"{finding.severity.upper()} {finding.name}: {finding.title}"]
     details = [visible(line) for line in _lines(finding.details)]
-    lines += [f"    {shorten(line, SHOWN_CHARACTERS)}" for line in details[:SHOWN_LINES]]
-    if len(details) > SHOWN_LINES:
-        lines.append(f"    ... {len(details) - SHOWN_LINES} more lines with --json or --html")
-    for example in finding.examples[:SHOWN_EXAMPLES]:
-        ids = shorten(visible(" ~ ".join(example.rows)), SHOWN_OF_IDS)
-        lines.append(f"    e.g. {ids}: {shorten(visible(example.text), SHOWN_CHARACTERS)}")
+    lines += [f"    {shorten(line, TEXT_CHARACTERS)}" for line in details[:TEXT_LINES]]
+    if len(details) > TEXT_LINES:
+        lines.append(f"    ... {len(details) - TEXT_LINES} more lines with --json or --html")
+    for example in finding.examples[:TEXT_EXAMPLES]:
+        ids = shorten(visible(" ~ ".join(example.rows)), TEXT_ID_CHARACTERS)
+        lines.append(f"    e.g. {ids}: {shorten(visible(example.text), TEXT_CHARACTERS)}")
     return [*lines, f"    -> {finding.advice}"]
 
 

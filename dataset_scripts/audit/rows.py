@@ -1,6 +1,6 @@
-"""The rows of a data set as an audit holds them: words and names, no pictures, nothing taken for granted.
+"""The rows of a data set as an audit reads them: words and names, no pictures, nothing assumed to be valid.
 
-`reading.read_rows` turns numbers into names and fails on a number that has none; an audit must go on and report it.
+`reading.read_rows` turns numbers into names and fails on a number without one; an audit must report it and continue.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ OPTIONAL_COLUMNS = ("image_status", "source", "sha256")
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One row; a tag that is no label is held as `<9>`, a missing name as "".
+    """One row; a tag that is not a label is kept as `<9>`, a missing name as "".
 
-    `split` and `lang` are those of the file. `sha256` comes from the column or, once its picture was examined, from its
-    bytes; then `look` is the perceptual hash too, None for a picture that does not decode or is `flat`.
+    `split` and `lang` are those of the file. `sha256` comes from the column or, once the picture has been examined,
+    from its bytes; `look` is then its perceptual hash, None for a picture that does not decode or is `flat`.
     """
 
     id: str
@@ -43,22 +43,25 @@ class AuditRow:
 
     @property
     def held_out(self) -> bool:
-        """Whether it is for measuring, not for training."""
+        """Whether it is for evaluation, not for training."""
         return self.split != "train"
 
     @property
     def text(self) -> str:
-        """The words with blanks between them."""
+        """The words, separated by blanks."""
         return " ".join(self.tokens)
 
     @property
     def picture(self) -> str | None:
-        """The hash of a picture of its own: the stand-in "image not found" is none."""
+        """The hash of the row's own picture, None for the stand-in "image not found"."""
         return self.sha256 if self.status != "default" else None
 
 
+AuditRows = Sequence[AuditRow]
+
+
 def read_audit_rows(folder: Path | str) -> list[AuditRow]:
-    """Read all rows of a data set folder in the order of its files; ValueError for no data set or a missing column."""
+    """Read all rows of a data set folder in the order of its files; ValueError if it or a column is missing."""
     return [
         row
         for (lang, split), paths in find_parquet_files(folder).items()
@@ -68,13 +71,13 @@ def read_audit_rows(folder: Path | str) -> list[AuditRow]:
 
 
 def entity_strings(row: AuditRow) -> list[tuple[str, str]]:
-    """List the strings that are marked in a row, in lower case, with their types."""
+    """List the entity strings of a row, in lower case, with their types."""
     return [
         (" ".join(row.tokens[start:end]).lower(), kind) for kind, start, end in entity_spans(row.tags, strict=True)
     ]
 
 
-def count_by_split(rows: Sequence[AuditRow]) -> dict[str, dict[str, dict[str, int]]]:
+def count_by_split(rows: AuditRows) -> dict[str, dict[str, dict[str, int]]]:
     """Count rows, words and entities by language and split."""
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for row in rows:
@@ -89,8 +92,11 @@ def _rows_of_file(path: Path, lang: str, split: str) -> Iterator[AuditRow]:
     schema = read_schema(path)
     with pq.ParquetFile(path) as file:
         if absent := [column for column in REQUIRED_COLUMNS if column not in file.schema_arrow.names]:
-            raise ValueError(f"{path} has no column {absent[0]!r}; an audit needs {', '.join(REQUIRED_COLUMNS)}.")
-        columns = [*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS]  # those that are not there are passed over
+            raise ValueError(
+                f"{path} has no column {absent[0]!r}; an audit needs {', '.join(REQUIRED_COLUMNS)}; "
+                "build the data set again."
+            )
+        columns = [*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS]  # missing ones are skipped
         for batch in file.iter_batches(ROWS_PER_BATCH, columns=columns):
             for cells in batch.to_pylist():
                 yield _audit_row(cells, lang, split, schema)

@@ -1,11 +1,12 @@
-"""Find sentences of nearly the same words: every pair above a threshold, without comparing every pair.
+"""Find sentences with similar words: every pair above a threshold, without comparing every pair.
 
-A sentence becomes the words that `re` calls `\\w+` in its lower-cased text, every digit made 0, so that punctuation and
-numbers do not count; its shingles are the sets of three words in a row (a sentence of fewer words is one shingle, one
-without any is left out). Two sentences are as similar as their shingles: common ones by all (Jaccard).
+A sentence is reduced to the matches of `\\w+` in its lower-cased text, with every digit replaced by 0, so that
+punctuation and numbers do not count; its shingles are the sequences of three consecutive words (a shorter sentence is
+one shingle, one without words is left out). The similarity of two sentences is that of their shingles: common ones
+divided by all (Jaccard).
 
-For a similarity of `t`, a set of `n` shingles shares at least `ceil(t n)` with another one, so at least one of its
-`n - ceil(t n) + 1` rarest is among those of the other. Only sentences that meet there are compared: the search is exact.
+For a similarity of `t`, a set of `n` shingles shares at least `ceil(t n)` with another set, so at least one of its
+`n - ceil(t n) + 1` rarest is among those of the other. Only sentences that share one are compared; this loses no pair.
 (Chaudhuri, Ganti, Kaushik: A primitive operator for similarity joins in data cleaning, 2006.)
 """
 
@@ -17,23 +18,23 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-WORDS = re.compile(r"\w+")
+WORD_PATTERN = re.compile(r"\w+")
 DIGIT = re.compile(r"\d")
 SHINGLE = 3
-_ROUNDING = 1e-9  # a prefix that is one too long costs a comparison, one too short a pair
+_ROUNDING = 1e-9  # one shingle too many costs a comparison, one too few loses a pair
 
 
 @dataclass(frozen=True)
 class Match:
-    """The most similar of the known sentences, by its position, and how similar it is, up to 1."""
+    """The most similar of the known sentences, by its position, and its similarity, up to 1."""
 
     position: int
     similarity: float
 
 
 def fold_words(tokens: Sequence[str]) -> tuple[str, ...]:
-    """Return what counts of a sentence: its words in lower case, digits as 0, no punctuation."""
-    return tuple(WORDS.findall(DIGIT.sub("0", " ".join(tokens).lower())))
+    """Return the words of a sentence that are compared: lower case, digits as 0, no punctuation."""
+    return tuple(WORD_PATTERN.findall(DIGIT.sub("0", " ".join(tokens).lower())))
 
 
 def find_similar(
@@ -41,7 +42,7 @@ def find_similar(
 ) -> list[Match | None]:
     """Return for each of the `wanted` sentences the most similar of the `known`, or None below `threshold`.
 
-    Of several equally similar ones it is the first. `threshold` is above 0 and at most 1.
+    The first of several equally similar ones is returned. `threshold` is above 0 and at most 1.
     """
     sets = [_shingles(tokens) for tokens in (*known, *wanted)]
     counts = Counter(shingle for shingles in sets for shingle in shingles)

@@ -1,4 +1,4 @@
-"""Check words and labels: wreckage, words that nobody can see, repeated sentences, strings with several types."""
+"""Check words and labels: remnants of placeholders, invisible words, repeated sentences, conflicting types."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dataset_scripts.audit.findings import Example, Finding, first_examples, in_order
-from dataset_scripts.audit.rows import AuditRow, entity_strings
+from dataset_scripts.audit.findings import Finding, FindingExample, first_examples, in_order
+from dataset_scripts.audit.rows import AuditRow, AuditRows, entity_strings
 from dataset_scripts.quality import PLACEHOLDER, is_invisible
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Rows = Sequence[AuditRow]
 SENTENCES_PER_BATCH = 1000
 
 
-def check_text(rows: Rows) -> list[Finding]:
+def check_text(rows: AuditRows) -> list[Finding]:
     """Run every check of this file that needs no tokenizer."""
     return [
         find_placeholders(rows),
@@ -28,8 +27,8 @@ def check_text(rows: Rows) -> list[Finding]:
     ]
 
 
-def find_placeholders(rows: Rows) -> Finding:
-    """Find rows with what the authors' tokeniser left of a placeholder."""
+def find_placeholders(rows: AuditRows) -> Finding:
+    """Find rows with remnants of a placeholder of the authors' tokeniser."""
     words = {place: [word for word in row.tokens if PLACEHOLDER.search(word)] for place, row in enumerate(rows)}
     bad = [rows[place] for place, found in words.items() if found]
     details = {
@@ -37,11 +36,11 @@ def find_placeholders(rows: Rows) -> Finding:
         "splits": in_order(Counter(row.split for row in bad)),
         "sources": in_order(Counter(row.source for row in bad)),
     }
-    examples = first_examples(Example((row.id,), row.text) for row in bad)
+    examples = first_examples(FindingExample((row.id,), row.text) for row in bad)
     return Finding("placeholders", len(bad), len(rows), examples, details)
 
 
-def find_invisible_words(rows: Rows) -> Finding:
+def find_invisible_words(rows: AuditRows) -> Finding:
     """Find words that BERT's text cleaning deletes."""
     bad = [(row, place) for row in rows for place, word in enumerate(row.tokens) if word and is_invisible(word)]
     kinds = Counter(_code_points(row.tokens[place]) for row, place in bad)
@@ -49,14 +48,14 @@ def find_invisible_words(rows: Rows) -> Finding:
     return Finding("invisible_words", len(bad), _count_words(rows), _word_examples(bad), details)
 
 
-def find_words_without_pieces(rows: Rows, tokenizer: PreTrainedTokenizerBase, name: str) -> Finding:
-    """Find words for which the tokenizer has no piece, when it is given words as the model gives them.
+def find_words_without_pieces(rows: AuditRows, tokenizer: PreTrainedTokenizerBase, name: str) -> Finding:
+    """Find words that get no piece from the tokenizer when words are passed to it as the model passes them.
 
-    Raises ValueError for a tokenizer that does not tell which word a piece belongs to.
+    Raises ValueError for a tokenizer that cannot assign pieces to words.
     """
     if not tokenizer.is_fast:
         raise ValueError(
-            f"`tokenizer` {name} is a {type(tokenizer).__name__}, which does not tell which word a piece belongs to; "
+            f"`tokenizer` {name} is a {type(tokenizer).__name__}, which cannot assign pieces to words; "
             "name one with a tokenizer.json."
         )
     bad: list[tuple[AuditRow, int]] = []
@@ -71,8 +70,8 @@ def find_words_without_pieces(rows: Rows, tokenizer: PreTrainedTokenizerBase, na
     return Finding("words_without_pieces", len(bad), _count_words(rows), _word_examples(bad), details)
 
 
-def find_repeated_texts(rows: Rows) -> Finding:
-    """Find rows whose words, in the same case, an earlier row of their language and split has."""
+def find_repeated_texts(rows: AuditRows) -> Finding:
+    """Find rows with exactly the words of an earlier row of their language and split."""
     first: dict[tuple[str, str, tuple[str, ...]], AuditRow] = {}
     pairs = []
     for row in rows:
@@ -83,13 +82,13 @@ def find_repeated_texts(rows: Rows) -> Finding:
         "splits": in_order(Counter(f"{row.lang} {row.split}" for row, _ in pairs)),
         "same_picture_id": sum(row.image_id == earlier.image_id for row, earlier in pairs),
     }
-    examples = first_examples(Example((row.id, earlier.id), row.text) for row, earlier in pairs)
+    examples = first_examples(FindingExample((row.id, earlier.id), row.text) for row, earlier in pairs)
     return Finding("repeated_texts", len(pairs), len(rows), examples, details)
 
 
 @dataclass
 class _Strings:
-    """The entity strings of one language and source: types by string, and where a string first has a type."""
+    """The entity strings of one language and source: types by string, and the first row of each string and type."""
 
     types: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     first: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -100,15 +99,15 @@ class _Strings:
             self.first.setdefault((string, kind), row.id)
 
     def conflicts(self) -> dict[str, Counter[str]]:
-        """Return the strings with several types, those with the most mentions in the minority first."""
+        """Return the strings with several types, those with the largest minority first."""
         found = {string: kinds for string, kinds in self.types.items() if len(kinds) > 1}
         return dict(sorted(found.items(), key=lambda item: (-_minority(item[1]), item[0])))
 
 
-def find_label_conflicts(rows: Rows) -> Finding:
+def find_label_conflicts(rows: AuditRows) -> Finding:
     """Find entity strings, in lower case, that have several types within a language and source.
 
-    The minority are the mentions that do not have the most frequent type of their string.
+    The minority of a string are its mentions without its most frequent type.
     """
     groups: defaultdict[str, _Strings] = defaultdict(_Strings)
     for row in rows:
@@ -117,7 +116,7 @@ def find_label_conflicts(rows: Rows) -> Finding:
     found = [(group, string, kinds) for group in groups.values() for string, kinds in group.conflicts().items()]
     found.sort(key=lambda item: -_minority(item[2]))
     examples = first_examples(
-        Example(tuple(group.first[string, kind] for kind in in_order(kinds)), f"{string}: {_spell(kinds)}")
+        FindingExample(tuple(group.first[string, kind] for kind in in_order(kinds)), f"{string}: {_spell(kinds)}")
         for group, string, kinds in found
     )
     total = sum(len(group.types) for group in groups.values())
@@ -147,7 +146,7 @@ def _code_points(word: str) -> str:
     return " ".join(f"U+{ord(character):04X}" for character in word) or "(empty)"
 
 
-def _count_words(rows: Rows) -> int:
+def _count_words(rows: AuditRows) -> int:
     return sum(len(row.tokens) for row in rows)
 
 
@@ -155,7 +154,8 @@ def _count_rows(bad: Sequence[tuple[AuditRow, int]]) -> int:
     return len({id(row) for row, _ in bad})
 
 
-def _word_examples(bad: Sequence[tuple[AuditRow, int]]) -> tuple[Example, ...]:
+def _word_examples(bad: Sequence[tuple[AuditRow, int]]) -> tuple[FindingExample, ...]:
     return first_examples(
-        Example((row.id,), f"word {place}: {_code_points(row.tokens[place])} in {row.text}") for row, place in bad
+        FindingExample((row.id,), f"word {place}: {_code_points(row.tokens[place])} in {row.text}")
+        for row, place in bad
     )

@@ -1,10 +1,10 @@
-"""Build the data set folder (parquet files and a card) from text files and pictures.
+"""Build a data set folder (parquet files and a card) from text files and pictures.
 
     python -m dataset_scripts.build --source MMNERD --images MMNERD/images --output mmnerd
 
-The files are those of the MMNERD authors, of Twitter-2015 or Twitter-2017, or others of that form. Afterwards, in the
-folder that holds the output: load_dataset('mmnerd'), load_dataset('mmnerd', 'en'). A build that was stopped continues when
-the same command is given again.
+The files are those of the MMNERD authors, of Twitter-2015 or Twitter-2017, or others of the same form. Open the result
+from its parent folder: load_dataset('mmnerd'), load_dataset('mmnerd', 'en'). An interrupted build continues when the
+same command is run again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset_scripts.build.builder import build
+from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.engine import process_engine
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import write_shard
@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = read_command_line(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     with exit_on_error(), process_engine(options.num_proc, write_shard.__module__) as engine:
-        report = build(options.source, options.images, options.output, options.overwrite, settings_of(options), engine)
+        report = build_dataset(
+            options.source, options.images, options.output, options.overwrite, settings_of(options), engine
+        )
     print(f"{text_table(report.counts, report.types)}\n\n{image_table(report.counts)}")
     for change, number in report.changes.items():
         if number:
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for problem in report.problems[:SHOWN_PROBLEMS]:
         print(f"{problem.row_id}: {problem.status}, {problem.reason}")
     if len(report.problems) > SHOWN_PROBLEMS:
-        print(f"... {len(report.problems)} rows without their picture in all; the column `image_status` marks them.")
+        print(f"... {len(report.problems)} rows without their picture in total; the column `image_status` marks them.")
     print(f"Written to {options.output}.")
 
 
@@ -51,7 +53,9 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add_settings(text, BuildSettings, "compatibility", "repair_tags", "urls", "twitter2017")
     pictures = parser.add_argument_group("pictures")
     add_settings(pictures, BuildSettings, "image_policy", "max_side")
-    pictures.add_argument("--keep_original", action="store_true", help="keep every picture's own bytes instead")
+    pictures.add_argument(
+        "--keep_original", action="store_true", help="keep the original bytes of every picture instead"
+    )
     add_settings(pictures, BuildSettings, "rows_per_shard")
     options = parser.parse_args(arguments)
     if not options.images and not options.no_images:
@@ -60,7 +64,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
 
 
 def settings_of(options: argparse.Namespace) -> BuildSettings:
-    """Return the decisions that the command line states."""
+    """Return the settings from the command line."""
     return read_settings(
         options,
         BuildSettings,
@@ -77,18 +81,20 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         "--source",
         type=Path,
         required=True,
-        help="folder that holds train_valid_test_* folders (those you have), or the folder above it, or one of them, or "
+        help="folder that holds train_valid_test_* folders (any of them), or its parent, or one of these folders, or "
         "a folder with train.txt, valid.txt and test.txt",
     )
     add("--images", type=Path, help="folder with a picture <image id>.jpg for every sentence")
     add(
         "--no_images",
         action="store_true",
-        help="store no pictures; with --images, what became of them and their hashes stay",
+        help="store no pictures; with --images, their status and hashes are kept",
     )
     add("--output", type=Path, default=Path("mmnerd"), help="folder to write (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace the output folder of an earlier build")
-    add("--num_proc", type=at_least(1), default=1, help="processes that read pictures (default: %(default)s)")
+    add(
+        "--num_proc", type=at_least(1), default=1, help="number of processes that read pictures (default: %(default)s)"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Build a data set folder: plan, then shards, then what describes them; what was begun is finished later."""
+"""Build a data set folder: plan, then shards, then their description; an interrupted build can be continued."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from dataset_scripts.build.card import LICENCE, card_of_build
@@ -21,28 +20,29 @@ from dataset_scripts.build.plan import Plan, make_plan
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem, ShardResult, ShardTask, versions, write_shard
 from dataset_scripts.example import write_example
-from dataset_scripts.parquet import check_output, file_sha256, fingerprint, move_folder, parquet_path
-from dataset_scripts.rows import Counts, SplitCounts
+from dataset_scripts.parquet import check_output_folder, file_sha256, fingerprint, move_folder, parquet_path
+from dataset_scripts.rows import DatasetCounts, SplitCounts
 from dataset_scripts.splits import Leak
 from reports_2mner.files import write_file, write_json
+from reports_2mner.locks import only_writer
 
 logger = logging.getLogger(__name__)
 
-FIGURE = "figures/entity_shares.png"
+SHARES_FIGURE = "figures/entity_shares.png"
 
 
 @dataclass
 class BuildReport:
-    """What was written, what splits share, what was changed, and the rows whose pictures could not be used."""
+    """What was written, what splits share, what was changed, and the rows with unusable pictures."""
 
-    counts: Counts
+    counts: DatasetCounts
     leaks: list[Leak]
     changes: Counter[str]
     problems: list[Problem]
     types: tuple[str, ...]
 
 
-def build(
+def build_dataset(
     source: Path | str,
     images: Path | str | None,
     output: Path | str,
@@ -52,16 +52,19 @@ def build(
 ) -> BuildReport:
     """Write the data set of the files under `source` to the folder `output`.
 
-    `images` holds `<image id>.jpg` files; with None no row has a picture. `engine` runs the shards: `map`, the `map` of a
-    process pool, or a cluster's. All text is checked before the first picture is read. A build that was stopped goes on
-    where it was when it is started again. Raises ValueError for a folder that does not fit and for a broken line.
+    `images` holds `<image id>.jpg` files; with None no row has a picture. `engine` runs the shards: `map`, or the
+    `map` of a process pool or a cluster. All text is checked before the first picture is read. An interrupted build
+    continues where it stopped when it is started again. Raises ValueError for an unsuitable folder and for an invalid
+    line.
     """
     output = Path(output).resolve()
     images = Path(images) if images is not None else None
     settings = settings or BuildSettings()
-    check_output(output, overwrite)
+    check_output_folder(output, overwrite)
     if images and not images.is_dir():
-        raise ValueError(f"`images` must be a folder with <image id>.jpg files, but {images} is none; check the path.")
+        raise ValueError(
+            f"`images` must be a folder with <image id>.jpg files, but {images} is not a folder; check the path."
+        )
     with _workplace(output) as workplace:
         plan = make_plan(Path(source), workplace / "rows", settings)
         settings = plan.settings
@@ -70,27 +73,23 @@ def build(
         report = _finish(plan, results, fresh, output.name, settings)
         move_folder(fresh, output)
     if images and not any(count.statuses["ok"] for count in report.counts.values()):
-        logger.warning("Not one picture of the data set was found in %s; check `images`.", images)
+        logger.warning("None of the data set's pictures was found in %s; check `images`.", images)
     return report
 
 
 @contextmanager
 def _workplace(output: Path) -> Iterator[Path]:
-    """Give a folder beside `output` to one build at a time; it goes when the build is done, or has left no shard in it."""
+    """Lend a folder beside `output` to one build at a time; remove it when the build is complete, or fails without a shard."""
     workplace = output.parent / f".{output.name}.partial"
-    (workplace / "rows").mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(workplace / "lock", timeout=0):
+    with only_writer(output, "output"):
+        (workplace / "rows").mkdir(parents=True, exist_ok=True)
+        try:
             yield workplace
-    except Timeout as error:
-        raise ValueError(
-            f"Another build is writing `output` {output}; wait for its end or give another name."
-        ) from error
-    except ValueError:
-        if not any(workplace.rglob("*.parquet")):
-            shutil.rmtree(workplace)
-        raise
-    shutil.rmtree(workplace)
+        except ValueError:
+            if not any(workplace.rglob("*.parquet")):
+                shutil.rmtree(workplace)
+            raise
+        shutil.rmtree(workplace)
 
 
 def _tasks(
@@ -116,7 +115,7 @@ def _tasks(
 
 
 def _remove_others(fresh: Path, outputs: set[Path]) -> None:
-    """Remove what a stopped build left unfinished, or made with other settings."""
+    """Remove what an interrupted build left incomplete, or made with other settings."""
     for path in fresh.rglob("*"):
         if path.is_file() and path not in outputs:
             path.unlink()
@@ -141,7 +140,7 @@ def _finish(
     name: str,
     settings: BuildSettings,
 ) -> BuildReport:
-    """Write all but the shards: the card, the licence text, the record of the build and the figures."""
+    """Write everything except the shards: the card, the licence text, the record of the build and the figures."""
     counts = {key: sum((result.counts for _, result in group), SplitCounts()) for key, group in results.items()}
     problems = [problem for group in results.values() for _, result in group for problem in result.problems]
     report = BuildReport(counts, plan.leaks, plan.changes, problems, plan.schema.types)
@@ -149,7 +148,7 @@ def _finish(
     write_file(folder / "LICENSE.md", LICENCE.read_text(encoding="utf-8"))
     record = _record(plan, results, folder, settings)
     write_json(folder / "build.json", record, indent=1)
-    files = fingerprint({path: told["sha256"] for path, told in record["files"].items()})
+    files = fingerprint({path: entry["sha256"] for path, entry in record["files"].items()})
     example = write_example(folder)
     card = card_of_build(
         report.counts, files, name, settings, plan.leaks, plan.changes, figure, plan.schema, example=example
@@ -158,14 +157,14 @@ def _finish(
     return report
 
 
-def _draw_figure(counts: Counts, folder: Path) -> str | None:
+def _draw_figure(counts: DatasetCounts, folder: Path) -> str | None:
     if find_spec("matplotlib") is None:
-        logger.info("The card gets no figure without matplotlib: pip install matplotlib.")
+        logger.info("Without matplotlib the card gets no figure: pip install matplotlib.")
         return None
     from dataset_scripts.statistics.figure import draw_entity_shares
 
-    draw_entity_shares(counts, folder / FIGURE)
-    return FIGURE
+    draw_entity_shares(counts, folder / SHARES_FIGURE)
+    return SHARES_FIGURE
 
 
 def _record(
@@ -174,7 +173,7 @@ def _record(
     folder: Path,
     settings: BuildSettings,
 ) -> dict[str, Any]:
-    """Return what a later reader needs to check the files and to build them again; it names no path of this machine."""
+    """Return what is needed to check the files and to rebuild them, without paths of this machine."""
     return {
         "settings": settings.to_dict(),
         "versions": versions(),

@@ -1,4 +1,4 @@
-"""The card of a built data set: its counts, how it was made, what its splits share, what is known to be wrong with it."""
+"""The card of a built data set: its counts, how it was made, what its splits share, and its known faults."""
 
 from __future__ import annotations
 
@@ -7,35 +7,45 @@ from pathlib import Path
 
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.card import dataset_card, fill_body
-from dataset_scripts.language_table import language_name
-from dataset_scripts.rows import Counts
+from dataset_scripts.rows import DatasetCounts
 from dataset_scripts.schema import TYPE_NAMES, Schema, sort_languages
 from dataset_scripts.splits import Leak
+from reports_2mner.language_table import language_name
 from reports_2mner.tables import Table
 
-TEMPLATES = Path(__file__).resolve().parents[2] / "model_cards"
-LICENCE = TEMPLATES / "dataset_licence.md"
-BODY = TEMPLATES / "build_card_body.md"
+CARD_TEMPLATES = Path(__file__).resolve().parents[2] / "model_cards"
+LICENCE = CARD_TEMPLATES / "dataset_licence.md"
+BODY = CARD_TEMPLATES / "build_card_body.md"
 
-TITLES = {"mmnerd": "MMNERD", "twitter2015": "Twitter-2015", "twitter2017": "Twitter-2017", "other": "Multimodal NER"}
-KINDS = {"mmnerd": "captions of pictures, and tweets", "twitter2015": "tweets", "twitter2017": "tweets", "other": ""}
+COLLECTION_TITLES = {
+    "mmnerd": "MMNERD",
+    "twitter2015": "Twitter-2015",
+    "twitter2017": "Twitter-2017",
+    "other": "Multimodal NER",
+}
+COLLECTION_KINDS = {
+    "mmnerd": "captions of pictures, and tweets",
+    "twitter2015": "tweets",
+    "twitter2017": "tweets",
+    "other": "",
+}
 ANNOTATORS = {"mmnerd": ("machine-generated", "expert-generated")}
 
 
 def card_of_build(
-    counts: Counts,
+    counts: DatasetCounts,
     fingerprint: str,
     name: str,
     settings: BuildSettings,
     leaks: Sequence[Leak],
     changes: Mapping[str, int],
     figure: str | None,
-    schema: Schema | None = None,
-    example: str = "",
+    schema: Schema,
+    example: str,
 ) -> str:
-    """Return README.md; `name` is the folder's, `figure` the place of the picture of entity shares in it, if there is one.
+    """Return README.md; `name` is that of the folder, `figure` the path in it of the figure of entity shares, if any.
 
-    `example` is what `example.py` writes.
+    `example` is the Markdown of `example.py`.
     """
     body = fill_body(
         BODY,
@@ -48,8 +58,8 @@ def card_of_build(
         counts,
         fingerprint,
         name=name,
-        title=TITLES[settings.collection],
-        summary=_summary(counts, settings.collection, schema or Schema()),
+        title=COLLECTION_TITLES[settings.collection],
+        summary=_summary(counts, settings.collection, schema),
         schema=schema,
         body=body,
         example=example,
@@ -59,11 +69,11 @@ def card_of_build(
     )
 
 
-def _summary(counts: Counts, collection: str, schema: Schema) -> str:
+def _summary(counts: DatasetCounts, collection: str, schema: Schema) -> str:
     names = [language_name(lang) for lang in sort_languages(lang for lang, _ in counts)]
     types = ", ".join(TYPE_NAMES.get(kind, kind) for kind in schema.types)
     languages = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-    kind = f" ({KINDS[collection]})" if KINDS[collection] else ""
+    kind = f" ({COLLECTION_KINDS[collection]})" if COLLECTION_KINDS[collection] else ""
     return f"Sentences in {languages}{kind} with one picture each and their named entities: {types}."
 
 

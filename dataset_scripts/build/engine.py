@@ -1,4 +1,4 @@
-"""What runs a function on many tasks: this process, or several."""
+"""Run a function on many tasks, in this process or in several."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from multiprocessing import get_all_start_methods, get_context
 from typing import Any
 
-# Runs a function on every task and gives the results in the order of the tasks, as `map` does.
+# Runs a function on every task and yields the results in the order of the tasks, as `map` does.
 Engine = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 @contextmanager
 def process_engine(processes: int, preload: str) -> Iterator[Engine]:
-    """Give an engine that runs tasks in several processes, or for 1 in this one.
+    """Yield an engine that runs tasks in several processes, or with 1 in this one.
 
-    `preload` names the module of the function, which the processes import once for all.
+    `preload` names the module of the function, which is imported once for all processes.
     """
     if processes == 1:
         yield map
         return
-    # Processes forked from this one would inherit locks of its threads; the server imports everything once for all.
+    # Processes forked from this one would inherit the locks of its threads; the fork server has none.
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload([preload])

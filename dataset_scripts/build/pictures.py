@@ -16,20 +16,20 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
+from dataset_scripts.conll import QUOTED_CHARACTERS
 from modeling_2mner.images import FORMATS, MIN_SIDE, load_image
 
-# A file this large is no picture of a data set; reading many of them would fill the memory.
-MAX_BYTES = 50_000_000
+# A larger file is not a picture of a data set; reading many of them would fill the memory.
+MAX_FILE_BYTES = 50_000_000
 MAX_NAME_BYTES = 255
-SHOWN = 80  # characters of an image id that a reason quotes
-# The authors' picture with the words "image not found"; it is an ordinary row of the train split, too.
+# The authors' picture with the words "image not found"; it is also an ordinary row of the train split.
 DEFAULT_IMAGE_ID = "17_06_4705"
 DEFAULT_SIZE = (400, 300)
 JPEG_QUALITY = 90
 PLAIN_FORMATS = ("JPEG", "PNG")
 PLAIN_MODES = ("RGB", "L")
 ORIENTATION = 0x0112  # EXIF tag, 1 is upright
-SUFFIXES = {
+FORMAT_SUFFIXES = {
     "JPEG": ".jpg",
     "MPO": ".jpg",
     "PNG": ".png",
@@ -41,8 +41,8 @@ SUFFIXES = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """The cell for `image`, the `image_status`, and for a picture that is not "ok" the reason in words."""
+class PreparedPicture:
+    """The cell for `image`, the `image_status`, and the reason if it is not "ok"."""
 
     image: dict[str, Any] | None
     status: str
@@ -50,7 +50,7 @@ class Picture:
 
 
 def find_unsafe_part(image_id: str) -> str | None:
-    """Say what makes `<image_id>.jpg` unfit as the name of a file inside a folder, or return None."""
+    """Return what makes `<image_id>.jpg` unsafe as the name of a file inside a folder, or None."""
     if re.search(r"[/\\]", image_id):
         return "a path separator"
     if "\0" in image_id:
@@ -62,45 +62,47 @@ def find_unsafe_part(image_id: str) -> str | None:
     return None
 
 
-def read_picture(folder: Path, image_id: str, max_side: int | None = None) -> Picture:
-    """Return the picture `<image_id>.jpg` of a folder, once it has proved to decode.
+def read_picture_file(folder: Path, image_id: str, max_side: int | None = None) -> PreparedPicture:
+    """Return the picture `<image_id>.jpg` of a folder if it decodes.
 
-    With `max_side`, in pixels, it is made what every reader understands in the same way: upright RGB or grey of at most
-    that size, as JPEG unless it is so already; without, its bytes stay as they are. Links may point to files inside the
-    folder only. Whatever is wrong, with the id too, is told by status and reason, never raised.
+    With `max_side`, in pixels, it is converted to a form that every reader decodes alike: upright RGB or grey of at
+    most that size, as JPEG unless it already has that form; without, its bytes are unchanged. Links may only point to
+    files inside the folder. Any fault, including one of the id, is reported by status and reason, never raised.
     """
     if unsafe := find_unsafe_part(image_id):
-        return Picture(None, "unreadable", f"refused, the image id has {unsafe}: {image_id[:SHOWN]!r}")
+        return PreparedPicture(
+            None, "unreadable", f"refused, the image id has {unsafe}: {image_id[:QUOTED_CHARACTERS]!r}"
+        )
     name = f"{image_id}.jpg"
     try:
         data = _read_file(folder, name)
     except FileNotFoundError:
-        return Picture(None, "missing", "no such file")
+        return PreparedPicture(None, "missing", "no such file")
     except (OSError, ValueError) as error:
-        return Picture(None, "unreadable", f"{name!r}: {error}")
+        return PreparedPicture(None, "unreadable", f"{name!r}: {error}")
     return prepare_picture(data, max_side)
 
 
-def prepare_picture(data: bytes, max_side: int | None = None) -> Picture:
-    """Return the picture in `data` as `read_picture` does."""
+def prepare_picture(data: bytes, max_side: int | None = None) -> PreparedPicture:
+    """Return the picture in `data` as `read_picture_file` does."""
     loaded = load_image(data)
     if loaded.image is None:
-        return Picture(None, loaded.status, loaded.reason)
+        return PreparedPicture(None, loaded.status, loaded.reason)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about what `load_image` has let pass
+        warnings.simplefilter("ignore")  # about faults that `load_image` has accepted
         with PIL.Image.open(BytesIO(data), formats=FORMATS) as header:
-            suffix = SUFFIXES[str(header.format)]
+            suffix = FORMAT_SUFFIXES[str(header.format)]
             plain = max_side is None or _is_plain(header, max_side)
     if max_side is None or plain:
-        return Picture(_cell(data, suffix), "ok")
-    return Picture(_cell(_to_jpeg(loaded.image, max_side), ".jpg"), "ok")
+        return PreparedPicture(_cell(data, suffix), "ok")
+    return PreparedPicture(_cell(_to_jpeg(loaded.image, max_side), ".jpg"), "ok")
 
 
-def default_picture(folder: Path | None, max_side: int | None = None) -> Picture:
-    """Return the authors' stand-in for a picture that cannot be used, or a drawn one where `folder` lacks it."""
-    picture = read_picture(folder, DEFAULT_IMAGE_ID, max_side) if folder else Picture(None, "missing")
+def stand_in_picture(folder: Path | None, max_side: int | None = None) -> PreparedPicture:
+    """Return the authors' stand-in for an unusable picture, or a drawn one if `folder` lacks it."""
+    picture = read_picture_file(folder, DEFAULT_IMAGE_ID, max_side) if folder else PreparedPicture(None, "missing")
     image = picture.image or _cell(_to_jpeg(_draw_default(), max_side or max(DEFAULT_SIZE)), ".jpg")
-    return Picture(image, "default")
+    return PreparedPicture(image, "default")
 
 
 def _draw_default() -> PIL.Image.Image:
@@ -115,7 +117,7 @@ def _draw_default() -> PIL.Image.Image:
 
 
 def _cell(data: bytes, suffix: str) -> dict[str, Any]:
-    """Name a picture by its contents: image ids are no safe file names, and paths tell about the machine."""
+    """Name a picture by its contents: image ids are not safe file names, and paths reveal the machine."""
     return {"bytes": data, "path": f"{hashlib.sha256(data).hexdigest()[:16]}{suffix}"}
 
 
@@ -133,12 +135,12 @@ def _is_plain(header: PIL.Image.Image, max_side: int) -> bool:
 def _is_upright(header: PIL.Image.Image) -> bool:
     try:
         return header.getexif().get(ORIENTATION, 1) == 1
-    except Exception:  # Pillow raises several kinds for broken metadata; a new file has none
+    except Exception:  # Pillow raises several kinds for broken metadata; a new file has no metadata
         return False
 
 
 def _to_jpeg(image: PIL.Image.Image, max_side: int) -> bytes:
-    # The short side stays long enough to be no "degenerate" picture for those who read the data set.
+    # The short side stays long enough for readers of the data set not to find the picture "degenerate".
     scale = min(1.0, max(max_side / max(image.size), MIN_SIDE / min(image.size)))
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in image.size)
@@ -152,10 +154,10 @@ def _read_file(folder: Path, name: str) -> bytes:
     root = os.path.realpath(folder)
     path = os.path.realpath(os.path.join(root, name), strict=True)
     if not path.startswith(os.path.join(root, "")):
-        raise ValueError("a link that leaves the picture folder")
+        raise ValueError("a link out of the picture folder")
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a regular file")
-    if status.st_size > MAX_BYTES:
-        raise ValueError(f"{status.st_size} bytes, more than {MAX_BYTES}")
+    if status.st_size > MAX_FILE_BYTES:
+        raise ValueError(f"{status.st_size} bytes, more than {MAX_FILE_BYTES}")
     return Path(path).read_bytes()

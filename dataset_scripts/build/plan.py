@@ -1,7 +1,7 @@
 """Plan a build: from text files to shards, which are rows without pictures as JSON lines.
 
-The text is read several times and never held: the first pass finds errors and languages, the next splits the rows, the
-last writes them down. In memory are a few numbers for each sentence.
+The text is read several times and never kept: the first pass finds errors and languages, the next splits the rows, the
+last writes them. Only a few numbers for each sentence are kept in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO, Any
 from dataset_scripts.build.settings import OPEN, RENAMED_TYPES, BuildSettings
 from dataset_scripts.build.sources import SourceFile, find_source_files
 from dataset_scripts.build.urls import CAPTION_ID, find_urls
-from dataset_scripts.conll import Sentence, read_conll
+from dataset_scripts.conll import ConllSentence, read_conll
 from dataset_scripts.conll_released import read_conll_as_released
 from dataset_scripts.languages import KNOWN_ALREADY, Languages, assign_languages
 from dataset_scripts.quality import find_text_flags
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 class NamedSentence:
     """A sentence with its language and the name of its row."""
 
-    sentence: Sentence
+    sentence: ConllSentence
     given_split: str
     lang: str
     name: str
@@ -42,9 +42,9 @@ class NamedSentence:
 
 @dataclass
 class Plan:
-    """The files of rows to make shards of, in order, by language and split; what splits share; what was changed.
+    """The files of rows to turn into shards, in order, by language and split; what splits share; what was changed.
 
-    `schema` and `settings` have the languages and types that were found, where the settings left them open.
+    `schema` and `settings` have the languages and types that were found if the settings left them open.
     """
 
     rows: dict[tuple[str, str], list[Path]] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Plan:
 def make_plan(source: Path, folder: Path, settings: BuildSettings) -> Plan:
     """Read the distribution under `source` and write its rows as JSON lines to `folder`.
 
-    Raises ValueError for a source that does not fit and for a broken line, with file and line.
+    Raises ValueError for an unsuitable source, and for an invalid line, with file and line.
     """
     corpus = _Corpus(source, settings)
     splits = _split(corpus, settings)
@@ -73,7 +73,8 @@ def make_plan(source: Path, folder: Path, settings: BuildSettings) -> Plan:
             plan.changes.update(_changes(named))
     if not out.sizes:
         raise ValueError(
-            f"`source` {source} has no sentence in any of `languages` {list(settings.languages or corpus.order)}."
+            f"`source` {source} has no sentence in any of `languages` {list(settings.languages or corpus.order)}; "
+            "check both."
         )
     languages = sort_languages(lang for lang, _ in out.sizes)
     keys = [(lang, split) for lang in languages for split in SPLITS if out.sizes[lang, split]]
@@ -86,10 +87,10 @@ def make_plan(source: Path, folder: Path, settings: BuildSettings) -> Plan:
 
 
 class _Corpus:
-    """The sentences of all files in order, each once, with language and name."""
+    """The sentences of all files in order, each only once, with language and name."""
 
     def __init__(self, source: Path, settings: BuildSettings) -> None:
-        # The files are read several times; each warning is given once.
+        # The files are read several times; each warning is logged once.
         released = partial(read_conll_as_released, warn=cache(logger.warning))
         read = read_conll if settings.compatibility == "strict" else released
         types = settings.types or (None if settings.collection == OPEN else ENTITY_TYPES)
@@ -101,19 +102,21 @@ class _Corpus:
         self._wanted = [self.order.index(lang) for lang in settings.languages or self.order if lang in self.order]
         self.types = types or types_of(self._types)
         if types is None and self.types != ENTITY_TYPES:
-            logger.info("The types are those of the files: %s; `types` refuses all others.", ", ".join(self.types))
+            logger.info(
+                "The types are those of the files: %s; set `types` to refuse all others.", ", ".join(self.types)
+            )
 
-    def _read(self, file: SourceFile) -> Iterator[Sentence]:
+    def _read(self, file: SourceFile) -> Iterator[ConllSentence]:
         return self._read_path(file.path)
 
-    def _read_first(self, file: SourceFile) -> Iterator[Sentence]:
-        """Read and learn which types there are."""
+    def _read_first(self, file: SourceFile) -> Iterator[ConllSentence]:
+        """Read, and collect the types."""
         for sentence in self._read(file):
             self._types.update(tag[2:] for tag in sentence.tags if tag != "O")
             yield sentence
 
     def sentences(self) -> Iterator[NamedSentence]:
-        """Yield the sentences in the languages wanted; those of one picture and language are numbered from the second on."""
+        """Yield the sentences in the requested languages; repeated names are numbered from the second on."""
         used: Counter[int] = Counter()
         place = -1
         for file in self.files:
@@ -147,7 +150,7 @@ def _split(corpus: _Corpus, settings: BuildSettings) -> array[int]:
 
 
 class _Describer:
-    """Makes rows, without their pictures, of sentences."""
+    """Turns sentences into rows without pictures."""
 
     def __init__(self, corpus: _Corpus, settings: BuildSettings) -> None:
         self._collection = settings.collection
@@ -182,7 +185,7 @@ class _Describer:
 
 
 def source_of(image_id: str, collection: str = "mmnerd") -> str:
-    """Tell where a row comes from; in MMNERD, captions have ids of eight digits, three hyphens and the stem of a URL."""
+    """Return the source of a row; in MMNERD, the ids of captions match `CAPTION_ID`."""
     if collection != "mmnerd":
         return collection
     return "cc12m" if CAPTION_ID.fullmatch(image_id) else "twitter2017"
@@ -199,7 +202,7 @@ def _changes(named: NamedSentence) -> dict[str, int]:
 
 
 class _RowFiles:
-    """Deals rows out to files `<lang>-<split>-<number>.jsonl` of at most so many rows."""
+    """Writes rows to files `<lang>-<split>-<number>.jsonl` with at most `rows_per_file` rows each."""
 
     def __init__(self, folder: Path, rows_per_file: int) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""What a person decides about a build."""
+"""The settings of a build."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.language_table import CODE
 from dataset_scripts.schema import LANGUAGES, TYPE
 from dataset_scripts.splits import METHODS
 from reports_2mner.command_line import at_least, option
+from reports_2mner.language_table import CODE
 
-# Collections: where the sentences are from, and the names of types that they spell otherwise.
+# Collections: the sources of sentences, with the types that they name differently.
 RENAMED_TYPES = {
     "mmnerd": {},
     "twitter2015": {"OTHER": "MISC"},
@@ -25,36 +25,36 @@ CHOICES = {
     "image_policy": ("none", "default"),
 }
 LEAST_SIDE = 64
-OPEN = "other"  # the collection whose languages and types are those of its files
+OPEN = "other"  # the collection that takes languages and types from its files
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """The decisions of one build, each explained by its `help`; the defaults follow the authors' files and lose nothing."""
+    """The settings of a build, explained by their `help`; the defaults follow the authors' files and lose nothing."""
 
     collection: str = option(
         "mmnerd",
-        "what the files are, which gives rows their `source`; in all others than mmnerd, the type OTHER becomes MISC",
+        "collection of the files, which gives rows their `source`; in all except mmnerd, OTHER becomes MISC",
         choices=CHOICES["collection"],
     )
     languages: tuple[str, ...] | None = option(
-        None, "those to take, such as en it; all that are found by default", metavar="CODE"
+        None, "languages to include, such as en it (default: all that are found)", metavar="CODE"
     )
     types: tuple[str, ...] | None = option(
         None,
-        "the entity types, in the order of their numbers, such as PER PROD; by default PER LOC ORG MISC, with `--collection "
-        "other` those in the files",
+        "entity types, in the order of their numbers, such as PER PROD (default: PER LOC ORG MISC, or with "
+        "`--collection other` those in the files)",
         metavar="TYPE",
     )
     split: str = option(
         "given",
-        "`given` by the files; or made by the builder: `paper`, rows of all languages pooled, 8:1:1; `grouped`, by picture, "
-        "8:1:1, so that translations stay together",
+        "`given`: as in the files; `paper`: rows of all languages pooled, 8:1:1; `grouped`: by picture, 8:1:1, so "
+        "that translations stay together",
         choices=CHOICES["split"],
     )
-    seed: int = option(19, "of a new split")
+    seed: int = option(19, "seed of a new split")
     train_file: str | None = option(
-        None, "another name of the train files in each folder, such as those of the authors' five folds"
+        None, "another name of the train file in each folder, such as for the authors' five folds"
     )
     compatibility: str = option(
         "strict",
@@ -64,11 +64,12 @@ class BuildSettings:
     repair_tags: bool = option(False, "let an I- tag that continues no entity begin one (Twitter-2015)")
     image_policy: str = option(
         "none",
-        "what a row without a usable picture gets: `none`, or a `default` one that says 'image not found', as in the paper",
+        "picture of a row without a usable one: `none`, or a `default` with the words 'image not found', as in the "
+        "paper",
         choices=CHOICES["image_policy"],
     )
     max_side: int | None = option(512, "shrink larger pictures to this many pixels", type=at_least(LEAST_SIDE))
-    embed_images: bool = True  # without, a row keeps only what became of its picture, and the hash
+    embed_images: bool = True  # otherwise a row keeps only the status and hash of its picture
     urls: Path | None = option(None, "the list of Conceptual 12M (cc12m.tsv), for the column `url`")
     twitter2017: Path | None = option(None, "folder of Twitter-2017's text files, for the column `tw2017_split`")
     rows_per_shard: int = option(2_000, "rows in a parquet file", type=at_least(1))
@@ -96,17 +97,17 @@ class BuildSettings:
                 raise ValueError(f"`languages` must be codes such as en and it (ISO 639), got {list(languages)}.")
         elif not languages or set(languages) - set(LANGUAGES):
             raise ValueError(
-                f"`languages` must be some of {list(LANGUAGES)}, got {list(languages)}; only the collection {OPEN!r} can "
-                "have others."
+                f"`languages` must be some of {list(LANGUAGES)}, got {list(languages)}; for others, set "
+                f"`collection` to {OPEN!r}."
             )
 
     @property
     def renamed_types(self) -> dict[str, str]:
-        """The types that get another name; one that is asked for keeps its own."""
+        """The types to rename; a requested type keeps its name."""
         return {old: new for old, new in RENAMED_TYPES[self.collection].items() if old not in (self.types or ())}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the decisions for the record; of files of this machine only whether they were used."""
+        """Return the settings for the record; files of this machine appear only as used or not."""
         values = asdict(self)
         values |= {name: values[name] and list(values[name]) for name in ("languages", "types")}
         values["urls"], values["twitter2017"] = self.urls is not None, self.twitter2017 is not None

@@ -4,8 +4,8 @@
 process pool, or a cluster that shares a file system. Spark: `context.parallelize(tasks, len(tasks)).map(write_shard)
 .collect()`; Ray: `ray.get([ray.remote(write_shard).remote(task) for task in tasks])`.
 
-A finished shard leaves a manifest beside it. A shard whose manifest fits its task is not written again, so that a build that
-was stopped goes on where it was.
+A complete shard has a manifest. A shard whose manifest matches its task is not written again, so an interrupted build
+continues where it stopped.
 """
 
 from __future__ import annotations
@@ -22,27 +22,33 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.build.pictures import DEFAULT_IMAGE_ID, Picture, default_picture, find_unsafe_part, read_picture
+from dataset_scripts.build.pictures import (
+    DEFAULT_IMAGE_ID,
+    PreparedPicture,
+    find_unsafe_part,
+    read_picture_file,
+    stand_in_picture,
+)
 from dataset_scripts.parquet import file_sha256, write_parquet
 from dataset_scripts.rows import SplitCounts, encode_row
 from dataset_scripts.schema import COLUMNS, Schema
 from reports_2mner.files import write_json
 
 DECIDING_PACKAGES = ("datasets", "pillow", "pyarrow")
-NOT_LOOKED_FOR = Picture(None, "missing", "no folder of pictures was given")
+NOT_LOOKED_FOR = PreparedPicture(None, "missing", "no picture folder was given")
 REMEMBERED_PICTURES = 64
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One file to write: from `rows`, JSON lines without pictures, to `output`, with the pictures of the folder `images`."""
+    """One file to write: from `rows`, JSON lines without pictures, to `output`, with pictures from `images`."""
 
     rows: Path
     output: Path
     images: Path | None
-    embed: bool  # the bytes of the pictures; otherwise only what became of them, and their hash
-    use_default: bool  # the stand-in picture for those that cannot be used
-    max_side: int | None  # pixels, None keeps pictures as they are
+    embed: bool  # store the bytes of the pictures; otherwise only their status and hash
+    use_default: bool  # replace unusable pictures by the stand-in
+    max_side: int | None  # in pixels; None keeps pictures unchanged
     schema: Schema = field(default_factory=Schema)
 
 
@@ -57,7 +63,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What became of a task: the file's size and hash, what it holds, and what was wrong with its pictures."""
+    """The result of a task: the file's size and hash, its counts, and the problems with its pictures."""
 
     bytes: int
     sha256: str
@@ -66,13 +72,13 @@ class ShardResult:
 
 
 def write_shard(task: ShardTask) -> ShardResult:
-    """Write the file of a task unless it is there already; safe to stop at any moment and to run again."""
+    """Write the file of a task unless it already exists; can be stopped at any moment and run again."""
     key = _task_key(task)
     if (done := _read_manifest(task, key)) is not None:
         return done
     counts = SplitCounts()
     problems: list[Problem] = []
-    # Stopped between file and manifest, the new file must not stand under the manifest of an earlier one.
+    # If stopped between file and manifest, the new file must not keep the manifest of an earlier one.
     _manifest_path(task).unlink(missing_ok=True)
     write_parquet(_encoded_rows(task, counts, problems), task.output, task.schema)
     result = ShardResult(task.output.stat().st_size, file_sha256(task.output), counts, problems)
@@ -81,7 +87,7 @@ def write_shard(task: ShardTask) -> ShardResult:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what decides on the bytes of a data set."""
+    """Return the versions of everything that affects the bytes of a data set."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in DECIDING_PACKAGES}}
 
 
@@ -101,14 +107,14 @@ def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file)
 
 
-def _find_picture(task: ShardTask, image_id: str) -> Picture:
-    picture = read_picture(task.images, image_id, task.max_side) if task.images else NOT_LOOKED_FOR
+def _find_picture(task: ShardTask, image_id: str) -> PreparedPicture:
+    picture = read_picture_file(task.images, image_id, task.max_side) if task.images else NOT_LOOKED_FOR
     if picture.image is None and task.use_default:
-        return replace(default_picture(task.images, task.max_side), reason=f"{picture.status}, {picture.reason}")
+        return replace(stand_in_picture(task.images, task.max_side), reason=f"{picture.status}, {picture.reason}")
     return picture
 
 
-def _image_columns(picture: Picture, embed: bool) -> dict[str, Any]:
+def _image_columns(picture: PreparedPicture, embed: bool) -> dict[str, Any]:
     if embed or picture.image is None:
         return {"image": picture.image, "image_status": picture.status}
     sha256 = hashlib.sha256(picture.image["bytes"]).hexdigest()
@@ -116,7 +122,7 @@ def _image_columns(picture: Picture, embed: bool) -> dict[str, Any]:
 
 
 def _task_key(task: ShardTask) -> str:
-    """Return a hash of all that decides on the file: rows, settings, versions, and size and time of every picture."""
+    """Return a hash of all that affects the file: rows, settings, versions, and size and time of every picture."""
     digest = hashlib.sha256(file_sha256(task.rows).encode())
     settings = [task.images is not None, task.embed, task.use_default, task.max_side]
     digest.update(json.dumps([settings, versions(), list(COLUMNS), asdict(task.schema)]).encode())

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset_scripts.language_table import CODE
 from dataset_scripts.schema import LANGUAGES, SPLITS, sort_languages
+from reports_2mner.language_table import CODE
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ FILE_NAMES = (
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A text file, the split it is, and the languages that its sentences may have."""
+    """A text file, its split, and the languages that its sentences may have."""
 
     path: Path
     split: str
@@ -37,15 +37,14 @@ def find_source_files(
 ) -> list[SourceFile]:
     """List the files of a distribution, folders of one language first.
 
-    `source` holds `train_valid_test_*` folders, is one of them, is the folder above them, or holds three files such as
-    train.txt, valid.txt and test.txt, which are taken as English unless `languages` names another single language; with None
-    it is all that the folders name.
-    Folders that neither hold any of `languages` nor tell what those that do hold are passed over. `train_file` is
-    another name for the train file, as the authors' `--train_file`. Raises ValueError that says what is missing or
-    ambiguous.
+    `source` holds `train_valid_test_*` folders, is one of them, is the parent of a folder that holds them, or holds
+    three files such as train.txt, valid.txt and test.txt, which are taken as English unless `languages` names another
+    single language. `languages` of None are all that the folders name. Folders that neither have any of `languages`
+    nor help to tell the languages of the others apart are skipped. `train_file` is another name for the train file, as
+    the authors' `--train_file`. Raises ValueError that states what is missing or ambiguous.
     """
     if not source.is_dir():
-        raise ValueError(f"`source` must be a folder, but {source} is none; check the path.")
+        raise ValueError(f"`source` must be a folder, but {source} is not; check the path.")
     folders = _distribution(source)
     if not folders:
         return _files_side_by_side(source, languages or ("en",), train_file)
@@ -55,12 +54,12 @@ def find_source_files(
     if absent := [language for language in languages if language not in found]:
         logger.info("No folder for %s under %s: the data set is built without.", ", ".join(absent), source)
     if not wanted:
-        raise ValueError(f"`source` {source} holds no folder for any of `languages` {list(languages)}.")
+        raise ValueError(f"`source` {source} has no folder for any of `languages` {list(languages)}; check both.")
     return [file for folder, group in wanted.items() for file in _files(folder, group, train_file)]
 
 
 def _distribution(source: Path) -> dict[Path, tuple[str, ...]]:
-    """Return the distribution's folders in `source`, or `source` itself, or those in the one folder that has any."""
+    """Return the language folders in `source`, or `source` itself, or those in its only subfolder that has any."""
     if here := _folders_in(source):
         return here
     if group := _languages_of_folder(source.resolve().name):
@@ -74,7 +73,7 @@ def _distribution(source: Path) -> dict[Path, tuple[str, ...]]:
 
 
 def _folders_in(holder: Path) -> dict[Path, tuple[str, ...]]:
-    """Return those with one language first, so that what they hold tells the languages in those of several."""
+    """Return folders with one language first, so that their sentences identify the languages in the mixed folders."""
     folders = holder.iterdir() if holder.is_dir() else ()
     found = {folder: group for folder in folders if folder.is_dir() and (group := _languages_of_folder(folder.name))}
     order = sort_languages({*LANGUAGES, *(language for group in found.values() for language in group)})
@@ -85,7 +84,7 @@ def _folders_in(holder: Path) -> dict[Path, tuple[str, ...]]:
 
 
 def _languages_of_folder(name: str) -> tuple[str, ...]:
-    """Return the languages that a folder's name tells; none for another kind of folder."""
+    """Return the languages in a folder's name; none for another kind of folder."""
     kind = name.removeprefix(FOLDER_PREFIX) if name.startswith(FOLDER_PREFIX) else ""
     if kind == ALL_KIND:
         return LANGUAGES
@@ -94,7 +93,7 @@ def _languages_of_folder(name: str) -> tuple[str, ...]:
 
 
 def _wanted(folders: dict[Path, tuple[str, ...]], languages: Sequence[str]) -> dict[Path, tuple[str, ...]]:
-    """Keep the folders with any of the languages, and those of one language that tell what is in folders of several."""
+    """Keep the folders with any of the languages, and those of one language that help to separate mixed folders."""
     wanted = {folder: group for folder, group in folders.items() if set(group) & set(languages)}
     singles = {(language,) for group in wanted.values() for language in group}
     return {folder: group for folder, group in folders.items() if folder in wanted or group in singles}
@@ -103,15 +102,16 @@ def _wanted(folders: dict[Path, tuple[str, ...]], languages: Sequence[str]) -> d
 def _files_side_by_side(source: Path, languages: Sequence[str], train_file: str | None) -> list[SourceFile]:
     if not _names(source):
         raise ValueError(
-            f"`source` {source} holds none of the folders {[*map(FOLDER_PREFIX.__add__, LANGUAGES)]}, others of that "
-            f"form (with another language, {FOLDER_PREFIX}en{BETWEEN}de, {FOLDER_PREFIX}{ALL_KIND}), nor does a folder directly in it, nor does it hold files such as {', '.join(FILE_NAMES[1])}; name the folder that "
-            "does."
+            f"Neither `source` {source} nor a folder directly in it holds any of the folders "
+            f"{[*map(FOLDER_PREFIX.__add__, LANGUAGES)]} or others of that form (with another language, "
+            f"{FOLDER_PREFIX}en{BETWEEN}de, {FOLDER_PREFIX}{ALL_KIND}), and `source` does not hold files such as "
+            f"{', '.join(FILE_NAMES[1])}; name the folder that does."
         )
     return _files(source, (languages[0] if len(languages) == 1 else "en",), train_file)
 
 
 def _names(folder: Path) -> tuple[str, ...] | None:
-    """Return the names of the folder's three files, told by those of validation and test."""
+    """Return the names of the folder's three files, recognised by those of validation and test."""
     return next((names for names in FILE_NAMES if all((folder / name).is_file() for name in names[1:])), None)
 
 

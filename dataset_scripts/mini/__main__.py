@@ -2,7 +2,7 @@
 
     python -m dataset_scripts.mini --output mmnerd-mini --seed 19
 
-The folder then opens with `load_dataset("mmnerd-mini", "en")` from the folder that holds it.
+The data set then opens with `load_dataset("mmnerd-mini", "en")` from its parent folder.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the data set from the command line and print what was written."""
+    """Generate the data set from the command line and print what was written."""
     options = read_command_line(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     with exit_on_error():

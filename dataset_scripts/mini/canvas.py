@@ -1,4 +1,4 @@
-"""Colours, and a picture that is drawn on in coordinates from 0 to 1, for the mini data set."""
+"""Colours, and a picture to draw on in coordinates from 0 to 1, for the mini data set."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Color = tuple[int, int, int]
 Point = tuple[float, float]
 
 WHITE: Color = (250, 248, 240)
-INK: Color = (28, 26, 34)
+BLACK: Color = (28, 26, 34)
 EARTH = ((248, 216, 190), (234, 190, 152), (206, 152, 112), (164, 110, 74), (120, 76, 50), (100, 64, 46))
-FONT: Any = ImageFont.load_default(48)  # one that scales: Pillow has FreeType
+FONT: Any = ImageFont.load_default(48)  # scalable: Pillow has FreeType
 
 
 def hsv(hue: float, saturation: float, value: float) -> Color:
-    """Give the RGB colour, 0 to 255, of a hue, a saturation and a value between 0 and 1."""
+    """Return the RGB colour, 0 to 255, of a hue, a saturation and a value between 0 and 1."""
     red, green, blue = colorsys.hsv_to_rgb(hue % 1, saturation, value)
     return round(255 * red), round(255 * green), round(255 * blue)
 
@@ -31,7 +31,7 @@ def shade(color: Color, factor: float) -> Color:
 
 
 def regular(center: Point, radius: float, corners: int, inner: float = 1.0) -> list[Point]:
-    """List the corners of a regular polygon, or of a star if `inner` shortens every other radius."""
+    """Return the corners of a regular polygon, or of a star if `inner` shortens every other radius."""
     angles = [2 * math.pi * i / corners - math.pi / 2 for i in range(corners)]
     lengths = [radius if i % 2 == 0 else radius * inner for i in range(corners)]
     return [
@@ -41,18 +41,18 @@ def regular(center: Point, radius: float, corners: int, inner: float = 1.0) -> l
 
 
 class Paint:
-    """Random colours of any hue; what lies behind and the subject differ in brightness."""
+    """Random colours of any hue; background and subject differ in brightness."""
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
         self.night = rng.random() < 0.35
 
     def back(self) -> Color:
-        """Draw a colour for what lies behind."""
+        """Return a random colour for the background."""
         return self._any(0.08, 0.36) if self.night else self._any(0.7, 1.0)
 
     def front(self) -> Color:
-        """Draw a colour for the subject; some are an earth tone, so that skin is no clue."""
+        """Return a random colour for the subject; some are earth tones, so that skin is no clue."""
         if self.rng.random() < 0.12:
             return self.rng.choice(EARTH[:4] if self.night else EARTH[2:])
         return self._any(0.65, 1.0) if self.night else self._any(0.2, 0.62)
@@ -62,7 +62,7 @@ class Paint:
 
 
 class Tile:
-    """A picture that is drawn on in coordinates from 0 to 1; round things stay round."""
+    """A picture to draw on in coordinates from 0 to 1; circles stay round."""
 
     def __init__(self, image: Image.Image) -> None:
         self.image = image
@@ -86,7 +86,7 @@ class Tile:
         self._draw.ellipse((px - length, py - length, px + length, py + length), fill=fill)
 
     def slice(self, box: tuple[float, float, float, float], start: int, end: int, fill: Color) -> None:
-        """Fill the part of an ellipse between two angles in degrees, cut straight."""
+        """Fill the segment of an ellipse between two angles in degrees."""
         self._draw.chord((self._pixel(box[:2]), self._pixel(box[2:])), start, end, fill=fill)
 
     def arc(self, box: tuple[float, float, float, float], start: int, end: int, fill: Color, width: float) -> None:

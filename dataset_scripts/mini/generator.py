@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,32 +20,33 @@ from dataset_scripts.mini.text import (
     FILLERS,
     MINI_LANGUAGES,
     MINI_TYPES,
-    TEMPLATES,
-    Sentence,
+    SENTENCE_TEMPLATES,
+    FilledTemplate,
     Words,
     slot_type,
     slots,
 )
-from dataset_scripts.parquet import check_output, write_dataset
-from dataset_scripts.rows import Counts, Row, row_spans
+from dataset_scripts.parquet import check_output_folder, write_dataset
+from dataset_scripts.rows import DatasetCounts, DatasetRow, row_spans
 from dataset_scripts.schema import SPLITS
+from reports_2mner.markdown import code
 from reports_2mner.tables import Table
 
 AMBIGUOUS_TEMPLATES = ("one", "two", "mixed")
 CARD_BODY = Path(__file__).resolve().parents[2] / "model_cards" / "mmnerd_mini_card_body.md"
 SUMMARY = (
-    "Generated sentences in four languages with drawn pictures. The type of most names cannot be told from the words; "
-    "the picture shows it."
+    "Generated sentences in four languages with drawn pictures. The words do not reveal the type of most names; the "
+    "picture shows it."
 )
-SIZES = (2400, 300, 300)
+SPLIT_SIZES = (2400, 300, 300)
 MIN_ROWS = 16
-# Which pictures of a kind and split go missing: the first and every 12th, or every 64th where a type is lost with it.
+# Which pictures of a kind and split are missing: the first and every 12th, or every 64th where a type is lost with it.
 SOME_MISSING, FEW_MISSING = range(0, 10**9, 12), range(63, 10**9, 64)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of rows: a key of `TEMPLATES`, in all languages or one, how common it is, which pictures are missing."""
+    """A kind of rows: a key of `TEMPLATES`, whether in all languages, its share, and which pictures are missing."""
 
     templates: str
     parallel: bool
@@ -53,16 +55,16 @@ class Kind:
 
     @property
     def ambiguous(self) -> bool:
-        """Whether its sentences have ambiguous names, and so a picture of every type."""
+        """Whether its sentences have ambiguous names, and therefore a picture of every type."""
         return self.templates in AMBIGUOUS_TEMPLATES
 
     @property
     def unit(self) -> int:
-        """Number of rows that are made together."""
+        """Number of rows that are generated together."""
         return (len(MINI_LANGUAGES) if self.parallel else 1) * (len(MINI_TYPES) if self.ambiguous else 1)
 
 
-KINDS = (
+ROW_KINDS = (
     Kind("one", parallel=True, share=64),
     Kind("two", parallel=True, share=48),
     Kind("mixed", parallel=True, share=16),
@@ -77,8 +79,8 @@ KINDS = (
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture to draw: what it shows (None for clutter alone), and whether it goes missing."""
+class PlannedPicture:
+    """A picture to draw: what it shows (None for only clutter), and whether it is missing."""
 
     image_id: str
     subject: str | None
@@ -87,20 +89,23 @@ class Picture:
 
 @dataclass(frozen=True)
 class Draft:
-    """A row whose picture is not drawn yet."""
+    """A row whose picture has not been drawn yet."""
 
     tokens: list[str]
     tags: list[str]
     lang: str
-    picture: Picture
+    picture: PlannedPicture
 
 
-def generate(
-    seed: int = 19, num_train: int = SIZES[0], num_validation: int = SIZES[1], num_test: int = SIZES[2]
+def generate_rows(
+    seed: int = 19,
+    num_train: int = SPLIT_SIZES[0],
+    num_validation: int = SPLIT_SIZES[1],
+    num_test: int = SPLIT_SIZES[2],
 ) -> dict[str, list[dict[str, Any]]]:
-    """Make the rows of each split in memory, as `rows.py` describes them, with tag names.
+    """Generate the rows of each split in memory, as `rows.py` describes them, with tag names.
 
-    A split needs at least 16 rows. Raises ValueError for less, and for so many that an ambiguous sentence would repeat.
+    Raises ValueError for fewer than 16 rows in a split, and for so many that an ambiguous sentence would be repeated.
     """
     author = _Author(Random(seed))
     sizes = dict(zip(SPLITS, (num_train, num_validation, num_test), strict=True))
@@ -112,12 +117,12 @@ def generate(
     return {split: _illustrate(author.write(split, size), seed) for split, size in sizes.items()}
 
 
-def plan(size: int) -> list[Kind]:
-    """Choose kinds, one for each unit of rows, that make `size` rows and come closest to the shares in `KINDS`."""
-    total = sum(kind.share for kind in KINDS)
-    units = {kind: size * kind.share // (total * kind.unit) for kind in KINDS}
+def choose_kinds(size: int) -> list[Kind]:
+    """Choose kinds, one for each unit of rows, that add up to `size` rows and best match the shares in `KINDS`."""
+    total = sum(kind.share for kind in ROW_KINDS)
+    units = {kind: size * kind.share // (total * kind.unit) for kind in ROW_KINDS}
     while left := size - sum(kind.unit * count for kind, count in units.items()):
-        fitting = [kind for kind in KINDS if kind.unit <= left]
+        fitting = [kind for kind in ROW_KINDS if kind.unit <= left]
         units[max(fitting, key=lambda kind: kind.share * size / total - kind.unit * units[kind])] += 1
     return [kind for kind, count in units.items() for _ in range(count)]
 
@@ -133,12 +138,12 @@ class _Author:
             name: _pairings(rng, templates)
             if name in AMBIGUOUS_TEMPLATES
             else _take_turns(rng, [(t, {}) for t in templates])
-            for name, templates in TEMPLATES.items()
+            for name, templates in SENTENCE_TEMPLATES.items()
         }
 
     def write(self, split: str, size: int) -> list[Draft]:
         """Write a split."""
-        kinds = plan(size)
+        kinds = choose_kinds(size)
         pictures = sum(len(MINI_TYPES) if kind.ambiguous else 1 for kind in kinds)
         numbers = iter(self._rng.sample(range(pictures), pictures))
         made: Counter[Kind] = Counter()
@@ -147,13 +152,13 @@ class _Author:
             sentence = self._sentence(kind)
             languages = MINI_LANGUAGES if kind.parallel else (next(self._languages),)
             for subject in self._subjects(kind, sentence):
-                picture = Picture(f"mini-{split}-{next(numbers):05d}", subject, made[kind] in kind.missing)
+                picture = PlannedPicture(f"mini-{split}-{next(numbers):05d}", subject, made[kind] in kind.missing)
                 made[kind] += 1
                 drafts += [Draft(*sentence.render(lang, subject), lang, picture) for lang in languages]
         self._rng.shuffle(drafts)
         return drafts
 
-    def _sentence(self, kind: Kind) -> Sentence:
+    def _sentence(self, kind: Kind) -> FilledTemplate:
         nothing: tuple[None, dict[str, Words]] = (None, {})
         template, names = next(self._openings[kind.templates], nothing)
         if template is None:
@@ -165,10 +170,10 @@ class _Author:
             slot: names[slot] if slot in AMBIGUOUS_SLOTS else next(self._fillers[slot_type(slot)])
             for slot in slots(template)
         }
-        return Sentence(template, fillers)
+        return FilledTemplate(template, fillers)
 
-    def _subjects(self, kind: Kind, sentence: Sentence) -> list[str | None]:
-        """Every type for ambiguous names, or else one of the types of the sentence (any, if it has none) or clutter."""
+    def _subjects(self, kind: Kind, sentence: FilledTemplate) -> list[str | None]:
+        """Every type for ambiguous names; otherwise one type of the sentence (any, if it has none) or clutter."""
         if kind.ambiguous:
             return self._rng.sample(MINI_TYPES, len(MINI_TYPES))
         return [None if self._rng.random() < 1 / 3 else self._rng.choice(sentence.types() or MINI_TYPES)]
@@ -180,7 +185,7 @@ def _take_turns(rng: Random, items: Sequence[Any]) -> Iterator[Any]:
 
 
 def _pairings(rng: Random, templates: Sequence[Words]) -> Iterator[tuple[Words, dict[str, Words]]]:
-    """Pair templates with ambiguous names: no pairing twice, every name once in each round."""
+    """Pair templates with ambiguous names: no pair twice, every name once in each round."""
     names = rng.sample(AMBIGUOUS_NAMES, len(AMBIGUOUS_NAMES))
     rounds = len(names) - 1 if "{Y}" in slots(templates[0]) else len(templates)
     for step in range(1, rounds + 1):
@@ -208,16 +213,16 @@ def _illustrate(drafts: list[Draft], seed: int) -> list[dict[str, Any]]:
     ]
 
 
-def _image(picture: Picture, seed: int) -> dict[str, Any]:
+def _image(picture: PlannedPicture, seed: int) -> dict[str, Any]:
     data = draw_picture(picture.subject, Random(f"{seed}/{picture.image_id}"))
     return {"bytes": data, "path": f"{picture.image_id}.jpg"}
 
 
-def text_only_ceiling(rows: Iterable[Row]) -> float:
-    """Compute the best strict micro F1, in percent, of all rules that predict the same for equal words.
+def text_only_ceiling(rows: Iterable[DatasetRow]) -> float:
+    """Return the best strict micro F1, in percent, of all rules that predict the same for equal words.
 
-    A rule may type a place in a sentence, which is right in the rows where it has that type, or leave it out. Places are
-    taken up from the highest share of right rows down: no other choice has a higher F1 = 2 TP / (predicted + gold).
+    A rule may give a span of a sentence a type, which is correct in the rows where the span has that type, or leave it
+    out. Spans are added by decreasing share of correct rows: no choice has a higher F1 = 2 TP / (predicted + gold).
     """
     repeats: Counter[tuple[str, ...]] = Counter()
     places: defaultdict[tuple[tuple[str, ...], int, int], Counter[str]] = defaultdict(Counter)
@@ -236,15 +241,15 @@ def text_only_ceiling(rows: Iterable[Row]) -> float:
 
 
 def write_mini(
-    output: Path | str, seed: int = 19, sizes: tuple[int, int, int] = SIZES, overwrite: bool = False
-) -> Counts:
-    """Make the data set with so many rows in train, validation and test, and write it to the folder `output`.
+    output: Path | str, seed: int = 19, sizes: tuple[int, int, int] = SPLIT_SIZES, overwrite: bool = False
+) -> DatasetCounts:
+    """Generate the data set with `sizes` rows in train, validation and test, and write it to the folder `output`.
 
-    Raises ValueError when the folder is in use, and for the sizes that `generate` refuses.
+    Raises ValueError if the folder is in use, and for sizes that the generator refuses.
     """
     output = Path(output)
-    check_output(output, overwrite)
-    splits = generate(seed, *sizes)
+    check_output_folder(output, overwrite)
+    splits = generate_rows(seed, *sizes)
     rows = {
         (lang, split): [row for row in splits[split] if row["lang"] == lang]
         for lang in MINI_LANGUAGES
@@ -255,7 +260,7 @@ def write_mini(
         name=output.resolve().name,
         title="MMNERD mini",
         summary=SUMMARY,
-        body=_card_body(splits, output.resolve().name, seed),
+        body=_card_body(splits, shlex.quote(code(output.resolve().name)), seed),
         license="apache-2.0",
         annotations_creators=("machine-generated",),
     )
@@ -282,8 +287,8 @@ def _card_body(splits: dict[str, list[dict[str, Any]]], name: str, seed: int) ->
     )
 
 
-def count_ambiguous(row: Row) -> int:
-    """Count the entities of a row whose type the words cannot tell."""
+def count_ambiguous(row: DatasetRow) -> int:
+    """Count the entities of a row whose type the words do not reveal."""
     known = {tuple(name[row["lang"]]) for name in AMBIGUOUS_NAMES}
     return sum(tuple(row["tokens"][start:end]) in known for _, start, end in row_spans(row))
 

@@ -1,4 +1,4 @@
-"""The pictures of the mini data set: a background, clutter and a subject, finished like a snapshot from the web."""
+"""The pictures of the mini data set: a background, clutter and a subject, processed like a snapshot from the web."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dataset_scripts.mini.canvas import WHITE, Paint, Tile, regular
 from dataset_scripts.mini.subjects import draw_organisation, draw_person, draw_place, draw_thing
 
 SUBJECTS = {"PER": draw_person, "LOC": draw_place, "ORG": draw_organisation, "MISC": draw_thing}
-SIZES = ((224, 168), (216, 160), (208, 168), (192, 192), (176, 176), (176, 208), (168, 208), (168, 224))
+PICTURE_SIZES = ((224, 168), (216, 160), (208, 168), (192, 192), (176, 176), (176, 208), (168, 208), (168, 224))
 OVERSAMPLING = 2
 
 
 def draw_picture(subject: str | None, rng: Random) -> bytes:
-    """Draw a picture that shows a subject of the type PER, LOC, ORG or MISC, or only clutter for `None`; JPEG bytes.
+    """Return a JPEG that shows a subject of the type PER, LOC, ORG or MISC, or only clutter for `None`.
 
     The same state of `rng` gives the same bytes.
     """
-    width, height = rng.choice(SIZES)
+    width, height = rng.choice(PICTURE_SIZES)
     size = (width * OVERSAMPLING, height * OVERSAMPLING)
     picture = _snapshot(subject, rng, size) if rng.random() < 0.1 else _scene(subject, rng, size)
     return _finish(picture.reduce(OVERSAMPLING), rng)
@@ -53,7 +53,7 @@ def _place(picture: Image.Image, subject: str, paint: Paint) -> None:
 
 
 def _snapshot(subject: str | None, rng: Random, size: tuple[int, int]) -> Image.Image:
-    """Lay a print of a scene, with its white edge, on a table."""
+    """Draw a print of a scene, with a white border, on a table."""
     table = _background(Paint(rng), size)
     part = rng.uniform(0.74, 0.9)
     inner = _scene(subject, rng, (round(size[0] * part), round(size[1] * part)))
@@ -67,7 +67,7 @@ def _snapshot(subject: str | None, rng: Random, size: tuple[int, int]) -> Image.
 
 
 def _background(paint: Paint, size: tuple[int, int]) -> Image.Image:
-    """Mix two colours by a smooth random field, a slope, or soft stripes."""
+    """Mix two colours by a smooth random field, a gradient, or soft stripes."""
     rng, kind = paint.rng, paint.rng.random()
     first, second = np.array(paint.back(), np.float32), np.array(paint.back(), np.float32)
     y, x = np.mgrid[0:1:40j, 0:1:40j].astype(np.float32)
@@ -85,7 +85,7 @@ def _background(paint: Paint, size: tuple[int, int]) -> Image.Image:
 
 
 def _scatter(picture: Image.Image, paint: Paint, count: int) -> None:
-    """Strew small shapes that mean nothing."""
+    """Scatter small meaningless shapes."""
     rng, tile = paint.rng, Tile(picture)
     for _ in range(count):
         x, y, size, color = rng.random(), rng.random(), rng.uniform(0.015, 0.06), paint.front()
@@ -101,7 +101,7 @@ def _scatter(picture: Image.Image, paint: Paint, count: int) -> None:
 
 
 def _finish(picture: Image.Image, rng: Random) -> bytes:
-    """Add uneven light, blur and sensor noise, and compress."""
+    """Add blur, uneven light and sensor noise, and compress."""
     if rng.random() < 0.4:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.1)))
     pixels = np.asarray(picture, np.float32)

@@ -1,14 +1,14 @@
 """The subjects of the mini data set's pictures: people, places, organisations and things.
 
-A subject fills a tile whose corners are (0, 0) and (1, 1), so that it can be put anywhere and at any size. Colours have
-any hue and say next to nothing about the type; the shapes do.
+A subject fills a tile whose corners are (0, 0) and (1, 1), so that it can be placed anywhere at any size. Colours have
+any hue and reveal next to nothing about the type; the shapes do.
 """
 
 from __future__ import annotations
 
 from random import Random
 
-from dataset_scripts.mini.canvas import EARTH, INK, WHITE, Color, Paint, Point, Tile, hsv, regular, shade
+from dataset_scripts.mini.canvas import BLACK, EARTH, WHITE, Color, Paint, Point, Tile, hsv, regular, shade
 
 HAIR = ((30, 24, 24), (70, 44, 28), (128, 82, 44), (206, 166, 92), (160, 70, 36), (186, 184, 182))
 FIRMS = ("& Co.", "Inc.", "Ltd.", "GmbH", "S.A.", "Corp.", "AG")
@@ -36,7 +36,7 @@ def _bust(tile: Tile, paint: Paint, skin: Color, hair: Color) -> None:
 
 
 def _head(tile: Tile, rng: Random, center: Point, size: float, skin: Color, hair: Color) -> None:
-    (x, y), dark = center, INK if sum(skin) > 260 else shade(skin, 0.35)
+    (x, y), dark = center, BLACK if sum(skin) > 260 else shade(skin, 0.35)
     tile.oval(x - 0.87 * size, y - 1.12 * size, x + 0.87 * size, y + 1.12 * size, skin)
     for side in (-1, 1):
         tile.disc(x + side * 0.36 * size, y - 0.05 * size, 0.11 * size, dark)
@@ -58,7 +58,7 @@ def _figure(tile: Tile, paint: Paint, skin: Color, hair: Color) -> None:
     for side in (-1, 1):
         foot = 0.5 + side * rng.uniform(0.06, 0.16)
         tile.line([(0.5 + side * 0.055, 0.62), (foot, 0.95)], bottom, 0.09)
-        tile.line([(foot, 0.965), (foot + side * 0.05, 0.965)], INK, 0.06)
+        tile.line([(foot, 0.965), (foot + side * 0.05, 0.965)], BLACK, 0.06)
         elbow = (0.5 + side * rng.uniform(0.22, 0.27), rng.uniform(0.4, 0.52))
         hand = (elbow[0] + side * rng.uniform(-0.06, 0.12), elbow[1] + rng.choice((-1, 1)) * rng.uniform(0.1, 0.17))
         tile.line([(0.5 + side * 0.13, 0.35), elbow, hand], shade(top, 0.85), 0.075)
@@ -70,7 +70,7 @@ def _figure(tile: Tile, paint: Paint, skin: Color, hair: Color) -> None:
 
 
 def draw_place(tile: Tile, paint: Paint) -> None:
-    """Draw a landscape or a skyline over the whole width of the tile."""
+    """Draw a landscape or a skyline across the full width of the tile."""
     rng = paint.rng
     horizon = rng.uniform(0.55, 0.8)
     tile.disc(rng.uniform(0.12, 0.88), rng.uniform(0.1, 0.24), rng.uniform(0.06, 0.11), shade(paint.front(), 1.4))
@@ -203,7 +203,7 @@ def _sign(tile: Tile, paint: Paint) -> None:
     tile.box(0.01, 0.16, 0.99, 0.7, frame, 0.05)
     tile.box(0.05, 0.2, 0.95, 0.66, board, 0.03)
     _logo(tile, paint, (0.27, 0.43), 0.17)
-    tile.text(0.7, 0.36, 0.17, rng.choice(FIRMS), INK)
+    tile.text(0.7, 0.36, 0.17, rng.choice(FIRMS), BLACK)
     for y, end in ((0.48, 0.9), (0.56, rng.uniform(0.7, 0.88))):
         tile.line([(0.53, y), (end, y)], shade(frame, 0.8), 0.03)
 
@@ -217,10 +217,10 @@ def _tower(tile: Tile, paint: Paint) -> None:
     left = rng.uniform(0.18, 0.26)
     tile.box(left, 0.36, 1 - left, 1.0, wall)
     _windows(tile, (left, 0.38, 1 - left, 0.86), (4, 4), shade(wall, 1.8 if sum(wall) < 400 else 0.5))
-    tile.box(0.43, 0.86, 0.57, 1.0, INK)
+    tile.box(0.43, 0.86, 0.57, 1.0, BLACK)
     tile.box(0.08, 0.02, 0.92, 0.38, _board(rng), 0.04)
     _logo(tile, paint, (0.27, 0.2), 0.13)
-    tile.text(0.66, 0.2, 0.15, rng.choice(FIRMS), INK)
+    tile.text(0.66, 0.2, 0.15, rng.choice(FIRMS), BLACK)
 
 
 def _shop(tile: Tile, paint: Paint) -> None:
@@ -228,7 +228,7 @@ def _shop(tile: Tile, paint: Paint) -> None:
     tile.box(0.06, 0.1, 0.94, 1.0, wall)
     tile.box(0.02, 0.04, 0.98, 0.36, _board(rng), 0.03)
     _logo(tile, paint, (0.22, 0.2), 0.13)
-    tile.text(0.63, 0.2, 0.17, rng.choice(FIRMS), INK)
+    tile.text(0.63, 0.2, 0.17, rng.choice(FIRMS), BLACK)
     for i in range(8):
         x = 0.02 + 0.12 * i
         tile.shape([(x, 0.36), (x + 0.12, 0.36), (x + 0.12, 0.5), (x, 0.5)], cloth if i % 2 else WHITE)
@@ -256,7 +256,7 @@ def _ship(tile: Tile, paint: Paint) -> None:
         for x in (0.36, 0.56):
             tile.box(x, 0.14, x + 0.1, 0.36, upper)
         for i in range(5):
-            tile.disc(0.28 + 0.115 * i, 0.55, 0.03, INK)
+            tile.disc(0.28 + 0.115 * i, 0.55, 0.03, BLACK)
     wave = shade(paint.front(), 1.1)
     for i in range(7):
         tile.slice((0.01 + 0.14 * i, 0.82, 0.15 + 0.14 * i, 0.98), 180, 360, wave)
@@ -296,10 +296,10 @@ def _present(tile: Tile, paint: Paint) -> None:
 
 def _record(tile: Tile, paint: Paint) -> None:
     sleeve, ring = paint.front(), (74, 72, 82)
-    tile.disc(0.65, 0.5, 0.34, INK)
+    tile.disc(0.65, 0.5, 0.34, BLACK)
     for radius in (0.3, 0.25, 0.2):
         tile.disc(0.65, 0.5, radius, ring)
-        tile.disc(0.65, 0.5, radius - 0.012, INK)
+        tile.disc(0.65, 0.5, radius - 0.012, BLACK)
     tile.disc(0.65, 0.5, 0.12, paint.front())
     tile.disc(0.65, 0.5, 0.025, WHITE)
     tile.box(0.02, 0.15, 0.56, 0.85, sleeve, 0.02)

@@ -1,1 +1,1 @@
-"""Check a data set and put it on the Hub: `python -m dataset_scripts.publish`."""
+"""Check a data set and publish it on the Hub: `python -m dataset_scripts.publish`."""

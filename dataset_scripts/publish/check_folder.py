@@ -1,4 +1,4 @@
-"""Tell whether a folder is a whole data set as a builder of this package writes it, and nothing else."""
+"""Check that a folder is a complete data set as a builder of this package writes it, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import yaml
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from dataset_scripts.language_table import CODE
 from dataset_scripts.parquet import file_sha256
 from dataset_scripts.schema import SPLITS, Schema, features
+from reports_2mner.language_table import CODE
 
 SHARD = re.compile(
     rf"data/(?P<lang>{CODE.pattern})/(?P<split>{'|'.join(SPLITS)})"
@@ -28,20 +28,23 @@ FOLDERS = re.compile(rf"figures|data|data/({CODE.pattern})")
 
 
 def check_folder(folder: Path | str) -> list[str]:
-    """Check that the folder is a whole data set and nothing else, and return its files, relative to it.
+    """Check that the folder is a complete data set and nothing else, and return its files, relative to it.
 
-    Raises ValueError that names the file: something a builder does not write, a link, a missing or damaged parquet
-    file or one with other columns, a card whose `configs` do not fit, no LICENSE.md, or files unlike `build.json`.
+    Raises ValueError that names the file: one that no builder writes, a link, a missing or damaged parquet file or one
+    with other columns, a card whose `configs` do not match, a missing LICENSE.md, or files that differ from
+    `build.json`.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"`folder` must be a data set folder, but {folder} is none; check the path.")
+        raise ValueError(f"`folder` must be a data set folder, but {folder} is not a folder; check the path.")
     files = _list_files(folder)
     shards = {name: match for name in files if (match := SHARD.fullmatch(name))}
     _check_complete(folder, shards)
     card = read_card(folder)
     if has_other_license(card) and "LICENSE.md" not in files:
-        raise ValueError(f"The card of {folder} says `license: other`, but there is no LICENSE.md that tells which.")
+        raise ValueError(
+            f"The card of {folder} says `license: other`, but there is no LICENSE.md with its text; add one."
+        )
     _check_configs(folder, card, shards)
     for name in shards:
         _check_schema(folder / name)
@@ -65,7 +68,7 @@ def _list_files(folder: Path) -> list[str]:
     if foreign:
         raise ValueError(
             f"{folder} holds files that no builder wrote, or links: {', '.join(foreign[:5])} ({len(foreign)} in all); "
-            "move them away, for everything in the folder would be published."
+            "move them away, since everything in the folder would be published."
         )
     return sorted(files)
 
@@ -85,7 +88,7 @@ def _check_complete(folder: Path, shards: dict[str, re.Match[str]]) -> None:
 
 
 def read_card(folder: Path) -> DatasetCardData:
-    """Read the YAML of README.md; ValueError when there is none that can be read."""
+    """Read the YAML of README.md; ValueError if it is missing or invalid."""
     path = folder / "README.md"
     if not path.is_file():
         raise ValueError(f"{folder} has no README.md; build the data set again, which writes one.")
@@ -96,7 +99,7 @@ def read_card(folder: Path) -> DatasetCardData:
 
 
 def has_other_license(card: DatasetCardData) -> bool:
-    """Tell whether the card names a licence that has no name on the Hub, so that LICENSE.md must tell which."""
+    """Return whether the card has a licence without a name on the Hub, so that LICENSE.md must hold its text."""
     return "other" in (card.get("license") or "")  # one name or a list of names
 
 
@@ -106,17 +109,18 @@ def _check_configs(folder: Path, card: DatasetCardData, shards: dict[str, re.Mat
         found = [name for name in shards if PurePosixPath(f"/{name}").match(f"/{pattern}")]
         if not found:
             raise ValueError(
-                f"{folder}/README.md: no parquet file fits {pattern!r} of the configuration {config!r}; "
+                f"{folder}/README.md: no parquet file matches {pattern!r} of the configuration {config!r}; "
                 "copy the missing files, or build the data set again."
             )
         if wrong := [name for name in found if shards[name]["split"] != split]:
             raise ValueError(
-                f"{folder}/README.md: the configuration {config!r} has {wrong[0]} in its split {split!r}; correct it."
+                f"{folder}/README.md: the configuration {config!r} has {wrong[0]} in its split {split!r}; "
+                "correct the card."
             )
         reached |= set(found)
     if missed := [name for name in shards if name not in reached]:
         raise ValueError(
-            f"{folder}/README.md: no configuration has {missed[0]} ({len(missed)} such files); "
+            f"{folder}/README.md: no configuration contains {missed[0]} ({len(missed)} such files); "
             "build the data set again."
         )
 
@@ -131,7 +135,7 @@ def _data_files(folder: Path, card: DatasetCardData) -> Iterator[tuple[str, str,
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"{folder}/README.md needs `configs`, each with `config_name` and a list `data_files` of `split` and "
-            "`path`; build the data set again, or take them from such a card."
+            "`path`; build the data set again, or copy them from such a card."
         ) from error
 
 
@@ -141,7 +145,7 @@ def _check_schema(path: Path) -> None:
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is no parquet file that opens ({error}); build it again.") from error
+        raise ValueError(f"{path} is not a valid parquet file ({error}); build it again.") from error
     found = Features.from_arrow_schema(schema)
     stored = Schema.stored(found)
     expected = features(Schema.of(stored.languages, stored.types))
@@ -159,16 +163,16 @@ def _check_against_build(folder: Path, shards: set[str]) -> None:
         recorded = {name: {key: entry[key] for key in ("rows", "bytes", "sha256")} for name, entry in listed.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{folder}/build.json does not tell `rows`, `bytes` and `sha256` of its `files`; build the data set again."
+            f"{folder}/build.json lacks `rows`, `bytes` or `sha256` of its `files`; build the data set again."
         ) from error
     if differing := sorted(recorded.keys() ^ shards):
-        where = ("there", "build.json") if differing[0] in shards else ("in build.json", str(folder))
-        raise ValueError(f"{differing[0]} is {where[0]}, but not in {where[1]}; build the data set again.")
+        there, not_there = (folder, "build.json") if differing[0] in shards else ("build.json", folder)
+        raise ValueError(f"{differing[0]} is in {there}, but not in {not_there}; build the data set again.")
     for name, record in recorded.items():
         path = folder / name
         found = {"rows": pq.read_metadata(path).num_rows, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
         if found != record:
             raise ValueError(
-                f"{path} has changed since it was built: it has {found}, in build.json it has {record}; "
+                f"{path} has changed since it was built: it has {found}, but build.json has {record}; "
                 "build the data set again."
             )

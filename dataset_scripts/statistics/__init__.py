@@ -1,1 +1,1 @@
-"""Count a data set, with the paper's Tables 2 and 3 beside it: `python -m dataset_scripts.statistics`."""
+"""Count a data set and compare it with the paper's Tables 2 and 3: `python -m dataset_scripts.statistics`."""

@@ -18,21 +18,22 @@ from typing import Any
 
 from dataset_scripts.statistics.counts import (
     COUNTINGS,
-    Comparison,
+    PaperComparison,
     Statistics,
-    compare,
+    compare_with_paper,
     count_statistics,
     dataset_sizes,
 )
 from dataset_scripts.statistics.figure import draw_entity_shares
 from dataset_scripts.statistics.paper import TABLE_3, DatasetSize
-from dataset_scripts.statistics.tables import to_latex, to_markdown
+from dataset_scripts.statistics.tables import statistics_to_latex, statistics_to_markdown
 from reports_2mner.command_line import exit_on_error, make_parser
 from reports_2mner.files import whole_file, write_file
+from reports_2mner.locks import only_writer
 
 
-def to_json(statistics: Statistics) -> str:
-    """Return everything counted and compared as JSON, in a fixed order; percentages are rounded to two places."""
+def statistics_to_json(statistics: Statistics) -> str:
+    """Return all counts and comparisons as JSON, in a fixed order; percentages are rounded to two decimals."""
     content = {
         "name": statistics.name,
         "split_method": statistics.split_method,
@@ -43,13 +44,13 @@ def to_json(statistics: Statistics) -> str:
             "english_tweets": statistics.tweets,
             "found_in_original": statistics.tweets_found,
         },
-        "table_2": [_comparison(comparison) for comparison in compare(statistics)],
+        "table_2": [_comparison(comparison) for comparison in compare_with_paper(statistics)],
         "table_3": [_size(size) for size in (*TABLE_3, *dataset_sizes(statistics))],
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
+def _comparison(comparison: PaperComparison) -> dict[str, Any]:
     percent = {counting: comparison.percent(counting) for counting in COUNTINGS}
     return {
         **asdict(comparison),
@@ -68,21 +69,21 @@ def _size(size: DatasetSize) -> dict[str, Any]:
 def write_statistics(statistics: Statistics, output: Path | str) -> list[Path]:
     """Write statistics.md, .tex and .json and entity_shares.png to the folder `output`; return their paths.
 
-    Files of these names are replaced, when all four are ready. Raises ValueError when `output` is a file, and
-    without matplotlib.
+    Existing files are replaced once all four are complete. Raises ValueError if `output` is a file or matplotlib is
+    missing.
     """
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise ValueError(f"`output` must be a folder, but {output} is a file; give another name.")
     if find_spec("matplotlib") is None:
-        raise ValueError("The picture needs matplotlib; install it, or print the tables alone, without `output`.")
+        raise ValueError("The figure needs matplotlib; install it, or only print the tables, without `output`.")
     texts = {
-        "statistics.md": to_markdown(statistics),
-        "statistics.tex": to_latex(statistics),
-        "statistics.json": to_json(statistics),
+        "statistics.md": statistics_to_markdown(statistics),
+        "statistics.tex": statistics_to_latex(statistics),
+        "statistics.json": statistics_to_json(statistics),
     }
     paths = [output / name for name in (*texts, "entity_shares.png")]
-    with ExitStack() as stack:  # which moves the drafts when all are written
+    with ExitStack() as stack:  # which moves the drafts once all are written
         *drafts, picture = [stack.enter_context(whole_file(path)) for path in paths]
         for draft, text in zip(drafts, texts.values(), strict=True):
             write_file(draft, text)
@@ -93,11 +94,11 @@ def write_statistics(statistics: Statistics, output: Path | str) -> list[Path]:
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m dataset_scripts.statistics", __doc__)
-    parser.add_argument("dataset", type=Path, help="folder that a builder of this project wrote")
+    parser.add_argument("dataset", type=Path, help="folder written by a builder of this project")
     parser.add_argument(
         "--twitter2017",
         type=Path,
-        help="folder with train.txt, valid.txt and test.txt of the original Twitter-2017, from which Table 2 counts tweets",
+        help="folder with train.txt, valid.txt and test.txt of the original Twitter-2017, whose tweets Table 2 counts",
     )
     parser.add_argument(
         "--output",
@@ -112,11 +113,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = read_command_line(arguments)
     with exit_on_error():
         statistics = count_statistics(options.dataset, options.twitter2017)
-        written = write_statistics(statistics, options.output) if options.output else []
+        written = []
+        if options.output:
+            with only_writer(options.output, "output"):
+                written = write_statistics(statistics, options.output)
     for path in written:
         print(path)
     if not written:
-        print(to_markdown(statistics), end="")
+        print(statistics_to_markdown(statistics), end="")
 
 
 if __name__ == "__main__":

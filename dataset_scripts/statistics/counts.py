@@ -1,7 +1,7 @@
-"""Count a data set folder in two ways, and set the counts beside the paper's Table 2.
+"""Count a data set folder in two ways, and compare the counts with the paper's Table 2.
 
 - `spans`: every entity span in the tags, every row
-- `lists`: what Table 2 seems to have counted, the annotators' lists from which the tags were made: in a caption a string
+- `lists`: what Table 2 seems to count, the annotators' lists from which the tags were made: in a caption a string
   counts once with each type; a tweet has the spans of the original Twitter-2017; equal texts are one sentence
 """
 
@@ -18,16 +18,16 @@ from tqdm import tqdm
 
 from dataset_scripts.conll import read_conll
 from dataset_scripts.reading import count_rows, find_parquet_files, read_rows, read_schema
-from dataset_scripts.rows import Counts, SplitCounts, row_spans
+from dataset_scripts.rows import DatasetCounts, SplitCounts, row_spans
 from dataset_scripts.schema import ENTITY_TYPES, SPLITS, sort_languages
 from dataset_scripts.splits import stable_hash
 from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES, DatasetSize, paper_counts
 
-ALL = "all"
+OVERALL = "all"
 GIVEN = "given"
 COUNTINGS = ("spans", "lists")
 TWITTER_FILES = ("train.txt", "valid.txt", "test.txt")
-# The path tells whether a row has a picture without reading the picture.
+# The path shows whether a row has a picture without reading the picture.
 COLUMNS_READ = ("tokens", "ner_tags", "lang", "source", "image_id", "image.path")
 
 Figures = dict[str, int]
@@ -35,18 +35,18 @@ Figures = dict[str, int]
 
 @dataclass
 class Statistics:
-    """What a data set holds in both countings; `originals` are the entities by type of the original tweets, if given.
+    """The counts of a data set by both methods; `originals` are the entities by type of the original tweets, if given.
 
-    `texts` are hashes of the distinct texts. `tweets` counts the English rows from Twitter-2017, and
-    `tweets_found` those of them that are in `originals`.
+    `texts` are hashes of the distinct texts. `tweets` counts the English rows from Twitter-2017, `tweets_found` those
+    of them that are in `originals`.
     """
 
     name: str
     split_method: str = GIVEN
     types: tuple[str, ...] = ENTITY_TYPES
     originals: dict[str, Counter[str]] | None = None
-    spans: Counts = field(default_factory=dict)
-    lists: Counts = field(default_factory=dict)
+    spans: DatasetCounts = field(default_factory=dict)
+    lists: DatasetCounts = field(default_factory=dict)
     texts: dict[tuple[str, str], set[int]] = field(default_factory=dict)
     pictures: int = 0
     tweets: int = 0
@@ -54,11 +54,11 @@ class Statistics:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that the data set has, in the order of the schema."""
+        """The languages of the data set, in the order of the schema."""
         return sort_languages(lang for lang, _ in self.spans)
 
     def has_paper(self, lang: str) -> bool:
-        """Whether the paper has figures of this language, and of the types that the data set has."""
+        """Whether the paper has figures for this language and for the types of the data set."""
         return lang in PAPER_LANGUAGES and self.types == PAPER_TYPES
 
     @property
@@ -67,7 +67,7 @@ class Statistics:
         return sum(self.spans.values(), SplitCounts()).sources
 
     def open_split(self, key: tuple[str, str]) -> None:
-        """Start to count a language and split, which may stay empty."""
+        """Start counting a language and split, which may stay empty."""
         self.spans[key], self.lists[key], self.texts[key] = SplitCounts(), SplitCounts(), set()
 
     def add(self, row: dict[str, Any]) -> None:
@@ -101,7 +101,7 @@ def count_statistics(folder: Path | str, twitter2017: Path | str | None = None) 
     """Count the data set in `folder`, one row at a time and without its pictures.
 
     `twitter2017` names the folder with the original train.txt, valid.txt and test.txt, which count for the English
-    tweets in the counting `lists`. Raises ValueError when a folder does not fit.
+    tweets in `lists`. Raises ValueError for an unsuitable folder.
     """
     folder = Path(folder)
     originals = None if twitter2017 is None else read_originals(Path(twitter2017))
@@ -116,7 +116,7 @@ def count_statistics(folder: Path | str, twitter2017: Path | str | None = None) 
 
 
 def read_originals(folder: Path) -> dict[str, Counter[str]]:
-    """Return `{image id: entities by type}` of the three Twitter-2017 files; ValueError when one is missing or broken."""
+    """Return `{image id: entities by type}` of the Twitter-2017 files; ValueError if one is missing or invalid."""
     if absent := [name for name in TWITTER_FILES if not (folder / name).is_file()]:
         raise ValueError(
             f"`twitter2017` {folder} lacks {', '.join(absent)}; name the folder of the original Twitter-2017 "
@@ -130,7 +130,7 @@ def read_originals(folder: Path) -> dict[str, Counter[str]]:
 
 
 def read_split_method(folder: Path) -> str:
-    """Return how the data set was split, from its build.json; a folder that does not say so has the authors' splits."""
+    """Return how the data set was split, from its build.json; without that information it has the authors' splits."""
     path = folder / "build.json"
     if not path.exists():
         return GIVEN
@@ -143,10 +143,11 @@ def read_split_method(folder: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The figures of a language (or all) and a split (or all): the paper's, and this data set's in both countings.
+class PaperComparison:
+    """The figures of a language (or all) and a split (or all): the paper's, and this data set's by both methods.
 
-    `paper` is None for splits, languages and types that are not the paper's, `spans` and `lists` for a split that the data set lacks.
+    `paper` is None for splits, languages and types that are not the paper's, `spans` and `lists` for a split that the
+    data set lacks.
     """
 
     lang: str
@@ -156,51 +157,51 @@ class Comparison:
     lists: Figures | None
 
     def differences(self, counting: str) -> Figures:
-        """Return how far a counting is above the paper; empty where there is nothing to compare."""
+        """Return how far `spans` or `lists` is above the paper; empty if there is nothing to compare."""
         counted = self.spans if counting == "spans" else self.lists
         if self.paper is None or counted is None:
             return {}
         return {name: counted[name] - value for name, value in self.paper.items()}
 
     def percent(self, counting: str) -> dict[str, float]:
-        """Return the differences in percent of the paper's figures."""
+        """Return the differences as percentages of the paper's figures."""
         paper = self.paper or {}
         return {name: 100 * above / paper[name] for name, above in self.differences(counting).items()}
 
 
-def compare(statistics: Statistics) -> list[Comparison]:
-    """Compare language by language, each split and their sum, then the sum of several languages.
+def compare_with_paper(statistics: Statistics) -> list[PaperComparison]:
+    """Compare language by language, each split and their sum, then the sum of all languages.
 
-    Languages that the data set lacks are left out, of the paper's sum too. Where the rows were split anew, only sums
-    over the splits are compared, and a text that is in several splits counts once.
+    Languages that the data set lacks are also left out of the paper's sum. If the rows have a new split, only sums
+    over the splits are compared, and a text in several splits counts once.
     """
     compared = []
     for lang in statistics.languages:
         compared += [_compare_split(statistics, lang, split) for split in SPLITS]
         compared.append(_compare_sum(statistics, lang, (lang,)))
     if len(statistics.languages) > 1:
-        compared.append(_compare_sum(statistics, ALL, statistics.languages))
+        compared.append(_compare_sum(statistics, OVERALL, statistics.languages))
     return compared
 
 
-def _compare_split(statistics: Statistics, lang: str, split: str) -> Comparison:
+def _compare_split(statistics: Statistics, lang: str, split: str) -> PaperComparison:
     key = lang, split
     has_paper = statistics.split_method == GIVEN and statistics.has_paper(lang)
     paper, spans, lists = (
         _figures([counts[key]], statistics.types) if key in counts else None
         for counts in (paper_counts() if has_paper else {}, statistics.spans, statistics.lists)
     )
-    return Comparison(lang, split, paper, spans, lists)
+    return PaperComparison(lang, split, paper, spans, lists)
 
 
-def _compare_sum(statistics: Statistics, lang: str, languages: tuple[str, ...]) -> Comparison:
+def _compare_sum(statistics: Statistics, lang: str, languages: tuple[str, ...]) -> PaperComparison:
     paper, spans, lists = (
         _figures((count for key, count in counts.items() if key[0] in languages), statistics.types)
         for counts in (paper_counts(), statistics.spans, statistics.lists)
     )
     if statistics.split_method != GIVEN:
         lists["sentences"] = sum(count_texts(statistics, language) for language in languages)
-    return Comparison(lang, ALL, paper if all(map(statistics.has_paper, languages)) else None, spans, lists)
+    return PaperComparison(lang, OVERALL, paper if all(map(statistics.has_paper, languages)) else None, spans, lists)
 
 
 def count_texts(statistics: Statistics, lang: str) -> int:

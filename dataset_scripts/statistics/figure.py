@@ -1,4 +1,4 @@
-"""Draw which types the entities of each language have, for the data set card."""
+"""Draw the shares of entity types in each language, for the data set card."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_scripts.language_table import language_name
-from dataset_scripts.rows import Counts
+from dataset_scripts.rows import DatasetCounts
 from dataset_scripts.schema import TYPE_NAMES, sort_languages, types_of
 from reports_2mner.figures import GREEN, GREY, INK, ORANGE, SKY, SOFT_INK, WIDTH, new_figure, save_png
+from reports_2mner.language_table import language_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = {"PER": SKY, "LOC": ORANGE, "ORG": GREEN, "MISC": GREY}
-OTHER_COLOURS = ("#F0E442", "#CC79A7", "#8DA0CB", "#B3DE69")  # of other types, in turn
+TYPE_COLOURS = {"PER": SKY, "LOC": ORANGE, "ORG": GREEN, "MISC": GREY}
+OTHER_TYPE_COLOURS = ("#F0E442", "#CC79A7", "#8DA0CB", "#B3DE69")  # for other types, in turn
 
 MARGIN_TOP, MARGIN_BOTTOM, MARGIN_LEFT, MARGIN_RIGHT = 0.38, 0.06, 0.78, 0.12  # inches
 LEGEND_COLUMNS, LEGEND_LINE = 4, 0.2
 BAR_PITCH = 0.62
 BAR_HEIGHT = 0.66  # of the pitch
-DIGIT_WIDTH, LABEL_MARGIN = 0.0138, 0.006  # of a bar: a part that is too narrow for its number has it below the bar
+DIGIT_WIDTH, LABEL_MARGIN = 0.0138, 0.006  # of a bar: the number of a part that is too narrow is written below the bar
 
 
-def draw_entity_shares(counts: Counts, path: Path | str) -> None:
-    """Draw a bar for each language, parted by entity type with the number of mentions of all splits, as a PNG.
+def draw_entity_shares(counts: DatasetCounts, path: Path | str) -> None:
+    """Draw a bar for each language, divided by entity type with the mentions in all splits, as a PNG.
 
     The file is 1,400 pixels wide, on white; equal counts give equal bytes with the same matplotlib. Raises ValueError
-    when no language is counted.
+    if there are no counts.
     """
     mentions = _mentions_by_language(counts)
     types = types_of(kind for by_type in mentions.values() for kind in by_type)
@@ -45,7 +45,7 @@ def draw_entity_shares(counts: Counts, path: Path | str) -> None:
         save_png(figure, path)
 
 
-def _mentions_by_language(counts: Counts) -> dict[str, Counter[str]]:
+def _mentions_by_language(counts: DatasetCounts) -> dict[str, Counter[str]]:
     mentions = {
         lang: sum((count.mentions for key, count in counts.items() if key[0] == lang), Counter())
         for lang in sort_languages(lang for lang, _ in counts)
@@ -65,8 +65,8 @@ def _draw_bars(axes: Axes, mentions: dict[str, Counter[str]], types: Sequence[st
 
 
 def _colours(types: Sequence[str]) -> dict[str, str]:
-    others = cycle(OTHER_COLOURS)
-    return {kind: COLOURS.get(kind) or next(others) for kind in types}
+    others = cycle(OTHER_TYPE_COLOURS)
+    return {kind: TYPE_COLOURS.get(kind) or next(others) for kind in types}
 
 
 def _draw_bar(axes: Axes, place: int, by_type: Counter[str], types: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from dataset_scripts.rows import Counts, SplitCounts
+from dataset_scripts.rows import DatasetCounts, SplitCounts
 from dataset_scripts.schema import SPLITS
 
 PAPER_LANGUAGES = ("en", "fr", "es", "de")  # in the order of Table 2
@@ -22,7 +22,7 @@ TABLE_2 = {
 
 @dataclass(frozen=True)
 class DatasetSize:
-    """A row of Table 3: what a data set is made of, and its sentences by split."""
+    """A row of Table 3: the make-up of a data set, and its sentences by split."""
 
     name: str
     languages: tuple[str, ...]
@@ -48,7 +48,7 @@ TABLE_3 = (
 )
 
 
-def paper_counts() -> Counts:
+def paper_counts() -> DatasetCounts:
     """Return Table 2 as `{(lang, split): counts}`, with sentences and mentions."""
     keys = [(lang, split) for lang in PAPER_LANGUAGES for split in SPLITS]
     return {

@@ -1,1 +1,1 @@
-"""Several seeds as one: `python -m experiments.average`."""
+"""Several seeds averaged into one answer: `python -m experiments.average`."""

@@ -1,14 +1,16 @@
-"""Average what the models of several seeds believe.
+"""Average the tag probabilities of models trained with several seeds.
 
     python -m experiments.average results/models/2m-ner.all.seed-* --dataset mmnerd --output results
     python -m experiments.average runs/first runs/second --dataset mmnerd --dataset_config en --output results
 
-Each run predicts the test split. The posteriors of a word's tags (the CRF's marginals, or the softmax of a model without
-one) are averaged over the runs, and the answer is the valid IOB2 sequence with the highest product of averages. Leaves a
-record for `python -m experiments.tables DIR` and `models/NAME/predictions_test.conll` for `python -m experiments.errors`.
+Each run predicts the test split. The posteriors of a word's tags (the CRF's marginals, or the softmax of a model
+without a CRF) are averaged over the runs, and the answer is the valid IOB2 sequence with the highest product of
+averages. Writes a record for `python -m experiments.tables DIR`, and `models/NAME/predictions_test.conll` for
+`python -m experiments.errors`.
 
-The folders that `python -m experiments.run` keeps with `--keep_models` state model, languages and seed in their names. For
-any other folder the model is that of its config, the languages are those of `--dataset_config`, and the seed counts as 19.
+The folders that `python -m experiments.run` keeps with `--keep_models` state model, languages and seed in their names.
+For any other folder the model is read from its config, the languages from `--dataset_config`, and the seed is taken
+to be 19.
 """
 
 from __future__ import annotations
@@ -30,67 +32,72 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 
 from dataset_scripts.schema import types_in
 from experiments.average.runs import (
+    check_average_name,
     check_labels,
-    check_output,
     describe_run,
     name_of,
-    names_of,
     read_configs,
 )
 from experiments.plan import MODELS_FOLDER, Run
 from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
 from modeling_2mner.posteriors import average_posteriors, decode_averaged, sentence_posteriors
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
+from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import check_columns, label_names, load_splits, tag_names
 from training_2mner.evaluation import PREDICTIONS, write_predictions
 from training_2mner.metrics import entity_scores
 
-BATCH_SIZE = 32
-
-Tags = list[list[str]]
-
 
 @dataclass(frozen=True)
 class Answers:
-    """What one run makes of the test split.
+    """The predictions of one run for the test split.
 
     Args:
-        tags: the run's own predictions, one sequence a sentence.
-        posteriors: of each sentence `(words, labels)`, float64.
+        tags: the run's own predictions, one sequence per sentence.
+        posteriors: `(words, labels)` for each sentence, float64.
     """
 
-    tags: Tags
+    tags: list[list[str]]
     posteriors: list[Tensor]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Average some runs, and print the F1 of each and of the average."""
+    """Average several runs and print the F1 of each run and of the average."""
     options = read_command_line(arguments)
-    with exit_on_error(OSError):  # a data set that is not there, a model without weights
+    with exit_on_error(OSError):  # a missing data set, a model without weights
         scored = average(options)
     print("\n".join(f"{name}: test F1 (strict) {100 * f1:.2f}" for name, f1 in scored))
 
 
 def average(options: argparse.Namespace) -> list[tuple[str, float]]:
-    """Predict, average and write; returns the strict F1 by name, of each run in its order and of the average.
+    """Predict, average and write; return name and strict F1 of each run, in order, and of the average.
 
     Raises:
-        ValueError: for runs that cannot be averaged, and for what does not load.
+        ValueError: if the runs cannot be averaged, or if a run or the data set does not load.
     """
     configs = read_configs(options.runs)
     labels = check_labels(options.runs, configs)
     run = describe_run(options.runs, configs, options.dataset_config)
     name = options.name or run.name
-    check_output(options.output, name, options.runs)
+    check_average_name(options.output, name, options.runs)
     boxes = (options.boxes_column, options.small_boxes_column)
     data = DataArguments(options.dataset, run.languages, options.dataset_revision, *boxes)
-    test, gold = load_test(data)
+    with only_writer(options.output / f"{name}.json", "output"):
+        return _average(options, name, run, data, labels)
+
+
+def _average(
+    options: argparse.Namespace, name: str, run: Run, data: DataArguments, labels: list[str]
+) -> list[tuple[str, float]]:
+    test = load_splits(data)["test"]
+    check_columns(test, data.dataset, filter(None, (data.boxes_column, data.small_boxes_column)))
+    gold = tag_names(test)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     started, scored, posteriors = time.monotonic(), [], []
     for folder in options.runs:
-        answers = predict(folder, test, data, options.batch_size, device)
+        answers = answer(folder, test, data, options.batch_size, device)
         scored.append((name_of(folder), entity_scores(answers.tags, gold)["f1"]))
         posteriors.append(answers.posteriors)
         gc.collect()  # one model at a time
@@ -100,22 +107,11 @@ def average(options: argparse.Namespace) -> list[tuple[str, float]]:
     return [*scored, (name, entity_scores(tags, gold)["f1"])]
 
 
-def load_test(arguments: DataArguments) -> tuple[Dataset, Tags]:
-    """The test split with its gold tags.
-
-    Raises:
-        ValueError: if it lacks a column.
-    """
-    test = load_splits(arguments)["test"]
-    check_columns(test, arguments.dataset, filter(None, (arguments.boxes_column, arguments.small_boxes_column)))
-    return test, tag_names(test)
-
-
 @torch.no_grad()
-def predict(
+def answer(
     folder: Path, test: Dataset, arguments: DataArguments, batch_size: int, device: torch.device | str = "cpu"
 ) -> Answers:
-    """Let one run tag the test split."""
+    """Tag the test split with one run."""
     model = AutoModelForTokenClassification.from_pretrained(folder).eval().to(device)
     processor = AutoProcessor.from_pretrained(folder)
     collator = TwoMNERDataCollator(processor, arguments.boxes_column, arguments.small_boxes_column)
@@ -139,30 +135,20 @@ def _write(
     run: Run,
     arguments: DataArguments,
     test: Dataset,
-    gold: Tags,
-    tags: Tags,
+    gold: list[list[str]],
+    tags: list[list[str]],
     **facts: object,
 ) -> None:
-    """Write the predictions, and last the record, which says that all is there."""
+    """Write the predictions and, last of all, the record, which marks them as complete."""
     folder = options.output / MODELS_FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / PREDICTIONS, test, gold, tags)
-    names, data = names_of(options.runs), describe_data(arguments, test)
+    names, data = [name_of(folder) for folder in options.runs], describe_data(arguments, test)
     write_record(
         options.output / f"{name}.json",
         run,
-        command=shlex.join(
-            [
-                "python",
-                "-m",
-                "experiments.average",
-                *names,
-                "--dataset",
-                str(data["name"]),
-                "--dataset_config",
-                run.languages,
-            ]
-        ),
+        command="python -m experiments.average "
+        + shlex.join([*names, "--dataset", str(data["name"]), "--dataset_config", run.languages]),
         data=data,
         **facts,
         averaged=names,
@@ -176,13 +162,16 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add = parser.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN", help="run folders of models of one kind, at least two")
     add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
-    add("--dataset_config", help="all, en, fr, es, de, or a pair, if the folders' names do not tell (default: all)")
+    add(
+        "--dataset_config",
+        help="all, en, fr, es, de, or a pair; for folders whose names do not state it (default: all)",
+    )
     add("--dataset_revision", help="branch, tag or commit of a Hub data set")
-    add("--boxes_column", help="column with the objects of each picture, for models that were trained with it")
-    add("--small_boxes_column", help="the same for the smaller crops of MKGFormer")
+    add("--boxes_column", help="column with the object boxes of each picture, for models trained with it")
+    add("--small_boxes_column", help="the same for MKGFormer's smaller crops")
     add("--output", type=Path, required=True, help="folder for the record and, below models/, the predictions")
-    add("--name", help="what both are called (default: such as 2m-ner-averaged.all.seed-19)")
-    add("--batch_size", type=at_least(1), default=BATCH_SIZE, help="sentences at once (default: %(default)s)")
+    add("--name", help="name of both (default: one such as 2m-ner-averaged.all.seed-19)")
+    add("--batch_size", type=at_least(1), default=32, help="sentences per batch (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     return parser.parse_args(arguments)
 

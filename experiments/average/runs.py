@@ -1,18 +1,18 @@
-"""Which runs can be averaged, and what their average is called."""
+"""Which runs can be averaged, and how their average is named."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from transformers import AutoConfig
 
 import modeling_2mner  # noqa: F401  registers the models
-from experiments.plan import AVERAGED, EXTRA_MODELS, FIRST_SEED, IMAGE_MODELS, MODELS, MODELS_FOLDER, Run
+from experiments.plan import AVERAGED, EXTRA_MODELS, FIRST_SEED, MODELS, MODELS_FOLDER, Run
 from modeling_2mner.configuration_tagging import TaggingConfig
 from training_2mner.model_names import model_name
 
@@ -21,53 +21,54 @@ def read_configs(folders: Sequence[Path]) -> list[TaggingConfig]:
     """The configuration of each run.
 
     Raises:
-        ValueError: for fewer than two runs, the same one twice, and a folder that holds no model with tags of words.
+        ValueError: for fewer than two runs, a run named twice, or a folder without a model that tags words.
     """
     if len(folders) < 2:
-        raise ValueError(f"`runs` names {len(folders)} run; an average needs at least two, of different seeds.")
+        raise ValueError(f"`runs` names {len(folders)} run; an average needs at least two, with different seeds.")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError(f"`runs` names a folder twice: {', '.join(map(str, folders))}; name each once.")
     for folder in folders:
         if not (folder / "config.json").is_file():
             raise ValueError(
                 f"`runs` names {folder}, which has no config.json; name run folders of train_hf.py. "
-                "`python -m experiments.run` keeps its own below models/ with `--keep_models`."
+                "`python -m experiments.run` keeps its run folders in models/ with `--keep_models`."
             )
     configs = [AutoConfig.from_pretrained(folder) for folder in folders]
     for folder, config in zip(folders, configs, strict=True):
         if not isinstance(config, TaggingConfig):
-            raise ValueError(f"`runs` names {folder}, a {config.model_type}, which is no model of this project.")
+            raise ValueError(f"`runs` names {folder}, a {config.model_type}, which is not a model of this project.")
         if not config.tags_words:
             raise ValueError(
-                f'`runs` names {folder}, which was trained with `label_scheme="subword_aux"`: its CRF runs over sub-words '
-                'and has no posteriors of words. Train with `label_scheme="word"`.'
+                f'`runs` names {folder}, which was trained with `label_scheme="subword_aux"`: its CRF runs over '
+                'sub-words and has no posteriors for words. Train with `label_scheme="word"`.'
             )
     return configs
 
 
 def check_labels(folders: Sequence[Path], configs: Sequence[TaggingConfig]) -> list[str]:
-    """The tags, which are the same in all runs.
+    """The tags of all runs.
 
     Raises:
-        ValueError: if they are not.
+        ValueError: if the runs differ in their tags.
     """
     for folder, config in zip(folders, configs, strict=True):
         if config.labels != configs[0].labels:
             raise ValueError(
-                f"`runs` must have the same tags in the same order, but {folder} has {', '.join(config.labels)}, and "
-                f"{folders[0]} {', '.join(configs[0].labels)}; average runs that were trained on the same data."
+                f"`runs` must have the same tags in the same order, but {folder} has {', '.join(config.labels)} and "
+                f"{folders[0]} has {', '.join(configs[0].labels)}; average runs trained on the same data."
             )
     return configs[0].labels
 
 
 def describe_run(folders: Sequence[Path], configs: Sequence[TaggingConfig], languages: str | None = None) -> Run:
-    """What the record is of: the runs' model and languages, and the smallest of their seeds.
+    """The run to which the average's record refers: the runs' model and languages, and the smallest of their seeds.
 
     Args:
-        languages: those of the runs whose names do not tell theirs; `"all"` by default.
+        languages: the languages of runs whose names do not state them; `"all"` by default.
 
     Raises:
-        ValueError: for runs of several kinds, for one that is not the whole model, and for other languages than theirs.
+        ValueError: for runs of several kinds, for a variant that lacks part of its model, and for languages that
+            contradict the runs' names.
     """
     runs = [
         read_name(name_of(folder)) or Run(model_name(config).lower(), languages=languages or "all")
@@ -76,53 +77,54 @@ def describe_run(folders: Sequence[Path], configs: Sequence[TaggingConfig], lang
     kinds = {(replace(run, seed=FIRST_SEED), model_name(config)) for run, config in zip(runs, configs, strict=True)}
     if len(kinds) > 1:
         found = ", ".join(f"{name_of(folder)} ({_kind(run)})" for folder, run in zip(folders, runs, strict=True))
-        raise ValueError(f"`runs` must be of one model, in one setting: {found}. Average those of each kind apart.")
+        raise ValueError(f"`runs` must be of one model in one setting: {found}. Average each kind separately.")
     run = min(runs, key=lambda run: run.seed)
-    if run.variant or (run.model in IMAGE_MODELS and not all(config.uses_image for config in configs)):
+    if run.variant or any(config.image_switches and not config.uses_image for config in configs):
         raise ValueError(
-            f"`runs` are of a variant of {run.model} ({_kind(run)}), for which the tables have no row; average whole models."
+            f"`runs` are of a variant of {run.model} ({_kind(run)}), for which the tables have no row; average "
+            "complete models."
         )
     if languages not in (None, run.languages):
         raise ValueError(
-            f"`dataset_config` is {languages!r}, but the runs learned from {run.languages!r}, as their names tell; leave it out."
+            f"`dataset_config` is {languages!r}, but the runs were trained on {run.languages!r}, as their names "
+            "state; omit it."
         )
     return replace(run, variant=AVERAGED)
 
 
 def read_name(name: str) -> Run | None:
-    """The run that the runner calls so, such as `2m-ner.all.seed-19`; `None` if there is none."""
+    """The run with this name, such as `2m-ner.all.seed-19`; `None` if the runner uses no such name."""
     match = re.fullmatch(r"([^.]+)\.([^.]+)(?:\.part-(\d+)-of-(\d+))?\.seed-(\d+)", name)
     if match is None:
         return None
     system, languages, part, count, seed = match.groups()
-    for model in sorted((*MODELS, *EXTRA_MODELS), key=len, reverse=True):  # bert-crf is no variant of bert
+    for model in sorted((*MODELS, *EXTRA_MODELS), key=len, reverse=True):  # bert-crf is not a variant of bert
         if system == model or system.startswith(f"{model}-"):
             variant = system.removeprefix(model).removeprefix("-")
             return Run(model, variant, languages, int(seed), f"{part}/{count}" if part else "")
     return None
 
 
-def check_output(output: Path, name: str, folders: Sequence[Path]) -> None:
-    """Find out whether the average would take the place of something else.
+def check_average_name(output: Path, name: str, folders: Sequence[Path]) -> None:
+    """Check that the average does not overwrite anything else.
 
     Raises:
-        ValueError: if it would, or if the name is none for a file.
+        ValueError: if it would, or if the name is not a file name.
     """
     if name != Path(name).name:
         raise ValueError(f"`name` is {name!r}; write a file name without folders.")
     path = output / f"{name}.json"
-    averaged = json.loads(path.read_text(encoding="utf-8")).get("averaged") if path.is_file() else names_of(folders)
-    if averaged != names_of(folders) or (output / MODELS_FOLDER / name / "config.json").exists():
-        raise ValueError(f"`output` {output} has another run called {name!r}; give this average another `--name`.")
+    names = [name_of(folder) for folder in folders]
+    averaged = json.loads(path.read_text(encoding="utf-8")).get("averaged") if path.is_file() else names
+    if averaged != names or (output / MODELS_FOLDER / name / "config.json").exists():
+        raise ValueError(
+            f"`output` {output} already has another run named {name!r}; give this average another `--name`."
+        )
 
 
 def name_of(folder: Path) -> str:
-    """The name of a folder, also of one that is given as `.`; a link keeps its own."""
+    """The name of a folder, even if it is given as `.`; a link keeps its own name."""
     return Path(os.path.abspath(folder)).name
-
-
-def names_of(folders: Iterable[Path]) -> list[str]:
-    return [name_of(folder) for folder in folders]
 
 
 def _kind(run: Run) -> str:

@@ -4,9 +4,9 @@
     python -m experiments.errors runs/english --dataset mmnerd --dataset_config en --limit 2000 --output errors/english
 
 Reads the predictions of a run folder of `train_hf.py` and the test split that they belong to, pairs gold and predicted
-entities one to one, and writes one HTML file that needs no network, with the counts beside it as JSON: scores, kinds of
-errors by type, language and source, which types are confused, strings that the annotators gave several types, and the
-sentences with small copies of their pictures.
+entities one to one, and writes one HTML file that needs no network, and the counts as JSON: scores, kinds of errors by
+type, language and source, types that are confused, strings that the annotators gave several types, and the sentences
+with small copies of their pictures.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 from datasets import Dataset
 
 from experiments.bootstrap import interval
-from experiments.counts import SCHEMES, Counts, count_entities, scores
+from experiments.counts import SCHEMES, EntityCounts, count_entities, scores
 from experiments.errors.cards import Card, make_thumbnail
 from experiments.errors.counts import (
-    Sentence,
+    ScoredSentence,
     Suspect,
     confusion,
     count_kinds,
@@ -32,18 +32,20 @@ from experiments.errors.counts import (
     pair_entities,
     sentence_ids,
 )
-from experiments.errors.page import to_html
+from experiments.errors.page import errors_page
 from experiments.records import describe_data, describe_sentences
 from modeling_2mner.spans import entity_spans
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from reports_2mner.conll_format import read_sentences
 from reports_2mner.files import write_file
+from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
 from training_2mner.data import label_names, load_splits, tag_names, text_values
 from training_2mner.evaluation import PREDICTIONS
 
 PAGE, COUNTS = "errors.html", "errors.json"
-SHOWN_WORDS = 12
+QUOTED_WORDS = 12
+REMEDY = "Pass the data set, `--dataset_config`, `--dataset_revision` and `--max_eval_samples` of the run."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "label_noise": describe_suspects(suspects, sentences),
     }
     output = options.output or Path("runs") / "errors" / content["run"]
-    size = write(output, options, content, splits["test"], sentences, suspects)
+    with exit_on_error(), only_writer(output, "output"):
+        size = write(output, options, content, splits["test"], sentences, suspects)
     shown = content["page"]["sentences_shown"]
     print(
         f"{shown} of {content['sentences_with_errors']} sentences with errors are on the page ({size / 1e6:.1f} MB).\n"
@@ -77,22 +80,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read_answers(run: Path, test: Dataset) -> tuple[list[list[str]], list[list[str]]]:
-    """The gold and predicted tags of a run, once they have proved to be those of this test split.
+    """The gold and predicted tags of a run, checked to be those of this test split.
 
     Raises:
-        ValueError: if the run has no predictions, or if they are of other sentences.
+        ValueError: if the run has no predictions, or predictions for other sentences.
     """
     path = run / PREDICTIONS
     if not path.is_file():
         raise ValueError(
             f"`run` {run} has no {PREDICTIONS}; pass a run folder of train_hf.py. `python -m experiments.run` keeps "
-            "them below models/ with `--keep_models`."
+            "its run folders in models/ with `--keep_models`."
         )
     answers = list(read_sentences(path))
     if any(len(line) != 3 for _, lines in answers for line in lines):
-        raise ValueError(f"{path} has lines other than word, gold and predicted tag; let the run write it again.")
+        raise ValueError(f"{path} has lines that are not word, gold and predicted tag; predict again with the run.")
     if len(answers) != len(test):
-        raise ValueError(f"`run` has predictions for {len(answers)} sentences, but test has {len(test)}. {_remedy()}")
+        raise ValueError(f"`run` has predictions for {len(answers)} sentences, but test has {len(test)}. {REMEDY}")
     image_ids = test["image_id"] if "image_id" in test.column_names else [""] * len(test)
     rows = zip(answers, image_ids, test["tokens"], tag_names(test), strict=True)
     for number, ((name, lines), image_id, words, gold) in enumerate(rows, start=1):
@@ -102,8 +105,8 @@ def read_answers(run: Path, test: Dataset) -> tuple[list[list[str]], list[list[s
         ):
             if theirs != ours:
                 raise ValueError(
-                    f"`run` and `dataset` differ in the {what} of test sentence {number}: {_short(theirs)} was "
-                    f"predicted for, {_short(ours)} is there. {_remedy()}"
+                    f"`run` and `dataset` differ in the {what} of test sentence {number}: the predictions are "
+                    f"for {_short(theirs)}, the data set has {_short(ours)}. {REMEDY}"
                 )
     predicted = [[line[2] for line in lines] for _, lines in answers]
     return [[line[1] for line in lines] for _, lines in answers], predicted
@@ -111,7 +114,7 @@ def read_answers(run: Path, test: Dataset) -> tuple[list[list[str]], list[list[s
 
 def pair_sentences(
     test: Dataset, references: list[list[str]], predictions: list[list[str]], strict: bool = True
-) -> list[Sentence]:
+) -> list[ScoredSentence]:
     """All sentences of the test split, with their entities paired."""
     groups = _groups(test)
     rows = zip(sentence_ids(test), test["tokens"], references, predictions, strict=True)
@@ -121,14 +124,18 @@ def pair_sentences(
         pairs = pair_entities(entity_spans(gold, strict), found)
         strays = tuple(span for span in entity_spans(predicted, strict=False) if span not in found)
         group = {column: values[row] for column, values in groups.items()}
-        sentences.append(Sentence(row, name, words, pairs, group, strays))
+        sentences.append(ScoredSentence(row, name, words, pairs, group, strays))
     return sentences
 
 
 def describe_errors(
-    test: Dataset, sentences: list[Sentence], references: list[list[str]], predictions: list[list[str]], scheme: str
+    test: Dataset,
+    sentences: list[ScoredSentence],
+    references: list[list[str]],
+    predictions: list[list[str]],
+    scheme: str,
 ) -> dict[str, Any]:
-    """Scores by both schemes, and the errors by this one: overall, by type and by group, and between the types."""
+    """Scores by both schemes, and the errors by this scheme: overall, by type, by group, and between types."""
     types = list(dict.fromkeys(label[2:] for label in label_names(test) if label != "O"))
     counts = {name: count_entities(references, predictions, name == "strict", types) for name in SCHEMES}
     pictures = describe_sentences(test)["picture"]
@@ -152,19 +159,19 @@ def write(
     options: argparse.Namespace,
     content: dict[str, Any],
     test: Dataset,
-    sentences: list[Sentence],
+    sentences: list[ScoredSentence],
     suspects: list[Suspect],
 ) -> int:
-    """Write both files, each under a temporary name first, and return the size of the page in bytes."""
+    """Write both files and return the size of the page in bytes."""
     wrong = [sentence for sentence in sentences if sentence.errors]
-    cards = [_card(sentence, test, options.thumbnails) for sentence in spread(wrong, options.limit)]
+    cards = [_card(sentence, test, options.thumbnails) for sentence in evenly_spaced(wrong, options.limit)]
     content["page"] = {
         "sentences_shown": len(cards),
         "sentences_left_out": len(wrong) - len(cards),
         "suspects_shown": min(len(suspects), options.suspects),
         "suspects_left_out": max(0, len(suspects) - options.suspects),
     }
-    page = to_html(content, cards, suspects).encode(errors="backslashreplace")
+    page = errors_page(content, cards, suspects).encode(errors="backslashreplace")
     content["page"]["bytes"] = len(page)
     write_file(output / PAGE, page)
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
@@ -172,8 +179,8 @@ def write(
     return len(page)
 
 
-def spread(sentences: list[Sentence], limit: int) -> list[Sentence]:
-    """At most so many, at equal distances, so that every part of the split is there."""
+def evenly_spaced(sentences: list[ScoredSentence], limit: int) -> list[ScoredSentence]:
+    """At most `limit` sentences, at equal distances, so that every part of the split is represented."""
     if len(sentences) <= limit:
         return sentences
     return [sentences[place * len(sentences) // limit] for place in range(limit)]
@@ -189,19 +196,19 @@ def read_command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--dataset_revision", help="the run's revision of a data set on the Hub")
     add("--max_eval_samples", type=at_least(1), help="the run's setting of that name, if it had one")
     add("--output", type=Path, help="folder for both files (default: runs/errors/NAME)")
-    add("--scheme", choices=SCHEMES, default="strict", help="what is an entity (default: %(default)s)")
-    add("--limit", type=at_least(0), default=500, help="sentences to show at most (default: %(default)s)")
-    add("--suspects", type=at_least(0), default=50, help="label-noise suspects to show at most (default: %(default)s)")
+    add("--scheme", choices=SCHEMES, default="strict", help="what counts as an entity (default: %(default)s)")
+    add("--limit", type=at_least(0), default=500, help="most sentences to show (default: %(default)s)")
+    add("--suspects", type=at_least(0), default=50, help="most label-noise suspects to show (default: %(default)s)")
     add(
         "--thumbnails",
         type=at_least(0),
         default=160,
-        help="their longer side in pixels, 0 for none (default: %(default)s)",
+        help="longer side of the pictures in pixels, 0 for no pictures (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
 
-def _card(sentence: Sentence, test: Dataset, side: int) -> Card:
+def _card(sentence: ScoredSentence, test: Dataset, side: int) -> Card:
     row = test[sentence.row]
     if not side or "image" not in row:
         return Card(sentence, None)
@@ -209,12 +216,12 @@ def _card(sentence: Sentence, test: Dataset, side: int) -> Card:
 
 
 def _groups(test: Dataset) -> dict[str, list[str]]:
-    """Language, source and state of the picture, as far as the data set tells them."""
+    """Language, source and state of the picture, as far as the data set has them."""
     columns = [column for column in ("lang", "source", "image_status") if column in test.column_names]
     return {column: [str(value) for value in text_values(test, column)] for column in columns}
 
 
-def _count_groups(sentences: list[Sentence], counts: Counts) -> dict[str, dict[str, dict[str, float]]]:
+def _count_groups(sentences: list[ScoredSentence], counts: EntityCounts) -> dict[str, dict[str, dict[str, float]]]:
     """The kinds of errors, with F1, of each type and of each group of sentences."""
     f1 = scores(counts)
     pairs = [pair for sentence in sentences for pair in sentence.pairs]
@@ -243,12 +250,8 @@ def _count_strays(tags: list[list[str]]) -> int:
     )
 
 
-def _remedy() -> str:
-    return "Pass the data set, `--dataset_config`, `--dataset_revision` and `--max_eval_samples` of the run."
-
-
 def _short(value: Sequence[str]) -> str:
-    shown = value if isinstance(value, str) else " ".join(value[:SHOWN_WORDS]) + " ..." * (len(value) > SHOWN_WORDS)
+    shown = value if isinstance(value, str) else " ".join(value[:QUOTED_WORDS]) + " ..." * (len(value) > QUOTED_WORDS)
     return repr(shown)
 
 

@@ -1,4 +1,4 @@
-"""The sentences with errors as they stand on the page: small pictures, marked entities, and filters that work offline."""
+"""The sentences with errors as the page shows them: small pictures and marked entities."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 from PIL import Image
 
 from dataset_scripts.schema import STATUSES_WITH_IMAGE
-from experiments.errors.counts import Sentence
+from experiments.errors.counts import ScoredSentence
 from modeling_2mner.images import load_image
 from modeling_2mner.spans import Span
 
 QUALITY = 60
-ADDRESS = re.compile(r" <\S+ object at 0x[0-9a-f]+>")  # in Pillow's messages; another one in each run
-LICENCES = "The pictures are small copies of those of the data set, and their licences hold for them."
+ADDRESS = re.compile(r" <\S+ object at 0x[0-9a-f]+>")  # in Pillow's messages; differs from run to run
+LICENCE_NOTE = "The pictures are small copies of those of the data set, and their licences hold for them."
 
-Piece = tuple[str, str, str]  # a text, its type and the style of its mark; the latter are empty outside of entities
+Piece = tuple[str, str, str]  # a text, its type and the style of its mark; type and style are empty outside entities
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small WebP as data URI with its size, or no `uri`; `note` says what is wrong with the picture, or nothing."""
+    """A small WebP as data URI with its size, or an empty `uri`; `note` says what is wrong with the picture."""
 
     uri: str
     width: int
@@ -35,19 +35,19 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Card:
-    """A sentence to be shown, with its picture; `None` where no pictures are wanted or the data set has none."""
+    """A sentence to show, with its picture; `None` if no pictures are wanted or the data set has none."""
 
-    sentence: Sentence
+    sentence: ScoredSentence
     picture: Thumbnail | None
 
 
 def make_thumbnail(cell: Any, status: str | None, side: int) -> Thumbnail:
-    """Draw a picture small; one that is missing or broken is named instead.
+    """Make a small copy of a picture; for a missing or broken one, a note instead.
 
     Args:
         cell: the undecoded picture of the data set.
-        status: its `image_status`, if the data set tells.
-        side: of the longer side, in pixels.
+        status: its `image_status`, if the data set has that column.
+        side: the longer side, in pixels.
     """
     loaded = load_image(cell)
     if loaded.image is None:
@@ -66,7 +66,9 @@ def make_thumbnail(cell: Any, status: str | None, side: int) -> Thumbnail:
 def cut_into_pieces(
     words: Sequence[str], styles: Mapping[Span, str], limit: int | None = None
 ) -> tuple[list[Piece], int]:
-    """The words one by one and these entities whole, each with its style, up to `limit` words or the end of an entity; how many are left."""
+    """The words one by one, but each of these entities in one piece with its style, up to `limit` words or the end of
+    an entity; and the number of words left.
+    """
     starts = {span[1]: span for span in styles}
     pieces, place = [], 0
     while place < len(words[:limit]):

@@ -1,5 +1,5 @@
-"""Which predicted entity answers which gold one and what is wrong with it (section 5.6 of the paper), and which strings the
-annotators gave several types: errors on those may be the annotation's.
+"""Which predicted entity answers which gold one, and what is wrong with it (section 5.6 of the paper); and the strings
+to which the annotators gave several types: errors on those may be errors of the annotation.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from training_2mner.data import tag_names
 
 Places = dict[str, dict[str, list[str]]]  # type -> split -> ids of the sentences, one for each mention
 
-SPLITS = ("train", "test")
+SUSPECT_SPLITS = ("train", "test")
 RIGHT, OUTSIDE = "right", "O"
-KINDS = {
+ERROR_KINDS = {
     "wrong_type": "the right words with another type",
     "wrong_boundary": "the right type on words that overlap the right ones",
     "boundary_and_type": "another type on words that overlap the right ones",
@@ -36,7 +36,7 @@ class Pair:
 
     @property
     def kind(self) -> str:
-        """`"right"`, or one of `KINDS`."""
+        """`"right"`, or one of `ERROR_KINDS`."""
         if self.predicted is None:
             return "missed"
         if self.gold is None:
@@ -48,7 +48,7 @@ class Pair:
 
     @property
     def span(self) -> Span:
-        """The gold entity, where there is one, or else the predicted one."""
+        """The gold entity if there is one, otherwise the predicted one."""
         return self.gold or self.predicted or Span(OUTSIDE, 0, 0)
 
     @property
@@ -63,20 +63,20 @@ class Pair:
 
     @property
     def type(self) -> str:
-        """The type that an error is counted under: the gold one, where there is one."""
+        """The type under which an error is counted: the gold type if there is one."""
         return self.span[0]
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """A test sentence with its answers.
+class ScoredSentence:
+    """A test sentence with its predicted entities.
 
     Args:
         row: its place in the test split.
-        id: what the data set calls it.
+        id: its name in the data set.
         pairs: its entities, in their order.
         groups: its language, its source and so on, by column.
-        strays: predicted entities that begin with `I-`, where strict counting leaves them out.
+        strays: predicted entities that begin with `I-`, if strict counting omits them.
     """
 
     row: int
@@ -97,10 +97,10 @@ class Sentence:
 
 
 def pair_entities(gold: Sequence[Span], predicted: Sequence[Span]) -> list[Pair]:
-    """Pair the entities of a sentence one to one, those that share most words first, of equals those of one type.
+    """Pair the entities of a sentence one to one: first those that share most words, among equals those of one type.
 
-    Each entity is in one pair, so that gold = right + wrong + missed and predicted = right + wrong + invented. Where one
-    entity was split into two, or two were joined, one part is left over, and is missed or invented.
+    Each entity is in one pair, so that gold = right + wrong + missed and predicted = right + wrong + invented. If one
+    entity was split into two, or two were joined, one part is left over and counts as missed or invented.
     """
     shared = [(_overlap(one, other), one, other) for one in gold for other in predicted]
     shared = [entry for entry in shared if entry[0] > 0]
@@ -115,15 +115,15 @@ def pair_entities(gold: Sequence[Span], predicted: Sequence[Span]) -> list[Pair]
 
 
 def count_kinds(pairs: Iterable[Pair]) -> dict[str, int]:
-    """How many gold entities there are, how many of them are right, and how many errors of each kind there are."""
+    """The number of gold entities, of right ones, and of errors of each kind."""
     pairs = list(pairs)
     found = Counter(pair.kind for pair in pairs)
     gold = sum(pair.gold is not None for pair in pairs)
-    return {"gold": gold, RIGHT: found[RIGHT], **{kind: found[kind] for kind in KINDS}}
+    return {"gold": gold, RIGHT: found[RIGHT], **{kind: found[kind] for kind in ERROR_KINDS}}
 
 
-def confusion(sentences: Iterable[Sentence], types: Sequence[str]) -> dict[str, dict[str, int]]:
-    """How often each gold type, or none, was answered by each type, or by none; boundaries may differ."""
+def confusion(sentences: Iterable[ScoredSentence], types: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How often each gold type (or no entity) was answered by each type (or no entity); boundaries may differ."""
     found = Counter((pair.gold_type, pair.predicted_type) for sentence in sentences for pair in sentence.pairs)
     names = (*types, OUTSIDE)
     return {one: {other: found[one, other] for other in names if (one, other) != (OUTSIDE, OUTSIDE)} for one in names}
@@ -135,7 +135,7 @@ class Suspect:
 
     Args:
         places: the sentences that hold it, by type and split.
-        errors: how many errors concern a gold entity in test that reads so.
+        errors: how many errors concern a gold entity in test with this text.
     """
 
     text: str
@@ -149,19 +149,21 @@ class Suspect:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Mentions by type and split, the most frequent type first."""
-        found = {kind: {split: len(splits[split]) for split in SPLITS} for kind, splits in self.places.items()}
+        found = {kind: {split: len(splits[split]) for split in SUSPECT_SPLITS} for kind, splits in self.places.items()}
         return dict(sorted(found.items(), key=lambda entry: (-sum(entry[1].values()), entry[0])))
 
 
-def find_suspects(train: Dataset, test: Dataset, sentences: Iterable[Sentence], strict: bool = True) -> list[Suspect]:
-    """The strings of test entities, upper and lower case told apart, that have several types; the most frequent first.
+def find_suspects(
+    train: Dataset, test: Dataset, sentences: Iterable[ScoredSentence], strict: bool = True
+) -> list[Suspect]:
+    """The strings of test entities that have several types, case-sensitive, the most frequent first.
 
     Args:
         train, test: the splits, with words and gold tags.
-        sentences: those of `test`, with their errors.
+        sentences: of `test`, with their errors.
     """
-    found: dict[str, Places] = defaultdict(lambda: defaultdict(lambda: {split: [] for split in SPLITS}))
-    for split, dataset in zip(SPLITS, (train, test), strict=True):
+    found: dict[str, Places] = defaultdict(lambda: defaultdict(lambda: {split: [] for split in SUSPECT_SPLITS}))
+    for split, dataset in zip(SUSPECT_SPLITS, (train, test), strict=True):
         for name, words, tags in zip(sentence_ids(dataset), dataset["tokens"], tag_names(dataset), strict=True):
             for kind, start, end in entity_spans(tags, strict):
                 found[" ".join(words[start:end])][kind][split].append(name)
@@ -174,8 +176,8 @@ def find_suspects(train: Dataset, test: Dataset, sentences: Iterable[Sentence], 
     return sorted(suspects, key=lambda suspect: (-suspect.total, suspect.text))
 
 
-def describe_suspects(suspects: Sequence[Suspect], sentences: Iterable[Sentence]) -> dict[str, Any]:
-    """How many errors concern them, and how often a wrong type is one that the string has elsewhere."""
+def describe_suspects(suspects: Sequence[Suspect], sentences: Iterable[ScoredSentence]) -> dict[str, Any]:
+    """How many errors concern suspects, and how often a wrong type is one that the string has elsewhere."""
     known = {suspect.text: suspect.places for suspect in suspects}
     errors = [(s.text(pair.gold), pair) for s in sentences for pair in s.errors if pair.gold]
     wrong = [(text, pair) for text, pair in errors if pair.kind == "wrong_type"]
@@ -192,7 +194,7 @@ def describe_suspects(suspects: Sequence[Suspect], sentences: Iterable[Sentence]
 
 
 def sentence_ids(dataset: Dataset) -> list[str]:
-    """What the data set calls its sentences; where it has no names for them, their rows."""
+    """The names of the sentences in the data set; their rows if they have no names."""
     if "id" in dataset.column_names:
         return [str(name) for name in dataset["id"]]
     return [f"row {row}" for row in range(len(dataset))]

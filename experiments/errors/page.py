@@ -1,27 +1,27 @@
-"""The errors of a run as one HTML page: nothing is loaded, everything from the data is escaped, one known script runs."""
+"""The errors of a run as one HTML page that loads nothing, escapes all data, and runs one known script."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.errors.cards import LICENCES, Card, Piece, cut_into_pieces
-from experiments.errors.counts import KINDS, OUTSIDE, RIGHT, Pair, Sentence, Suspect
+from experiments.errors.cards import LICENCE_NOTE, Card, Piece, cut_into_pieces
+from experiments.errors.counts import ERROR_KINDS, OUTSIDE, RIGHT, Pair, ScoredSentence, Suspect
 from reports_2mner.html import label, percent, render
 
 SHOWN_IDS = 3  # of the sentences with a suspect, for each type and split
-STRONGEST = 0.45  # colour of a cell; figures can be read on it, in light and dark
-SIZE = "<!-- size -->"  # the page tells its own size; no text of the data can hold this, for it is escaped
+STRONGEST = 0.45  # colour of a cell; figures stay legible on it, in light and dark mode
+SIZE = "<!-- size -->"  # the page states its own size; no text of the data contains this, because it is escaped
 GROUP_NAMES = {"lang": "language", "source": "source", "image_status": "picture"}
 
 
-def to_html(content: Mapping[str, Any], cards: Sequence[Card], suspects: Sequence[Suspect]) -> str:
+def errors_page(content: Mapping[str, Any], cards: Sequence[Card], suspects: Sequence[Suspect]) -> str:
     """Return the page.
 
     Args:
-        content: what the JSON file holds: all figures are taken from there.
-        cards: the sentences to be shown.
-        suspects: all label-noise suspects; as many are shown as `content["page"]` says.
+        content: the content of the JSON file, from which all figures are taken.
+        cards: the sentences to show.
+        suspects: all label-noise suspects; `content["page"]` says how many are shown.
     """
     types = [kind for kind in content["confusion"] if kind != OUTSIDE]
     page = render(
@@ -30,9 +30,9 @@ def to_html(content: Mapping[str, Any], cards: Sequence[Card], suspects: Sequenc
         cards=cards,
         known={suspect.text: suspect for suspect in suspects},
         types=types,
-        kinds=KINDS,
+        kinds=ERROR_KINDS,
         shown_ids=SHOWN_IDS,
-        licences=LICENCES,
+        licences=LICENCE_NOTE,
         scores=_scores(content["scores"], types),
         counts=_counts(content["kinds"]),
         confusion=_confusion(content),
@@ -60,18 +60,18 @@ def _scores(scores: Mapping[str, Mapping[str, Any]], types: Sequence[str]) -> tu
 def _counts(tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> tuple[list[str], dict[str, list[Any]]]:
     groups = {
         f"by {GROUP_NAMES.get(table, table)}" if table != "overall" else "": [
-            [name, *(f"{values[column]:,}" for column in ("gold", RIGHT, *KINDS)), percent(values["f1"])]
+            [name, *(f"{values[column]:,}" for column in ("gold", RIGHT, *ERROR_KINDS)), percent(values["f1"])]
             for name, values in names.items()
         ]
         for table, names in tables.items()
         if len(names) > 1 or table == "overall"
     }
-    return ["", "gold", RIGHT, *map(label, KINDS), "F1"], groups
+    return ["", "gold", RIGHT, *map(label, ERROR_KINDS), "F1"], groups
 
 
 def _confusion(content: Mapping[str, Any]) -> dict[str, list[tuple[int, str, int]]]:
-    """By gold type, for each predicted one the count, the colour, and on the diagonal how many pairs differ in their
-    boundaries. The larger a cell's share of the row, the stronger its colour.
+    """By gold type, for each predicted type: the count, the colour, and on the diagonal how many pairs differ in their
+    boundaries. The larger the cell's share of its row, the stronger the colour.
     """
     matrix, of_type = content["confusion"], content["kinds"]["type"]
     cells: dict[str, list[tuple[int, str, int]]] = {}
@@ -90,10 +90,10 @@ def _share(matrix: Mapping[str, Mapping[str, int]], gold: str, predicted: str) -
 
 
 def _filters(cards: Sequence[Card], types: Sequence[str]) -> list[tuple[str, str, list[tuple[str, str]], str | None]]:
-    """The name, the title, the values with their texts and the class of each list to choose from."""
+    """Name, title, values with their texts, and class of each drop-down list."""
     found = {pair.kind for card in cards for pair in card.sentence.errors}
     fields: list[tuple[str, str, list[tuple[str, str]], str | None]] = [
-        ("kind", "kind of error", [(kind, label(kind)) for kind in KINDS if kind in found], None),
+        ("kind", "kind of error", [(kind, label(kind)) for kind in ERROR_KINDS if kind in found], None),
         ("type", "type", [(kind, kind) for kind in types], None),
     ]
     for column in cards[0].sentence.groups if cards else ():
@@ -103,11 +103,11 @@ def _filters(cards: Sequence[Card], types: Sequence[str]) -> list[tuple[str, str
     return [*fields, ("suspect", "label noise", [("yes", "suspects"), ("no", "others")], None)]
 
 
-def _gold_pieces(sentence: Sentence) -> list[Piece]:
+def _gold_pieces(sentence: ScoredSentence) -> list[Piece]:
     return cut_into_pieces(sentence.words, {pair.gold: _style(pair) for pair in sentence.pairs if pair.gold})[0]
 
 
-def _predicted_pieces(sentence: Sentence) -> list[Piece]:
+def _predicted_pieces(sentence: ScoredSentence) -> list[Piece]:
     found = {pair.predicted: _style(pair) for pair in sentence.pairs if pair.predicted}
     return cut_into_pieces(sentence.words, found | dict.fromkeys(sentence.strays, "stray"))[0]
 

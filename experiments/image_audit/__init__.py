@@ -1,1 +1,1 @@
-"""What the picture does for a model: `python -m experiments.image_audit`."""
+"""What the picture contributes to a model: `python -m experiments.image_audit`."""

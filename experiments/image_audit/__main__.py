@@ -1,12 +1,12 @@
-"""Measure what the picture does for a trained model.
+"""Measure what the picture contributes to a trained model.
 
     python -m experiments.image_audit runs/demo --dataset mmnerd-mini
     python -m experiments.image_audit results/models/umt.all.seed-19 --dataset mmnerd --output audits/umt
 
-Predicts the test split four times with one model: with the right picture, with none, with a blank one (grey, of the same
-size) and with a shuffled one, that of another sentence. Sentences whose picture cannot be used, or is the stand-in for a
-missing one, are predicted once and reported apart. Writes `audit.json`, which holds no sentence and no picture, and
-`image_audit.html`, which shows some of both: mind the data set's licence before passing it on.
+Predicts the test split four times with one model: with the right picture, with no picture, with a blank one (grey, of
+the same size) and with a shuffled one, that of another sentence. Sentences whose picture is unusable, or stands in for
+a missing one, are predicted once and reported separately. Writes `audit.json`, which contains no sentence and no
+picture, and `image_audit.html`, which shows some of both: check the data set's licence before passing it on.
 """
 
 from __future__ import annotations
@@ -23,92 +23,96 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 
 import modeling_2mner  # noqa: F401  registers the models
 from experiments.counts import SCHEMES, count_entities, scores
-from experiments.image_audit.counts import SHOWN, Tags, count_errors, describe, verdict
-from experiments.image_audit.page import Example, to_html
-from experiments.image_audit.predictions import BATCH_SIZE, SEED, Reader, Result, predict_all
+from experiments.image_audit.counts import CONDITIONS, Tags, count_errors, describe_conditions, verdict
+from experiments.image_audit.page import AuditExample, audit_page
+from experiments.image_audit.predictions import BATCH_SIZE, SEED, Predictor, Result, predict_all
 from experiments.records import GROUPS, describe_data, describe_machine, public_name
 from modeling_2mner.configuration_tagging import TaggingConfig
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from reports_2mner.files import write_file, write_json
+from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
 from training_2mner.data import check_columns, load_splits, text_values
 from training_2mner.model_names import model_name
-
-EXAMPLES = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Audit one model and write both files."""
     options = read_command_line(arguments)
-    with exit_on_error(OSError):  # a data set that is not there
-        described, page = audit(options)
+    with exit_on_error(OSError):  # a missing data set
+        described, page = audit_model(options)
     name = described["run"]
     output = options.output or Path("runs") / "image_audit" / name
-    write_json(output / "audit.json", described, ensure_ascii=False, indent=1)
-    write_file(output / "image_audit.html", page)
+    with exit_on_error(), only_writer(output, "output"):
+        write_json(output / "audit.json", described, ensure_ascii=False, indent=1)
+        write_file(output / "image_audit.html", page)
     print(f"{described['verdict']['text']}\n{_summary(described)}\nSee image_audit.html and audit.json in {output}.")
 
 
-def audit(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Predict and compare; what `audit.json` holds, and the page.
+def audit_model(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Predict and compare; return the content of `audit.json` and the page.
 
     Raises:
-        ValueError: for a model that does not look at pictures, for a data set without any, and for what does not load.
+        ValueError: if the model does not look at pictures, the data set has none, or one of them does not load.
     """
-    reader = load_reader(options)
+    predictor = load_predictor(options)
     arguments = DataArguments(options.dataset, options.dataset_config, options.dataset_revision)
-    test = load_test(arguments, reader)
-    result = predict_all(reader, test, options.seed)
+    test = load_test_with_pictures(arguments, predictor)
+    result = predict_all(predictor, test, options.seed)
     described = {
         "run": public_name(options.run),
-        "model": model_name(cast(TaggingConfig, reader.model.config)),
+        "model": model_name(cast(TaggingConfig, predictor.model.config)),
         "data": describe_data(arguments, test),
         "seed": options.seed,
-        "machine": describe_machine(reader.model.device),
+        "machine": describe_machine(predictor.model.device),
         **describe_result(result, test),
     }
-    return described, to_html(described, choose_examples(described, result, test, options.examples, options.seed))
+    return described, audit_page(described, choose_examples(described, result, test, options.examples, options.seed))
 
 
-def load_reader(options: argparse.Namespace) -> Reader:
+def load_predictor(options: argparse.Namespace) -> Predictor:
     """Load model and processor onto the device.
 
     Raises:
-        ValueError: if there is none, or one that does not look at pictures.
+        ValueError: if there is no model, or if it does not look at pictures.
     """
     try:
         model = AutoModelForTokenClassification.from_pretrained(options.run)
         processor = AutoProcessor.from_pretrained(options.run)
     except (OSError, ValueError) as error:
-        raise ValueError(f"`run` {options.run} is no model of this project that loads: {error}") from error
+        raise ValueError(f"`run` {options.run} is not a model of this project, or does not load: {error}") from error
     if not model.config.uses_image:
         raise ValueError(
-            f"`run` {options.run} is a text-only model ({model_name(model.config)}): it has no part that could look at a "
-            "picture, so there is nothing to audit. Name a model with pictures."
+            f"`run` {options.run} is a text-only model ({model_name(model.config)}): it has no part that looks at "
+            "pictures, so there is nothing to audit. Name a model with an image branch."
         )
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        model = model.eval().to(device)
+    except (RuntimeError, AssertionError) as error:  # the second for CUDA in a build of PyTorch without it
+        raise ValueError(f"`device` is {device!r}, which PyTorch cannot use: {error}") from error
     columns = {"boxes": options.boxes_column, "small_boxes": options.small_boxes_column}
     boxes = tuple((argument, column) for argument, column in columns.items() if column is not None)
-    return Reader(model.eval().to(device), processor, options.batch_size, boxes)
+    return Predictor(model, processor, options.batch_size, boxes)
 
 
-def load_test(arguments: DataArguments, reader: Reader) -> Dataset:
+def load_test_with_pictures(arguments: DataArguments, predictor: Predictor) -> Dataset:
     """The test split.
 
     Raises:
         ValueError: if it lacks a column that is needed.
     """
     test = load_splits(arguments)["test"]
-    check_columns(test, arguments.dataset, ("image", *(column for _, column in reader.boxes)))
+    check_columns(test, arguments.dataset, ("image", *(column for _, column in predictor.boxes)))
     return test
 
 
 def describe_result(result: Result, test: Dataset) -> dict[str, Any]:
-    """All figures: over the sentences that have a usable picture, and plain scores of all and of the others."""
+    """All figures over the sentences with a usable picture, and plain scores over all sentences and the others."""
     rows = np.flatnonzero(result.usable)
     groups = {name: text_values(test.select(rows), name) for name in GROUPS if name in test.column_names}
     tags = {shown: _take(found, rows) for shown, found in result.tags.items()}
-    described = describe(_take(result.gold, rows), tags, result.pictures[rows], groups, result.types)
+    described = describe_conditions(_take(result.gold, rows), tags, result.pictures[rows], groups, result.types)
     errors = {shown: count_errors(result.gold, result.tags[shown]) for shown in ("right", "none")}
     uses_picture, text = verdict(described)
     return {
@@ -124,8 +128,8 @@ def describe_result(result: Result, test: Dataset) -> dict[str, Any]:
 
 def choose_examples(
     described: dict[str, Any], result: Result, test: Dataset, limit: int, seed: int
-) -> dict[str, list[Example]]:
-    """Some of the sentences that the picture saves, and of those that it spoils, drawn at random and in their order."""
+) -> dict[str, list[AuditExample]]:
+    """Some of the sentences that the picture saves and some that it spoils, drawn at random, in their order."""
     generator = np.random.default_rng(seed)
     chosen = {}
     for fate in ("saved", "spoiled"):
@@ -135,15 +139,15 @@ def choose_examples(
     return chosen
 
 
-def _example(result: Result, test: Dataset, row: int) -> Example:
+def _example(result: Result, test: Dataset, row: int) -> AuditExample:
     cells = test[row]
     lang = text_values(test.select([row]), "lang")[0] if "lang" in test.column_names else ""
     found = (result.gold[row], result.tags["right"][row], result.tags["none"][row])
-    return Example(row, lang, cells["tokens"], cells["image"], *found)
+    return AuditExample(row, lang, cells["tokens"], cells["image"], *found)
 
 
 def _plain_scores(result: Result, rows: np.ndarray) -> dict[str, Any]:
-    """F1 of the model as it is, with the pictures that there are."""
+    """F1 of the model in normal use, with the pictures that exist."""
     pair = _take(result.gold, rows), _take(result.tags["right"], rows)
     return {"sentences": len(rows)} | {
         f"{scheme}_f1": float(scores(count_entities(*pair, scheme == "strict", result.types))["f1"])
@@ -156,7 +160,7 @@ def _take(values: Tags, rows: np.ndarray) -> Tags:
 
 
 def _summary(described: dict[str, Any]) -> str:
-    found = [f"{shown} {100 * described['strict'][shown]['f1']:.2f}" for shown in SHOWN]
+    found = [f"{shown} {100 * described['strict'][shown]['f1']:.2f}" for shown in CONDITIONS]
     return f"F1 (strict) by picture: {', '.join(found)}."
 
 
@@ -168,12 +172,17 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
     add("--dataset_config", default="all", help="languages: all, en, fr, es, de, or a pair (default: %(default)s)")
     add("--dataset_revision", help="branch, tag or commit of a Hub data set")
-    add("--boxes_column", help="column with the objects of each picture, for a model that was trained with it")
-    add("--small_boxes_column", help="the same for the smaller crops of MKGFormer")
+    add("--boxes_column", help="column with the object boxes of each picture, for a model trained with it")
+    add("--small_boxes_column", help="the same for MKGFormer's smaller crops")
     add("--output", type=Path, help="folder for both files (default: runs/image_audit/NAME)")
-    add("--seed", type=int, default=SEED, help="of the shuffled pictures and the examples (default: %(default)s)")
-    add("--examples", type=at_least(0), default=EXAMPLES, help="sentences shown of each kind (default: %(default)s)")
-    add("--batch_size", type=at_least(1), default=BATCH_SIZE, help="sentences at once (default: %(default)s)")
+    add(
+        "--seed",
+        type=at_least(0),
+        default=SEED,
+        help="seed of the shuffled pictures and the examples (default: %(default)s)",
+    )
+    add("--examples", type=at_least(0), default=20, help="sentences to show of each kind (default: %(default)s)")
+    add("--batch_size", type=at_least(1), default=BATCH_SIZE, help="sentences per batch (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     return parser.parse_args(arguments)
 

@@ -1,4 +1,4 @@
-"""What changes when a model is shown another picture: scores, tests and single entities."""
+"""What changes when a model sees another picture: scores, tests and single entities."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bootstrap import Comparison, compare, interval
-from experiments.counts import SCHEMES, Counts, count_entities, scores
+from experiments.bootstrap import PairedComparison, compare_systems, interval
+from experiments.counts import SCHEMES, EntityCounts, count_entities, scores
 from modeling_2mner.spans import Span, entity_spans
 
 Tags = Sequence[Sequence[str]]
 
-SHOWN = ("right", "none", "blank", "shuffled")
-OTHERS = SHOWN[1:]
+CONDITIONS = ("right", "none", "blank", "shuffled")
+OTHER_CONDITIONS = CONDITIONS[1:]
 FLIPS = ("saved", "spoiled", "changed")
 
 
-def describe(
+def describe_conditions(
     gold: Tags,
     tags: Mapping[str, Tags],
     pictures: Sequence[int] | np.ndarray,
@@ -28,21 +28,21 @@ def describe(
     """Score one model on the same sentences with each kind of picture.
 
     Args:
-        gold: tags, one sequence a sentence.
-        tags: for each of `SHOWN` the predicted tags.
+        gold: tags, one sequence per sentence.
+        tags: the predicted tags for each of `CONDITIONS`.
         pictures: `(sentences,)` the picture that belongs to each sentence, as a number.
-        groups: the language of each sentence, and whatever else they are to be told apart by.
+        groups: the language of each sentence, and any other column to group them by.
         types: the names of the types.
 
     Returns:
-        `strict` and `lenient` over all sentences; `groups`, by type and by each of `groups`, strict; `same`, whether no
-        prediction differs anywhere.
+        `strict` and `lenient` over all sentences; `groups`, strict, by type and by each of `groups`; `same`, whether
+        all predictions are the same.
     """
     counts = {
-        scheme: {shown: count_entities(gold, tags[shown], scheme == "strict", types) for shown in SHOWN}
+        scheme: {shown: count_entities(gold, tags[shown], scheme == "strict", types) for shown in CONDITIONS}
         for scheme in SCHEMES
     }
-    flips = {other: count_flips(gold, tags["right"], tags[other], types) for other in OTHERS}
+    flips = {other: count_flips(gold, tags["right"], tags[other], types) for other in OTHER_CONDITIONS}
     parts: dict[str, dict[str, tuple[Any, Any]]] = {
         "type": {kind: (slice(None), [place]) for place, kind in enumerate(types)}
     }
@@ -55,16 +55,16 @@ def describe(
             column: {name: _describe_part(counts["strict"], flips, np.array(pictures), *part) for name, part in found.items()}
             for column, found in parts.items()
         },
-        "same": all(list(map(list, tags[other])) == list(map(list, tags["right"])) for other in OTHERS),
+        "same": all(list(map(list, tags[other])) == list(map(list, tags["right"])) for other in OTHER_CONDITIONS),
     }  # fmt: skip
 
 
 def count_flips(gold: Tags, right: Tags, other: Tags, types: Sequence[str]) -> np.ndarray:
-    """Count `(sentences, types, 3)` how entities differ between two predictions; the last axis is that of `FLIPS`.
+    """Count how entities differ between two predictions: `(sentences, types, 3)`, the last axis being `FLIPS`.
 
-    A gold entity is saved if it is found with the right picture alone, spoiled if it is found with the other one alone,
-    and changed if both miss it in different ways. A predicted entity that meets no gold one, and that one of the two
-    makes alone, is changed, too. Entities are counted strictly.
+    A gold entity is saved if it is found only with the right picture, spoiled if it is found only with the other one,
+    and changed if both miss it in different ways. A predicted entity that overlaps no gold one, and occurs in only one
+    of the two predictions, is also changed. Entities are counted strictly.
     """
     table = np.zeros((len(gold), len(types), len(FLIPS)), dtype=np.int64)
     for row, sentence in enumerate(zip(gold, right, other, strict=True)):
@@ -74,7 +74,7 @@ def count_flips(gold: Tags, right: Tags, other: Tags, types: Sequence[str]) -> n
 
 
 def count_errors(gold: Tags, predictions: Tags) -> np.ndarray:
-    """Count `(sentences,)` the entities that are missed or invented, strictly."""
+    """Count the missed and invented entities strictly: `(sentences,)`."""
     pairs = zip(gold, predictions, strict=True)
     return np.array(
         [len(set(entity_spans(there, True)) ^ set(entity_spans(found, True))) for there, found in pairs],
@@ -83,8 +83,8 @@ def count_errors(gold: Tags, predictions: Tags) -> np.ndarray:
 
 
 def verdict(described: Mapping[str, Any]) -> tuple[bool, str]:
-    """Whether the model uses the picture, and the same in words; strict F1 with right against shuffled pictures."""
-    found = Comparison(**described["strict"]["shuffled"]["comparison"])
+    """Whether the model uses the picture, and the same in words, by strict F1 with right against shuffled pictures."""
+    found = PairedComparison(**described["strict"]["shuffled"]["comparison"])
     if described["same"]:
         return False, "The model does not look at the picture: whatever it is shown, it predicts the same."
     if not found.is_significant:
@@ -114,20 +114,22 @@ def _flips(gold: set, right: set, other: set) -> Iterator[tuple[str, str]]:
 
 
 def _meeting(entity: Span, others: set) -> set:
-    """Those that share a word with the entity."""
+    """The entities that share a word with this one."""
     _, start, end = entity
     return {other for other in others if other[1] < end and start < other[2]}
 
 
-def _describe_all(counts: dict[str, Counts], flips: dict[str, np.ndarray], pictures: np.ndarray) -> dict[str, Any]:
+def _describe_all(
+    counts: dict[str, EntityCounts], flips: dict[str, np.ndarray], pictures: np.ndarray
+) -> dict[str, Any]:
     described = _describe_part(counts, flips, pictures, slice(None), slice(None))
-    for shown in SHOWN:
+    for shown in CONDITIONS:
         described[shown]["interval"] = interval(counts[shown], pictures)
     return described
 
 
 def _describe_part(
-    counts: dict[str, Counts], flips: dict[str, np.ndarray], pictures: np.ndarray, rows: Any, columns: Any
+    counts: dict[str, EntityCounts], flips: dict[str, np.ndarray], pictures: np.ndarray, rows: Any, columns: Any
 ) -> dict[str, Any]:
     """Scores, comparison and flips of some sentences and types."""
     chosen = {shown: _choose(count, rows, columns) for shown, count in counts.items()}
@@ -136,13 +138,13 @@ def _describe_part(
     for shown, count in chosen.items():
         found = scores(count)
         described[shown] = {name: float(found[name]) for name in ("precision", "recall", "f1")}
-        if shown in OTHERS:
-            described[shown]["comparison"] = vars(compare(chosen["right"], count, pictures[rows]))
+        if shown in OTHER_CONDITIONS:
+            described[shown]["comparison"] = vars(compare_systems(chosen["right"], count, pictures[rows]))
             sums = flips[shown][rows][:, columns].sum(axis=(0, 1))
             described[shown]["flips"] = dict(zip(FLIPS, sums.tolist(), strict=True))
     return described
 
 
-def _choose(counts: Counts, rows: Any, columns: Any) -> Counts:
+def _choose(counts: EntityCounts, rows: Any, columns: Any) -> EntityCounts:
     types = np.array(counts.types)[columns]
-    return Counts(counts.table[rows][:, columns], tuple(types.tolist()))
+    return EntityCounts(counts.table[rows][:, columns], tuple(types.tolist()))

@@ -1,4 +1,4 @@
-"""The page of an image audit: one file, nothing is loaded, no script runs, every word of the data set is escaped."""
+"""The page of an image audit: one file that loads nothing, runs no script, and escapes every word of the data set."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from experiments.bootstrap import Comparison
-from experiments.errors.cards import LICENCES, Piece, cut_into_pieces, make_thumbnail
-from experiments.image_audit.counts import FLIPS, OTHERS
+from experiments.bootstrap import PairedComparison
+from experiments.errors.cards import LICENCE_NOTE, Piece, cut_into_pieces, make_thumbnail
+from experiments.image_audit.counts import FLIPS, OTHER_CONDITIONS
 from modeling_2mner.spans import entity_spans
 from reports_2mner.html import percent, render
 
 THUMBNAIL = 160  # longer side in pixels
 SHOWN_WORDS = 80  # of a sentence
-TITLES = {
+CONDITION_TITLES = {
     "right": "the right picture",
     "none": "no picture",
     "blank": "a grey picture",
@@ -29,14 +29,14 @@ GROUP_TITLES = {"type": "Type", "lang": "Language", "source": "Source"}
 
 
 @dataclass(frozen=True)
-class Example:
-    """A sentence of the page.
+class AuditExample:
+    """A sentence on the page.
 
     Args:
         row: its place in the test split.
         lang: its language.
-        words, picture: of the data set; the picture as `modeling_2mner.images` takes it.
-        gold, right, none: its tags, those predicted with the right picture, and those without.
+        words, picture: from the data set; the picture in a form that `modeling_2mner.images` accepts.
+        gold, right, none: its gold tags, those predicted with the right picture, and those predicted without.
     """
 
     row: int
@@ -48,11 +48,11 @@ class Example:
     none: Sequence[str]
 
 
-def to_html(described: Mapping[str, Any], examples: Mapping[str, Sequence[Example]]) -> str:
+def audit_page(described: Mapping[str, Any], examples: Mapping[str, Sequence[AuditExample]]) -> str:
     """Return the page.
 
     Args:
-        described: what `audit.json` holds.
+        described: the content of `audit.json`.
         examples: sentences by `FATES`.
     """
     return render(
@@ -60,22 +60,22 @@ def to_html(described: Mapping[str, Any], examples: Mapping[str, Sequence[Exampl
         described=described,
         examples=examples,
         languages=list(dict.fromkeys(example.lang for fate in FATES for example in examples[fate])),
-        groups={other: _group_table(described, other) for other in reversed(OTHERS)},
-        titles=TITLES,
+        groups={other: _group_table(described, other) for other in reversed(OTHER_CONDITIONS)},
+        titles=CONDITION_TITLES,
         fates=FATES,
-        licences=LICENCES,
-        mark_entities=mark_entities,
+        licences=LICENCE_NOTE,
+        mark_entities=entity_pieces,
         thumbnail=partial(make_thumbnail, status=None, side=THUMBNAIL),
         comparison=_comparison,
         signed=_signed,
     )
 
 
-def mark_entities(
+def entity_pieces(
     words: Sequence[str], tags: Sequence[str], gold: Sequence[str] | None = None
 ) -> tuple[list[Piece], int]:
-    """The first words, with the entities of their tags whole, and how many are left; against `gold`, right and wrong
-    entities have different styles.
+    """The first words, with each entity of the tags in one piece, and the number of words left; given `gold`, right
+    and wrong entities have different styles.
     """
     known = None if gold is None else set(entity_spans(gold, strict=True))
     found = entity_spans(tags, strict=True)
@@ -88,7 +88,7 @@ def _group_table(described: Mapping[str, Any], other: str) -> tuple[list[str], d
     groups = {"": [_group_row("All", described["strict"], other)]}
     for column, parts in described["groups"].items():
         rows = [_group_row(name, found, other) for name, found in parts.items() if _has_entities(found)]
-        if len(rows) > 1:  # a single source is all there is
+        if len(rows) > 1:  # a single row would repeat the first one
             groups[GROUP_TITLES.get(column, column)] = rows
     return header, groups
 
@@ -96,14 +96,14 @@ def _group_table(described: Mapping[str, Any], other: str) -> tuple[list[str], d
 def _group_row(name: str, found: Mapping[str, Any], other: str) -> list[str]:
     comparison = found[other]["comparison"]
     gain, interval, _ = _comparison(comparison)
-    star = "*" if Comparison(**comparison).is_significant else ""
+    star = "*" if PairedComparison(**comparison).is_significant else ""
     scores = [percent(found["right"]["f1"]), percent(found[other]["f1"])]
     flips = [f"{found[other]['flips'][flip]:,}" for flip in FLIPS]
     return [name, f"{found['entities']:,}", *scores, f"{gain}{star}", interval, *flips]
 
 
 def _has_entities(found: Mapping[str, Any]) -> bool:
-    return bool(found["entities"] or any(sum(found[other]["flips"].values()) for other in OTHERS))
+    return bool(found["entities"] or any(sum(found[other]["flips"].values()) for other in OTHER_CONDITIONS))
 
 
 def _comparison(found: Mapping[str, float]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Let a model see the right picture of each sentence, none, a grey one, or another sentence's."""
+"""Predict each sentence with its right picture, with none, with a grey one, or with that of another sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from experiments.image_audit.counts import OTHERS, Tags
+from experiments.image_audit.counts import OTHER_CONDITIONS, Tags
 from experiments.records import describe_sentences
 from modeling_2mner.images import load_image
 from training_2mner.data import label_names, tag_names, text_values
@@ -25,13 +25,13 @@ BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
-class Reader:
+class Predictor:
     """A model with its processor.
 
     Args:
         model, processor: of one checkpoint.
-        batch_size: sentences at once.
-        boxes: the processor's arguments for objects, and the columns that hold them.
+        batch_size: sentences per batch.
+        boxes: the processor's arguments for object boxes, and the columns that hold them.
     """
 
     model: PreTrainedModel
@@ -48,11 +48,11 @@ class Reader:
         Args:
             test: the test split, with undecoded pictures.
             rows: the sentences.
-            shown: one of `SHOWN`.
-            donors: for each sentence the row whose picture it gets.
+            shown: one of `CONDITIONS`.
+            donors: for each sentence, the row whose picture it gets.
 
         Returns:
-            The tags, and what became of each picture, see `modeling_2mner.images`.
+            The tags, and the status of each picture (see `modeling_2mner.images`).
         """
         tags: list[list[str]] = []
         statuses: list[str] = []
@@ -70,7 +70,7 @@ class Reader:
         return tags, statuses
 
     def _show(self, test: Dataset, donors: list[int], shown: str) -> dict[str, list]:
-        """What the processor is given besides words."""
+        """The processor's arguments other than the words."""
         if shown == "none":
             return {}
         cells = test.select_columns(["image", *(column for _, column in self.boxes)])[donors]
@@ -83,10 +83,10 @@ class Result:
     """The predictions of one model.
 
     Args:
-        gold: tags, one sequence a sentence of the test split.
-        tags: for each of `SHOWN` the predicted tags, of all sentences.
+        gold: tags, one sequence per sentence of the test split.
+        tags: the predicted tags of all sentences for each of `CONDITIONS`.
         pictures: `(sentences,)` the picture of each sentence, as a number.
-        usable: `(sentences,)` bool, whether it has a usable picture.
+        usable: `(sentences,)` bool, whether the picture is usable.
         types: the entity types of the data set and of the model.
     """
 
@@ -97,36 +97,36 @@ class Result:
     types: list[str]
 
 
-def predict_all(reader: Reader, test: Dataset, seed: int = SEED) -> Result:
+def predict_all(predictor: Predictor, test: Dataset, seed: int = SEED) -> Result:
     """Predict the test split with each kind of picture.
 
     Raises:
-        ValueError: if no sentence has a usable picture, or they cannot be shuffled.
+        ValueError: if no sentence has a usable picture, or if the pictures cannot be shuffled.
     """
     everything = range(len(test))
-    right, statuses = reader.predict(test, everything, "right", everything)
+    right, statuses = predictor.predict(test, everything, "right", everything)
     usable = np.array([status == "ok" for status in statuses], dtype=bool)
     if "image_status" in test.column_names:
-        usable &= np.array(text_values(test, "image_status")) == "ok"  # not the stand-in for a missing picture
+        usable &= np.array(text_values(test, "image_status")) == "ok"  # not a stand-in for a missing picture
     pictures = np.array(describe_sentences(test)["picture"])
     rows = np.flatnonzero(usable)
     donors = {"none": rows, "blank": rows, "shuffled": rows[shuffle(pictures[rows], seed)]}
     tags = {"right": right}
-    for other in OTHERS:
+    for other in OTHER_CONDITIONS:
         tags[other] = list(right)
-        found, _ = reader.predict(test, rows.tolist(), other, donors[other].tolist())
+        found, _ = predictor.predict(test, rows.tolist(), other, donors[other].tolist())
         for row, sentence in zip(rows, found, strict=True):
             tags[other][row] = sentence
     names = label_names(test)
-    types = dict.fromkeys(name[2:] for name in (*names, *reader.model.config.labels) if name != "O")
+    types = dict.fromkeys(name[2:] for name in (*names, *predictor.model.config.labels) if name != "O")
     return Result(tag_names(test), tags, pictures, usable, list(types))
 
 
 def shuffle(pictures: np.ndarray, seed: int = SEED) -> np.ndarray:
-    """Give each sentence the picture of another one: `(sentences,)` their places, each once, never one of its own picture.
+    """Give each sentence the picture of another: a permutation `(sentences,)` that gives none its own picture.
 
-    The sentences are put into a random order in which those of one picture stand together. Moved on by the size of the
-    largest such group, every place meets another picture.
+    The sentences are put into a random order in which those with the same picture are adjacent. Shifted by the size of
+    the largest such group, every position meets a different picture.
 
     Raises:
         ValueError: if there is no sentence, or one picture belongs to more than half of them.
@@ -135,7 +135,7 @@ def shuffle(pictures: np.ndarray, seed: int = SEED) -> np.ndarray:
     largest = int(sizes.max(initial=0))
     if not largest or 2 * largest > len(pictures):
         raise ValueError(
-            f"of {len(pictures)} test sentences with a usable picture, {largest} have the same one, so that the pictures "
+            f"of {len(pictures)} test sentences with a usable picture, {largest} share the same one, so the pictures "
             "cannot be shuffled; use a data set with pictures for more sentences."
         )
     generator = np.random.default_rng(seed)
@@ -146,7 +146,7 @@ def shuffle(pictures: np.ndarray, seed: int = SEED) -> np.ndarray:
 
 
 def blank(cell: Any) -> Image.Image:
-    """A grey picture of the size of another one."""
+    """A grey picture of the same size as another one."""
     image = load_image(cell).image
     assert image is not None, "only usable pictures are blanked"
     return _grey(image.size)

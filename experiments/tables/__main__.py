@@ -2,9 +2,9 @@
 
     python -m experiments.tables results
 
-Reads the records that `python -m experiments.run` has left in a folder, writes `tables.md`, `tables.tex` and one figure
-per table (`table5.png` and so on) beside them, and prints the Markdown. Every score is a mean over the seeds that are
-there, followed by their standard deviation; intervals and tests resample pictures.
+Reads the records that `python -m experiments.run` has left in a folder, writes `tables.md`, `tables.tex` and one
+figure per table (`table5.png` and so on) to the same folder, and prints the Markdown. Every score is a mean over the
+available seeds, followed by their standard deviation; intervals and tests resample pictures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from experiments.counts import SCHEMES
 from experiments.grid import read_points
-from experiments.records import Record, read_records
+from experiments.records import RunRecord, read_records
 from experiments.tables.figures import draw_figures
 from experiments.tables.grid import draw_grids, grid_tables, read_grids
 from experiments.tables.latex import latex
@@ -25,6 +25,7 @@ from experiments.tables.overview import overview
 from experiments.tables.shapes import Grid
 from reports_2mner.command_line import exit_on_error, make_parser
 from reports_2mner.files import write_file
+from reports_2mner.locks import only_writer
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -35,7 +36,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
         "--scheme",
         choices=SCHEMES,
         default="strict",
-        help="how to count in the last part, by language and source; the paper's tables have both (default: %(default)s)",
+        help="counting in the last part, by language and source; the paper's tables show both (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
@@ -43,27 +44,30 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the tables and figures of a folder, and print the tables."""
     options = read_command_line(arguments)
-    with exit_on_error():
+    with exit_on_error(), only_writer(options.folder / "tables.md", "folder"):
         records, grids = _read(options.folder)
         layout = lay_out(records)
-    figures = draw_figures(layout, options.folder) + draw_grids(grids, options.folder)
-    text = tables(records, options.scheme, figures, grids)
-    write_file(options.folder / ("tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"), text)
-    write_file(options.folder / "tables.tex", latex(layout, records, grids))
+        figures = draw_figures(layout, options.folder) + draw_grids(grids, options.folder)
+        text = results_page(records, options.scheme, figures, grids)
+        name = "tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"
+        write_file(options.folder / name, text)
+        write_file(options.folder / "tables.tex", latex(layout, records, grids))
     print(text)
 
 
-def tables(records: list[Record], scheme: str, figures: Sequence[str] = (), grids: Sequence[Grid] = ()) -> str:
-    """All tables that the records suffice for, as Markdown.
+def results_page(
+    records: list[RunRecord], scheme: str, figures: Sequence[str] = (), grids: Sequence[Grid] = ()
+) -> str:
+    """All tables for which there are records, as Markdown.
 
     Args:
-        records: the runs; with `grids` there may be none.
+        records: the runs; may be empty if there are `grids`.
         scheme: how to count in the last part.
-        figures: file names of the figures to show.
+        figures: file names of the figures to include.
         grids: the grid searches.
 
     Raises:
-        ValueError: if the records are of more than one data set.
+        ValueError: if the records belong to more than one data set.
     """
     parts = ["# Results\n"]
     parts += [paper_tables(lay_out(records), records, figures)] if records else []
@@ -72,7 +76,7 @@ def tables(records: list[Record], scheme: str, figures: Sequence[str] = (), grid
     return "\n".join(parts)
 
 
-def _read(folder: Path) -> tuple[list[Record], list[Grid]]:
+def _read(folder: Path) -> tuple[list[RunRecord], list[Grid]]:
     grids = read_grids(read_points(folder))
     try:
         return read_records(folder), grids

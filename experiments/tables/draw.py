@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dataset_scripts.language_table import language_name
 from dataset_scripts.schema import PAIR_ORDER
 from experiments.tables.shapes import Grid, Heat, Panel
 from reports_2mner.figures import BLUE, GREEN, INK, LIGHT_GREY, SKY, SOFT_INK, VERMILION, new_figure, save_png
+from reports_2mner.language_table import language_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-OURS, PAPER, RELEASED, RUN = BLUE, VERMILION, GREEN, SKY
+OUR_COLOUR, PAPER_COLOUR, RELEASED_COLOUR, RUN_COLOUR = BLUE, VERMILION, GREEN, SKY
 LINE, TITLE, FOOT = 0.23, 0.62, 0.42  # inches
 HEAT_SIZE = 3.6
 
 
 def draw_panels(panels: list[Panel], path: Path, is_gain: bool = False) -> None:
-    """Draw one panel a setting, two side by side, and save them as a PNG of 1,400 pixels in width."""
+    """Draw one panel per setting, two side by side, and save them as a PNG 1,400 pixels wide."""
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     lines = max(len(panel.dots) for panel in panels)
@@ -54,23 +54,29 @@ def _draw_panel(axes: Axes, panel: Panel, is_gain: bool) -> None:
     if is_gain:
         axes.axvline(0, color=SOFT_INK, linewidth=0.8)
     for place, dot in enumerate(panel.dots):
-        axes.plot([dot.low, dot.high], [place, place], color=OURS, linewidth=1.6, solid_capstyle="butt", zorder=2)
-        axes.plot(dot.runs, [place] * len(dot.runs), "|", color=RUN, markersize=7, zorder=3)
+        axes.plot(
+            [dot.low, dot.high], [place, place], color=OUR_COLOUR, linewidth=1.6, solid_capstyle="butt", zorder=2
+        )
+        axes.plot(dot.runs, [place] * len(dot.runs), "|", color=RUN_COLOUR, markersize=7, zorder=3)
         if dot.released is not None:
-            axes.plot(dot.released, place, "^", mec=RELEASED, mfc="none", markersize=5, zorder=6)
+            axes.plot(dot.released, place, "^", mec=RELEASED_COLOUR, mfc="none", markersize=5, zorder=6)
         if dot.paper is not None:
-            axes.plot(dot.paper, place, "D", mec=PAPER, mfc="none", markersize=4.5, zorder=6)
-        axes.plot(dot.value, place, "o", color=OURS, markersize=5, zorder=5)
+            axes.plot(dot.paper, place, "D", mec=PAPER_COLOUR, mfc="none", markersize=4.5, zorder=6)
+        axes.plot(dot.value, place, "o", color=OUR_COLOUR, markersize=5, zorder=5)
 
 
 def _legend(figure: Figure, panels: list[Panel]) -> None:
     from matplotlib.lines import Line2D
 
     dots = [dot for panel in panels for dot in panel.dots]
-    kinds: list[tuple[Any, ...]] = [(True, "o", OURS, OURS, "-", "ours, epoch chosen on dev, with 95 % interval")]
-    kinds += [(any(len(dot.runs) > 1 for dot in dots), "|", RUN, RUN, "", "each run")]
-    kinds += [(any(dot.released is not None for dot in dots), "^", RELEASED, "none", "", "ours, best test epoch")]
-    kinds += [(any(dot.paper is not None for dot in dots), "D", PAPER, "none", "", "paper")]
+    kinds: list[tuple[Any, ...]] = [
+        (True, "o", OUR_COLOUR, OUR_COLOUR, "-", "ours, epoch chosen on dev, with 95 % interval")
+    ]
+    kinds += [(any(len(dot.runs) > 1 for dot in dots), "|", RUN_COLOUR, RUN_COLOUR, "", "each run")]
+    kinds += [
+        (any(dot.released is not None for dot in dots), "^", RELEASED_COLOUR, "none", "", "ours, best test epoch")
+    ]
+    kinds += [(any(dot.paper is not None for dot in dots), "D", PAPER_COLOUR, "none", "", "paper")]
     handles = [
         Line2D([], [], marker=marker, color=edge, mec=edge, mfc=face, linestyle=line, markersize=5, label=label)
         for is_there, marker, edge, face, line, label in kinds
@@ -80,9 +86,9 @@ def _legend(figure: Figure, panels: list[Panel]) -> None:
 
 
 def draw_heat(heats: list[Heat], path: Path) -> None:
-    """Draw heat maps side by side, in one scale, and save them as a PNG of 1,400 pixels in width."""
+    """Draw heat maps side by side, on one scale, and save them as a PNG 1,400 pixels wide."""
     known = heats[0].languages
-    # Germanic and Romance languages side by side, others behind.
+    # Germanic and Romance languages grouped, then all others.
     names = [*(code for code in PAIR_ORDER if code in known), *(code for code in known if code not in PAIR_ORDER)]
     order = [known.index(code) for code in names]
     off = ~np.eye(len(order), dtype=bool)
@@ -107,7 +113,9 @@ def draw_heat(heats: list[Heat], path: Path) -> None:
 def _draw_heat(axes: Axes, values: np.ndarray, is_certain: np.ndarray, limit: float, codes: list[str]) -> None:
     differences = np.where(np.eye(len(values), dtype=bool), np.nan, values)
     axes.set_facecolor(LIGHT_GREY)
-    axes.imshow(differences, cmap="PuOr", vmin=-2 * limit, vmax=2 * limit)  # no shade too dark for its number
+    axes.imshow(
+        differences, cmap="PuOr", vmin=-2 * limit, vmax=2 * limit
+    )  # so that no shade is too dark for its number
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             text = f"{value:.1f}" if row == column or abs(value) < 0.05 else f"{value:+.1f}"
@@ -125,7 +133,7 @@ def _draw_heat(axes: Axes, values: np.ndarray, is_certain: np.ndarray, limit: fl
 
 
 def draw_grid(grid: Grid, path: Path) -> None:
-    """Draw F1 by loss weight and learning rate as a heat map, the best point framed, and save it as a PNG."""
+    """Draw F1 by loss weight and learning rate as a heat map with the best point framed, and save it as a PNG."""
     from matplotlib.patches import Rectangle
 
     means, best = grid.means, grid.best
@@ -139,7 +147,7 @@ def draw_grid(grid: Grid, path: Path) -> None:
             if np.isfinite(value):
                 axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=9, color=INK)
         place = (grid.alphas.index(best[1]) - 0.5, grid.rates.index(best[0]) - 0.5)
-        axes.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor=PAPER, linewidth=2, clip_on=False))
+        axes.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor=PAPER_COLOUR, linewidth=2, clip_on=False))
         axes.set_xticks(range(len(grid.alphas)), [f"{alpha:g}" for alpha in grid.alphas], fontsize=8.5, color=INK)
         axes.set_yticks(range(len(grid.rates)), [f"{rate:g}" for rate in grid.rates], fontsize=8.5, color=INK)
         axes.set_ylabel("learning rate", fontsize=8.5, color=SOFT_INK)

@@ -1,4 +1,4 @@
-"""One figure a table: scores with their intervals, Table 6 as a heat map."""
+"""One figure per table: scores with their intervals, Table 6 as a heat map."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from experiments.bootstrap import compare_drawn
 from experiments.tables.draw import draw_heat, draw_panels
-from experiments.tables.layout import Group, PaperTable, System
+from experiments.tables.layout import PaperTable, System, SystemGroup
 from experiments.tables.shapes import Dot, Heat, Panel
-from experiments.tables.values import drawn, measure
+from experiments.tables.values import drawn, percentages
 
 
 def draw_figures(tables: list[PaperTable], folder: Path) -> list[str]:
-    """Draw what there are records for; returns the names of the files."""
+    """Draw the tables that have records; return the names of the files."""
     by_name = {table.name: table for table in tables if table.filled()}
     names = []
     for name, table in by_name.items():
@@ -31,21 +31,21 @@ def draw_figures(tables: list[PaperTable], folder: Path) -> list[str]:
     return names
 
 
-def scores_panel(group: Group) -> Panel:
+def scores_panel(group: SystemGroup) -> Panel:
     """Lenient F1 of each system of a group."""
     return Panel(group.title, tuple(_score(system, group) for system in group.systems))
 
 
-def _score(system: System, group: Group) -> Dot:
-    f1 = measure(system, "lenient")["f1"]
+def _score(system: System, group: SystemGroup) -> Dot:
+    f1 = percentages(system, "lenient")["f1"]
     low, high = drawn(group)[system.key].interval()
-    released = measure(system, "lenient", "released")["f1"].mean() if system.scored("released") else None
+    released = percentages(system, "lenient", "released")["f1"].mean() if system.scored("released") else None
     paper = system.paper["f1"] if system.paper else None
     return Dot(system.title, float(f1.mean()), 100 * low, 100 * high, tuple(f1.tolist()), paper, released)
 
 
 def gains(seeing: PaperTable, blind: PaperTable) -> list[Panel]:
-    """What the picture adds to lenient F1, for each setting with models that were run with and without it."""
+    """What the picture adds to lenient F1, in each setting with models that were run with and without it."""
     panels = []
     with_picture = {group.title: group for group in seeing.groups}
     for alone in blind.filled():
@@ -55,8 +55,8 @@ def gains(seeing: PaperTable, blind: PaperTable) -> list[Panel]:
     return panels
 
 
-def _merge(seeing: Group, blind: Group) -> Group:
-    """Models with and without picture in turn, as one group, so that they share the samples."""
+def _merge(seeing: SystemGroup, blind: SystemGroup) -> SystemGroup:
+    """Models with and without pictures in turn, as one group, so that they share the samples."""
     words = {system.key: system for system in blind.systems}
     pairs = [(system, words[system.key]) for system in seeing.systems if system.key in words]
     systems = [
@@ -64,24 +64,24 @@ def _merge(seeing: Group, blind: Group) -> Group:
         for pair in pairs
         for suffix, system in zip(("", "-text"), pair, strict=True)
     ]
-    return Group(seeing.title, tuple(systems), {}, {})
+    return SystemGroup(seeing.title, tuple(systems), {}, {})
 
 
-def _gain(group: Group, seeing: System, blind: System) -> Dot:
+def _gain(group: SystemGroup, seeing: System, blind: System) -> Dot:
     found = compare_drawn(drawn(group)[seeing.key], drawn(group)[blind.key])
-    value = measure(seeing, "lenient")["f1"].mean() - measure(blind, "lenient")["f1"].mean()
+    value = percentages(seeing, "lenient")["f1"].mean() - percentages(blind, "lenient")["f1"].mean()
     paper = seeing.paper["f1"] - blind.paper["f1"] if seeing.paper and blind.paper else None
     return Dot(seeing.title, float(value), 100 * found.low, 100 * found.high, (), paper)
 
 
 def heats(table: PaperTable) -> list[Heat]:
     """The paper's heat map, if the data are the paper's, and ours."""
-    languages = tuple(next(iter(group.titles)) for group in table.groups)  # each alone comes first
+    languages = tuple(next(iter(group.titles)) for group in table.groups)  # each group starts with its single language
     ours = _empty("ours", languages)
     paper = _empty("paper", languages)
     for tested, group in zip(languages, table.groups, strict=True):
         _fill(paper, tested, {key: row["f1"] for key, row in group.paper.items()} if group.systems else {})
-        _fill(ours, tested, {system.key: measure(system, "lenient")["f1"].mean() for system in group.systems})
+        _fill(ours, tested, {system.key: percentages(system, "lenient")["f1"].mean() for system in group.systems})
         for key in _certain(group, tested):
             ours.is_certain[_place(ours, key, tested)] = True
     return [heat for heat in (paper, ours) if np.isfinite(heat.values).any()]
@@ -103,8 +103,8 @@ def _place(heat: Heat, key: str, tested: str) -> tuple[int, int]:
     return heat.languages.index(added[0]), heat.languages.index(tested)
 
 
-def _certain(group: Group, tested: str) -> list[str]:
-    """The language pairs whose difference to the single language is beyond chance."""
+def _certain(group: SystemGroup, tested: str) -> list[str]:
+    """The language pairs whose difference from the single language is beyond chance."""
     if not group.is_comparable() or tested not in (system.key for system in group.systems):
         return []
     samples = drawn(group)

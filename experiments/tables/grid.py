@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.grid import Point
+from experiments.grid import GridPoint
 from experiments.tables.draw import draw_grid
 from experiments.tables.shapes import Grid
 from reports_2mner.tables import Table
 
-FIGURE = "grid"
 NOTE = (
     "2M-NER's strict F1 on dev in percent, the best epoch of each training; test was not looked at. Mean ± standard "
     "deviation over the seeds. The paper searched the weight of the CRF loss (alpha in Eq. 18) in [0.1, 0.9] and the "
@@ -21,8 +20,8 @@ NOTE = (
 )
 
 
-def read_grids(points: list[tuple[Point, dict[str, Any]]]) -> list[Grid]:
-    """One grid a configuration of the data set."""
+def read_grids(points: list[tuple[GridPoint, dict[str, Any]]]) -> list[Grid]:
+    """One grid per configuration of the data set."""
     return [_grid(languages, points) for languages in dict.fromkeys(point.languages for point, _ in points)]
 
 
@@ -40,17 +39,17 @@ def grid_tables(grids: Sequence[Grid], figures: Sequence[str]) -> str:
 
 
 def draw_grids(grids: list[Grid], folder: Path) -> list[str]:
-    """Draw a heat map of each grid; returns the names of the files."""
+    """Draw a heat map of each grid; return the names of the files."""
     for grid in grids:
         draw_grid(grid, folder / _file_name(grid))
     return [_file_name(grid) for grid in grids]
 
 
 def _file_name(grid: Grid) -> str:
-    return f"{FIGURE}.png" if grid.languages == "all" else f"{FIGURE}-{grid.languages}.png"
+    return "grid.png" if grid.languages == "all" else f"grid-{grid.languages}.png"
 
 
-def _grid(languages: str, points: list[tuple[Point, dict[str, Any]]]) -> Grid:
+def _grid(languages: str, points: list[tuple[GridPoint, dict[str, Any]]]) -> Grid:
     found: dict[tuple[float, float], list[float]] = {}
     for point, content in points:
         if point.languages == languages:

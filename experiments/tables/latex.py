@@ -1,28 +1,28 @@
-"""The paper's tables in LaTeX, to be read in with `\\\\input`."""
+"""The paper's tables in LaTeX, for inclusion with `\\\\input`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.records import Record
+from experiments.records import RunRecord
 from experiments.tables.layout import PaperTable
 from experiments.tables.markdown import group_notes, group_rows, is_same
 from experiments.tables.noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin_rows
 from experiments.tables.shapes import Grid
-from reports_2mner.tables import Group, Table
+from reports_2mner.tables import RowGroup, Table
 
 PREAMBLE = (
     "% Needs \\usepackage{booktabs,longtable}, and UTF-8. Written by `python -m experiments.tables`; see tables.md.\n"
 )
 NARROW = "\u202f±\u202f"  # with narrow spaces
-KINDS = {
+SCHEME_CAPTIONS = {
     "lenient": "lenient counting, as in the paper; ``best test epoch'' is the released protocol",
     "strict": "strict counting; ``best test epoch'' is the released protocol",
 }
 
 
-def latex(tables: list[PaperTable], records: list[Record], grids: Sequence[Grid] = ()) -> str:
-    """All tables that have a row, lenient and, where it differs, strict; those on noise; and the grid searches."""
+def latex(tables: list[PaperTable], records: list[RunRecord], grids: Sequence[Grid] = ()) -> str:
+    """All tables that have a row, lenient and, if it differs, strict; the tables on noise; and the grid searches."""
     found = []
     for table in (table for table in tables if table.filled()):
         for scheme in ("lenient",) if is_same(table) else ("lenient", "strict"):
@@ -38,13 +38,13 @@ def latex(tables: list[PaperTable], records: list[Record], grids: Sequence[Grid]
 
 def _paper_table(table: PaperTable, scheme: str) -> Table:
     groups = [
-        Group(group_rows(group, scheme, NARROW), group.title, " ".join(group_notes(group, scheme)))
+        RowGroup(group_rows(group, scheme, NARROW), group.title, " ".join(group_notes(group, scheme)))
         for group in table.filled()
     ]
     return Table(
         ("", "", *table.header),
         align="ll" + "r" * len(table.header),
-        caption=f"{table.title.partition('. ')[2]} ({KINDS[scheme]})",
+        caption=f"{table.title.partition('. ')[2]} ({SCHEME_CAPTIONS[scheme]})",
         label=f"{table.name}-{scheme}",
         groups=groups,
     )

@@ -1,4 +1,4 @@
-"""Which records belong in which cell of the paper's Tables 5 to 9, and what the paper has there."""
+"""Which records belong in which cell of the paper's Tables 5 to 9, and the paper's own figures."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_scripts.language_table import language_name
 from dataset_scripts.schema import DEFAULT_CONFIG, available_configs, languages_of
 from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES
-from experiments.counts import Counts, add_up
-from experiments.plan import EXTRA_MODELS, FOLDS, IMAGE_MODELS, MODELS, OURS, TABLES, Run
-from experiments.records import Record
-from training_2mner.model_names import SOURCES
+from experiments.counts import EntityCounts, add_up
+from experiments.plan import EXTRA_MODELS, FOLDS, MODELS, OURS, SUMMED, TABLES, Run, has_image_branch
+from experiments.records import RunRecord
+from reports_2mner.language_table import language_name
+from training_2mner.model_names import MODEL_PAPERS
 
-PAPER = Path(__file__).with_name("paper.json")
+PAPER_FIGURES = Path(__file__).with_name("paper.json")
 PAPER_DATA = "mmnerd"
-NAMES = {name.lower(): name for name in SOURCES} | {"adacan-sum": "AdaCAN, halves added"}
-ALL = "All"
+NAMES = {name.lower(): name for name in MODEL_PAPERS} | {SUMMED: "AdaCAN, halves added"}
+ALL_LANGUAGES = "All"
 CAPTIONS = {
     "table5": "Comparison of the models",
     "table6": "Effect of a second language (2M-NER)",
@@ -29,10 +29,13 @@ CAPTIONS = {
     "table8": "Fifths of the training data (2M-NER, all languages)",
     "table9": "Contribution of ResNet and ViT (2M-NER, all languages)",
 }
-SHARED = {"table8": ("all",), "table9": (OURS,)}  # rows that Table 5 has too, as Table 6 has single languages
+SHARED = {
+    "table8": ("all",),
+    "table9": (OURS,),
+}  # rows that Table 5 has too; in Table 6 these are the single languages
 PARTS = tuple(f"{part}/{FOLDS}" for part in range(1, FOLDS + 1))
 VARIANTS = {"": "2M-NER", "no-resnet": "-ResNet", "no-vit": "-ViT"}
-SUFFIXES = {"": "", "text": ", words alone", "no-resnet": " without ResNet", "no-vit": " without ViT"} | {
+VARIANT_TITLES = {"": "", "text": ", words alone", "no-resnet": " without ResNet", "no-vit": " without ViT"} | {
     "infonce": " with InfoNCE",
     "mask-duplicates": ", shared pictures no negatives",
     "crf-rate": ", a learning rate for the CRF",
@@ -41,57 +44,57 @@ SUFFIXES = {"": "", "text": ", words alone", "no-resnet": " without ResNet", "no
 }
 
 
-@dataclass(frozen=True, eq=False)  # hashed by identity, so that what is computed of it can be kept
+@dataclass(frozen=True, eq=False)  # hashed by identity, so that results for it can be cached
 class System:
     """A row of a table.
 
     Args:
-        title: what stands in front.
-        key: the model, training languages or part, short.
-        records: its runs, one a seed.
-        paper: the paper's percentages by `columns`; `None` where it has none.
-        computed: the columns of `paper` that the text of the paper lacks, and that follow from others.
+        title: the text at the beginning of the row.
+        key: short for the model, training languages or part.
+        records: its runs, one per seed.
+        paper: the paper's percentages by `columns`; `None` if it has none.
+        computed: the columns of `paper` that the text of the paper lacks, but that follow from others.
         language: the only language to score on; all by default.
     """
 
     title: str
     key: str
-    records: tuple[Record, ...]
+    records: tuple[RunRecord, ...]
     paper: dict[str, float] | None = None
     computed: tuple[str, ...] = ()
     language: str = ""
 
-    def scored(self, protocol: str) -> list[Record]:
-        """The runs that were scored by this protocol."""
+    def scored(self, protocol: str) -> list[RunRecord]:
+        """The runs scored by this protocol."""
         return [record for record in self.records if record.has(protocol)]
 
-    def counts(self, record: Record, scheme: str, protocol: str) -> Counts:
+    def counts(self, record: RunRecord, scheme: str, protocol: str) -> EntityCounts:
         """The counts of one of the runs."""
         counts = record.counts(scheme, protocol)
         return counts.select(record.group("lang") == self.language) if self.language else counts
 
-    def pool(self, scheme: str, protocol: str = "dev") -> Counts:
+    def pool(self, scheme: str, protocol: str = "dev") -> EntityCounts:
         """The counts of all seeds added up, sentence by sentence."""
         return add_up([self.counts(record, scheme, protocol) for record in self.scored(protocol)])
 
     @property
     def pictures(self) -> np.ndarray:
-        """The picture of each sentence, numbered in the order in which they come."""
+        """The picture of each sentence, numbered in order of appearance."""
         record = self.records[0]
         pictures = record.pictures[record.group("lang") == self.language] if self.language else record.pictures
         numbers: dict[int, int] = {}
         return np.array([numbers.setdefault(picture, len(numbers)) for picture in pictures.tolist()])
 
 
-@dataclass(frozen=True, eq=False)  # hashed by identity, so that what is computed of it can be kept
-class Group:
+@dataclass(frozen=True, eq=False)  # hashed by identity, so that results for it can be cached
+class SystemGroup:
     """Rows that are compared with each other.
 
     Args:
         title: the setting, such as a language.
         systems: those that have records, in the paper's order.
-        titles: of all rows, those without records included, by key.
-        paper: the paper's percentages of its rows, by key and column; empty where they are of other data.
+        titles: of all rows by key, including those without records.
+        paper: the paper's percentages of its rows, by key and column; empty if the records are of other data.
         types: the entity types of the data.
     """
 
@@ -108,7 +111,7 @@ class Group:
         return [title for key, title in self.titles.items() if key not in there]
 
     def is_comparable(self) -> bool:
-        """Whether all systems were scored on the same sentences, as a paired test needs it."""
+        """Whether all systems were scored on the same sentences, as a paired test requires."""
         golds = [system.pool("strict").table[:, :, 2] // len(system.scored("dev")) for system in self.systems]
         pictures = [system.pictures for system in self.systems]
         return all(np.array_equal(other, values[0]) for values in (golds, pictures) for other in values[1:])
@@ -119,7 +122,7 @@ class PaperTable:
     """A table of the paper, such as `"table5"`."""
 
     name: str
-    groups: tuple[Group, ...]
+    groups: tuple[SystemGroup, ...]
 
     @property
     def title(self) -> str:
@@ -128,11 +131,11 @@ class PaperTable:
 
     @property
     def header(self) -> tuple[str, ...]:
-        """What stands above the columns of figures."""
+        """The headings of the columns of figures."""
         return header(self.groups[0].types)
 
-    def filled(self) -> list[Group]:
-        """The groups that have a row; none where all rows are such as another table has too."""
+    def filled(self) -> list[SystemGroup]:
+        """The groups that have a row; empty if another table has all these rows too."""
         rows = {system.key for group in self.groups for system in group.systems}
         shared = (
             [next(iter(group.titles)) for group in self.groups] if self.name == "table6" else SHARED.get(self.name, ())
@@ -140,7 +143,7 @@ class PaperTable:
         return [group for group in self.groups if group.systems] if rows - set(shared) else []
 
     def missing(self) -> list[str]:
-        """Where there are rows without records, and which."""
+        """The groups that lack records, and for which rows."""
         return [
             f"{group.title} ({', '.join(group.missing) if group.systems else 'all rows'})"
             for group in self.groups
@@ -148,21 +151,21 @@ class PaperTable:
         ]
 
 
-def lay_out(records: list[Record]) -> list[PaperTable]:
-    """Put the records into the paper's tables, those without any included.
+def lay_out(records: list[RunRecord]) -> list[PaperTable]:
+    """Put the records into the paper's tables, including tables without any.
 
     Raises:
-        ValueError: if the records are of more than one data set.
+        ValueError: if the records belong to more than one data set.
     """
     check_same_data(records)
     return [PaperTable(name, tuple(_groups(name, records))) for name in TABLES]
 
 
-def check_same_data(records: list[Record]) -> None:
-    """Refuse records whose figures do not belong side by side.
+def check_same_data(records: list[RunRecord]) -> None:
+    """Refuse records whose figures cannot be compared.
 
     Raises:
-        ValueError: if they name several data sets, or a configuration was there in several states.
+        ValueError: if they name several data sets, or several states of one configuration.
     """
     states: dict[str, tuple[str, ...]] = {}
     for record in records:
@@ -177,45 +180,45 @@ def check_same_data(records: list[Record]) -> None:
             )
 
 
-def is_paper_data(record: Record) -> bool:
-    """Whether a run was scored on what the paper's figures are of: MMNERD, with all languages of the configuration."""
+def is_paper_data(record: RunRecord) -> bool:
+    """Whether a run was scored on the data of the paper's figures: MMNERD, with all languages of the configuration."""
     named = record.content["data"]["name"].rsplit("/", 1)[-1] == PAPER_DATA
     languages = available_configs(PAPER_LANGUAGES).get(record.run.languages, ())
     is_whole = set(record.content["test"].get("lang", ())) == set(languages)
     return named and is_whole and set(types_of_records([record])) == set(PAPER_TYPES)
 
 
-def types_of_records(records: list[Record]) -> tuple[str, ...]:
-    """The entity types of the data that the runs were scored on."""
+def types_of_records(records: list[RunRecord]) -> tuple[str, ...]:
+    """The entity types of the data on which the runs were scored."""
     return records[0].counts().types if records else PAPER_TYPES
 
 
 def columns(types: Sequence[str]) -> tuple[str, ...]:
-    """The scores in a table's columns."""
+    """The names of the scores in a table's columns."""
     return (*(f"f1_{kind}" for kind in types), "precision", "recall", "f1")
 
 
 def header(types: Sequence[str]) -> tuple[str, ...]:
-    """What stands above these columns."""
+    """The headings of these columns."""
     return (*types, "P", "R", "F1")
 
 
-def _languages(records: list[Record]) -> tuple[str, ...]:
-    """The languages that tables have: the paper's, unless the data have others."""
+def _languages(records: list[RunRecord]) -> tuple[str, ...]:
+    """The languages of the tables: the paper's, unless the data have others."""
     return languages_of(lang for record in records for lang in set(record.content["test"].get("lang", ())))
 
 
-def _models(models: Sequence[str], variant: str, data: str, records: list[Record]) -> list[str]:
-    """The models of a table, those behind that the paper does not have but that were run."""
+def _models(models: Sequence[str], variant: str, data: str, records: list[RunRecord]) -> list[str]:
+    """The models of a table: the paper's, followed by others that were run."""
     found = [r.run.model for r in records if (r.run.variant, r.run.languages, r.run.part) == (variant, data, "")]
-    return list(dict.fromkeys([*models, *(model for model in found if model not in (*MODELS, *EXTRA_MODELS))]))
+    return list(dict.fromkeys([*models, *(model for model in found if model not in (*MODELS, SUMMED))]))
 
 
-def _groups(name: str, records: list[Record]) -> Iterator[Group]:
+def _groups(name: str, records: list[RunRecord]) -> Iterator[SystemGroup]:
     if name in ("table5", "table7"):
-        models, variant = (MODELS, "") if name == "table5" else (IMAGE_MODELS, "text")
+        models, variant = (MODELS, "") if name == "table5" else ([*filter(has_image_branch, MODELS)], "text")
         for data in (DEFAULT_CONFIG, *_languages(records)):
-            title = ALL if data == DEFAULT_CONFIG else language_name(data)
+            title = ALL_LANGUAGES if data == DEFAULT_CONFIG else language_name(data)
             found = _models(models, variant, data, records)
             rows = {model: (NAMES.get(model, model), Run(model, variant, data)) for model in found}
             yield _group(title, rows, records, (name, data))
@@ -227,15 +230,15 @@ def _groups(name: str, records: list[Record]) -> Iterator[Group]:
             yield _group(language_name(language), rows, records, (name, language), language)
     elif name == "table8":
         rows = {part: (f"Part {part}", Run(OURS, part=part)) for part in PARTS}
-        yield _add_mean(_group(ALL, rows | {"all": ("All parts", Run(OURS))}, records, (name,)))
+        yield _add_mean(_group(ALL_LANGUAGES, rows | {"all": ("All parts", Run(OURS))}, records, (name,)))
     else:
         runs = {title: Run(OURS, variant) for variant, title in VARIANTS.items()}
-        yield _group(ALL, {run.system: (title, run) for title, run in runs.items()}, records, (name,))
+        yield _group(ALL_LANGUAGES, {run.system: (title, run) for title, run in runs.items()}, records, (name,))
 
 
 def _group(
-    title: str, rows: dict[str, tuple[str, Run]], records: list[Record], place: tuple[str, ...], language: str = ""
-) -> Group:
+    title: str, rows: dict[str, tuple[str, Run]], records: list[RunRecord], place: tuple[str, ...], language: str = ""
+) -> SystemGroup:
     found = {key: tuple(filter(_is_like(run), records)) for key, (_, run) in rows.items()}
     ours = [record for runs in found.values() for record in runs]
     figures = {key: row for key in rows if (row := _paper_row((*place, key)))} if all(map(is_paper_data, ours)) else {}
@@ -247,11 +250,11 @@ def _group(
         if runs
     ]
     titles = {key: title for key, (title, _) in rows.items()}
-    return Group(title, tuple(systems), titles, paper, types_of_records(records))
+    return SystemGroup(title, tuple(systems), titles, paper, types_of_records(records))
 
 
-def _add_mean(group: Group) -> Group:
-    """Table 8 with the mean of its parts below them, if all are there."""
+def _add_mean(group: SystemGroup) -> SystemGroup:
+    """Table 8 with the mean of its parts below them, if all parts are present."""
     parts = [system for system in group.systems if system.key in PARTS]
     if len(parts) < len(PARTS):
         return group
@@ -261,15 +264,15 @@ def _add_mean(group: Group) -> Group:
     return replace(group, systems=(*parts, mean, *(system for system in group.systems if system not in parts)))
 
 
-def _is_like(run: Run) -> Callable[[Record], bool]:
-    """Whether a record is of this run, whatever its seed."""
+def _is_like(run: Run) -> Callable[[RunRecord], bool]:
+    """A function that says whether a record belongs to this run, whatever its seed."""
     wanted = (run.system, run.languages, run.part)
     return lambda record: (record.run.system, record.run.languages, record.run.part) == wanted
 
 
-def by_system(records: list[Record]) -> dict[str, list[Record]]:
-    """The records of each model or variant, in the paper's order, the variants last; behind the others what it lacks."""
-    systems: dict[str, list[Record]] = {}
+def by_system(records: list[RunRecord]) -> dict[str, list[RunRecord]]:
+    """The records of each model or variant: the paper's models in its order, then other models, then the variants."""
+    systems: dict[str, list[RunRecord]] = {}
     order = {model: place for place, model in enumerate((*MODELS, *EXTRA_MODELS))}
     for record in sorted(records, key=lambda r: (r.run.variant, order.get(r.run.model, len(order)), r.run.model)):
         systems.setdefault(record.run.system, []).append(record)
@@ -278,18 +281,18 @@ def by_system(records: list[Record]) -> dict[str, list[Record]]:
 
 def run_title(run: Run) -> str:
     """Model and variant of a run, in words."""
-    return NAMES.get(run.model, run.model) + SUFFIXES.get(run.variant, f", {run.variant}")
+    return NAMES.get(run.model, run.model) + VARIANT_TITLES.get(run.variant, f", {run.variant}")
 
 
 def languages_title(data: str, tested: str) -> str:
-    """Such as "German & English", the tested language first."""
+    """The names of the languages, such as "German & English", the tested one first."""
     others = [other for other in data.split("_") if other != tested]
     return " & ".join(map(language_name, (tested, *others)))
 
 
 def _paper_row(place: tuple[str, ...]) -> tuple[dict[str, float], tuple[str, ...]] | None:
     """The paper's percentages of a row, and which of them are computed: an F1 that the text of the paper lacks follows
-    from precision and recall. `None` for a row that the paper does not have.
+    from precision and recall. `None` if the paper does not have the row.
     """
     row = _paper()
     for key in place:
@@ -304,4 +307,4 @@ def _paper_row(place: tuple[str, ...]) -> tuple[dict[str, float], tuple[str, ...
 
 @cache
 def _paper() -> dict:
-    return json.loads(PAPER.read_text(encoding="utf-8"))
+    return json.loads(PAPER_FIGURES.read_text(encoding="utf-8"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from experiments.records import Record
-from experiments.tables.layout import Group, PaperTable, header
+from experiments.records import RunRecord
+from experiments.tables.layout import PaperTable, SystemGroup, header
 from experiments.tables.noise import GAP_HEADER, GAP_NOTE, MARGINS_HEADER, MARGINS_NOTE, gap_rows, margin_rows
-from experiments.tables.values import COMPUTED, MARK, has_computed, rows
+from experiments.tables.values import COMPUTED, MARK, has_computed, system_rows
 from reports_2mner.tables import Bold, Table
 
 READING = """\
@@ -31,10 +31,10 @@ OTHER_SENTENCES = "Nothing is bold: the rows were scored on different test sente
 OTHER_DATA = "The paper's figures are left out: they are of MMNERD, and these runs are of other data.\n"
 
 
-def paper_tables(tables: list[PaperTable], records: list[Record], figures: Iterable[str]) -> str:
-    """All of the paper's tables that have a row, the rows that are missing, and the two sections on noise."""
+def paper_tables(tables: list[PaperTable], records: list[RunRecord], figures: Iterable[str]) -> str:
+    """All of the paper's tables that have a row, the missing rows, and the two sections on noise."""
     filled = [table for table in tables if table.filled()]
-    parts = [f"Data: {describe_data(records)}.\n", READING]
+    parts = [f"Data: {_data_line(records)}.\n", READING]
     parts += [] if any(group.paper for table in filled for group in table.filled()) else [OTHER_DATA]
     for table in filled:
         parts += [f"## {table.title}\n", *_figure(table, figures), *_both_schemes(table)]
@@ -44,8 +44,8 @@ def paper_tables(tables: list[PaperTable], records: list[Record], figures: Itera
     return "\n".join([*parts, *noise_sections(tables, records)])
 
 
-def noise_sections(tables: list[PaperTable], records: list[Record]) -> list[str]:
-    """The margins beside the noise, and the protocols beside each other."""
+def noise_sections(tables: list[PaperTable], records: list[RunRecord]) -> list[str]:
+    """The margins compared with the noise, and the two protocols compared with each other."""
     parts = []
     margins, gaps = margin_rows(tables), gap_rows(records)
     if margins:
@@ -57,17 +57,17 @@ def noise_sections(tables: list[PaperTable], records: list[Record]) -> list[str]
     return parts
 
 
-def describe_data(records: list[Record]) -> str:
-    """Name and state of the data set, and how many runs there are."""
+def _data_line(records: list[RunRecord]) -> str:
+    """Name and split of the data set, and the number of runs."""
     data = records[0].content["data"]
     split = f", split `{data['split']}`" if data["split"] else ""
     return f"`{data['name']}`{split}; {len(records)} runs"
 
 
 def is_same(table: PaperTable) -> bool:
-    """Whether strict counting gives our figures once more."""
+    """Whether strict counting gives the same figures of ours."""
     strict, lenient = (
-        [row.cells for group in table.filled() for row in rows(group, scheme) if row.figures != "paper"]
+        [row.cells for group in table.filled() for row in system_rows(group, scheme) if row.figures != "paper"]
         for scheme in ("strict", "lenient")
     )
     return strict == lenient
@@ -88,29 +88,29 @@ def _groups(table: PaperTable, scheme: str) -> list[str]:
     return parts
 
 
-def _group(group: Group, scheme: str) -> str:
+def _group(group: SystemGroup, scheme: str) -> str:
     names = ["Training" if _is_by_data(group) else "Model", "Figures", *header(group.types)]
     return "\n\n".join([Table(names, group_rows(group, scheme)).markdown(), *group_notes(group, scheme)]) + "\n"
 
 
-def group_rows(group: Group, scheme: str, plus_minus: str = " ± ") -> list[list[str]]:
-    """The lines of a group as text; a title that is that of the line above is left out."""
+def group_rows(group: SystemGroup, scheme: str, plus_minus: str = " ± ") -> list[list[str]]:
+    """The lines of a group as text; a title that repeats that of the line above is left out."""
     lines: list[list[str]] = []
     former = ""
-    for row in rows(group, scheme):
+    for row in system_rows(group, scheme):
         cells = [Bold(cell.text(plus_minus)) if cell.is_bold else cell.text(plus_minus) for cell in row.cells]
         lines.append([row.title if row.title != former else "", row.figures, *cells])
         former = row.title
     return lines
 
 
-def group_notes(group: Group, scheme: str) -> list[str]:
-    """What a reader must know of the figures of a group, below it."""
+def group_notes(group: SystemGroup, scheme: str) -> list[str]:
+    """The notes below a group that its figures require."""
     notes = [f"{MARK} {COMPUTED}"] if scheme == "lenient" and has_computed(group) else []
     return notes if group.is_comparable() else [*notes, OTHER_SENTENCES]
 
 
-def _is_by_data(group: Group) -> bool:
+def _is_by_data(group: SystemGroup) -> bool:
     return len({system.records[0].run.system for system in group.systems}) == 1 and len(group.systems) > 1
 
 

@@ -1,4 +1,4 @@
-"""How large the paper's margins are beside the noise, and what choosing the epoch on test makes of a score."""
+"""How the paper's margins compare with the noise, and how much choosing the epoch on test raises a score."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from experiments.bootstrap import LEVEL, compare_drawn
 from experiments.counts import scores
 from experiments.plan import OURS
-from experiments.records import Record
-from experiments.tables.layout import Group, PaperTable, by_system, run_title
-from experiments.tables.values import Cell, cell, drawn, measure
+from experiments.records import RunRecord
+from experiments.tables.layout import PaperTable, SystemGroup, by_system, run_title
+from experiments.tables.values import Cell, cell, drawn, percentages
 
 WITH_MARGINS = ("table5", "table7", "table9")
-NORMAL = 1.96  # the 95 % interval of a normal distribution reaches so many standard deviations to either side
+NORMAL = 1.96  # standard deviations from the mean to either end of the 95 % interval of a normal distribution
 MARGINS_HEADER = (
     "Table",
     "Setting",
@@ -31,9 +31,9 @@ MARGINS_HEADER = (
 MARGINS_NOTE = (
     "F1 in percent, lenient counting, the epoch chosen on dev. The margin is the F1 of 2M-NER less that of the "
     "best other row of the setting. The interval resamples the pictures of the test set: half the width of the "
-    "widest of all systems, and that of our margin, which rows on different sentences have none of. The standard deviation over seeds is the root mean square of "
-    "those of all systems with several seeds. As the paper reports single runs, its margins have to be compared "
-    f"with what two runs of one system differ by: in {LEVEL:.0%} of cases up to {NORMAL} · √2 standard deviations. "
+    "widest of all systems, and that of our margin, which rows on different sentences have none of. The standard "
+    "deviation over seeds is the root mean square of those of all systems with several seeds. As the paper reports single "
+    f"runs, its margins have to be compared with what two runs of one system differ by: in {LEVEL:.0%} of cases up to {NORMAL} · √2 standard deviations. "
     "With few seeds this is itself an estimate."
 )
 GAP_HEADER = ("Model", "Runs", "epoch chosen on dev", "best epoch on test", "gain", "smallest", "largest")
@@ -46,21 +46,21 @@ GAP_NOTE = (
 
 @dataclass(frozen=True)
 class Margin:
-    """What 2M-NER is ahead of the next best of a setting, or behind it if negative, in percent."""
+    """How far 2M-NER is ahead of the next best of a setting (behind it if negative), in percent."""
 
     rival: str
     value: float
 
 
 def margin_rows(tables: list[PaperTable]) -> list[list[str]]:
-    """A line for each setting that has runs."""
+    """One line for each setting that has runs."""
     groups = [(table, group) for table in tables if table.name in WITH_MARGINS for group in table.filled()]
     return [[table.name.removeprefix("table"), *_margin_row(group)] for table, group in groups]
 
 
-def _margin_row(group: Group) -> list[str]:
+def _margin_row(group: SystemGroup) -> list[str]:
     paper = margin({key: row["f1"] for key, row in group.paper.items()})
-    ours = margin({system.key: measure(system, "lenient")["f1"].mean() for system in group.systems})
+    ours = margin({system.key: percentages(system, "lenient")["f1"].mean() for system in group.systems})
     noise = seed_noise(group)
     chance = None if noise is None else NORMAL * math.sqrt(2) * noise
     return [
@@ -77,7 +77,7 @@ def _margin_row(group: Group) -> list[str]:
 
 
 def margin(f1: dict[str, float]) -> Margin | None:
-    """The margin of 2M-NER by key; `None` where it or all others are lacking."""
+    """The margin of 2M-NER, from the F1 by key; `None` if 2M-NER or all others are missing."""
     rest = {key: value for key, value in f1.items() if key != OURS}
     if OURS not in f1 or not rest:
         return None
@@ -85,28 +85,28 @@ def margin(f1: dict[str, float]) -> Margin | None:
     return Margin(rival, float(f1[OURS] - rest[rival]))
 
 
-def seed_noise(group: Group) -> float | None:
-    """The root mean square of the systems' standard deviations over seeds, in percent; `None` with single seeds."""
-    found = [measure(system, "lenient")["f1"] for system in group.systems]
+def seed_noise(group: SystemGroup) -> float | None:
+    """The root mean square of the systems' standard deviations over seeds, in percent; `None` for single seeds."""
+    found = [percentages(system, "lenient")["f1"] for system in group.systems]
     variances = [values.var(ddof=1) for values in found if len(values) > 1]
     return math.sqrt(np.mean(variances)) if variances else None
 
 
-def widest_interval(group: Group) -> float:
-    """Half of the widest 95 % interval of F1 of a group, in percent."""
+def widest_interval(group: SystemGroup) -> float:
+    """Half the width of the widest 95 % interval of F1 in a group, in percent."""
     found = [system.interval() for system in drawn(group).values()]
     return max(50 * (high - low) for low, high in found)
 
 
-def gap_rows(records: list[Record]) -> list[list[str]]:
-    """A line for each model with runs that were scored by both protocols, and one for all of them."""
+def gap_rows(records: list[RunRecord]) -> list[list[str]]:
+    """One line for each model with runs scored by both protocols, and one for all of them."""
     scored = by_system([record for record in records if record.has("released")])
     rows = [[run_title(group[0].run), str(len(group)), *_gap_cells(group)] for group in scored.values()]
     everything = [record for group in scored.values() for record in group]
     return [*rows, ["all runs", str(len(everything)), *_gap_cells(everything)]] if len(rows) > 1 else rows
 
 
-def _gap_cells(records: list[Record]) -> list[str]:
+def _gap_cells(records: list[RunRecord]) -> list[str]:
     dev, released = (
         np.array([100 * scores(record.counts("lenient", protocol))["f1"] for record in records])
         for protocol in ("dev", "released")
@@ -115,20 +115,16 @@ def _gap_cells(records: list[Record]) -> list[str]:
     return [
         cell(dev).text(),
         cell(released).text(),
-        _plus(gain),
+        f"{'+' * ((gain.mean or 0) >= 0)}{gain.text()}",
         *(f"{end(released - dev):+.2f}" for end in (min, max)),
     ]
-
-
-def _plus(gain: Cell) -> str:
-    return f"{'+' * ((gain.mean or 0) >= 0)}{gain.text()}"
 
 
 def _signed(found: Margin | None) -> str:
     return "" if found is None else f"{found.value:+.2f}"
 
 
-def _with_interval(found: Margin | None, group: Group) -> str:
+def _with_interval(found: Margin | None, group: SystemGroup) -> str:
     if found is None or not group.is_comparable():
         return _signed(found)
     samples = drawn(group)

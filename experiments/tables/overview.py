@@ -1,13 +1,13 @@
-"""All runs in short, by what they learned from: overall, by source and language, and the gain from pictures."""
+"""An overview of all runs by training data: overall, by source and language, and the gain from pictures."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from experiments.bootstrap import compare
+from experiments.bootstrap import compare_systems
 from experiments.counts import add_up, scores
-from experiments.plan import AVERAGED, EXTRA_MODELS, IMAGE_MODELS, IMPROVEMENTS
-from experiments.records import Record
+from experiments.plan import AVERAGED, IMPROVEMENTS, SUMMED
+from experiments.records import RunRecord
 from experiments.tables.layout import by_system, columns, header, run_title, types_of_records
 from experiments.tables.values import cell
 from reports_2mner.tables import Table
@@ -15,8 +15,8 @@ from reports_2mner.tables import Table
 DIFFERENCE = ("difference", "95 % interval")
 
 
-def overview(records: list[Record], scheme: str) -> str:
-    """Markdown tables of one row a model or variant."""
+def overview(records: list[RunRecord], scheme: str) -> str:
+    """Markdown tables with one row per model or variant."""
     parts = [f"F1 in percent, {scheme} counting; the epoch is chosen on dev.\n"]
     whole = [record for record in records if not record.run.part]
     for languages in dict.fromkeys(record.run.languages for record in whole):
@@ -28,8 +28,8 @@ def overview(records: list[Record], scheme: str) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def systems_table(records: list[Record], scheme: str) -> str:
-    """One row a model or variant, with the columns of the paper's Tables 5 and 7."""
+def systems_table(records: list[RunRecord], scheme: str) -> str:
+    """One row per model or variant, with the columns of the paper's Tables 5 and 7."""
     rows = [
         [run_title(group[0].run), str(len(group)), *_cells([scores(record.counts(scheme)) for record in group])]
         for group in by_system(records).values()
@@ -37,8 +37,8 @@ def systems_table(records: list[Record], scheme: str) -> str:
     return _table(["Model", "Seeds", *header(types_of_records(records))], rows)
 
 
-def group_table(records: list[Record], scheme: str, column: str) -> str:
-    """The same for the sentences of each language or source apart."""
+def group_table(records: list[RunRecord], scheme: str, column: str) -> str:
+    """The same, separately for the sentences of each language or source."""
     rows = []
     for group in by_system(records).values():
         for name in sorted(set(group[0].group(column).tolist())):
@@ -47,17 +47,18 @@ def group_table(records: list[Record], scheme: str, column: str) -> str:
     return _table(["Model", "Language" if column == "lang" else "Source", *header(types_of_records(records))], rows)
 
 
-def pictures_table(records: list[Record], scheme: str) -> str:
+def pictures_table(records: list[RunRecord], scheme: str) -> str:
     """What a model gains from pictures over its own text-only variant, with a 95 % interval and a test."""
     systems = by_system(records)
-    pairs = [(model, f"{model.removesuffix('-sum')}-text") for model in (*IMAGE_MODELS, *EXTRA_MODELS)]
-    rows = [[run_title(systems[seeing][0].run), *_compare(systems[seeing], systems[blind], scheme)]
-            for seeing, blind in pairs if seeing in systems and blind in systems]  # fmt: skip
+    rows = []
+    for system, group in systems.items():
+        text_only = systems.get("adacan-text" if system == SUMMED else f"{system}-text")
+        rows += [[run_title(group[0].run), *_compare(group, text_only, scheme)]] if text_only else []
     return _table(["Model", "words and picture", "words alone", *DIFFERENCE], rows) if rows else ""
 
 
-def improvements_table(records: list[Record], scheme: str) -> str:
-    """What a change that the paper does not have adds to a model, with a 95 % interval and a test."""
+def improvements_table(records: list[RunRecord], scheme: str) -> str:
+    """What a change beyond the paper adds to a model, with a 95 % interval and a test."""
     systems = by_system(records)
     rows = []
     for group in systems.values():
@@ -67,10 +68,10 @@ def improvements_table(records: list[Record], scheme: str) -> str:
     return _table(["Beyond the paper", "with the change", "without", *DIFFERENCE], rows) if rows else ""
 
 
-def _compare(first: list[Record], second: list[Record], scheme: str) -> list[str]:
+def _compare(first: list[RunRecord], second: list[RunRecord], scheme: str) -> list[str]:
     """Both scores, their difference and its interval."""
     ours, theirs = (add_up([record.counts(scheme) for record in group]) for group in (first, second))
-    found = compare(ours, theirs, first[0].pictures)
+    found = compare_systems(ours, theirs, first[0].pictures)
     interval = f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
     return [_f1(first, scheme), _f1(second, scheme), f"{100 * found.difference:+.2f}", interval]
 
@@ -86,11 +87,11 @@ def _mean(values: list[float]) -> str:
     return cell(100 * np.array(values)).text()
 
 
-def _f1(records: list[Record], scheme: str) -> str:
+def _f1(records: list[RunRecord], scheme: str) -> str:
     return _mean([scores(record.counts(scheme))["f1"] for record in records])
 
 
-def _has_several(records: list[Record], column: str) -> bool:
+def _has_several(records: list[RunRecord], column: str) -> bool:
     return any(column in record.content["test"] and len(set(record.group(column))) > 1 for record in records)
 
 

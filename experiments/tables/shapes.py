@@ -1,4 +1,4 @@
-"""What the figures of the tables show: dots with their intervals, heat maps, grids."""
+"""The content of the tables' figures: dots with their intervals, heat maps, grids."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PAPERS_CHOICE = (0.8, 5e-5)
 
 @dataclass(frozen=True)
 class Dot:
-    """A line of a plot, in percent.
+    """One line of a plot, in percent.
 
     Args:
-        label: what stands beside it.
+        label: the text beside it.
         value, low, high: the mean over runs and the 95 % interval.
-        runs: each run.
-        paper: the paper's figure; `None` without one.
-        released: the mean by the released protocol; `None` where the runs were not scored by it.
+        runs: the value of each run.
+        paper: the paper's figure, if it has one.
+        released: the mean by the released protocol; `None` if the runs were not scored by it.
     """
 
     label: str
@@ -35,7 +35,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Panel:
-    """A plot of a figure."""
+    """One plot of a figure."""
 
     title: str
     dots: tuple[Dot, ...]
@@ -43,12 +43,12 @@ class Panel:
 
 @dataclass(frozen=True)
 class Heat:
-    """F1 alone (on the diagonal) and what a second language adds to it, `(added, tested)`, NaN where nothing is.
+    """F1 of single languages (on the diagonal) and what a second one adds, `(added, tested)`; NaN without a run.
 
     Args:
         values: percentages.
         languages: of the rows and columns.
-        is_certain: where the paired test tells the difference from none.
+        is_certain: where the paired test finds a difference.
     """
 
     title: str
@@ -63,8 +63,8 @@ class Grid:
 
     Args:
         languages: the configuration.
-        alphas, rates: the values, rising.
-        scores: percentages by learning rate and alpha, one a seed.
+        alphas, rates: the values, in ascending order.
+        scores: percentages by learning rate and alpha, one per seed.
     """
 
     languages: str
@@ -96,10 +96,10 @@ class Grid:
             yield "" if values is None else cell(values).text()
 
     def sentence(self) -> str:
-        """What is best, how far it is from the worst, and how far from the paper's choice."""
+        """A sentence that compares the best point with the worst and with the paper's choice."""
         rate, alpha = self.best
         top = self.scores[rate, alpha].mean()
         lowest = min(values.mean() for values in self.scores.values())
-        told = f"Best: alpha {alpha:g} and learning rate {rate:g} ({top:.2f}); the lowest of all is {lowest:.2f}."
+        text = f"Best: alpha {alpha:g} and learning rate {rate:g} ({top:.2f}); the lowest of all is {lowest:.2f}."
         paper = self.scores.get(PAPERS_CHOICE[::-1])
-        return told if paper is None else f"{told} The paper's choice has {paper.mean():.2f}."
+        return text if paper is None else f"{text} The paper's choice has {paper.mean():.2f}."

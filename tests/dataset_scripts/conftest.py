@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from dataset_scripts.mini.text import FILLERS, TEMPLATES, Sentence, slot_type, slots
+from dataset_scripts.mini.text import FILLERS, SENTENCE_TEMPLATES, FilledTemplate, slot_type, slots
 from dataset_scripts.schema import LANGUAGES, SPLITS
 from tests.dataset_scripts.distribution import Distribution, write_everything
 
@@ -81,8 +81,8 @@ def _sentences(kind):
     rng = Random(kind)
     names = {**FILLERS, "X": FILLERS["ORG"]}
     return [
-        Sentence(template, {slot: rng.choice(names[slot_type(slot)]) for slot in slots(template)})
-        for template in TEMPLATES[kind]
+        FilledTemplate(template, {slot: rng.choice(names[slot_type(slot)]) for slot in slots(template)})
+        for template in SENTENCE_TEMPLATES[kind]
     ]
 
 

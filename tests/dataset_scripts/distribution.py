@@ -11,8 +11,8 @@ from pathlib import Path
 
 import PIL.Image
 
-from dataset_scripts.conll import Sentence, write_conll
-from dataset_scripts.mini.generator import generate
+from dataset_scripts.conll import ConllSentence, write_conll
+from dataset_scripts.mini.generator import generate_rows
 from dataset_scripts.schema import LANGUAGES, SPLITS
 
 FILES = ("train_conll_format.txt", "valid_conll_format.txt", "test_conll_format.txt")
@@ -78,10 +78,10 @@ class Distribution:
 
     source: Path
     images: Path
-    sentences: dict[tuple[str, str], list[Sentence]]  # by language and split
+    sentences: dict[tuple[str, str], list[ConllSentence]]  # by language and split
     statuses: dict[str, str] = field(default_factory=dict)
 
-    def rows(self) -> Iterator[tuple[str, str, Sentence]]:
+    def rows(self) -> Iterator[tuple[str, str, ConllSentence]]:
         """Yield language, split and sentence."""
         for (lang, split), group in self.sentences.items():
             for sentence in group:
@@ -92,11 +92,11 @@ def write_everything(root: Path) -> Distribution:
     """Write the eleven folders and the pictures into the empty folder `root`."""
     images = root / "images"
     images.mkdir()
-    rows = generate(seed=5, num_train=160, num_validation=32, num_test=32)
+    rows = generate_rows(seed=5, num_train=160, num_validation=32, num_test=32)
     sentences = {(lang, split): [] for lang in LANGUAGES for split in SPLITS}
     for split, group in rows.items():
         for row in group:
-            sentence = Sentence(row["image_id"], tuple(row["tokens"]), tuple(row["ner_tags"]), 1)
+            sentence = ConllSentence(row["image_id"], tuple(row["tokens"]), tuple(row["ner_tags"]), 1)
             # As in MMNERD, translations part company: German sentences go to the next split.
             shifted = SPLITS[(SPLITS.index(split) + (row["lang"] == "de")) % 3]
             sentences[row["lang"], shifted].append(sentence)
@@ -105,7 +105,7 @@ def write_everything(root: Path) -> Distribution:
     statuses = _add_odd_pictures(root, images)
     for number, image_id in enumerate(statuses):
         lang, split = LANGUAGES[number % 4], SPLITS[number % 3]
-        sentences[lang, split].append(Sentence(image_id, ("Paris", f"#{number}"), ("B-LOC", "O"), 1))
+        sentences[lang, split].append(ConllSentence(image_id, ("Paris", f"#{number}"), ("B-LOC", "O"), 1))
     _write_folders(root / "train_valid_test", sentences)
     return Distribution(root / "train_valid_test", images, sentences, statuses)
 
@@ -124,7 +124,7 @@ def _add_odd_pictures(root: Path, images: Path) -> dict[str, str]:
     return statuses | dict.fromkeys(REFUSED_IDS, "unreadable")
 
 
-def _write_folders(source: Path, sentences: dict[tuple[str, str], list[Sentence]]) -> None:
+def _write_folders(source: Path, sentences: dict[tuple[str, str], list[ConllSentence]]) -> None:
     folders = {lang: (lang,) for lang in LANGUAGES} | {"all_lang": LANGUAGES}
     folders |= {f"{a}_plus_{b}": (a, b) for a, b in permutations(("en", "de", "fr", "es"), 2) if (a, b) in PAIRS}
     for name, languages in folders.items():

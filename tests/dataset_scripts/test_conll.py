@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from dataset_scripts.conll import Sentence, begin_entities, read_conll, write_conll
+from dataset_scripts.conll import ConllSentence, begin_entities, read_conll, write_conll
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd" / "train_valid_test"
 TEXT = "IMGID:O_1\nParis\tB-LOC\n!\tO\n\nIMGID:06959512---a%2Fb?c=[d]&e\nMarie\tB-PER\nCurie\tI-PER\n\n"
 SENTENCES = [
-    Sentence("O_1", ("Paris", "!"), ("B-LOC", "O"), 1),
-    Sentence("06959512---a%2Fb?c=[d]&e", ("Marie", "Curie"), ("B-PER", "I-PER"), 5),
+    ConllSentence("O_1", ("Paris", "!"), ("B-LOC", "O"), 1),
+    ConllSentence("06959512---a%2Fb?c=[d]&e", ("Marie", "Curie"), ("B-PER", "I-PER"), 5),
 ]
 
 
@@ -26,7 +26,7 @@ def test_last_sentence_needs_no_empty_line(write_text, text):
 )
 def test_unusual_tokens_are_kept_whole(write_text, tmp_path, token):
     path = write_text(f"IMGID: 1 \n{token}\tO\n\n")
-    assert list(read_conll(path)) == [Sentence(" 1 ", (token,), ("O",), 1)]
+    assert list(read_conll(path)) == [ConllSentence(" 1 ", (token,), ("O",), 1)]
     write_conll(read_conll(path), tmp_path / "copy.txt")
     assert (tmp_path / "copy.txt").read_bytes() == path.read_bytes()
 
@@ -69,9 +69,9 @@ def test_mistakes_name_file_line_and_cause(write_text, content, line, message):
 def test_types_get_other_names_and_are_counted_by_sentence(write_text):
     path = write_text("IMGID:1\na\tB-OTHER\nb\tI-OTHER\nc\tB-PER\n\nIMGID:2\nOTHER\tO\n\nIMGID:3\nd\tB-OTHER\n\n")
     assert list(read_conll(path, rename={"OTHER": "MISC"})) == [
-        Sentence("1", ("a", "b", "c"), ("B-MISC", "I-MISC", "B-PER"), 1, renamed=2),
-        Sentence("2", ("OTHER",), ("O",), 6),
-        Sentence("3", ("d",), ("B-MISC",), 9, renamed=1),
+        ConllSentence("1", ("a", "b", "c"), ("B-MISC", "I-MISC", "B-PER"), 1, renamed=2),
+        ConllSentence("2", ("OTHER",), ("O",), 6),
+        ConllSentence("3", ("d",), ("B-MISC",), 9, renamed=1),
     ]
     with pytest.raises(ValueError, match=r"train\.txt:2: unknown tag: 'B-OTHER'"):
         list(read_conll(path))
@@ -96,7 +96,7 @@ def test_tags_that_continue_no_entity_begin_one_on_request(write_text):
 def test_renaming_comes_before_repairing(write_text):
     path = write_text("IMGID:1\na\tB-MISC\nb\tI-OTHER\nc\tO\nd\tI-OTHER\n")
     (sentence,) = read_conll(path, rename={"OTHER": "MISC"}, repair_tags=True)
-    assert sentence == Sentence("1", tuple("abcd"), ("B-MISC", "I-MISC", "O", "B-MISC"), 1, repaired=1, renamed=2)
+    assert sentence == ConllSentence("1", tuple("abcd"), ("B-MISC", "I-MISC", "O", "B-MISC"), 1, repaired=1, renamed=2)
 
 
 def test_repaired_tags_are_named_by_position():
@@ -116,13 +116,13 @@ def test_long_lines_are_not_quoted_whole(write_text):
 @pytest.mark.parametrize(
     "sentence",
     [
-        Sentence("1", ("a\tb",), ("O",), 1),
-        Sentence("1", ("a\nb",), ("O",), 1),
-        Sentence("1", ("",), ("O",), 1),
-        Sentence("1", ("a", "IMGID:2"), ("O", "O"), 1),
-        Sentence("", ("a",), ("O",), 1),
-        Sentence("1", (), (), 1),
-        Sentence("1", ("a", "b"), ("O",), 1),
+        ConllSentence("1", ("a\tb",), ("O",), 1),
+        ConllSentence("1", ("a\nb",), ("O",), 1),
+        ConllSentence("1", ("",), ("O",), 1),
+        ConllSentence("1", ("a", "IMGID:2"), ("O", "O"), 1),
+        ConllSentence("", ("a",), ("O",), 1),
+        ConllSentence("1", (), (), 1),
+        ConllSentence("1", ("a", "b"), ("O",), 1),
     ],
 )
 def test_writer_refuses_what_the_format_cannot_hold(tmp_path, sentence):

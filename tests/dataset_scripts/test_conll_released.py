@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 
-from dataset_scripts.conll import Sentence, read_conll
+from dataset_scripts.conll import ConllSentence, read_conll
 from dataset_scripts.conll_released import read_conll_as_released
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd" / "train_valid_test"
@@ -46,8 +46,8 @@ def read(write_text):
 def test_a_sound_file_is_read_as_by_the_strict_reader_but_for_lines(write_text):
     path = write_text("IMGID:1\nMarie\tB-PER\nCurie\tI-PER\n\nIMGID:2\nParis\tB-LOC\n\n")
     assert list(read_conll_as_released(path)) == [
-        Sentence("1", ("Marie", "Curie"), ("B-PER", "I-PER"), 2),
-        Sentence("2", ("Paris",), ("B-LOC",), 6),
+        ConllSentence("1", ("Marie", "Curie"), ("B-PER", "I-PER"), 2),
+        ConllSentence("2", ("Paris",), ("B-LOC",), 6),
     ]
 
 
@@ -82,7 +82,7 @@ def test_an_id_ends_at_the_next_mark(read):
 def test_a_last_sentence_without_empty_line_is_lost_with_a_warning(read, write_text, caplog):
     assert read("IMGID:1\na\tO\n\nIMGID:2\nb\tO\nc\tO\n") == [("1", ("a",))]
     assert caplog.messages == [
-        f"{write_text('')}:5: the released loader loses this sentence: no empty line ends the file.",
+        f"{write_text('')}:5: the released loader loses this sentence: the file does not end with an empty line.",
     ]
 
 
@@ -116,7 +116,7 @@ def test_where_the_released_loader_stops_file_and_line_are_named(write_text, con
     assert released_loader(path) is None
     with pytest.raises(ValueError) as caught:
         list(read_conll_as_released(path))
-    assert str(caught.value).startswith(f"{path}:{line}: the released loader stops here, ")
+    assert str(caught.value).startswith(f"{path}:{line}: the released loader stops here: ")
     assert message in str(caught.value)
 
 

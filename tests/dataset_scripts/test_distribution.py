@@ -5,7 +5,7 @@ from shutil import copytree
 
 import pytest
 
-from dataset_scripts.build.builder import build
+from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.pictures import load_image
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.reading import read_rows
@@ -31,7 +31,7 @@ def without_split(counts):
 def built(distribution, tmp_path_factory):
     """The eleven folders, built as the files give them."""
     output = tmp_path_factory.mktemp("built") / "mmnerd"
-    build(distribution.source, distribution.images, output)
+    build_dataset(distribution.source, distribution.images, output)
     return output
 
 
@@ -58,7 +58,7 @@ def test_ids_of_rows_are_unique(built):
 
 def test_the_combined_folder_alone_is_enough(distribution, built, tmp_path):
     copytree(distribution.source / "train_valid_test_all_lang", tmp_path / "source" / "train_valid_test_all_lang")
-    report = build(tmp_path / "source", None, tmp_path / "mmnerd")
+    report = build_dataset(tmp_path / "source", None, tmp_path / "mmnerd")
     # "Paris #7" has no language, and "Diego Lefèvre lives in Paris ." looks French.
     everything, told = stored(built), stored(tmp_path / "mmnerd")
     odd = set(distribution.statuses)
@@ -71,7 +71,7 @@ def test_the_combined_folder_alone_is_enough(distribution, built, tmp_path):
 
 @pytest.mark.parametrize("split", ["given", "paper", "grouped"])
 def test_leaks_are_those_of_a_slow_count(distribution, tmp_path, split):
-    report = build(distribution.source, None, tmp_path / "mmnerd", settings=BuildSettings(split=split, seed=4))
+    report = build_dataset(distribution.source, None, tmp_path / "mmnerd", settings=BuildSettings(split=split, seed=4))
     assert without_split(stored(tmp_path / "mmnerd")) == without_split(held(distribution.rows()))
     rows = list(read_rows(tmp_path / "mmnerd", ["lang", "image_id", "tokens"]))
     expected = {}
@@ -90,12 +90,12 @@ def test_leaks_are_those_of_a_slow_count(distribution, tmp_path, split):
 
 def test_pooled_split_is_exact_and_grouped_split_keeps_pictures_together(distribution, tmp_path):
     total = sum(1 for _ in distribution.rows())
-    paper = build(distribution.source, None, tmp_path / "paper", settings=BuildSettings(split="paper")).counts
+    paper = build_dataset(distribution.source, None, tmp_path / "paper", settings=BuildSettings(split="paper")).counts
     sizes = Counter()
     for (_, split), count in paper.items():
         sizes[split] += count.sentences
     assert sizes == {"train": total - 2 * (total // 10), "validation": total // 10, "test": total // 10}
-    build(distribution.source, None, tmp_path / "grouped", settings=BuildSettings(split="grouped"))
+    build_dataset(distribution.source, None, tmp_path / "grouped", settings=BuildSettings(split="grouped"))
     splits = {}
     for row in read_rows(tmp_path / "grouped", ["image_id"]):
         assert splits.setdefault(row["image_id"], row["split"]) == row["split"]

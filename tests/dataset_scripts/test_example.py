@@ -1,7 +1,7 @@
 import PIL.Image
 import pytest
 
-from dataset_scripts.example import find_parallel_rows, mark_entities, write_example
+from dataset_scripts.example import bold_entities, find_parallel_rows, write_example
 from dataset_scripts.parquet import write_dataset
 from tests.dataset_scripts.distribution import encode
 
@@ -118,7 +118,7 @@ def test_data_are_shown_as_they_are():
     words = "RT | <b>Dr_ *No* `x` [a](b) \\ #1"
     tags = ["O", "O", "B-PER", "I-PER", "O", "O", "O", "B-MISC"]
     row = {"tokens": words.split(" "), "ner_tags": tags}
-    assert mark_entities(row) == r"RT \| **\<b\>Dr\_ \*No\*** (PER) \`x\` \[a\](b) \\ **\#1** (MISC)"
+    assert bold_entities(row) == r"RT \| **\<b\>Dr\_ \*No\*** (PER) \`x\` \[a\](b) \\ **\#1** (MISC)"
 
 
 def test_picture_that_does_not_decode_is_left_out(write):

@@ -7,7 +7,7 @@ from datasets import load_dataset
 
 from dataset_scripts import parquet
 from dataset_scripts.card import dataset_card
-from dataset_scripts.parquet import check_output, write_dataset, write_parquet
+from dataset_scripts.parquet import check_output_folder, write_dataset, write_parquet
 from dataset_scripts.rows import encode_row
 from dataset_scripts.schema import features
 
@@ -147,9 +147,9 @@ def test_failed_overwrite_keeps_the_old_data(tmp_path):
 def test_folder_with_other_files_is_never_replaced(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ValueError, match=r"no builder wrote \('thesis.tex'"):
-        check_output(tmp_path, overwrite=True)
+        check_output_folder(tmp_path, overwrite=True)
     with pytest.raises(ValueError, match="is a file"):
-        check_output(tmp_path / "thesis.tex", overwrite=True)
+        check_output_folder(tmp_path / "thesis.tex", overwrite=True)
 
 
 def test_empty_folder_is_used(tmp_path):

@@ -99,5 +99,21 @@ def test_rows_survive_unchanged(folder):
 def test_a_folder_without_a_data_set_is_refused(tmp_path, action):
     (tmp_path / "data" / "italian").mkdir(parents=True)
     (tmp_path / "data" / "italian" / "train-00000-of-00001.parquet").touch()
-    with pytest.raises(ValueError, match=r"holds no data set: there is no data/<language>/<split>-\*\.parquet"):
+    with pytest.raises(ValueError, match=r"holds no data set: it has no data/<language>/<split>-\*\.parquet"):
         action(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ([0, 4, 4], "row 1, word 1 .*'I-LOC' continues no entity"),
+        ([0, -1, -1], "row 1, word 1 .*holds -1"),
+        (None, "row 1: `ner_tags`"),
+    ],
+)
+def test_tags_that_are_wrong_are_told_with_their_row(folder, tags, message):
+    """No builder writes them, but files can come from elsewhere."""
+    path = parquet_path(folder / "data", "en", "train", 2, 3)
+    write_parquet([encode_row(row("c")), encode_row(row("f")) | {"ner_tags": tags}], path)
+    with pytest.raises(ValueError, match=f"train-00002-of-00003.parquet, {message}"):
+        list(read_rows(folder))

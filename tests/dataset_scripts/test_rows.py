@@ -36,9 +36,9 @@ def test_tags_may_be_numbers_already():
     ("change", "message"),
     [
         ({"extra": 1}, "must have the columns .* may be left out"),
-        ({"id": ""}, "`id` must be a string"),
-        ({"tokens": []}, "at least one"),
-        ({"tokens": ["Marie", "", "in", "Paris"]}, "none empty"),
+        ({"id": ""}, "`id` must be a non-empty string"),
+        ({"tokens": []}, "one or more non-empty"),
+        ({"tokens": ["Marie", "", "in", "Paris"]}, "one or more non-empty"),
         ({"tokens": ["Marie"]}, "same length, got 1 and 4"),
         ({"ner_tags": ["B-PER", "I-PER", "O", "B-GPE"]}, "unknown tag 'B-GPE'"),
         ({"ner_tags": [1, 2, 0, 9]}, "unknown tag 9"),

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_scripts.build.builder import build
+from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import LANGUAGES
@@ -45,14 +45,14 @@ def contents(folder):
 
 @pytest.mark.parametrize("rows_per_shard", [2_000, 4])
 def test_files_come_back_byte_for_byte(odd_source, tmp_path, rows_per_shard):
-    build(odd_source, None, tmp_path / "set", settings=BuildSettings(rows_per_shard=rows_per_shard))
+    build_dataset(odd_source, None, tmp_path / "set", settings=BuildSettings(rows_per_shard=rows_per_shard))
     paths = to_conll(tmp_path / "set", tmp_path / "text")
     assert contents(tmp_path / "text") == contents(odd_source)
     assert sorted(paths) == sorted(tmp_path / "text" / name for name in contents(odd_source))
 
 
 def test_one_mixed_folder_comes_back_as_one_folder_for_each_language(write_distribution, tmp_path):
-    build(write_distribution(tmp_path / "mixed", "en", "fr", "es", "all_lang"), None, tmp_path / "set")
+    build_dataset(write_distribution(tmp_path / "mixed", "en", "fr", "es", "all_lang"), None, tmp_path / "set")
     to_conll(str(tmp_path / "set"), str(tmp_path / "text"))
     single = contents(write_distribution(tmp_path / "single", *LANGUAGES))
     found = contents(tmp_path / "text")
@@ -62,7 +62,7 @@ def test_one_mixed_folder_comes_back_as_one_folder_for_each_language(write_distr
 
 
 def test_files_in_place_are_not_replaced(odd_source, tmp_path):
-    build(odd_source, None, tmp_path / "set")
+    build_dataset(odd_source, None, tmp_path / "set")
     last = tmp_path / "text" / "train_valid_test_de" / "test_conll_format.txt"
     last.parent.mkdir(parents=True)
     last.write_text("mine")
@@ -81,7 +81,7 @@ def test_words_that_the_format_cannot_hold_are_refused(tmp_path):
 
 
 def test_command_line_prints_the_files(odd_source, tmp_path, capsys):
-    build(odd_source, None, tmp_path / "set")
+    build_dataset(odd_source, None, tmp_path / "set")
     capsys.readouterr()
     main([str(tmp_path / "set"), str(tmp_path / "text")])
     assert sorted(capsys.readouterr().out.split("\n")[:-1]) == sorted(
@@ -96,7 +96,7 @@ def test_command_line_prints_the_files(odd_source, tmp_path, capsys):
 def test_the_english_files_of_the_authors_come_back_byte_for_byte(tmp_path):
     if not (REAL / "train_valid_test_en").is_dir():
         pytest.skip("the authors' English files are not beside this checkout (../shared/data/mmnerd)")
-    build(REAL, None, tmp_path / "set", settings=BuildSettings(languages=("en",)))
+    build_dataset(REAL, None, tmp_path / "set", settings=BuildSettings(languages=("en",)))
     paths = to_conll(tmp_path / "set", tmp_path / "text")
     assert len(paths) == 3
     for path in paths:

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from demo import heat_map, highlight, reading
-from demo.reading import Reader
+from demo.reading import SentenceReader
 from modeling_2mner import TwoMNERForTokenClassification, TwoMNERPipeline
 
 pytestmark = pytest.mark.slow
@@ -94,11 +94,11 @@ def address(python, folder, environment) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def reader(folder, network, processor) -> Reader:
+def reader(folder, network, processor) -> SentenceReader:
     """What the page should show, read in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "pipeline", lambda *_, **__: TwoMNERPipeline(model=network, processor=processor))
-        return Reader("folder")
+        return SentenceReader("folder")
 
 
 @pytest.fixture(scope="module")
@@ -151,19 +151,19 @@ def marked(text: str, entities: list[dict]) -> str:
 
 def check_table(table, entities: list[dict]) -> None:
     rows = [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
-    assert [row[:2] for row in rows] == [[entity["word"], highlight.describe(entity)[0]] for entity in entities]
+    assert [row[:2] for row in rows] == [[entity["word"], highlight.type_style(entity)[0]] for entity in entities]
     scores = [float(row[2].removesuffix("%")) / 100 for row in rows]
     assert scores == pytest.approx([entity["score"] for entity in entities], abs=0.001)
 
 
-def check_maps(page, read, place: int, reader: Reader) -> None:
+def check_maps(page, read, place: int, reader: SentenceReader) -> None:
     """Compare the heat maps pixel by pixel, but for the rounding of another version of Pillow."""
     words = highlight.words_of(read.entities[place], read.offsets)
     for branch, class_token in reader.branches.items():
-        look = heat_map.spread(read.attention[branch], words, class_token)
+        look = heat_map.spread_attention(read.attention[branch], words, class_token)
         source = page.locator(f"#{branch.lower()}-map img").get_attribute("src")
         shown = Image.open(BytesIO(page.request.get(source).body())).convert("RGB")
-        expected = heat_map.draw(read.picture, look.regions)
+        expected = heat_map.draw_heat_map(read.picture, look.regions)
         assert shown.size == expected.size
         assert np.abs(np.asarray(shown, int) - np.asarray(expected, int)).mean() < 2
         assert f"{look.regions.max():.1%}" in page.locator(f"#{branch.lower()}-legend").inner_text()
@@ -224,7 +224,9 @@ def examples() -> list[tuple[str, str, str | None]]:
     """Label, sentence and picture of each example, read off the source: this environment has no gradio to import."""
     body = ast.parse((DEMO / "app.py").read_text(encoding="utf-8")).body
     lists = [
-        node.value for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXAMPLES"
+        node.value
+        for node in body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXAMPLE_INPUTS"
     ]
     return ast.literal_eval(lists[0])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.heat_map import COLOURS, Look, colour, draw, grid_shape, legend, spread
+from demo.heat_map import SCALE_COLOURS, Look, colour, draw_heat_map, grid_shape, legend, spread_attention
 
 
 def relative_luminance(colours: np.ndarray) -> np.ndarray:
@@ -14,31 +14,21 @@ def relative_luminance(colours: np.ndarray) -> np.ndarray:
     return linear @ np.array([0.2126, 0.7152, 0.0722])
 
 
-@pytest.mark.parametrize(
-    ("regions", "aspect", "shape"),
-    [
-        (49, 1.0, (7, 7)),
-        (16, 1.0, (4, 4)),
-        (1, 1.0, (1, 1)),
-        (12, 0.75, (3, 4)),
-        (12, 4 / 3, (4, 3)),
-        (50, 2.0, (10, 5)),
-    ],
-)
-def test_grid_has_the_shape_of_the_picture(regions, aspect, shape):
-    assert grid_shape(regions, aspect) == shape
+@pytest.mark.parametrize(("regions", "shapes"), [(49, {(7, 7)}), (1, {(1, 1)}), (12, {(3, 4), (4, 3)})])
+def test_grid_is_as_square_as_it_can_be(regions, shapes):
+    assert grid_shape(regions) in shapes
 
 
 def test_words_are_averaged_and_laid_out_in_rows():
     attention = np.array([[0.1, 0.2, 0.3, 0.4], [0.9, 0.1, 0.0, 0.0], [0.3, 0.2, 0.1, 0.4]], np.float32)
-    look = spread(attention, [0, 2], class_token=False)
+    look = spread_attention(attention, [0, 2], class_token=False)
     np.testing.assert_allclose(look.regions, [[0.2, 0.2], [0.2, 0.4]], rtol=1e-6)
     assert look.whole == 0.0
 
 
 def test_class_token_is_no_region():
     attention = np.array([[0.6, 0.1, 0.2, 0.05, 0.05]], np.float32)
-    look = spread(attention, [0], class_token=True)
+    look = spread_attention(attention, [0], class_token=True)
     np.testing.assert_allclose(look.regions, [[0.1, 0.2], [0.05, 0.05]], rtol=1e-6)
     assert look.whole == pytest.approx(0.6)
 
@@ -47,15 +37,15 @@ def test_colours_darken_evenly_enough_to_be_read_without_hue():
     lightness = relative_luminance(colour(np.linspace(0, 1, 65)))
     assert (np.diff(lightness) < 0).all()
     assert lightness[0] > 3 * lightness[-1]
-    np.testing.assert_allclose(colour(np.array([0.0, 1.0])), COLOURS[[0, -1]])
+    np.testing.assert_allclose(colour(np.array([0.0, 1.0])), SCALE_COLOURS[[0, -1]])
 
 
 def test_the_greatest_region_is_red_and_the_least_stays_grey():
     picture = Image.new("RGB", (40, 20), "white")
-    shown = draw(picture, np.array([[0.1, 0.2], [0.3, 0.4]]))
+    shown = draw_heat_map(picture, np.array([[0.1, 0.2], [0.3, 0.4]]))
     assert shown.size == picture.size
     assert shown.getpixel((0, 0)) == shown.getpixel((19, 9)) == (255, 255, 255)
-    assert shown.getpixel((20, 10)) == shown.getpixel((39, 19)) == tuple(COLOURS[-1].astype(int))
+    assert shown.getpixel((20, 10)) == shown.getpixel((39, 19)) == tuple(SCALE_COLOURS[-1].astype(int))
     right, below = relative_luminance(shown.getpixel((39, 0))), relative_luminance(shown.getpixel((0, 19)))
     assert relative_luminance(shown.getpixel((39, 19))) < below < right < 1
 
@@ -63,13 +53,13 @@ def test_the_greatest_region_is_red_and_the_least_stays_grey():
 def test_lines_of_the_picture_show_through_every_colour():
     picture = Image.new("RGB", (4, 2), "white")
     picture.paste("black", (0, 0, 4, 1))
-    shown = np.asarray(draw(picture, np.array([[0.0, 0.3, 0.6, 1.0]])))
+    shown = np.asarray(draw_heat_map(picture, np.array([[0.0, 0.3, 0.6, 1.0]])))
     assert (relative_luminance(shown[0]) < 0.6 * relative_luminance(shown[1])).all()
     assert (shown[0] == shown[0][:, :1]).all(axis=1).tolist() == [True, False, False, False]  # only the least is grey
 
 
 def test_an_even_look_has_one_colour():
-    shown = draw(Image.new("RGB", (8, 8), "white"), np.full((2, 2), 0.25))
+    shown = draw_heat_map(Image.new("RGB", (8, 8), "white"), np.full((2, 2), 0.25))
     assert shown.getcolors() == [(64, (255, 255, 255))]
 
 

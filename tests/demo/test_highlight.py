@@ -10,7 +10,10 @@ from demo import highlight
 TEXT = "<b>Köln</b> & São\nPaulo 👩‍👩‍👧!"
 KOELN = {"entity_group": "LOC", "score": 0.9876, "word": "Köln", "start": 3, "end": 7}
 PAULO = {"entity_group": "PER", "score": 0.5, "word": "São\nPaulo", "start": 14, "end": 23}
-COLOURS = [colour for _, colour in highlight.TYPES.values()] + [*highlight.OTHER_COLOURS, highlight.OTHER_COLOUR]
+COLOURS = [colour for _, colour in highlight.TYPES.values()] + [
+    *highlight.MORE_COLOURS,
+    highlight.UNKNOWN_COLOUR,
+]
 OTHER = {**KOELN, "entity_group": "<x>"}
 
 
@@ -36,10 +39,10 @@ def test_each_type_has_a_colour_of_its_own():
 
 def test_other_types_get_colours_in_the_order_of_the_model():
     kinds = ["PER", "PROD", "SPECIES"]
-    found = [highlight.describe({"entity_group": kind}, kinds) for kind in kinds]
+    found = [highlight.type_style({"entity_group": kind}, kinds) for kind in kinds]
     assert found[0] == highlight.TYPES["PER"]
-    assert found[1:] == [("PROD", highlight.OTHER_COLOURS[0]), ("SPECIES", highlight.OTHER_COLOURS[1])]
-    assert highlight.describe({"entity_group": "GPE"}, kinds) == ("GPE", highlight.OTHER_COLOUR)
+    assert found[1:] == [("PROD", highlight.MORE_COLOURS[0]), ("SPECIES", highlight.MORE_COLOURS[1])]
+    assert highlight.type_style({"entity_group": "GPE"}, kinds) == ("GPE", highlight.UNKNOWN_COLOUR)
 
 
 @pytest.mark.parametrize("entities", [[], [KOELN], [KOELN, PAULO], [OTHER]])
@@ -47,7 +50,9 @@ def test_marking_keeps_the_text(entities):
     html = highlight.mark(TEXT, entities)
     assert without_tags(re.sub("<small>.*?</small>", "", html)) == TEXT
     marked = re.findall('<mark style="background: (#[0-9a-f]{6})">(.*?)<small> (.*?)</small></mark>', html, re.DOTALL)
-    expected = [(colour, entity["word"], name) for entity in entities for name, colour in [highlight.describe(entity)]]
+    expected = [
+        (colour, entity["word"], name) for entity in entities for name, colour in [highlight.type_style(entity)]
+    ]
     assert [tuple(map(unescape, found)) for found in marked] == expected
 
 

@@ -6,7 +6,7 @@ import torch
 
 from demo import reading
 from demo.highlight import words_of
-from demo.reading import SHOWN_SIDE, Reader
+from demo.reading import SHOWN_SIDE, SentenceReader
 from modeling_2mner import TwoMNERPipeline
 
 TEXT = "Anna Meier wohnt in Köln, nicht in São Paulo"
@@ -33,11 +33,11 @@ REGIONS = {
 def make_reader(make_model, processor, monkeypatch):
     """A reader of a tiny model, in place of one that is loaded from a folder."""
 
-    def build(**changes) -> Reader:
+    def build(**changes) -> SentenceReader:
         pipe = TwoMNERPipeline(model=make_model(**changes), processor=processor, device="cpu")
         asked = []
         monkeypatch.setattr(reading, "pipeline", lambda *arguments, **named: asked.append((arguments, named)) or pipe)
-        reader = Reader("folder")
+        reader = SentenceReader("folder")
         assert asked == [(("multimodal-ner",), {"model": "folder", "trust_remote_code": True})]
         return reader
 

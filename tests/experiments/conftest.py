@@ -10,7 +10,7 @@ import pytest
 
 from dataset_scripts.mini.generator import write_mini
 from dataset_scripts.schema import CONFIGS, ENTITY_TYPES
-from experiments.plan import MODELS, TABLES, Run, plan
+from experiments.plan import MODELS, TABLES, Run, plan_runs
 from experiments.records import describe_scores, write_record
 
 SENTENCE = 8
@@ -73,7 +73,7 @@ def make_records() -> Callable[..., Path]:
     """Write synthetic records: `make_records(folder, runs=..., name=..., released=...)`."""
 
     def make(folder: Path, runs=None, pictures: int = 12, name: str = "mmnerd", released: bool = True) -> Path:
-        write_synthetic(folder, plan(TABLES, seeds=2) if runs is None else runs, pictures, name, released)
+        write_synthetic(folder, plan_runs(TABLES, seeds=2) if runs is None else runs, pictures, name, released)
         return folder
 
     return make

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from experiments.counts import Counts, count_entities, precision_recall_f1, scores
+from experiments.counts import EntityCounts, count_entities, precision_recall_f1, scores
 from modeling_2mner import LABELS
 from modeling_2mner.spans import entity_spans
 from training_2mner.metrics import entity_scores
@@ -45,7 +45,7 @@ def test_a_stray_tag_opens_an_entity_in_lenient_counting_alone():
 
 def test_counts_survive_json(tags):
     counts = count_entities(*tags)
-    again = Counts.from_json(json.loads(json.dumps(counts.to_json())))
+    again = EntityCounts.from_json(json.loads(json.dumps(counts.to_json())))
     assert np.array_equal(again.table, counts.table) and again.types == counts.types
 
 

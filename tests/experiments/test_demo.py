@@ -1,15 +1,13 @@
-import json
-
 import pytest
 from datasets import Dataset
 
-from dataset_scripts.mini.generator import generate
+from dataset_scripts.mini.generator import generate_rows
 from experiments import demo
 
 
 @pytest.fixture(scope="module")
 def test_rows() -> Dataset:
-    return Dataset.from_list(generate(3, 16, 16, 64)["test"])
+    return Dataset.from_list(generate_rows(3, 16, 16, 64)["test"])
 
 
 def test_pairs_share_words_but_not_tags(test_rows):
@@ -23,7 +21,7 @@ def test_pairs_share_words_but_not_tags(test_rows):
 
 def test_two_answers_are_shown_with_their_pictures(tmp_path, capsys, monkeypatch, model, processor, test_rows):
     answers = iter([[{"word": "Santiago", "entity_group": kind}] for kind in ("PER", "LOC")])
-    monkeypatch.setattr(demo, "predict", lambda *_: next(answers))
+    monkeypatch.setattr(demo, "predict_entities", lambda *_: next(answers))
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     demo.show_two_answers(tmp_path, test_rows)
@@ -36,7 +34,7 @@ def test_two_answers_are_shown_with_their_pictures(tmp_path, capsys, monkeypatch
 
 
 def test_a_model_with_one_answer_is_said_to_have_one(tmp_path, capsys, monkeypatch, model, processor, test_rows):
-    monkeypatch.setattr(demo, "predict", lambda *_: [])
+    monkeypatch.setattr(demo, "predict_entities", lambda *_: [])
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     demo.show_two_answers(tmp_path, test_rows)
@@ -45,7 +43,7 @@ def test_a_model_with_one_answer_is_said_to_have_one(tmp_path, capsys, monkeypat
 
 def test_prediction_is_the_models_own(model, processor, test_rows):
     row = test_rows[0]
-    entities = demo.predict(model.eval(), processor, row)
+    entities = demo.predict_entities(model.eval(), processor, row)
     batch = processor([row["tokens"]], [row["image"]])
     tags = [processor.labels[tag] for tag in model(**batch).predictions[0].tolist()]
     assert sum(tag.startswith("B-") for tag in tags) == len(entities)
@@ -53,9 +51,6 @@ def test_prediction_is_the_models_own(model, processor, test_rows):
 
 def test_report_and_figures(tmp_path, capsys):
     figures = {"full_f1": 95.0, "text_only_f1": 43.5, "text_only_ceiling": 43.9, "seconds": 170.0}
-    demo.save_json(figures, tmp_path / "demo.json")
     demo.report(figures)
-    assert json.loads((tmp_path / "demo.json").read_text()) == figures
-    assert [path.name for path in tmp_path.iterdir()] == ["demo.json"]
     printed = capsys.readouterr().out
     assert "95.00" in printed and "43.50" in printed and "43.90" in printed

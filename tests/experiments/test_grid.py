@@ -6,7 +6,7 @@ import pytest
 
 from experiments import grid
 from experiments import run as runner
-from experiments.grid import Point, read_points
+from experiments.grid import GridPoint, read_points
 from training_2mner.trainer import TwoMNERTrainer
 
 SHORT = ["--", "--num_train_epochs", "2", "--use_cpu", "True", "--dataloader_num_workers", "0"]
@@ -77,14 +77,14 @@ def test_finished_points_are_not_repeated(finished, arguments, monkeypatch, caps
 
 
 def test_a_failing_point_does_not_stop_the_others(tmp_path, arguments, monkeypatch):
-    build = grid.build
+    build = grid.build_tagger
 
     def fail_once(model_arguments, *rest):
         if model_arguments.config_changes.get("alpha") == 0.2:
             raise RuntimeError("out of memory")
         return build(model_arguments, *rest)
 
-    monkeypatch.setattr(grid, "build", fail_once)
+    monkeypatch.setattr(grid, "build_tagger", fail_once)
     with pytest.raises(SystemExit, match=r"2 runs failed: alpha-0\.2\.rate-1e-05\.en\.seed-19, alpha-0\.2"):
         runner.main([*arguments, "--output", str(tmp_path), *SHORT])
     assert [point.alpha for point, _ in read_points(tmp_path)] == [0.8, 0.8]
@@ -95,6 +95,7 @@ def test_a_failing_point_does_not_stop_the_others(tmp_path, arguments, monkeypat
     [
         (["--alphas", "1.5"], "`alphas` are"),
         (["--learning_rates", "0"], "`learning_rates` are"),
+        (["--learning_rates", "inf"], "`learning_rates` are"),
         (["--launcher", "torchrun"], "`launcher` is given"),
         (["--settings", "nothing"], "`settings` is"),
     ],
@@ -108,4 +109,4 @@ def test_a_wrong_argument_is_an_error_before_anything_runs(tmp_path, wrong, mess
 def test_the_default_grid_holds_the_papers_best_point():
     assert 0.8 in grid.ALPHAS and (min(grid.ALPHAS), max(grid.ALPHAS)) == (0.1, 0.9)
     assert 5e-5 in grid.LEARNING_RATES and (min(grid.LEARNING_RATES), max(grid.LEARNING_RATES)) == (1e-5, 5e-4)
-    assert Point(0.8, 5e-5).name == "alpha-0.8.rate-5e-05.all.seed-19"
+    assert GridPoint(0.8, 5e-5).name == "alpha-0.8.rate-5e-05.all.seed-19"

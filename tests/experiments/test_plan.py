@@ -7,30 +7,30 @@ import pytest
 import yaml
 
 from dataset_scripts.schema import CONFIGS
-from experiments.plan import BEYOND, IMPROVEMENTS, MODELS, RUN_FILES, TABLES, Run, plan, run_file
+from experiments.plan import BEYOND, IMPROVEMENTS, MODELS, RUN_FILES, TABLES, Run, plan_runs, run_file
 from modeling_2mner import TwoMNERConfig
 from training_2mner.arguments import read_command_line
 
 
 def test_tables_have_the_papers_rows():
-    assert [len(plan([table])) for table in TABLES] == [9 * 5, 10, 5 * 5, 5 * 2 + 1, 3]
-    assert len(plan(["table5"], seeds=3)) == 9 * 5 * 3
-    assert {run.languages for run in plan(["table6"])} == set(CONFIGS) - {"all"}
-    assert {run.part for run in plan(["table8"])} == {"", "1/5", "2/5", "3/5", "4/5", "5/5"}
-    assert [run.system for run in plan(["table9"])] == ["2m-ner", "2m-ner-no-resnet", "2m-ner-no-vit"]
+    assert [len(plan_runs([table])) for table in TABLES] == [9 * 5, 10, 5 * 5, 5 * 2 + 1, 3]
+    assert len(plan_runs(["table5"], seeds=3)) == 9 * 5 * 3
+    assert {run.languages for run in plan_runs(["table6"])} == set(CONFIGS) - {"all"}
+    assert {run.part for run in plan_runs(["table8"])} == {"", "1/5", "2/5", "3/5", "4/5", "5/5"}
+    assert [run.system for run in plan_runs(["table9"])] == ["2m-ner", "2m-ner-no-resnet", "2m-ner-no-vit"]
 
 
 def test_a_run_that_several_tables_need_is_made_once():
-    runs = plan(TABLES, seeds=2)
+    runs = plan_runs(TABLES, seeds=2)
     assert len(runs) == len(set(runs)) == len({run.name for run in runs})
-    assert len(runs) < sum(len(plan([table], seeds=2)) for table in TABLES)
+    assert len(runs) < sum(len(plan_runs([table], seeds=2)) for table in TABLES)
 
 
 def test_a_part_of_the_runs():
-    runs = plan(["table5", "table7"], only=["umt", "2m-ner"], languages=["en", "de"])
+    runs = plan_runs(["table5", "table7"], only=["umt", "2m-ner"], languages=["en", "de"])
     assert {run.system for run in runs} == {"umt", "2m-ner", "umt-text", "2m-ner-text"}
     assert {run.languages for run in runs} == {"en", "de"} and len(runs) == 8
-    assert [run.changes for run in plan(["table5"], only=["adacan-sum"], languages=["all"])] == [
+    assert [run.changes for run in plan_runs(["table5"], only=["adacan-sum"], languages=["all"])] == [
         {"attention_combine": "sum"}
     ]
 
@@ -45,12 +45,12 @@ def test_a_part_of_the_runs():
 )
 def test_an_unknown_name_is_an_error(arguments, message):
     with pytest.raises(ValueError, match=message):
-        plan(**arguments)
+        plan_runs(**arguments)
 
 
 def test_every_model_has_its_run_files_and_they_parse():
     for settings in ("paper", "demo"):
-        for run in [*plan(TABLES, languages=["all"]), Run("adacan-sum")]:
+        for run in [*plan_runs(TABLES, languages=["all"]), Run("adacan-sum")]:
             command = run.command(settings, "somewhere", Path("runs") / run.name)
             model, data, training = read_command_line(command)
             assert model.config_changes == run.changes and data.train_part == (run.part or None)
@@ -60,7 +60,7 @@ def test_every_model_has_its_run_files_and_they_parse():
 
 @pytest.mark.parametrize("settings", ["paper", "demo"])
 def test_an_improvement_differs_in_what_its_run_file_says(settings):
-    runs = plan([BEYOND], settings=settings)
+    runs = plan_runs([BEYOND], settings=settings)
     assert [run.variant for run in runs] == ["", *IMPROVEMENTS][: len(runs)]
     assert len(runs) == len(IMPROVEMENTS) + (settings == "paper")
     plain = flat(read_command_line(runs[0].command(settings, "somewhere", Path("runs"))))

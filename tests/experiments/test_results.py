@@ -28,7 +28,7 @@ def test_the_tables_are_made_from_the_records(folder):
     figures = [path.name for path in folder.glob("*.png")]
     grids = read_grids(read_points(folder))
     text = (folder / "tables.md").read_text(encoding="utf-8")
-    assert text == tables.tables(read_records(folder), "strict", figures, grids)
+    assert text == tables.results_page(read_records(folder), "strict", figures, grids)
     assert all(f"]({figure})" in text for figure in figures)
 
 

@@ -62,7 +62,7 @@ def test_a_killed_runner_goes_on_and_ends_with_the_same_tables(start, tmp_path):
     assert process.returncode == 0 and "2 runs, of which 1 are finished." in printed
     assert (broken / "bilstm-crf.en.seed-19.json").read_bytes() == finished
     for scheme in ("strict", "lenient"):
-        assert tables.tables(read_records(broken), scheme) == tables.tables(read_records(whole), scheme)
+        assert tables.results_page(read_records(broken), scheme) == tables.results_page(read_records(whole), scheme)
     for path in whole.glob("*.json"):
         expected, found = (json.loads((folder / path.name).read_text()) for folder in (whole, broken))
         assert found["test"] == expected["test"] and found["dev"] == expected["dev"]

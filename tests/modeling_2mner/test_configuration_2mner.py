@@ -105,6 +105,7 @@ def test_first_layers_do_not_shorten_the_callers_config():
         ("dropout", 1.0, "below 1"),
         ("contrastive_temperature", 0, "above 0"),
         ("contrastive_temperature", float("nan"), "above 0"),
+        ("contrastive_temperature", float("inf"), "finite"),
         ("collaboration_heads", 3, "divisor"),
         ("collaboration_heads", 0, "divisor"),
         ("collaboration_intermediate_size", 0, "above 0"),

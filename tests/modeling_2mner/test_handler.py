@@ -92,7 +92,7 @@ def test_parameters_reach_the_pipeline(endpoint, pipe, picture):
 
 
 def test_answers_are_in_order_whatever_their_number(endpoint, pipe, picture, monkeypatch):
-    monkeypatch.setattr(handler, "BATCH_SIZE", 2)
+    monkeypatch.setattr(handler, "REQUEST_BATCH_SIZE", 2)
     sentences = [TEXT, "Paris", {"words": []}, {"text": "Köln", "image": picture}, ""]
     found = endpoint({"inputs": sentences})
     assert [[entity["word"] for entity in answer["entities"]] for answer in found] == [
@@ -132,16 +132,16 @@ def test_answers_are_json(endpoint, picture):
         ({"inputs": {"text": "a", "image": "ä"}}, r"inputs\[0\].*not base64"),
         ({"inputs": {"text": "a", "image": "/etc/hostname.png"}}, r"inputs\[0\].*not base64"),
         ({"inputs": {"text": "a", "image": "data:image/png;base64,!"}}, r"inputs\[0\].*not base64"),
-        ({"inputs": {"text": "a", "image": "http://127.0.0.1/"}}, r"inputs\[0\].*no picture is fetched"),
-        ({"inputs": {"text": "a", "image": "file:///a"}}, r"inputs\[0\].*no picture is fetched"),
-        ({"inputs": {"text": "a", "image": ["AAAA", "ftp://a"]}}, r"inputs\[0\].*no picture is fetched"),
+        ({"inputs": {"text": "a", "image": "http://127.0.0.1/"}}, r"inputs\[0\].*pictures are not fetched"),
+        ({"inputs": {"text": "a", "image": "file:///a"}}, r"inputs\[0\].*pictures are not fetched"),
+        ({"inputs": {"text": "a", "image": ["AAAA", "ftp://a"]}}, r"inputs\[0\].*pictures are not fetched"),
         ({"inputs": "a", "parameters": ["n_best"]}, '"parameters" must be an object'),
         ({"inputs": "a", "parameters": {"allow_urls": True}}, "unknown parameter 'allow_urls'.*threshold, n_best"),
         ({"inputs": "a", "parameters": {"on_bad_image": "raise"}}, "unknown parameter"),
         ({"inputs": "a", "parameters": {"n_best": 2.0}}, "'n_best' has the value 2.0"),
         ({"inputs": "a", "parameters": {"n_best": True}}, "'n_best' has the value True"),
         ({"inputs": "a", "parameters": {"n_best": 0}}, "`n_best` must be at least 1"),
-        ({"inputs": "a", "parameters": {"n_best": 101}}, '"n_best" is 101; ask for at most 100'),
+        ({"inputs": "a", "parameters": {"n_best": 101}}, '"n_best" is 101; request at most 100'),
         ({"inputs": "a", "parameters": {"threshold": "0.5"}}, "'threshold' has the value '0.5'"),
         ({"inputs": "a", "parameters": {"threshold": True}}, "'threshold' has the value True"),
         ({"inputs": "a", "parameters": {"threshold": 2}}, "`threshold` must be a probability"),
@@ -158,7 +158,7 @@ def test_requests_that_make_no_sense_are_refused(endpoint, data, message):
 
 def test_requests_have_a_size(picture, monkeypatch):
     read_request({"inputs": ["a"] * handler.MAX_SENTENCES})
-    read_request({"inputs": "a" * handler.MAX_CHARACTERS})
+    read_request({"inputs": "a" * handler.MAX_REQUEST_CHARACTERS})
     read_request({"inputs": {"text": "a", "image": [picture] * handler.MAX_PICTURES}})
     with pytest.raises(BadRequest, match="65 sentences; send at most 64"):
         read_request({"inputs": ["a"] * 65})
@@ -167,7 +167,7 @@ def test_requests_have_a_size(picture, monkeypatch):
             read_request({"inputs": ["b", sentence]})
     with pytest.raises(BadRequest, match="the request has 65 pictures; send it in parts of at most 64"):
         read_request({"inputs": [{"text": "a", "image": [picture] * 64}, {"text": "a", "image": picture}]})
-    monkeypatch.setattr(handler, "MAX_PIXELS", 3 * 48 * 40)
+    monkeypatch.setattr(handler, "MAX_REQUEST_PIXELS", 3 * 48 * 40)
     read_request({"inputs": {"text": "a", "image": [picture] * 3}})
     with pytest.raises(BadRequest, match="the request has 7680 pixels; send it in parts of at most 5760"):
         read_request({"inputs": [{"text": "a", "image": [picture] * 3}, {"text": "a", "image": picture}]})

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from modeling_2mner import image_sources
-from modeling_2mner.image_sources import read_picture
+from modeling_2mner.image_sources import load_image_source
 from modeling_2mner.images import LoadedImage
 
 
@@ -133,24 +133,24 @@ class TestNotFromTheWeb:
         path.write_bytes(png)
         sources = [png, bytearray(png), path, str(path), make_picture(5)]
         sources += [{"bytes": png, "path": None}, {"bytes": None, "path": str(path)}]
-        assert all(same(read_picture(source, allow_urls)) for source in sources)
-        assert read_picture(None, allow_urls).status == "missing"
-        assert read_picture(str(tmp_path / "b.png"), allow_urls).status == "missing"
+        assert all(same(load_image_source(source, allow_urls)) for source in sources)
+        assert load_image_source(None, allow_urls).status == "missing"
+        assert load_image_source(str(tmp_path / "b.png"), allow_urls).status == "missing"
 
     @pytest.mark.parametrize("source", [5, [b"a"], object(), np.zeros((9, 9, 3))])
     def test_what_is_no_picture_is_refused(self, source):
         with pytest.raises(TypeError, match="PIL image, a path, bytes or None"):
-            read_picture(source)
+            load_image_source(source)
 
     @pytest.mark.parametrize("kind", ["image/png;base64", "IMAGE/PNG;BASE64", ";base64", "image/png;name=a;base64"])
     def test_a_data_uri(self, png, same, kind):
         uri = data_uri(png, kind)
-        assert same(read_picture(uri))
-        assert same(read_picture(uri.replace("+", "%2B").replace("=", "%3D")))
-        assert same(read_picture("DATA" + uri[4:]))
+        assert same(load_image_source(uri))
+        assert same(load_image_source(uri.replace("+", "%2B").replace("=", "%3D")))
+        assert same(load_image_source("DATA" + uri[4:]))
 
     def test_a_data_uri_without_base64(self, png, same):
-        assert same(read_picture(f"data:image/png,{quote_from_bytes(png)}"))
+        assert same(load_image_source(f"data:image/png,{quote_from_bytes(png)}"))
 
     @pytest.mark.parametrize(
         ("uri", "reason"),
@@ -164,23 +164,23 @@ class TestNotFromTheWeb:
         ],
     )
     def test_a_data_uri_that_holds_no_picture(self, uri, reason):
-        assert unreadable(read_picture(uri), reason)
+        assert unreadable(load_image_source(uri), reason)
 
     def test_a_data_uri_that_is_too_large(self, png, same, monkeypatch):
-        monkeypatch.setattr(image_sources, "MAX_BYTES", len(png))
-        assert same(read_picture(data_uri(png)))
-        monkeypatch.setattr(image_sources, "MAX_BYTES", len(png) - 8)
-        assert unreadable(read_picture(data_uri(png)), f"more than {len(png) - 8} bytes")
+        monkeypatch.setattr(image_sources, "MAX_SOURCE_BYTES", len(png))
+        assert same(load_image_source(data_uri(png)))
+        monkeypatch.setattr(image_sources, "MAX_SOURCE_BYTES", len(png) - 8)
+        assert unreadable(load_image_source(data_uri(png)), f"more than {len(png) - 8} bytes")
 
     def test_addresses_are_not_fetched_unasked(self, web, nothing_connects, loopback_is_public):
-        assert unreadable(read_picture(web.address()), "`allow_urls=True`")
-        assert unreadable(read_picture(web.address().upper()), "`allow_urls=True`")
+        assert unreadable(load_image_source(web.address()), "`allow_urls=True`")
+        assert unreadable(load_image_source(web.address().upper()), "`allow_urls=True`")
         assert web.requests == []
 
     @pytest.mark.parametrize("allow_urls", [False, True])
     @pytest.mark.parametrize("scheme", ["ftp", "file", "gopher", "FILE", "s3"])
     def test_other_schemes_are_never_fetched(self, web, nothing_connects, loopback_is_public, scheme, allow_urls):
-        assert unreadable(read_picture(web.address().replace("http", scheme), allow_urls), "not fetched")
+        assert unreadable(load_image_source(web.address().replace("http", scheme), allow_urls), "not fetched")
         assert web.requests == []
 
 
@@ -197,7 +197,7 @@ class TestHosts:
         ],
     )
     def test_hosts_that_are_not_public_are_refused(self, web, nothing_connects, host):
-        assert unreadable(read_picture(web.address(host=host), allow_urls=True), "which is not a public address")
+        assert unreadable(load_image_source(web.address(host=host), allow_urls=True), "which is not a public address")
 
     @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "::ffff:8.8.8.8"])
     def test_public_addresses_are_not(self, address):
@@ -207,7 +207,7 @@ class TestHosts:
     def test_a_host_with_one_private_address_is_refused(self, nothing_connects, monkeypatch, private):
         found = [(0, 0, 0, "", (address, 80)) for address in ("8.8.8.8", private)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-        assert unreadable(read_picture("http://picture.example/", True), f"picture.example is at {private}")
+        assert unreadable(load_image_source("http://picture.example/", True), f"picture.example is at {private}")
 
     def test_a_host_is_looked_up_once(self, web, png, same, monkeypatch, loopback_is_public):
         web.routes["/picture.png"] = answer(png)
@@ -218,7 +218,7 @@ class TestHosts:
             "getaddrinfo",
             lambda host, *rest, **named: answers.pop() if host == "picture.example" else look_up(host, *rest, **named),
         )
-        assert same(read_picture(web.address(host="picture.example"), True))
+        assert same(load_image_source(web.address(host="picture.example"), True))
         assert web.requests == [("/picture.png", f"picture.example:{web.port}")] and not answers
 
     def test_a_host_that_does_not_exist_is_told(self, monkeypatch):
@@ -226,16 +226,16 @@ class TestHosts:
             raise socket.gaierror("Name or service not known")
 
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
-        assert unreadable(read_picture("http://picture.example/a.png", True), "Name or service not known")
+        assert unreadable(load_image_source("http://picture.example/a.png", True), "Name or service not known")
 
     @pytest.mark.parametrize(
         "address", ["http://", "http:///a.png", "http://[::1/", "http://8.8.8.8:99999/", "http://."]
     )
     def test_an_address_that_is_none_is_told(self, nothing_connects, address):
-        assert unreadable(read_picture(address, True), "")
+        assert unreadable(load_image_source(address, True), "")
 
     def test_https_is_not_http(self, web, loopback_is_public):
-        assert unreadable(read_picture(web.address().replace("http", "https"), True), "SSL")
+        assert unreadable(load_image_source(web.address().replace("http", "https"), True), "SSL")
         assert web.requests == []
 
 
@@ -244,18 +244,18 @@ class TestDownload:
     @pytest.mark.parametrize("with_length", [True, False])
     def test_a_picture(self, web, png, same, with_length):
         web.routes["/picture.png"] = answer(png, with_length=with_length)
-        assert same(read_picture(web.address(), True))
-        assert same(read_picture(web.address().replace("http", "HTTP"), True))
+        assert same(load_image_source(web.address(), True))
+        assert same(load_image_source(web.address().replace("http", "HTTP"), True))
         assert [path for path, _ in web.requests] == ["/picture.png"] * 2
 
     def test_a_picture_in_chunks(self, web, png, same):
         body = b"%x\r\n%s\r\n5\r\n%s\r\n0\r\n\r\n" % (len(png) - 5, png[:-5], png[-5:])
         web.routes["/picture.png"] = drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body, pieces=2)
-        assert same(read_picture(web.address(), True))
+        assert same(load_image_source(web.address(), True))
 
     def test_blanks_and_umlauts_are_quoted_once(self, web, png, same):
         web.routes["/K%C3%B6ln%20(1).png"] = answer(png)
-        assert same(read_picture(web.address("/Köln (1).png?größe=a+b&c=%20#teil"), True))
+        assert same(load_image_source(web.address("/Köln (1).png?größe=a+b&c=%20#teil"), True))
         assert web.requests[0][0] == "/K%C3%B6ln%20(1).png?gr%C3%B6%C3%9Fe=a+b&c=%20"
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -263,14 +263,14 @@ class TestDownload:
         web.routes["/picture.png"] = redirect("moved", status)
         web.routes["/moved"] = redirect(web.address("/again"), status)
         web.routes["/again"] = answer(png)
-        assert same(read_picture(web.address(), True))
+        assert same(load_image_source(web.address(), True))
 
     def test_redirects_have_an_end(self, web, png, same):
         web.routes |= {f"/{number}": redirect(f"/{number + 1}") for number in range(4)}
         web.routes["/4"] = answer(png)
-        assert same(read_picture(web.address("/1"), True))
+        assert same(load_image_source(web.address("/1"), True))
         web.requests.clear()
-        assert unreadable(read_picture(web.address("/0"), True), "more than 3 redirects")
+        assert unreadable(load_image_source(web.address("/0"), True), "more than 3 redirects")
         assert [path for path, _ in web.requests] == ["/0", "/1", "/2", "/3"]
 
     @pytest.mark.parametrize(
@@ -286,52 +286,52 @@ class TestDownload:
     )
     def test_redirects_lead_nowhere_else(self, web, location, reason):
         web.routes["/picture.png"] = redirect(location.format(port=web.port))
-        assert unreadable(read_picture(web.address(), True), reason)
+        assert unreadable(load_image_source(web.address(), True), reason)
         assert len(web.requests) == 1
 
     @pytest.mark.parametrize("status", [204, 206, 404, 500])
     def test_other_answers_are_told(self, web, png, status):
         web.routes["/picture.png"] = answer(png, status)
-        assert unreadable(read_picture(web.address(), True), f"the server answered {status}")
+        assert unreadable(load_image_source(web.address(), True), f"the server answered {status}")
 
     @pytest.mark.parametrize("answered", [b"", b"nonsense\r\n\r\n", b"HTTP/1.0 200 OK\r\nContent-Length: x\r\n\r\n"])
     def test_an_answer_that_is_none_is_told(self, web, answered):
         web.routes["/picture.png"] = drip(answered, pieces=1)
-        assert unreadable(read_picture(web.address(), True), "")
+        assert unreadable(load_image_source(web.address(), True), "")
 
     def test_a_page_is_no_picture(self, web):
         web.routes["/picture.png"] = answer(b"<html></html>")
-        assert unreadable(read_picture(web.address(), True), "cannot identify image")
+        assert unreadable(load_image_source(web.address(), True), "cannot identify image")
 
     def test_a_picture_that_ends_early_is_none(self, web, png):
         web.routes["/picture.png"] = answer(png[:-900], Content_Length=str(len(png)))
-        assert unreadable(read_picture(web.address(), True), "")
+        assert unreadable(load_image_source(web.address(), True), "")
 
     @pytest.mark.parametrize("with_length", [True, False])
     def test_a_large_picture_is_left(self, web, png, same, monkeypatch, with_length):
         web.routes["/picture.png"] = answer(png, with_length=with_length)
-        monkeypatch.setattr(image_sources, "MAX_BYTES", len(png))
-        assert same(read_picture(web.address(), True))
-        monkeypatch.setattr(image_sources, "MAX_BYTES", len(png) - 1)
-        assert unreadable(read_picture(web.address(), True), f"more than {len(png) - 1} bytes")
+        monkeypatch.setattr(image_sources, "MAX_SOURCE_BYTES", len(png))
+        assert same(load_image_source(web.address(), True))
+        monkeypatch.setattr(image_sources, "MAX_SOURCE_BYTES", len(png) - 1)
+        assert unreadable(load_image_source(web.address(), True), f"more than {len(png) - 1} bytes")
 
     def test_a_picture_that_is_announced_as_large_is_not_read(self, web, png):
-        web.routes["/picture.png"] = answer(png, Content_Length=str(image_sources.MAX_BYTES + 1))
-        assert unreadable(read_picture(web.address(), True), f"more than {image_sources.MAX_BYTES} bytes")
+        web.routes["/picture.png"] = answer(png, Content_Length=str(image_sources.MAX_SOURCE_BYTES + 1))
+        assert unreadable(load_image_source(web.address(), True), f"more than {image_sources.MAX_SOURCE_BYTES} bytes")
 
     @pytest.mark.parametrize("part", ["header", "body"])
     def test_a_dripping_server_is_left(self, web, png, same, monkeypatch, part):
         head = b"HTTP/1.0 200 OK\r\n"
         slow = head + b"X: %s\r\n\r\n" % (b"y" * 5 * len(png)) + png if part == "header" else head + b"\r\n" + png
         web.routes["/picture.png"] = drip(slow)
-        assert same(read_picture(web.address(), True))
+        assert same(load_image_source(web.address(), True))
         monkeypatch.setattr(image_sources, "MAX_SECONDS", 0.15)
-        assert unreadable(read_picture(web.address(), True), "no picture within 0.15 seconds")
+        assert unreadable(load_image_source(web.address(), True), "no picture within 0.15 seconds")
 
     def test_a_silent_server_is_left(self, web, monkeypatch):
         web.routes["/picture.png"] = lambda _: web.over.wait(10)
         monkeypatch.setattr(image_sources, "MAX_SECONDS", 0.1)
-        assert unreadable(read_picture(web.address(), True), "no picture within 0.1 seconds")
+        assert unreadable(load_image_source(web.address(), True), "no picture within 0.1 seconds")
 
     def test_redirects_share_one_time_limit(self, web, png, monkeypatch):
         def slow_redirect(request: BaseHTTPRequestHandler) -> None:
@@ -340,4 +340,4 @@ class TestDownload:
 
         web.routes |= {"/picture.png": slow_redirect, "/b": slow_redirect}
         monkeypatch.setattr(image_sources, "MAX_SECONDS", 0.2)
-        assert unreadable(read_picture(web.address(), True), "no picture within 0.2 seconds")
+        assert unreadable(load_image_source(web.address(), True), "no picture within 0.2 seconds")

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForTokenClassification
 
-from configuration_2mner import load
+from configuration_2mner import load_preset
 from modeling_2mner import BiLSTMCRFForTokenClassification
 
 HBILSTM = {"character_embedding_size": 6, "character_hidden_size": 5, "hidden_layer_size": 7, "lstm_dropout": 0.0}
@@ -44,14 +44,14 @@ PARAMETERS = {"bilstm-crf": 321_600 + 1_809 + 99, "hbilstm-crf": 10_400 + 361_60
 @pytest.mark.parametrize(("preset", "count"), PARAMETERS.items())
 def test_paper_sizes(preset, count):
     with torch.device("meta"):
-        network = BiLSTMCRFForTokenClassification(load(preset, vocab_size=1000, num_characters=90))
+        network = BiLSTMCRFForTokenClassification(load_preset(preset, vocab_size=1000, num_characters=90))
     vectors = 1000 * 300 + (90 * 25 if preset == "hbilstm-crf" else 0)
     assert sum(parameter.numel() for parameter in network.parameters()) == count + vectors
 
 
 def test_dropout_is_where_each_paper_has_it():
     with torch.device("meta"):
-        plain, characters = (BiLSTMCRFForTokenClassification(load(name)) for name in PARAMETERS)
+        plain, characters = (BiLSTMCRFForTokenClassification(load_preset(name)) for name in PARAMETERS)
     assert (plain.model.dropout.p, plain.model.lstm_dropout.p, plain.dropout.p) == (0.5, 0.5, 0.0)
     assert (characters.model.dropout.p, characters.model.lstm_dropout.p, characters.dropout.p) == (0.5, 0.0, 0.0)
     assert plain.model.characters is None and plain.model.hidden_layer is None

@@ -286,7 +286,7 @@ def test_crops_that_do_not_fit_are_refused(network, with_crops, predict):
     pixels = with_crops["object_pixel_values"]
     for wrong in (pixels.repeat(1, 2, 1, 1, 1), pixels[..., :16], pixels[:3], pixels[:, 0]):
         with pytest.raises(
-            ValueError, match=r"`object_pixel_values` .* pass \(4, crops, 3, 32, 32\).*3 crops at most"
+            ValueError, match=r"`object_pixel_values` .* pass \(4, crops, 3, 32, 32\).*at most 3 crops"
         ):
             predict(network, with_crops, object_pixel_values=wrong, object_mask=None)
 

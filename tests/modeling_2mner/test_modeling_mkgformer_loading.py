@@ -144,7 +144,7 @@ def test_a_network_may_take_no_crops(make_baseline, inputs, tmp_path, predict):
     network.save_pretrained(tmp_path)
     loaded = MKGFormerForTokenClassification.from_pretrained(tmp_path)
     assert torch.equal(predict(loaded, inputs).logits, predict(network, inputs).logits)
-    with pytest.raises(ValueError, match="0 crops at most"):
+    with pytest.raises(ValueError, match="at most 0 crops"):
         predict(network, inputs, object_pixel_values=torch.zeros(3, 1, 3, 32, 32))
 
 

@@ -441,7 +441,7 @@ def test_new_layers_start_as_torch_makes_them():
     ("changes", "message"),
     [
         ({"text_encoder_layer": 3}, "from 0 to 2"),
-        ({"vision_config": {**SMALL["vision_config"], "hidden_size": 16}}, "choose encoders of one size"),
+        ({"vision_config": {**SMALL["vision_config"], "hidden_size": 16}}, "choose encoders of the same size"),
         ({"use_vit": False, "use_resnet": False}, "fusion_projection=False"),
     ],
 )

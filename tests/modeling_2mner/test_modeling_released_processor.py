@@ -27,7 +27,7 @@ from modeling_2mner import (
     TwoMNERReleasedForTokenClassification,
     TwoMNERReleasedProcessor,
 )
-from modeling_2mner.modeling_released import EXTRA_CHARACTERS, default_picture, random_view
+from modeling_2mner.modeling_released import EXTRA_CHARACTERS, placeholder_picture, random_view
 
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
 
@@ -166,14 +166,14 @@ def test_each_sentence_has_a_window_of_its_own(processor, picture):
     assert not torch.equal(*batch["resnet_pixel_values"])
 
 
-def test_default_picture_stands_in_visibly(processor, picture):
+def test_a_visible_placeholder_replaces_a_missing_picture(processor, picture):
     batch = processor([["a"], ["b"], ["a"]], [None, picture(300, 300), b"no picture"])
     assert batch.image_status == ["default", "ok", "default"]
     assert batch.image_reasons[0] == "missing: no picture given" and batch.image_reasons[2].startswith("unreadable:")
     assert batch["image_index"].tolist() == [0, 1, 2]
-    expected = CLIPImageProcessorPil()([default_picture()], return_tensors="pt")["pixel_values"][0]
+    expected = CLIPImageProcessorPil()([placeholder_picture()], return_tensors="pt")["pixel_values"][0]
     assert torch.equal(batch["pixel_values"][0], expected) and torch.equal(batch["pixel_values"][2], expected)
-    assert len(np.unique(np.asarray(default_picture()))) > 2  # the words are really drawn
+    assert len(np.unique(np.asarray(placeholder_picture()))) > 2  # the words are really drawn
 
 
 def test_without_a_list_of_pictures_there_is_none(processor):

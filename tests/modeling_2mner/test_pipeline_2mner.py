@@ -206,13 +206,13 @@ class TestInputs:
             ({"image": None}, None, r'must have one of "text" and "words" \(or "tokens"\).*got .*image'),
             ({"text": "a", "tokens": ["a"]}, None, r"must have one of .*tokens"),
             ({"text": "a", "image": "b", "images": ["b"]}, None, r'either "image" or "images", got'),
-            ({"text": "a"}, b"b", r"`images` goes with strings.*a dict holds its own"),
-            ([{"text": "a"}], [b"b"], r"`images` goes with strings.*a dict holds its own"),
+            ({"text": "a"}, b"b", r"`images` goes with strings.*put the picture of a dict"),
+            ([{"text": "a"}], [b"b"], r"`images` goes with strings.*put the picture of a dict"),
             (["in Köln", "Hi"], [b"b"], r"`images` must be one picture for one sentence, or a list as long"),
             (["in Köln", "Hi"], b"b", r"`images` must be one picture .*got .*in Köln.*b'b'"),
             ((text for text in ["a"]), [b"b"], r"`images` must be one picture"),
-            ("Anna", 5, r"The picture of 'Anna' is not one: a picture must be a PIL image"),
-            ("Anna", [b"b", 5], r"The picture of 'Anna' is not one"),
+            ("Anna", 5, r"The picture of 'Anna' is invalid: a picture must be a PIL image"),
+            ("Anna", [b"b", 5], r"The picture of 'Anna' is invalid"),
         ],
     )
     def test_other_inputs_are_refused(self, pipe, inputs, images, message):
@@ -383,7 +383,7 @@ class TestPictures:
         status, reason, source = self.BAD[kind]
         for sentence, name in ((TEXT, "'Das Louvre"), (WORDS, r"\['Das', 'Louvre-Museum'")):
             for image in (source, [png, source]):
-                with pytest.raises(ValueError, match=rf"The picture of {name}.* is {status}: .*{reason}.*Mend it"):
+                with pytest.raises(ValueError, match=rf"The picture of {name}.* is {status}: .*{reason}.*Fix it"):
                     pipe(sentence, image, on_bad_image="raise")
         own = TwoMNERPipeline(model=model, processor=processor, device="cpu", on_bad_image="raise")
         assert (
@@ -411,7 +411,7 @@ class TestPictures:
             asked.append((source, allow_urls))
             return LoadedImage(make_picture(0), "ok")
 
-        monkeypatch.setitem(TwoMNERPipeline.preprocess.__globals__, "read_picture", read)
+        monkeypatch.setitem(TwoMNERPipeline.preprocess.__globals__, "load_image_source", read)
         pipe(TEXT, "http://8.8.8.8/")
         assert pipe(TEXT, "http://8.8.8.8/", allow_urls=True) == pipe(TEXT, make_picture(0))
         assert [allowed for _, allowed in asked] == [False, True, False]

@@ -192,7 +192,7 @@ def test_bad_pictures_are_told_and_do_not_stop_the_batch(processor, tmp_path, pi
 
 def test_a_bad_picture_can_be_an_error_that_names_its_row(tokenizer, pictures):
     strict = TwoMNERProcessor(tokenizer=tokenizer, on_bad_image="raise")
-    with pytest.raises(ValueError, match=r"`images\[2\]` is unreadable: .*Mend it"):
+    with pytest.raises(ValueError, match=r"`images\[2\]` is unreadable: .*Fix it"):
         strict([["a"]] * 3, [None, pictures[0], b"<html>"])
     with pytest.raises(ValueError, match=r"`images\[0\]` is degenerate"):
         strict([["a"]], [Image.new("RGB", (1, 1))])

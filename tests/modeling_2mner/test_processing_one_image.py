@@ -156,7 +156,7 @@ def test_boxes_of_width_and_height_are_noticed(box, build, quarters):
 
 
 def test_boxes_must_fit_the_sentences_and_the_model(build, quarters):
-    with pytest.raises(ValueError, match="`boxes` holds boxes of 1 sentences, not of 2"):
+    with pytest.raises(ValueError, match="`boxes` holds 1 lists for 2 sentences"):
         build()([["a"], ["b"]], [quarters, None], boxes=[[]])
     with pytest.raises(ValueError, match="`small_boxes` is not for this model"):
         build(small_object_size=None)([["a"]], [quarters], small_boxes=[[]])

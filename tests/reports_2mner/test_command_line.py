@@ -64,7 +64,7 @@ def test_the_help_begins_with_the_description_as_it_is_written(capsys):
     [
         (at_least(1), "1", 1),
         (at_least(0.0), "0.5", 0.5),
-        (between(0, 1), "1", 1.0),
+        (between(0.0, 1.0), "1", 1.0),
         (comma_separated(), "en, fr,", ("en", "fr")),
         (comma_separated(float), "1e-4,2", (1e-4, 2.0)),
     ],
@@ -81,8 +81,14 @@ def test_a_value_is_read(kind, text, value):
         (at_least(0.0), "nan", "must be finite, got nan"),
         (at_least(0.0), "inf", "must be finite, got inf"),
         (at_least(0.0), "x", "must be a number, got 'x'"),
-        (between(0, 1), "1.1", "must be from 0 to 1, got 1.1"),
-        (between(0, 1), "nan", "must be finite, got nan"),
+        (between(0, 65535), "70000", "must be from 0 to 65535, got 70000"),
+        (
+            comma_separated(float),
+            "0.1,abc",
+            "must be values separated by commas, got '0.1,abc' (could not convert string to float: 'abc')",
+        ),
+        (between(0.0, 1.0), "1.1", "must be from 0 to 1, got 1.1"),
+        (between(0.0, 1.0), "nan", "must be finite, got nan"),
     ],
 )
 def test_a_value_out_of_range_is_refused(kind, text, message):

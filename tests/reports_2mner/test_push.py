@@ -32,6 +32,6 @@ def test_named_files_alone_go_up_and_others_are_deleted_in_one_commit(hub, api, 
 @pytest.mark.parametrize(("kind", "says_training"), [("model", True), ("dataset", False)])
 def test_visibility_is_never_changed_and_the_remedy_fits_the_kind(api, folder, kind, says_training):
     push(folder, ["README.md"], REPO, kind, private=True, message="First", api=api)
-    with pytest.raises(ValueError, match=r"to be public, .*\(`private=True`, --private") as found:
+    with pytest.raises(ValueError, match=r"should be public, .*\(`private=True`, --private") as found:
         push(folder, ["README.md"], REPO, kind, private=False, message="Second", api=api)
     assert ("train_hf.py --hub_private_repo True" in str(found.value)) is says_training

@@ -2,9 +2,12 @@ import re
 
 import pytest
 
-from reports_2mner.tables import Bold, Group, Markdown, Table, escape_latex, escape_markdown
+from reports_2mner.tables import Bold, Markdown, RowGroup, Table, escape_latex, escape_markdown
 
-GROUPS = [Group([["a_b", 1234567, "2.0 ± 0.5"]], "First"), Group([["c|d", 2, Bold("x_y")]], note="Nothing * here")]
+GROUPS = [
+    RowGroup([["a_b", 1234567, "2.0 ± 0.5"]], "First"),
+    RowGroup([["c|d", 2, Bold("x_y")]], note="Nothing * here"),
+]
 
 
 def cells(line):

@@ -19,7 +19,7 @@ from transformers import (
 
 from modeling_2mner import LABELS
 from training_2mner.arguments import ModelArguments
-from training_2mner.building import build, build_tokenizer, is_checkpoint
+from training_2mner.building import build_tagger, build_tokenizer, is_checkpoint
 
 SENTENCES = [["Anna", "Meier", "in", "Paris"], ["the", "Louvre", "est", "in", "Paris"], ["Köln", "🙂"]] * 3
 SIZES = {"vocabulary_size": 60, "max_length": 64, "resnet_image_size": 32}
@@ -30,7 +30,7 @@ def build_from(preset):
     """Build a model and a processor of the tiny preset."""
 
     def make(labels=LABELS, model=preset, **arguments):
-        return build(ModelArguments(model=str(model), **{**SIZES, **arguments}), SENTENCES, list(labels))
+        return build_tagger(ModelArguments(model=str(model), **{**SIZES, **arguments}), SENTENCES, list(labels))
 
     return make
 

@@ -10,7 +10,7 @@ from transformers import AutoProcessor, BertConfig, BertModel, ResNetConfig, Res
 
 from modeling_2mner import LABELS, OneImageProcessor, WordProcessor
 from training_2mner.arguments import ModelArguments
-from training_2mner.building import build
+from training_2mner.building import build_tagger
 
 SENTENCES = [["Anna", "Meier", "in", "Paris"], ["the", "Louvre", "est", "in", "Paris"], ["Köln", "1999"]] * 3
 ON_PIECES = ("bert", "bert-crf", "umt", "umgf", "mkgformer")
@@ -25,7 +25,9 @@ def build_demo():
     def make(name: str, **arguments):
         if name in ON_PIECES:
             arguments = {"tokenizer": "new", "vocabulary_size": 60, **arguments}
-        return build(ModelArguments(model=f"{name}-demo", resnet_image_size=32, **arguments), SENTENCES, list(LABELS))
+        return build_tagger(
+            ModelArguments(model=f"{name}-demo", resnet_image_size=32, **arguments), SENTENCES, list(LABELS)
+        )
 
     return make
 

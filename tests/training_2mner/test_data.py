@@ -3,11 +3,19 @@ from __future__ import annotations
 import logging
 
 import pytest
-from datasets import DatasetDict, List, Value
+from datasets import ClassLabel, Dataset, DatasetDict, List, Value
 
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
-from training_2mner.data import Loss, cut_sentences, has_pictures, label_names, load_splits, part_of_rows
+from training_2mner.data import (
+    TruncationLoss,
+    cache_folder,
+    cut_sentences,
+    has_pictures,
+    label_names,
+    load_splits,
+    part_of_rows,
+)
 
 CUT = 3
 SENTENCES = [
@@ -32,6 +40,22 @@ def test_loads_splits_with_undecoded_pictures(data_folder, splits):
         assert loaded[name]["tokens"][:] == split["tokens"][:]
     image = loaded["train"][0]["image"]
     assert image["bytes"] == splits["train"][0]["image"]["bytes"]
+
+
+def test_replaced_files_are_read_and_not_their_copy(write_data_folder, splits):
+    """The card, by which `load_dataset` finds its copy, stays the same."""
+    folder = write_data_folder(splits)
+    assert len(load_splits(DataArguments(dataset=str(folder)))["train"]) == 24
+
+    splits["train"].select(range(5)).to_parquet(str(folder / "train.parquet"))
+    assert len(load_splits(DataArguments(dataset=str(folder)))["train"]) == 5
+
+
+def test_a_folder_that_stays_is_copied_once(write_data_folder, splits):
+    folder = write_data_folder(splits)
+    first, second = (load_splits(DataArguments(dataset=str(folder)))["train"].cache_files for _ in range(2))
+    assert first == second
+    assert cache_folder("user/a-data-set-of-the-hub") is None
 
 
 def test_a_broken_picture_does_not_stop_loading(write_data_folder, make_dataset, make_row, splits, processor):
@@ -65,6 +89,38 @@ def test_tags_without_names_are_an_error(splits):
         label_names(nameless)
 
 
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize(
+    ("words", "tags", "message"),
+    [
+        (["Anna", "Meier"], ["I-PER", "I-PER"], "row 1, word 0 .*'I-PER' continues no entity"),
+        (["Anna", "Meier"], [-1, -1], "row 1, word 0 .*holds -1"),
+        (["Anna", None], ["B-PER", "O"], "row 1, word 1: None"),
+        (["Anna", "Meier"], ["B-PER", None], "row 1, word 1 .*null"),
+        (None, ["O"], "row 1: `tokens`"),
+        (["Anna"], None, "row 1: `ner_tags`"),
+    ],
+)
+def test_tags_that_cannot_be_learned_from_are_told(
+    write_data_folder, make_dataset, make_row, splits, split, words, tags, message
+):
+    rows = make_dataset([make_row(["Paris"], ["B-LOC"]), make_row(words, tags)])
+    folder = write_data_folder(DatasetDict({**splits, split: rows}))
+
+    with pytest.raises(ValueError, match=f"split '{split}', {message}"):
+        load_splits(DataArguments(dataset=str(folder)))
+
+
+def test_tags_of_another_scheme_are_told(write_data_folder, splits):
+    names = ["O", "I-PER", "I-LOC"]
+    split = Dataset.from_dict({"tokens": [["Anna"]], "ner_tags": [[1]]})
+    split = split.cast_column("ner_tags", List(ClassLabel(names=names)))
+    folder = write_data_folder(DatasetDict(train=split, validation=split, test=split))
+
+    with pytest.raises(ValueError, match=r"split 'train'.*'I-PER' but no 'B-PER'"):
+        load_splits(DataArguments(dataset=str(folder)))
+
+
 def test_unknown_configuration_is_an_error(data_folder):
     with pytest.raises(ValueError, match=r"'en'.*all"):
         load_splits(DataArguments(dataset=str(data_folder), dataset_config="en"))
@@ -73,7 +129,7 @@ def test_unknown_configuration_is_an_error(data_folder):
 def test_cutting_counts_what_is_lost(long_sentences):
     cut, loss = cut_sentences(long_sentences, CUT)
 
-    assert loss == Loss(sentences=3, words=4, entities=3, all_entities=6)
+    assert loss == TruncationLoss(sentences=3, words=4, entities=3, all_entities=6)
     assert str(loss) == "3 sentences lose 4 words and 3 of 6 entities (50.00 %)"
     assert cut["tokens"][:] == [words[:CUT] for words, _ in SENTENCES]
     assert [len(tags) for tags in cut["ner_tags"]] == [len(words) for words in cut["tokens"]]
@@ -84,8 +140,8 @@ def test_cutting_counts_what_is_lost(long_sentences):
 def test_an_entity_that_ends_at_the_limit_is_kept(make_dataset, make_row):
     dataset = make_dataset([make_row(["in", "Anna", "Meier", "Paris"], ["O", "B-PER", "I-PER", "B-LOC"])])
 
-    assert cut_sentences(dataset, 3)[1] == Loss(sentences=1, words=1, entities=1, all_entities=2)
-    assert cut_sentences(dataset, 4)[1] == Loss(sentences=0, words=0, entities=0, all_entities=2)
+    assert cut_sentences(dataset, 3)[1] == TruncationLoss(sentences=1, words=1, entities=1, all_entities=2)
+    assert cut_sentences(dataset, 4)[1] == TruncationLoss(sentences=0, words=0, entities=0, all_entities=2)
 
 
 def test_only_training_sentences_are_cut_and_the_loss_is_told(write_data_folder, long_sentences, caplog):

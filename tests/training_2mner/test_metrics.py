@@ -152,7 +152,7 @@ def test_grouped_scores_are_those_of_each_group():
     [
         (lambda: entity_scores([["O"]], [["O"], ["O"]]), "1 sentences"),
         (lambda: entity_scores([["O"], ["O"]], [["O"], ["O", "O"]]), r"`predictions\[1\]` has 1 tags for 2 words"),
-        (lambda: grouped_entity_scores([["O"]], [["O"]], ["en", "fr"]), "`groups` names 2"),
+        (lambda: grouped_entity_scores([["O"]], [["O"]], ["en", "fr"]), "`groups` has 2 entries"),
     ],
 )
 def test_different_lengths_are_an_error(call, message):

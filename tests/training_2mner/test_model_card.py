@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import yaml
 from datasets import DatasetDict
 from huggingface_hub import ModelCard
 
+from reports_2mner.language_table import LANGUAGE_TABLE, Language
 from training_2mner.arguments import DataArguments, ModelArguments
 from training_2mner.model_card import changed_settings, results_table, write_model_card
 
@@ -33,14 +36,14 @@ def write_card(make_trainer, splits, tmp_path):
     """Save `all_results.json` and write the card of a run; returns the card and the results."""
 
     def write(
-        model=None, data=None, sets=splits, network=None, results=RESULTS, state=None, **settings
+        model=None, data=None, sets=splits, network=None, results=RESULTS, state=None, at="run", **settings
     ) -> tuple[ModelCard, dict]:
         trainer = make_trainer(network, **settings)
         vars(trainer.state).update(state or {})
         trainer.save_metrics("all", results)
         data = data or DataArguments(dataset="mmnerd")
         write_model_card(trainer, model or ModelArguments(), data, sets, results)
-        folder = tmp_path / "run"
+        folder = tmp_path / at
         return ModelCard.load(folder / "README.md"), json.loads((folder / "all_results.json").read_text("utf-8"))
 
     return write
@@ -100,7 +103,11 @@ def test_text_tells_data_results_and_training(write_card, make_trainer):
     assert "- training time: 12 s\n" in card.text and "- hardware: cpu (" in card.text
     for line in ("- learning_rate: 0.0003", "- freeze: ['vision']", "- seed: 0", "- encoder_learning_rate: 0.0"):
         assert line in card.text
-    assert card.text.index("- learning_rate") < card.text.index("Some that do not") < card.text.index("- plain_adam")
+    assert (
+        card.text.index("- learning_rate")
+        < card.text.index("Some at their defaults")
+        < card.text.index("- plain_adam")
+    )
     assert "a ViT and a ResNet for the picture, a CRF" in card.text
     assert "strict: the tags must be valid IOB2" in card.text and "Lenient F1" in card.text
     assert "{{" not in card.text and "{%" not in card.text and ": None" not in card.text
@@ -159,7 +166,7 @@ def test_the_record_of_the_data_set(write_card, data_folder_with_record):
     card, _ = write_card(data=DataArguments(dataset=str(data_folder_with_record), dataset_config="en"))
 
     assert "`mmnerd`, configuration `en`, files `en0123456789` (the fingerprint" in card.text
-    assert "pooled and cut 8:1:1, as by the authors (seed 19)." in card.text
+    assert "pooled and split 8:1:1, as the authors did (seed 19)." in card.text
     assert "| test | 2,533 | 7 | 0 |" in card.text and "4,291" not in card.text
     assert "Its card states the licence `mixed-see-license`." in card.text
 
@@ -212,6 +219,21 @@ def test_languages_given_as_text(write_card, splits):
 
     assert card.data.language == ["es"]
     assert "Marie Curie trabajó" in card.text
+    assert "multilingual" not in card.data.tags
+
+
+def test_a_language_that_is_appended_to_the_table(write_card, splits, monkeypatch):
+    italian = Language("it", "Italian", "Marie Curie lavorava a Parigi.")
+    monkeypatch.setattr("training_2mner.model_card.LANGUAGE_TABLE", (*LANGUAGE_TABLE, italian))
+    monkeypatch.setattr("reports_2mner.language_table.LANGUAGE_TABLE", (*LANGUAGE_TABLE, italian))
+
+    def in_italian(split):
+        return split.remove_columns("lang").add_column("lang", ["it"] * len(split))
+
+    card, _ = write_card(sets=DatasetDict({name: in_italian(split) for name, split in splits.items()}))
+
+    assert "and its picture, in Italian:" in card.text and "lavorava a Parigi" in card.text
+    assert card.data.widget == [{"text": "Marie Curie lavorava a Parigi.", "example_title": "Italian"}]
 
 
 def test_data_without_languages(write_card, splits):
@@ -229,8 +251,8 @@ def test_limits_depend_on_the_data(write_card, splits):
     generated, _ = write_card(sets=DatasetDict({name: synthetic(split) for name, split in splits.items()}))
 
     assert "labels of MMNERD are noisy" in real.text and "their photographs show them" in real.text
-    assert "training data are generated" not in real.text
-    assert "training data are generated" in generated.text
+    assert "training data are synthetic" not in real.text
+    assert "training data are synthetic" in generated.text
     assert "MMNERD are noisy" not in generated.text and "photographs show them" not in generated.text
     assert "at most 64 sub-words" in real.text
 
@@ -238,7 +260,7 @@ def test_limits_depend_on_the_data(write_card, splits):
 def test_a_text_only_model_says_so(write_card, make_model, text_only):
     card, _ = write_card(network=make_model(**text_only))
 
-    assert "no image branch (text only)" in card.text and "pictures are not looked at" in card.text
+    assert "no image branch (text only)" in card.text and "no image branch and ignores pictures" in card.text
     assert "photo.jpg" not in card.text and "image_status` tells" not in card.text
 
 
@@ -251,3 +273,38 @@ def test_settings_that_differ_from_the_defaults(make_trainer):
     )
     assert changed["activation_checkpointing"] is True
     assert not {"output_dir", "use_cpu", "disable_tqdm", "accelerator_config", "greater_is_better"} & set(changed)
+
+
+HOSTILE = '<img src=x onerror=alert(1)> [a](javascript:b) `c` *d* "e\\\n# f'
+
+
+def test_a_folders_name_is_shown_and_nothing_else(write_card, tmp_path, make_trainer, data_folder_with_record):
+    """Neither markup, nor a line or a string of the example code ends with it."""
+    data = data_folder_with_record.rename(tmp_path / HOSTILE)
+    card, _ = write_card(
+        ModelArguments(text_encoder=str(tmp_path / "enc" / HOSTILE), license="<b>x</b>"),
+        DataArguments(dataset=str(data)),
+        folder=HOSTILE,
+        at=HOSTILE,
+    )
+
+    blocks = re.findall(r"^```python\n(.*?)^```$", card.text, flags=re.MULTILINE | re.DOTALL)
+    names = [
+        node.value
+        for block in blocks
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.Constant) and "onerror" in str(node.value)
+    ]
+    assert names == [HOSTILE] * 4
+    shown = (
+        pytest.importorskip("markdown_it")
+        .MarkdownIt()
+        .enable("table")
+        .parse(re.sub(r"^```python.*?^```$", "", card.text, flags=re.M | re.S))
+    )
+    inline = [child for token in shown for child in token.children or []]
+    assert not {"html_inline", "image", "link_open"} & {token.type for token in inline if "onerror" in token.content}
+    assert "html_block" not in {token.type for token in shown}
+    assert not [token for token in inline if token.type == "link_open" and "javascript" in str(token.attrs)]
+    heading = shown[[token.type for token in shown].index("heading_open") + 1]
+    assert "".join(child.content for child in heading.children) == HOSTILE.replace("\n", " ")

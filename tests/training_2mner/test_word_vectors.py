@@ -71,14 +71,14 @@ def test_a_file_that_was_cut_short_is_warned_of(write, caplog):
 @pytest.mark.parametrize(
     ("text", "cause"),
     [
-        ("a 1 2\nb 1\n", "line 2 is no word with 2"),
-        ("a 1 2\nb 1 x\n", "line 2 is no word with 2 numbers after it: could not convert"),
-        ("a 1 2\n\nb 1 2\n", "line 2 is no word"),
-        ("a 1 2\n 1 2\n", "line 2 is no word"),
-        ("a 1 2\nb 1 nan\n", "line 2 is no word with 2 finite numbers"),
+        ("a 1 2\nb 1\n", "line 2 is not a word followed by 2"),
+        ("a 1 2\nb 1 x\n", "line 2 is not a word followed by 2 numbers: could not convert"),
+        ("a 1 2\n\nb 1 2\n", "line 2 is not a word"),
+        ("a 1 2\n 1 2\n", "line 2 is not a word"),
+        ("a 1 2\nb 1 nan\n", "line 2 is not a word followed by 2 finite numbers"),
         (b"a 1 2\n\xff 1 2\n", "line 2 .* can't decode"),
-        ("2 3\na 1 2 3\nb 1 2\n", "line 3 is no word with 3"),
-        ("word\n", "line 1 is no word with some"),
+        ("2 3\na 1 2 3\nb 1 2\n", "line 3 is not a word followed by 3"),
+        ("word\n", "line 1 is not a word followed by some"),
         ("", "holds no word vectors"),
         ("0 300\n", "holds no word vectors"),
     ],
@@ -115,7 +115,7 @@ def test_words_get_the_vector_of_their_first_form(glove, make_network):
             assert torch.equal(rows[word], before[number])
     # [PAD] as a word of a sentence has no number.
     assert found == FoundVectors(exact=1, lower=1, digits=1, random=4, others=5)
-    assert str(found).startswith("of 7 training words 1 found as written, 1 in lower case, 1 with 0 for digits, 4")
+    assert str(found).startswith("of 7 training words, 1 found as written, 1 in lower case, 1 with 0 for digits, 4")
     assert network.model.words.vectors.weight.requires_grad
 
 

@@ -1,1 +1,1 @@
-"""The published metric: a folder that is a Space of the Hub as it stands, and imports nothing of the project."""
+"""The published metric: a folder that is also a complete Space for the Hub and imports nothing from the project."""

@@ -12,7 +12,7 @@ metric = evaluate.load(str(HERE))
 
 
 def score(predictions: str, references: str) -> dict[str, float]:
-    """Score two JSON lists of lists of tags; what is wrong with them is shown on the page."""
+    """Score two JSON lists of lists of tags; errors in them are shown on the page."""
     try:
         return metric.compute(predictions=json.loads(predictions), references=json.loads(references))
     except ValueError as error:

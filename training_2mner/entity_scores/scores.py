@@ -1,6 +1,6 @@
-"""Entity-level precision, recall and F1; the one place where the scores of 2M-NER are computed.
+"""Entity-level precision, recall and F1; all scores of 2M-NER are computed here.
 
-It needs seqeval alone and imports nothing of the project, because `evaluate` copies it beside `entity_scores.py`.
+It needs only seqeval and imports nothing from the project, because `evaluate` copies it along with `entity_scores.py`.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from collections.abc import Sequence
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
-Tags = Sequence[Sequence[str]]
+TagSequences = Sequence[Sequence[str]]
 
 
-def entity_scores(predictions: Tags, references: Tags) -> dict[str, float]:
+def entity_scores(predictions: TagSequences, references: TagSequences) -> dict[str, float]:
     """Score predicted tags against gold tags, micro-averaged over entities.
 
-    Strict scoring counts an entity only if its tags are valid IOB2 (a stray `I-PER` is not an entity); it has plain names:
-    `precision`, `recall`, `f1` and `f1_PER` for each type. Lenient scoring, the one of the field's published tables
-    (conlleval), lets a stray `I-PER` open an entity; its names begin with `lenient_`.
+    Strict scoring counts an entity only if its tags are valid IOB2 (a stray `I-PER` is not an entity); its names are
+    plain: `precision`, `recall`, `f1`, and `f1_PER` and so on for each type. Lenient scoring, as in most published
+    tables (conlleval), lets a stray `I-PER` open an entity; its names begin with `lenient_`.
 
     Args:
-        predictions, references: tag names, one sequence a sentence, of equal lengths.
+        predictions, references: tag names, one sequence per sentence, of equal lengths.
 
     Returns:
-        Fractions from 0 to 1; 0 where nothing was predicted or nothing is there.
+        Fractions from 0 to 1; 0 where nothing was predicted or there is nothing to find.
 
     Raises:
-        ValueError: if the numbers of sentences or words differ.
+        ValueError: if the numbers of sentences or of words differ.
     """
     _check_lengths(predictions, references)
     return {
@@ -36,16 +36,18 @@ def entity_scores(predictions: Tags, references: Tags) -> dict[str, float]:
     }
 
 
-def _check_lengths(predictions: Tags, references: Tags) -> None:
+def _check_lengths(predictions: TagSequences, references: TagSequences) -> None:
     if len(predictions) != len(references):
-        raise ValueError(f"`predictions` holds {len(predictions)} sentences, `references` {len(references)}.")
+        raise ValueError(
+            f"`predictions` has {len(predictions)} sentences, `references` {len(references)}; pass the same."
+        )
     for row, (predicted, gold) in enumerate(zip(predictions, references, strict=True)):
         if len(predicted) != len(gold):
-            raise ValueError(f"`predictions[{row}]` has {len(predicted)} tags for {len(gold)} words; give one a word.")
+            raise ValueError(f"`predictions[{row}]` has {len(predicted)} tags for {len(gold)} words; give one each.")
 
 
 def _report(
-    predictions: Tags, references: Tags, prefix: str, mode: str | None, scheme: type | None
+    predictions: TagSequences, references: TagSequences, prefix: str, mode: str | None, scheme: type | None
 ) -> dict[str, float]:
     opening = "B-" if mode == "strict" else ("B-", "I-")
     if not any(tag.startswith(opening) for row in (*predictions, *references) for tag in row):

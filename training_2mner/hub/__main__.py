@@ -1,11 +1,11 @@
-"""Put the model of a run on the HuggingFace Hub, checked before and in one commit.
+"""Check the model of a run and publish it on the HuggingFace Hub in one commit.
 
     python -m training_2mner.hub runs/demo user/demo --tag v1
 
-Anywhere else: `pipeline("multimodal-ner", model="user/demo", trust_remote_code=True)`. What goes up: weights, processor,
-code, handler, requirements, card and scores. Checkpoints, predictions, the Trainer's state, pictures and everything else
-stay at home, and are listed. Run it again after a new training: what changed is uploaded, and what is no longer part of
-the release is deleted on the Hub by the same commit. In Python: [`release`].
+Then, anywhere: `pipeline("multimodal-ner", model="user/demo", trust_remote_code=True)`. A release holds weights,
+processor, code, handler, requirements, card and scores. Checkpoints, predictions, the Trainer's state, pictures and
+all other files are left out and listed. After training again, run it again: the same commit uploads what changed and
+deletes what is no longer part of the release. In Python: [`release`].
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from reports_2mner.command_line import make_parser
 from reports_2mner.push import refusal
-from training_2mner.hub.release import MESSAGE, release
+from training_2mner.hub.release import COMMIT_MESSAGE, release
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m training_2mner.hub", __doc__)
     parser.add_argument("folder", type=Path, help="run folder that train_hf.py wrote")
-    parser.add_argument("repo_id", help="where to put it, such as user/2m-ner; made when there is none")
+    parser.add_argument("repo_id", help="repository to publish to, such as user/2m-ner; created if it does not exist")
     parser.add_argument(
         "--private",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="who may read it: everybody (default), or you and those you let in",
+        help="restrict access to you and those you grant it (default: public)",
     )
-    parser.add_argument("--tag", help="what to call this version, such as v1")
-    parser.add_argument("--message", default=MESSAGE, help="message of the commit (default: %(default)s)")
-    parser.add_argument("--space", help="Hub id of a Space that shows the model, for the card")
-    parser.add_argument("--dataset", help="Hub id of the data set, for the card of a run that read it from a folder")
+    parser.add_argument("--tag", help="tag of this version, such as v1")
+    parser.add_argument("--message", default=COMMIT_MESSAGE, help="commit message (default: %(default)s)")
+    parser.add_argument("--space", help="Hub id of a Space that shows the model, to link in the card")
+    parser.add_argument("--dataset", help="Hub id of the data set, for the card, if the run read it from a folder")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Release from the command line and print where."""
+    """Publish from the command line and print the address."""
     options = read_command_line(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     for package in ("training_2mner", "reports_2mner"):
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: {refusal(options.repo_id, error)}") from error
     except (ValueError, OSError, RuntimeError, HTTPError) as error:
         raise SystemExit(f"error: {error}") from error
-    condition = ", signed in, for it is private" if options.private else ""
+    condition = ", signed in, because it is private" if options.private else ""
     print(
         f"Published: {commit.commit_url}\n"
         f"Open it with pipeline('multimodal-ner', model={options.repo_id!r}, trust_remote_code=True){condition}."

@@ -1,4 +1,4 @@
-"""The code of a release: which files it needs, and what its configs may name."""
+"""The code of a release: the files it needs and the code its configs may refer to."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ from reports_2mner.files import write_json
 logger = logging.getLogger(__name__)
 
 PROJECT_CODE = Path(modeling_2mner.__file__).parent
-CONFIGS = ("config.json", "processor_config.json", "tokenizer_config.json")  # these can name classes to run
+CONFIG_FILES = ("config.json", "processor_config.json", "tokenizer_config.json")  # these can refer to code
 HANDLER = "handler"
 SAVE_AGAIN = (
-    "To put this version's code there: `import modeling_2mner`, load model and processor with "
-    "`AutoModelForTokenClassification` and `AutoProcessor`, and call `save_pretrained` of both."
+    "To save this version's code there: `import modeling_2mner`, load model and processor with "
+    "`AutoModelForTokenClassification` and `AutoProcessor`, and call `save_pretrained` on both."
 )
 
 
 def travelling_code(folder: Path) -> list[str]:
     """The names of all `.py` files that the model, its processor, its pipeline and its handler need.
 
+    Logs a warning for files that differ from this version of the project.
+
     Raises:
-        ValueError: if one is missing. One that differs from this project's is warned of.
+        ValueError: if one is missing.
     """
-    named = {HANDLER, *(module for name in CONFIGS for module in _modules(read_json(folder / name)))}
+    named = {HANDLER, *(module for name in CONFIG_FILES for module in _modules(read_json(folder / name)))}
     entries = [f"{module}.py" for module in sorted(named) if (PROJECT_CODE / f"{module}.py").is_file()]
     needed = _with_imports(PROJECT_CODE, entries)
     missing = sorted(name for name in needed if not (folder / name).is_file())
@@ -44,7 +46,7 @@ def travelling_code(folder: Path) -> list[str]:
     other = [name for name in sorted(needed) if _differs(folder / name, PROJECT_CODE / name)]
     if other:
         logger.warning(
-            "%s: %s not as in this version of the project, and will be published as in the folder. %s",
+            "%s: %s not as in this version of the project and will be published as in the folder. %s",
             folder,
             f"{', '.join(other)} {'is' if len(other) == 1 else 'are'}",
             SAVE_AGAIN,
@@ -53,10 +55,10 @@ def travelling_code(folder: Path) -> list[str]:
 
 
 def drop_foreign_code(path: Path, code: list[str]) -> None:
-    """Take out of a JSON file all that names classes outside of the files `code`, or asks for trust, with a warning.
+    """Remove from a JSON file, with a warning, all references to code outside the files `code` and requests for trust.
 
-    Encoders and tokenizers that were published with code of their own bring such entries along. This model never runs
-    that code, and a release that does not name it cannot mislead anything else to.
+    Such entries come from encoders and tokenizers that were published with their own code. This model never runs that
+    code, and without the references nothing else will run it by mistake either.
     """
     content = read_json(path)
     dropped = []
@@ -65,27 +67,29 @@ def drop_foreign_code(path: Path, code: list[str]) -> None:
             del parent[key]
             dropped.append(f"{place}: {key}")
     for place in dropped:
-        logger.warning("%s names code that is not this model's, and that it never runs; it is left out.", place)
+        logger.warning("%s refers to code of others, which this model never runs; it is left out.", place)
     if dropped:
         write_json(path, content, indent=2, ensure_ascii=False)
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; what is none is a `ValueError`."""
+    """Read a JSON file; `ValueError` if it is not valid JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
+        raise ValueError(f"{path} is not valid JSON ({error}); save the model again.") from error
 
 
 def _with_imports(folder: Path, entries: list[str]) -> set[str]:
-    """These files and all that they import, directly or not."""
+    """These files and all that they import, directly or indirectly."""
     found = set(entries)
     for name in entries:
         try:
             found |= {Path(path).name for path in get_relative_import_files(folder / name)}
         except FileNotFoundError as error:
-            raise ValueError(f"{folder / name} imports {Path(error.filename).name}, which is not there.") from error
+            raise ValueError(
+                f"{folder / name} imports {Path(error.filename).name}, which is missing. {SAVE_AGAIN}"
+            ) from error
     return found
 
 
@@ -94,13 +98,13 @@ def _differs(path: Path, original: Path) -> bool:
 
 
 def _modules(content: Any) -> Iterator[str]:
-    """The modules that the JSON of a config names."""
+    """The modules that the JSON of a config refers to."""
     for *_, targets in _references(content, ""):
         yield from (target.split(".")[0] for target in targets if isinstance(target, str))
 
 
 def _references(content: Any, place: str) -> Iterator[tuple[dict, str, str, list]]:
-    """All entries that name code or ask for trust: the object that holds one, where it is, its key, and what it names."""
+    """All entries that refer to code or request trust: the object that holds it, its place, key and targets."""
     if isinstance(content, list):
         for item in content:
             yield from _references(item, place)
@@ -122,6 +126,6 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _is_own(target: Any, code: list[str]) -> bool:
-    """Whether `target` is `module.Class` of a module that travels, which `user/name--module.Class` is not."""
+    """Whether `target` is `module.Class` with a module of the release; `user/name--module.Class` is not."""
     match = re.fullmatch(r"(\w+)\.\w+", target) if isinstance(target, str) else None
     return match is not None and f"{match[1]}.py" in code

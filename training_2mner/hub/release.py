@@ -1,4 +1,4 @@
-"""Put the model of a run on the HuggingFace Hub, checked before and in one commit."""
+"""Check the model of a run and publish it on the HuggingFace Hub in one commit."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from training_2mner.hub.staging import CARD, Names, stage
 logger = logging.getLogger(__name__)
 
 CHECK = Path(__file__).with_name("load_cleanly.py")
-MESSAGE = "Upload the model"
-# What the process that tries the release must not have: the right to publish, and a place in a group of processes.
+COMMIT_MESSAGE = "Upload the model"
+# Kept from the process that checks the release: the permission to publish and membership in a process group.
 KEPT_FROM_CHECK = (
     "HF_TOKEN",
     "HUGGING_FACE_HUB_TOKEN",
@@ -35,30 +35,30 @@ def release(
     repo_id: str,
     private: bool = False,
     tag: str | None = None,
-    message: str = MESSAGE,
+    message: str = COMMIT_MESSAGE,
     space: str | None = None,
     dataset: str | None = None,
     token: str | None = None,
 ) -> CommitInfo:
-    """Check the run folder, make the model repository `repo_id` ("user/name") if there is none, and commit the release.
+    """Check the run folder, create the model repository `repo_id` ("user/name") if necessary, and commit the release.
 
-    Before anything is uploaded, a copy of the release is loaded in a process of its own that does not know this project,
-    and tags a sentence with a picture and without.
+    Before anything is uploaded, a copy of the release is loaded in a separate process without this project and tags a
+    sentence with a picture and without.
 
     Args:
         folder: a run folder of `train_hf.py`.
-        private: who may read it: only its owner, or everybody.
-        tag: what to call this version of the repository.
-        space, dataset: Hub ids for the card: of a Space that shows the model, and of the data set that it learned from
-            where the run read it from a folder.
-        token: by default that of `hf auth login` or HF_TOKEN.
+        private: whether only its owner may read it.
+        tag: the tag of this version of the repository.
+        space, dataset: Hub ids for the card: of a Space that shows the model, and of the training data if the run read
+            them from a folder.
+        token: by default from `hf auth login` or HF_TOKEN.
 
     Returns:
-        The commit, the newest one when nothing changed.
+        The commit, or the latest one if nothing changed.
 
     Raises:
-        ValueError: for a folder that does not fit, a bad id, no token, a tag that is there already, and a repository
-            that is not as `private` as asked; and huggingface_hub's errors for what the Hub refuses.
+        ValueError: for an unsuitable folder, a bad id, a missing token, an existing tag, and a repository whose
+            visibility is not `private`; and huggingface_hub's errors for what the Hub refuses.
     """
     for name, value in (("repo_id", repo_id), ("space", space), ("dataset", dataset)):
         check_id(name, value or "user/name")
@@ -71,8 +71,8 @@ def release(
         logger.info("Left out of the release: %s.", ", ".join(left_out) or "nothing")
         if not private and not ModelCard.load(staged / CARD).data.license:
             logger.warning(
-                "%s will be public, and its card states no licence, so that nobody is told what they may do with the "
-                "weights. What you may allow depends on the data, too; write it as `license:` at the top of README.md.",
+                "%s will be public, and its card states no licence, so nobody knows what they may do with the "
+                "weights. State one that the data, too, allow as `license:` at the top of README.md.",
                 repo_id,
             )
         files = (path.relative_to(staged).as_posix() for path in staged.rglob("*") if path.is_file())
@@ -80,10 +80,10 @@ def release(
 
 
 def check_in_clean_process(folder: Path) -> None:
-    """Load the folder and predict where this project is not known and nothing can be downloaded.
+    """Load the folder and predict where this project cannot be imported and nothing can be downloaded.
 
     Raises:
-        ValueError: if that fails, with the process's last words.
+        ValueError: if that fails, with the end of the process's error output.
     """
     with tempfile.TemporaryDirectory(prefix="clean-") as home:
         environment = {name: value for name, value in os.environ.items() if name not in KEPT_FROM_CHECK}
@@ -92,5 +92,6 @@ def check_in_clean_process(folder: Path) -> None:
         done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(
-            f"the model does not work where this project is not installed; nothing was published:\n{done.stderr[-2000:]}"
+            "the model does not work where this project is not installed; nothing was published:\n"
+            f"{done.stderr[-2000:]}"
         )

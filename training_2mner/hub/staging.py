@@ -1,4 +1,4 @@
-"""Put the files that a release consists of into a folder of their own; all others of a run stay at home."""
+"""Collect the files of a release in a folder of their own, leaving out all others of the run."""
 
 from __future__ import annotations
 
@@ -8,38 +8,35 @@ import shutil
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 import yaml
-from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_entries_to_yaml
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
 from reports_2mner.files import write_lines
+from reports_2mner.markdown import plain, quoted
 from reports_2mner.push import HUB_ID
-from training_2mner.hub.code import CONFIGS, drop_foreign_code, travelling_code
+from training_2mner.hub.code import CONFIG_FILES, drop_foreign_code, travelling_code
 
 logger = logging.getLogger(__name__)
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 CARD = "README.md"
-NEEDED = (*CONFIGS, CARD)
+NEEDED = (*CONFIG_FILES, CARD)
 OPTIONAL = (
     *("tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"),
-    *(
-        "tokenizer.model",
-        "sentencepiece.bpe.model",
-        "spiece.model",
-        "model.safetensors.index.json",
-        "all_results.json",
-    ),
+    *("tokenizer.model", "sentencepiece.bpe.model", "spiece.model"),
+    *("model.safetensors.index.json", "all_results.json"),
 )
-LARGEST = 100 * 2**20  # bytes of a file that holds no weights; the largest vocabularies have a third of it
-STRICT = "F1 (strict)"  # what the card calls the score that counts
-WIDGET_NOTE = "A widget on a Hub page does not run custom code, so the page of this model cannot try it."
+LARGEST = 100 * 2**20  # bytes of a file without weights; the largest vocabularies have a third of that
+STRICT = "F1 (strict)"  # the card's name for the main score
+WIDGET_NOTE = "The widget on a Hub page does not run custom code, so the model cannot be tried there."
 
 
 @dataclass(frozen=True)
 class Names:
-    """What a run cannot know: the Hub ids of the model, of a Space that shows it, and of the data set it read."""
+    """What a run does not know: the Hub ids of the model, of a Space that shows it, and of its data set."""
 
     model: str
     space: str | None = None
@@ -47,38 +44,38 @@ class Names:
 
 
 def stage(folder: Path, target: Path, names: Names) -> list[str]:
-    """Fill the empty folder `target` with the release of a run folder; the weights in it are links to the run's.
+    """Fill the empty folder `target` with the release of a run folder, with links to the run's weights.
 
     Returns:
-        What is left out: names of the run folder, those of folders with a slash.
+        The names in the run folder that are left out, those of folders with a slash.
 
     Raises:
-        ValueError: for a folder that lacks something, and for a file that is far too large.
+        ValueError: for a folder that lacks a file, and for a file that is far too large.
     """
     weights = _find_weights(folder)
     code = travelling_code(folder)
     copied = [name for name in (*NEEDED, *OPTIONAL) if (folder / name).is_file()] + code
     for name in copied:
         if (folder / name).stat().st_size > LARGEST:
-            raise ValueError(f"{folder / name} has more than {LARGEST:,} bytes, too many for such a file.")
+            raise ValueError(f"{folder / name} has more than {LARGEST:,} bytes; replace it by one of a usual size.")
         shutil.copyfile(folder / name, target / name)
     for name in weights:
         (target / name).symlink_to((folder / name).resolve())
-    for name in CONFIGS:
+    for name in CONFIG_FILES:
         drop_foreign_code(target / name, code)
     card = adapt_card(_read_card(folder), folder.resolve().name, names)
     write_lines(target / CARD, str(card).splitlines())
     write_lines(target / "requirements.txt", requirements())
-    _write_eval_results(card, target)
+    _write_eval_results(cast(ModelCardData, card.data), target)
     left = [path for path in folder.iterdir() if path.name not in (*copied, *weights)]
     return sorted(f"{path.name}/" if path.is_dir() else path.name for path in left)
 
 
 def requirements() -> list[str]:
-    """What a user of the model has to install, as this project itself declares it.
+    """What a user of the model has to install, as this project declares it.
 
     Raises:
-        ValueError: if this project is not installed and Python is too old to read its declaration in a checkout.
+        ValueError: if this project is not installed and Python is too old to read pyproject.toml.
     """
     try:
         declared = metadata.requires("2m-ner") or []
@@ -88,20 +85,21 @@ def requirements() -> list[str]:
 
 
 def adapt_card(card: ModelCard, folder: str, names: Names) -> ModelCard:
-    """Write Hub ids where a run's card has the name of its `folder`, and the Space behind the note on widgets."""
-    old, short = card.data.model_name or folder, names.model.split("/")[1]  # the folder may have been renamed
-    parts = re.split(r"(^```.*?^```)", card.text, flags=re.MULTILINE | re.DOTALL)  # code blocks, and what is between
-    parts[1::2] = [block.replace(f'"{old}"', f'"{names.model}"') for block in parts[1::2]]
-    card.text = re.sub(f"^# {re.escape(old)}$", f"# {short}", "".join(parts), count=1, flags=re.MULTILINE)
-    card.data.model_name = short if card.data.eval_results else None
+    """Replace the name of a run's `folder` in its card by the Hub id, and add the Space to the note on widgets."""
+    data = cast(ModelCardData, card.data)  # the annotations of ModelCard say CardData
+    old, short = data.model_name or folder, names.model.split("/")[1]  # the folder may have been renamed
+    parts = re.split(r"(^```.*?^```)", card.text, flags=re.MULTILINE | re.DOTALL)  # code blocks and text between
+    parts[1::2] = [block.replace(f'"{quoted(old)}"', f'"{names.model}"') for block in parts[1::2]]
+    card.text = re.sub(f"^# {re.escape(plain(old))}$", f"# {short}", "".join(parts), count=1, flags=re.MULTILINE)
+    data.model_name = short if data.eval_results else None
     if names.space:
         link = f"[{names.space}](https://huggingface.co/spaces/{names.space})"
         card.text = card.text.replace(WIDGET_NOTE, f"{WIDGET_NOTE} Try it in the Space {link}.")
         if link not in card.text:
-            logger.warning("The card has lost its note on widgets; add the Space where it fits: %s.", link)
+            logger.warning("The card has lost its note on widgets; add the Space yourself: %s.", link)
     if names.dataset:
-        card.data.datasets = [names.dataset]
-        for result in card.data.eval_results or []:
+        data.datasets = [names.dataset]
+        for result in data.eval_results or []:
             result.dataset_type = names.dataset
     return card
 
@@ -109,7 +107,7 @@ def adapt_card(card: ModelCard, folder: str, names: Names) -> ModelCard:
 def _find_weights(folder: Path) -> list[str]:
     for name in NEEDED:
         if not (folder / name).is_file():
-            raise ValueError(f"{folder} has no {name}; name the folder of a run of train_hf.py.")
+            raise ValueError(f"{folder} has no {name}; name a run folder written by train_hf.py.")
     weights = sorted(path.name for path in folder.iterdir() if WEIGHTS.fullmatch(path.name))
     if not weights:
         raise ValueError(f"{folder} has no weights as safetensors; pickles (`.bin`, `.pt`) are never published.")
@@ -120,7 +118,7 @@ def _declared_in_checkout() -> list[str]:
     try:
         import tomllib
     except ImportError as error:  # Python 3.10
-        raise ValueError("this project is not installed, so nobody knows what it needs: pip install -e .") from error
+        raise ValueError("this project is not installed, so its needs are unknown; run `pip install -e .`") from error
     return tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["dependencies"]
 
 
@@ -128,12 +126,12 @@ def _read_card(folder: Path) -> ModelCard:
     try:
         return ModelCard.load(folder / CARD)
     except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"the YAML at the top of {folder / CARD} cannot be read: {error}") from error
+        raise ValueError(f"the YAML at the top of {folder / CARD} is invalid; correct it: {error}") from error
 
 
-def _write_eval_results(card: ModelCard, target: Path) -> None:
-    """Write the card's strict test F1 in the newer format of the Hub, which knows data sets by their Hub id alone."""
-    results = [result for result in card.data.eval_results or [] if result.metric_name == STRICT]
+def _write_eval_results(data: ModelCardData, target: Path) -> None:
+    """Write the card's strict test F1 in the Hub's newer format, which knows data sets only by their Hub id."""
+    results = [result for result in data.eval_results or [] if result.metric_name == STRICT]
     entries = [_entry(result) for result in results if HUB_ID.fullmatch(result.dataset_type)]
     if entries:
         path = target / ".eval_results" / f"{entries[0].dataset_id.split('/')[1]}.yaml"
@@ -141,7 +139,7 @@ def _write_eval_results(card: ModelCard, target: Path) -> None:
         write_lines(path, text.splitlines())
     elif results:
         logger.info(
-            "No .eval_results: the run read %r, which is no Hub id; `dataset` (--dataset user/name) can tell it.",
+            "No .eval_results: the run read %r, which is not a Hub id; pass it as `dataset` (--dataset user/name).",
             results[0].dataset_type,
         )
 

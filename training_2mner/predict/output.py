@@ -1,9 +1,9 @@
-"""Files of predictions: what a sentence looks like in them, and how an interrupted one goes on.
+"""Files of predictions: the form of a sentence in them, and how to continue an interrupted one.
 
-- `.jsonl`: the object of the input with `entities` (as the pipeline gives them), `image_status` and, on request,
+- `.jsonl`: the object of the input with `entities` (as the pipeline returns them), `image_status` and, on request,
   `word_tags`.
-- `.conll` and `.txt`: the authors' format, `IMGID:<image id>` if there is one, `WORD<TAB>TAG` for each word, an empty
-  line.
+- `.conll` and `.txt`: the authors' format, `IMGID:<image id>` if there is one, `WORD<TAB>TAG` for each word, and
+  an empty line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,14 +19,14 @@ from typing import Any, BinaryIO
 from modeling_2mner.pipeline_2mner import Entities
 from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_json
-from training_2mner.predict.text import SHOWN, STATUS_FIELD, Record
+from training_2mner.predict.text import MAX_QUOTE_LENGTH, STATUS_FIELD, InputRecord, InputRecords
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the pipeline says of one sentence; `word_tags` only on request."""
+    """The result of the pipeline for one sentence; `word_tags` only on request."""
 
     entities: Entities
     word_tags: list[dict[str, Any]] | None = None
@@ -34,15 +34,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Form:
-    """A form of files: `write` a record, `ends` tells its last line, `repeats` whether written text is of a record."""
+    """A file format: `write` formats a record, `ends` recognises its last line, `repeats` its text."""
 
-    write: Callable[[Record, Prediction], str]
+    write: Callable[[InputRecord, Prediction], str]
     ends: Callable[[bytes], bool]
-    repeats: Callable[[Record, str], bool]
+    repeats: Callable[[InputRecord, str], bool]
 
 
 def form_of(output: Path) -> Form:
-    """Return the form that the ending of the file's name tells; ValueError for another ending."""
+    """Return the format for the file name's ending; ValueError for an unknown ending."""
     if output.suffix == ".jsonl":
         return Form(_write_json, lambda line: line.endswith(b"\n"), _repeats_json)
     if output.suffix in (".conll", ".txt"):
@@ -50,20 +50,20 @@ def form_of(output: Path) -> Form:
     raise ValueError(f"`output` {output} must end in .jsonl, or in .conll or .txt for the authors' format; rename it.")
 
 
-def _write_json(record: Record, prediction: Prediction) -> str:
-    results = {"entities": prediction.entities, STATUS_FIELD: prediction.entities.image_status}
+def _write_json(record: InputRecord, prediction: Prediction) -> str:
+    results: dict[str, Any] = {"entities": prediction.entities, STATUS_FIELD: prediction.entities.image_status}
     if prediction.word_tags is not None:
         results["word_tags"] = prediction.word_tags
     return f"{_to_json({**record.fields, **results})}\n"
 
 
-def _repeats_json(record: Record, text: str) -> bool:
+def _repeats_json(record: InputRecord, text: str) -> bool:
     return text.startswith(_to_json({**record.fields, "entities": []}).removesuffix("]}"))
 
 
 def _to_json(value: dict[str, Any]) -> str:
-    """Write other than English letters as they are, unless a field holds what is no character."""
-    text = json.dumps(value, ensure_ascii=False, default=str)  # dates, say, become text
+    """Keep non-ASCII characters as they are, unless a field holds a lone surrogate, which UTF-8 cannot encode."""
+    text = json.dumps(value, ensure_ascii=False, default=str)  # dates, for example, become text
     return text if text.isascii() or _is_encodable(text) else json.dumps(value, default=str)
 
 
@@ -71,7 +71,7 @@ def _is_encodable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _write_conll(record: Record, prediction: Prediction) -> str:
+def _write_conll(record: InputRecord, prediction: Prediction) -> str:
     words = conll_words(record)
     tags = ["O"] * len(words)
     for entity in prediction.entities:
@@ -80,33 +80,33 @@ def _write_conll(record: Record, prediction: Prediction) -> str:
     return format_sentence(record.fields.get("image_id"), words, tags)
 
 
-def _repeats_conll(record: Record, text: str) -> bool:
+def _repeats_conll(record: InputRecord, text: str) -> bool:
     words = "".join(f"{line.partition(chr(9))[0]}\n" for line in text.removesuffix("\n").split("\n"))
     return words == format_sentence(record.fields.get("image_id"), conll_words(record))
 
 
-def conll_words(record: Record) -> list[str]:
-    """Return the words of a record as CoNLL can hold them; ValueError where it cannot."""
+def conll_words(record: InputRecord) -> list[str]:
+    """Return the words of a record; ValueError if CoNLL cannot hold them."""
     words = record.sentence.get("words")
     if words is None:
-        raise ValueError(f"{record.place}: text that is not split into words has no CoNLL; write to a .jsonl file.")
+        raise ValueError(f"{record.place}: text that is not split into words cannot be CoNLL; write to a .jsonl file.")
     cells = [*words, str(record.fields.get("image_id"))]
     bad = [cell for cell in cells if any(mark in cell for mark in "\t\r\n")]
     bad += [word for word in words if not word or word.startswith(ID_PREFIX)]
     if bad or not words:
         raise ValueError(
-            f"{record.place}: CoNLL cannot hold a sentence without words, nor {repr(bad)[:SHOWN]} in one; write to a "
-            ".jsonl file."
+            f"{record.place}: CoNLL cannot hold a sentence without words, nor {repr(bad)[:MAX_QUOTE_LENGTH]} in one; "
+            "write to a .jsonl file."
         )
     return words
 
 
 class PartialFile:
-    """The predictions of a run that is not finished, in OUTPUT.partial, and its settings, in OUTPUT.partial.json.
+    """The predictions of an unfinished run, in OUTPUT.partial, and its settings, in OUTPUT.partial.json.
 
     Args:
-        output (`Path`): what the file becomes in the end.
-        settings (`dict`): what must be equal for a run to go on; plain JSON.
+        output (`Path`): the file's name when it is finished.
+        settings (`dict`): what must be equal for a run to continue; plain JSON.
     """
 
     def __init__(self, output: Path, settings: dict[str, Any]):
@@ -115,11 +115,11 @@ class PartialFile:
         self._path = output.with_name(f"{output.name}.partial")
         self._settings_path = output.with_name(f"{output.name}.partial.json")
 
-    def resume(self, records: Sequence[Record], batch_size: int, overwrite: bool) -> int:
-        """Cut the file after its last whole batch and return the number of sentences in it.
+    def resume(self, records: InputRecords, batch_size: int, overwrite: bool) -> int:
+        """Truncate the file after its last complete batch and return the number of sentences in it.
 
-        Batches stay what they were, so that the scores come out the same to the last digit. A file of another input or
-        with other settings is an error, or begins anew with `overwrite`.
+        The batches remain the same, so that scores are reproduced to the last digit. A file from another input or with
+        other settings is an error or, with `overwrite`, is started from scratch.
         """
         try:
             self._check_settings()
@@ -127,7 +127,7 @@ class PartialFile:
         except ValueError:
             if not overwrite:
                 raise
-            logger.warning("%s does not fit and begins anew.", self._path)
+            logger.warning("%s does not fit and is started from scratch.", self._path)
             kept = end = 0
         self._output.parent.mkdir(parents=True, exist_ok=True)
         with open(self._path, "ab") as file:
@@ -137,15 +137,15 @@ class PartialFile:
         return kept
 
     def open(self) -> BinaryIO:
-        """Open the file for what is to come."""
+        """Open the file to append to it."""
         return open(self._path, "ab")
 
-    def encode(self, record: Record, prediction: Prediction) -> bytes:
-        """Return what the file holds of one sentence; ValueError where its form cannot hold it."""
+    def encode(self, record: InputRecord, prediction: Prediction) -> bytes:
+        """Return the bytes for one sentence; ValueError if the format cannot hold it."""
         return self._form.write(record, prediction).encode("utf-8")
 
     def finish(self) -> None:
-        """Make the file the output."""
+        """Turn the file into the output."""
         os.replace(self._path, self._output)
         self._settings_path.unlink()
 
@@ -158,18 +158,18 @@ class PartialFile:
             before = {}
         if changed := [name for name, value in self._settings.items() if before.get(name) != value]:
             raise ValueError(
-                f"{self._path} was begun with other settings ({', '.join(changed)}); use those, or delete the file, "
-                "or begin anew with --overwrite."
+                f"{self._path} was started with other settings ({', '.join(changed)}); use those, delete the file, "
+                "or start from scratch with --overwrite."
             )
 
-    def _find_end(self, records: Sequence[Record], batch_size: int) -> tuple[int, int]:
-        """Return the sentences in the whole batches of the file, and where these end."""
+    def _find_end(self, records: InputRecords, batch_size: int) -> tuple[int, int]:
+        """Return the number of sentences in the complete batches of the file, and where these end."""
         kept = end = position = 0
         for number, block in enumerate(self._blocks(), start=1):
             if number > len(records) or not self._form.repeats(records[number - 1], block.decode("utf-8", "replace")):
                 raise ValueError(
-                    f"{self._path} is of another input: its sentence {number} is not there; delete the file, or begin "
-                    "anew with --overwrite."
+                    f"{self._path} is from another input: its sentence {number} is not in this one; delete the file, "
+                    "or start from scratch with --overwrite."
                 )
             position += len(block)
             if number % batch_size == 0 or number == len(records):
@@ -177,7 +177,7 @@ class PartialFile:
         return kept, end
 
     def _blocks(self) -> Iterator[bytes]:
-        """Yield the whole records of the file."""
+        """Yield the complete records of the file."""
         if not self._path.exists():
             return
         with open(self._path, "rb") as file:

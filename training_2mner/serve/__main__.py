@@ -3,9 +3,9 @@
     python -m training_2mner.serve runs/demo
     curl -H "Content-Type: application/json" -d '{"inputs": "Anna lives in Paris."}' http://127.0.0.1:8000/
 
-Requests and answers are those of an Inference Endpoint (`modeling_2mner/handler.py`); requests that arrive close
-together share a run of the model. There is no password and no encryption: a server that others can reach belongs behind a
-proxy that has both. Ctrl-C stops it after the requests in progress have been answered.
+Requests and answers have the form of Inference Endpoints (`modeling_2mner/handler.py`); requests that arrive close
+together are batched. There is no authentication and no encryption: put a server that others can reach behind a proxy
+that has both. Ctrl-C stops it after the requests in progress have been answered.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ try:
     from starlette.responses import Response
     from starlette.routing import Route
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(f"{error}, which the server needs: pip install starlette uvicorn") from error
+    raise ModuleNotFoundError(f"{error}, which the server needs; run `pip install starlette uvicorn`") from error
 
 from modeling_2mner.handler import BadRequest, EndpointHandler, read_request
-from reports_2mner.command_line import exit_on_error, make_parser
+from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
 from training_2mner.serve.batching import Batcher, Unavailable
 
 logger = logging.getLogger(__name__)
 
 MEGABYTE = 1_000_000
 BODY_SECONDS = 60.0
-SHOWN = 1000  # characters of an error, which may quote the request
-FAILED = "the model failed on this request; the log of the server tells why."
+MAX_ERROR_LENGTH = 1000  # characters of an error, which may quote the request
+FAILED = "the model failed on this request; the server's log says why."
 USAGE = {
     "usage": 'POST {"inputs": ..., "parameters": {...}} as application/json to / or /predict; GET /health',
     "inputs": 'a sentence or a list of them: a string, or {"text": "..."} or {"words": [...]} with "image" in base64',
@@ -51,10 +51,10 @@ class Service:
     """The routes of one model: POST / and /predict, GET / and /health, in `app`.
 
     Args:
-        name (`str`): the model's name for those who ask.
+        name (`str`): the model's name in answers.
         batcher ([`Batcher`]): runs `EndpointHandler.answer`; closed, with all answers given, when the server stops.
-        max_requests (`int`): requests in progress at most, from their first byte to the answer; others get 503.
-        max_body (`int`): bytes of a request at most; a larger one gets 413.
+        max_requests (`int`): maximum number of requests in progress, from first byte to answer; others get 503.
+        max_body (`int`): maximum size of a request in bytes; larger ones get 413.
     """
 
     def __init__(self, name: str, batcher: Batcher, max_requests: int = 256, max_body: int = 32 * MEGABYTE):
@@ -93,7 +93,7 @@ class Service:
         return _respond(json.dumps({"model": self._name, "ready": ready}), 200 if ready else 503)
 
     async def _predict(self, request: Request) -> Response:
-        # Counted before the body is read: bodies are what fills the memory.
+        # Counted before the body is read, because bodies fill the memory.
         if self._in_progress >= self._max_requests:
             raise Unavailable(f"{self._max_requests} requests are in progress; try again later.")
         self._in_progress += 1
@@ -110,13 +110,13 @@ class Service:
             answers = await asyncio.wrap_future(self._batcher.submit(sentences, parameters))
         except (BadRequest, Unavailable):
             raise
-        except Exception as error:  # the caller gets no details of this machine
+        except Exception as error:  # the caller must not see details of this machine
             logger.exception("A request failed.")
             raise HTTPException(500, FAILED) from error
         return _respond(await run_in_threadpool(json.dumps, answers if is_list else answers[0]))
 
     async def _read_body(self, request: Request) -> bytearray:
-        """Read the body in parts, and no further than it may go; uvicorn throws the rest away."""
+        """Read the body in parts, up to the maximum size; uvicorn discards the rest."""
         length = request.headers.get("content-length", "")
         body = bytearray()
         try:
@@ -134,7 +134,7 @@ class Service:
 
 
 def _check_type(request: Request) -> None:
-    """Insist on the header that no page of another site can make a browser send without asking first."""
+    """Require a header that a page of another site cannot make a browser send without a CORS preflight request."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, f"the content type is {kind or 'missing'}; send JSON as application/json.")
@@ -144,7 +144,7 @@ def _read(body: bytearray) -> tuple[list[dict], dict, bool]:
     """Decode and check a request: its sentences, its parameters, and whether its inputs are a list."""
     try:
         data = json.loads(body)
-    except (ValueError, RecursionError) as error:  # also of bytes that are not UTF-8
+    except (ValueError, RecursionError) as error:  # also for bytes that are not UTF-8
         raise BadRequest(f"the body is not JSON ({error}).") from error
     sentences, parameters = read_request(data)
     return sentences, parameters, isinstance(data["inputs"], list)
@@ -155,26 +155,40 @@ def _respond(content: str, status: int = 200, headers: Mapping[str, str] | None 
 
 
 def _refuse(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
-    return _respond(json.dumps({"error": reason[:SHOWN]}), status, headers)
+    return _respond(json.dumps({"error": reason[:MAX_ERROR_LENGTH]}), status, headers)
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m training_2mner.serve", __doc__)
     add = parser.add_argument
-    add("model", help="run folder, or the id of a model on the Hub")
-    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets others in (default: %(default)s)")
-    add("--port", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
-    add("--max_batch", type=int, default=32, help="sentences in one run of the model (default: %(default)s)")
-    add("--max_wait_ms", type=float, default=10, help="how long a request waits for others (default: %(default)s)")
-    add("--max_body_mb", type=float, default=32, help="size of a request at most (default: %(default)s)")
-    add("--max_queue", type=int, default=256, help="requests in progress at most (default: %(default)s)")
+    add("model", help="run folder or Hub id of the model")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 admits other machines (default: %(default)s)",
+    )
+    add(
+        "--port",
+        type=between(0, 65535),
+        default=8000,
+        help="port to listen on; 0 for any free one (default: %(default)s)",
+    )
+    add("--max_batch", type=at_least(1), default=32, help="maximum sentences per batch (default: %(default)s)")
+    add(
+        "--max_wait_ms",
+        type=at_least(0.0),
+        default=10,
+        help="how long a request waits for others to join its batch (default: %(default)s)",
+    )
+    add("--max_body_mb", type=at_least(0.0), default=32, help="maximum size of a request (default: %(default)s)")
+    add("--max_queue", type=at_least(1), default=256, help="maximum requests in progress (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     return parser.parse_args(arguments)
 
 
 def build_service(options: argparse.Namespace) -> Service:
-    """Load the model and start its batcher; ValueError if it does not load, and for a number that is too small."""
+    """Load the model and start its batcher; ValueError if it does not load or a number is too small."""
     try:
         handler = EndpointHandler(options.model, device=options.device)
     except (OSError, ValueError, RuntimeError) as error:
@@ -187,7 +201,7 @@ def build_service(options: argparse.Namespace) -> Service:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve from the command line until a signal comes."""
+    """Serve from the command line until interrupted."""
     options = read_command_line(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     with exit_on_error():

@@ -1,4 +1,4 @@
-"""Answer several callers with one model: what arrives close together is answered in one call of one thread."""
+"""Answer several callers with one model: requests that arrive close together are batched in one thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Unavailable(RuntimeError):
-    """A request that is not taken now: the queue is full, or the batcher is closing."""
+    """Raised for a request that is refused because the queue is full or the batcher is closing."""
 
 
 @dataclass(eq=False)
@@ -27,27 +27,23 @@ class _Request:
 
 
 class Batcher:
-    """One thread that answers requests, those with equal parameters together.
+    """A thread that answers requests, batching those with equal parameters.
 
-    The request that has waited longest is always in the next batch. A batch that fails is tried again request by
-    request, so that a bad one fails alone.
+    The request that has waited longest is always in the next batch. If a batch fails, its requests are tried one by
+    one, so that only the bad one fails.
 
     Args:
-        answer (`Callable`): `answer(items, parameters)` returns one answer for each item; only one call at a time.
-        max_batch (`int`): items in one call at most; a request with more of them has a call of its own.
-        max_wait (`float`): seconds that a request waits for others.
-        max_queue (`int`): requests that wait at most.
+        answer (`Callable`): `answer(items, parameters)` returns one answer per item; it is never called concurrently.
+        max_batch (`int`): maximum items per call; a request with more items gets its own call.
+        max_wait (`float`): seconds that a request waits for others to join it.
+        max_queue (`int`): maximum number of waiting requests.
 
     Raises:
         ValueError: for a number that is too small.
     """
 
     def __init__(
-        self,
-        answer: Callable[[list, dict], list],
-        max_batch: int = 32,
-        max_wait: float = 0.01,
-        max_queue: int = 256,
+        self, answer: Callable[[list, dict], list], max_batch: int = 32, max_wait: float = 0.01, max_queue: int = 256
     ):
         for name, value, least in (
             ("max_batch", max_batch, 1),
@@ -63,17 +59,17 @@ class Batcher:
         self._waiting: deque[_Request] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        # A daemon: Python does not wait for it when a server is stopped by force.
+        # A daemon, so that Python does not wait for it when the server is killed.
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
     @property
     def ready(self) -> bool:
-        """Whether it takes requests and answers them."""
+        """Whether it accepts requests and answers them."""
         return self._thread.is_alive() and not self._closing
 
     def submit(self, items: list, parameters: dict) -> Future:
-        """Queue a request; the future gets the list of its answers, or what `answer` raised for it alone.
+        """Queue a request; its future gets the list of answers, or the exception that `answer` raised for it.
 
         Raises:
             Unavailable: if the queue is full, or after `close`.
@@ -89,7 +85,7 @@ class Batcher:
         return request.future
 
     def close(self) -> None:
-        """Take no more requests, answer those that wait, and return when that is done."""
+        """Refuse further requests and return when the waiting ones have been answered."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -100,7 +96,7 @@ class Batcher:
             self._settle([request for request in batch if request.future.set_running_or_notify_cancel()])
 
     def _next_batch(self) -> list[_Request]:
-        """Wait for requests and take those that go together; none when all is done."""
+        """Wait for requests and take those that fit in one batch; empty if closing and none are waiting."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             if not self._waiting:
@@ -116,7 +112,7 @@ class Batcher:
         return sum(len(request.items) for request in self._fitting()) >= self._max_batch
 
     def _fitting(self) -> list[_Request]:
-        """The first request, and those after it that have its parameters and find room in its batch."""
+        """The first request and those after it that have the same parameters and fit into its batch."""
         first, *others = self._waiting
         batch, room = [first], self._max_batch - len(first.items)
         for request in others:
@@ -128,11 +124,11 @@ class Batcher:
     def _settle(self, batch: list[_Request]) -> None:
         try:
             answers = self._call(batch)
-        except Exception as error:  # whatever it is, it belongs to the caller, and this thread lives on
+        except Exception as error:  # any error belongs to the caller; this thread must survive
             if len(batch) == 1:
                 batch[0].future.set_exception(error)
                 return
-            logger.info("A batch of %d requests failed (%s); each is tried alone.", len(batch), error)
+            logger.info("A batch of %d requests failed (%s); trying them one by one.", len(batch), error)
             for request in batch:
                 self._settle([request])
         else:
@@ -140,7 +136,7 @@ class Batcher:
                 request.future.set_result(own)
 
     def _call(self, batch: list[_Request]) -> list[list]:
-        """Answer all requests of a batch at once; the answers of each."""
+        """Answer all requests of a batch at once; returns the answers of each."""
         if not batch:
             return []
         items = [item for request in batch for item in request.items]

@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from dataset_scripts.audit.__main__ import AuditSettings, audit, main
+from dataset_scripts.audit.__main__ import AuditSettings, audit_dataset, main
 from dataset_scripts.audit.leakage import find_similar_texts
 from dataset_scripts.audit.rows import read_audit_rows
-from dataset_scripts.build.builder import build
+from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.mini.generator import write_mini
 from dataset_scripts.parquet import write_dataset
 
@@ -81,7 +81,7 @@ def test_errors_come_first_in_what_is_printed(leaking, capsys):
     ("arguments", "message"),
     [
         (["nowhere"], "holds no data set"),
-        (["clean", "--against", "nowhere"], "`against` nowhere is neither"),
+        (["clean", "--against", "nowhere"], "`against` nowhere is not a data set"),
         (["clean", "--json", "nowhere/a.json"], "cannot be written"),
         (["clean", "--html", "clean"], "cannot be written"),
         (["clean", "--similarity", "0"], "`similarity` must be above 0 and at most 1, got 0.0"),
@@ -113,18 +113,18 @@ def test_json_and_page_are_written_the_same_each_time(leaking, tmp_path):
 
 
 def test_settings_reach_the_checks_and_the_report(clean):
-    report = audit(clean, AuditSettings(max_words=3, pictures=False))
+    report = audit_dataset(clean, AuditSettings(max_words=3, pictures=False))
     assert named(report)["long_rows"].count == 2
     assert report.settings["max_words"] == 3 and report.settings["against"] == "none"
     assert "status_contradictions" in report.skipped
-    assert "status_contradictions" in named(audit(clean))
+    assert "status_contradictions" in named(audit_dataset(clean))
 
 
 def test_a_tokenizer_of_a_folder_is_tried_on_the_words(leaking, tokenizer, tmp_path):
     PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, unk_token="[UNK]").save_pretrained(
         tmp_path / "t"
     )
-    report = audit(leaking, tokenizer=str(tmp_path / "t"))
+    report = audit_dataset(leaking, tokenizer=str(tmp_path / "t"))
     finding = named(report)["words_without_pieces"]
     assert (finding.count, finding.total, finding.details["words"]) == (1, 6, {"U+200B": 1})
     assert (report.settings["tokenizer"], finding.details["tokenizer"]) == ("t", "t")
@@ -132,7 +132,7 @@ def test_a_tokenizer_of_a_folder_is_tried_on_the_words(leaking, tokenizer, tmp_p
 
 def test_several_others_are_compared_one_by_one(clean, leaking, tmp_path):
     (tmp_path / "train.txt").write_text("IMGID:9\nNothing\tO\nhere\tO\nwas\tO\nseen\tO\n")
-    report = audit(clean, against=[leaking, tmp_path / "train.txt"])
+    report = audit_dataset(clean, against=[leaking, tmp_path / "train.txt"])
     found = [(one.name, one.details["other"], one.count) for one in report.findings if "other" in one.details]
     assert found == [
         ("held_out_in_their_train", "train.txt", 1),
@@ -157,12 +157,12 @@ def test_pictures_are_decoded_and_compared(tmp_path, make_picture):
         make_row("5", "m n o", **broken),
     ]
     folder = write_set(tmp_path / "set", train, test)
-    found = named(audit(folder))
+    found = named(audit_dataset(folder))
     assert (found["leaked_picture_bytes"].count, found["leaked_similar_pictures"].count) == (1, 1)
     assert (found["same_bytes_other_id"].count, found["undecodable_pictures"].count) == (1, 1)
     assert (found["similar_pictures"].count, found["similar_pictures"].total) == (2, 3)
     assert found["sha256_mismatches"].count == found["status_contradictions"].count == 0
-    without = audit(folder, AuditSettings(pictures=False))
+    without = audit_dataset(folder, AuditSettings(pictures=False))
     assert named(without)["leaked_picture_bytes"].count == 1 and "undecodable_pictures" in without.skipped
 
 
@@ -174,13 +174,13 @@ def test_bytes_count_where_the_column_lies_or_is_missing(tmp_path, make_picture)
     rows = pq.read_table(path).to_pylist()
     rows[0] |= {"image": {"bytes": b"x", "path": None}, "sha256": "0" * 64}
     pq.write_table(pa.Table.from_pylist(rows), path)
-    found = named(audit(tmp_path / "set"))
+    found = named(audit_dataset(tmp_path / "set"))
     assert (found["sha256_mismatches"].count, found["status_contradictions"].count) == (1, 1)
 
 
 def test_the_mini_data_set_has_sound_rows_and_pictures(tmp_path):
     write_mini(tmp_path / "mini", 19, sizes=(16, 16, 16))
-    found = named(audit(tmp_path / "mini"))
+    found = named(audit_dataset(tmp_path / "mini"))
     sound = (
         "iob2_faults",
         "unknown_tags",
@@ -197,13 +197,13 @@ def real(tmp_path_factory):
     if not (REAL / "train_valid_test" / "train_valid_test_en").is_dir():
         pytest.skip("the authors' English files are not beside this checkout (../shared/data/mmnerd)")
     folder = tmp_path_factory.mktemp("real") / "mmnerd"
-    build(REAL, None, folder)
+    build_dataset(REAL, None, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def real_findings(real):
-    return named(audit(real, AuditSettings(pictures=False)))
+    return named(audit_dataset(real, AuditSettings(pictures=False)))
 
 
 def test_damage_of_the_real_english_rows(real_findings):

@@ -1,6 +1,14 @@
 from collections import Counter
 
-from dataset_scripts.audit.findings import CHECKS, SEVERITIES, Example, Finding, first_examples, in_order, worst_first
+from dataset_scripts.audit.findings import (
+    CHECKS,
+    SEVERITIES,
+    Finding,
+    FindingExample,
+    first_examples,
+    in_order,
+    worst_first,
+)
 
 
 def test_every_check_is_described_and_has_a_known_severity():
@@ -17,7 +25,7 @@ def test_what_the_command_fails_on_stays_an_error():
 def test_a_finding_says_how_much_of_what_it_is():
     finding = Finding("invisible_words", 1200, 34567)
     assert finding.severity == "warning"
-    assert finding.title == "1,200 of 34,567 words consist of invisible characters only."
+    assert finding.title == "1,200 of 34,567 words consist only of invisible characters."
     assert finding.advice == CHECKS["invisible_words"].advice
 
 
@@ -28,7 +36,7 @@ def test_worst_findings_come_first_and_equal_ones_in_the_order_of_the_table():
 
 
 def test_reports_show_five_examples():
-    assert [example.text for example in first_examples(Example((), str(n)) for n in range(9))] == list("01234")
+    assert [example.text for example in first_examples(FindingExample((), str(n)) for n in range(9))] == list("01234")
 
 
 def test_counts_are_in_an_order_that_does_not_depend_on_the_rows():

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from dataset_scripts.audit.findings import Example
+from dataset_scripts.audit.findings import FindingExample
 from dataset_scripts.audit.leakage import check_leakage
 from dataset_scripts.audit.rows import AuditRow
 from dataset_scripts.schema import LANGUAGES, SPLITS
@@ -45,7 +45,7 @@ def test_picture_ids_leak_within_and_across_languages():
         "de": {"validation": line(1, 0), "test": line(2, 0)},
         "en_de": {"validation": line(2, 1, 0), "test": line(3, 2, 2)},
     }
-    assert finding.examples[0] == Example(("en/validation/1", "en/train/1"), "other words here")
+    assert finding.examples[0] == FindingExample(("en/validation/1", "en/train/1"), "other words here")
     assert finding.examples[1].rows == ("en/test/2", "de/train/2")
 
 

@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_scripts.audit.findings import Example
+from dataset_scripts.audit.findings import FindingExample
 from dataset_scripts.audit.overlap import check_overlap, normalise_text, read_other
 from dataset_scripts.audit.rows import AuditRow
 
@@ -60,7 +60,7 @@ def test_their_held_out_rows_in_our_train_are_found():
     assert finding.severity == "error"
     assert (finding.count, finding.total) == (1, 3)
     assert finding.details["splits"] == {"test": 1} and finding.details["same"]["text"] == 1
-    assert finding.examples == (Example(("t2", "b"), "One text"),)
+    assert finding.examples == (FindingExample(("t2", "b"), "One text"),)
 
 
 def test_tables_count_what_each_pair_of_splits_shares():
@@ -111,7 +111,7 @@ def test_conll_files_tell_their_split(tmp_path, name, split):
 def test_a_file_without_a_split_is_taken_as_train_with_a_warning(tmp_path, caplog):
     (tmp_path / "contest.txt").write_text("IMGID:7\nthe\tO\n")
     assert [found.split for found in read_other(tmp_path / "contest.txt")] == ["train"]
-    assert "contest.txt tells no split" in caplog.text
+    assert "contest.txt contains no split" in caplog.text
 
 
 def test_a_folder_of_conll_files_is_read_without_its_other_files(tmp_path):
@@ -131,7 +131,7 @@ def test_a_data_set_folder_is_read(tmp_path):
 
 def test_what_holds_no_sentences_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(ValueError, match=r"is neither a data set folder .* nor a CoNLL file"):
+        with pytest.raises(ValueError, match=r"is not a data set folder .*, a CoNLL file"):
             read_other(path)
     (tmp_path / "train.txt").write_text("no sentence")
     with pytest.raises(ValueError, match=r"train.txt:1: a word outside a sentence"):

@@ -1,9 +1,9 @@
 import re
 from html.parser import HTMLParser
 
-from dataset_scripts.audit.findings import Example, Finding
-from dataset_scripts.audit.page import to_html
-from dataset_scripts.audit.report import Report
+from dataset_scripts.audit.findings import Finding, FindingExample
+from dataset_scripts.audit.page import report_to_html
+from dataset_scripts.audit.report import AuditReport
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\u202e"
 
@@ -23,8 +23,8 @@ class Elements(HTMLParser):
 
 def make_page(*findings, dataset="set", settings=None):
     counts = {"en": {"train": {"rows": 1234, "words": 5, "entities": 6}}}
-    passed, skipped = [Finding("iob2_faults", 0, 3)], {"overlap": "not asked for"}
-    return to_html(Report(dataset, "0123abcd", counts, settings or {}, list(findings), passed, skipped))
+    passed, skipped = [Finding("iob2_faults", 0, 3)], {"overlap": "not requested"}
+    return report_to_html(AuditReport(dataset, "0123abcd", counts, settings or {}, list(findings), passed, skipped))
 
 
 def read(page):
@@ -35,11 +35,13 @@ def read(page):
 
 def test_hostile_words_names_and_keys_are_text():
     details = {"tags": {HOSTILE: 3}, HOSTILE: HOSTILE, "more": {HOSTILE: {HOSTILE: {HOSTILE: HOSTILE}}}}
-    finding = Finding("unknown_tags", 1, 2, (Example((HOSTILE, "en/2"), HOSTILE),), details)
+    finding = Finding("unknown_tags", 1, 2, (FindingExample((HOSTILE, "en/2"), HOSTILE),), details)
     elements = read(make_page(finding, dataset=HOSTILE, settings={"against": HOSTILE}))
     clean = read(
         make_page(
-            Finding("unknown_tags", 1, 2, (Example(("1",), "a"),), {"tags": {"b": {"c": 3}, "d": {"c": 1}}, "e": 1})
+            Finding(
+                "unknown_tags", 1, 2, (FindingExample(("1",), "a"),), {"tags": {"b": {"c": 3}, "d": {"c": 1}}, "e": 1}
+            )
         )
     )
     assert elements.names <= clean.names and "script" not in elements.names
@@ -65,7 +67,7 @@ def test_severities_can_be_hidden_and_only_those_found():
 
 
 def test_the_page_tells_findings_counts_and_what_did_not_look():
-    example = Example(("en/1", "en/2"), "x" * 600)
+    example = FindingExample(("en/1", "en/2"), "x" * 600)
     details = {
         "similarity": 0.8,
         "kinds": {"dots_inside": 1625},
@@ -87,7 +89,7 @@ def test_the_page_tells_findings_counts_and_what_did_not_look():
     assert "<caption>kinds</caption>" in page and "<caption>none</caption>" not in page
     assert "x" * 497 + "..." in text and "x" * 498 not in text
     assert "Findings: 1 of severity warning. 1 more checks found nothing." in text
-    assert "iob2_faults" in text and "overlap" in text and "not asked for" in text
+    assert "iob2_faults" in text and "overlap" in text and "not requested" in text
 
 
 def test_long_tables_are_cut():
@@ -100,4 +102,4 @@ def test_long_tables_are_cut():
 
 
 def test_a_clean_data_set_has_a_page_too():
-    assert "Nothing was found by 1 checks." in make_page()
+    assert "1 checks found nothing." in make_page()

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_scripts.audit import pictures as audit_pictures
-from dataset_scripts.audit.findings import Example
+from dataset_scripts.audit.findings import FindingExample
 from dataset_scripts.audit.pictures import (
     PictureFacts,
     check_facts,
@@ -149,7 +149,7 @@ def test_pictures_that_do_not_decode_are_found():
     pairs = [(row("1"), FACTS["good"]), (row("2"), FACTS["broken"]), (row("3", "missing"), FACTS["none"])]
     finding = find("undecodable_pictures", *pairs)
     assert (finding.count, finding.total) == (1, 2)
-    assert finding.examples == (Example(("2",), "unreadable, no picture"),)
+    assert finding.examples == (FindingExample(("2",), "unreadable, no picture"),)
 
 
 def test_hashes_that_are_not_those_of_the_bytes_are_found():
@@ -157,7 +157,7 @@ def test_hashes_that_are_not_those_of_the_bytes_are_found():
     pairs += [(row("3"), FACTS["good"]), (row("4", sha256="aa"), FACTS["none"])]
     finding = find("sha256_mismatches", *pairs)
     assert (finding.count, finding.total) == (1, 2)
-    assert finding.examples == (Example(("2",), "column other, bytes aa"),)
+    assert finding.examples == (FindingExample(("2",), "column other, bytes aa"),)
 
 
 def test_one_content_under_several_ids_is_found():
@@ -166,7 +166,7 @@ def test_one_content_under_several_ids_is_found():
     finding = find_same_bytes(rows)
     assert (finding.count, finding.total) == (1, 2)
     assert finding.details == {"ids": 2, "most_ids_of_one": 2}
-    assert finding.examples == (Example(("1", "2"), "1, 2"),)
+    assert finding.examples == (FindingExample(("1", "2"), "1, 2"),)
 
 
 def test_one_id_with_several_contents_is_found():
@@ -174,7 +174,7 @@ def test_one_id_with_several_contents_is_found():
     rows += [row("4", "default", "c", image_id="q"), row("5", "missing", image_id="q")]
     finding = find_same_ids(rows)
     assert (finding.count, finding.total) == (1, 2)
-    assert finding.examples == (Example(("1", "2"), "a, b"),)
+    assert finding.examples == (FindingExample(("1", "2"), "a, b"),)
 
 
 def test_pictures_that_look_alike_are_counted_by_picture_and_by_pair():
@@ -186,5 +186,5 @@ def test_pictures_that_look_alike_are_counted_by_picture_and_by_pair():
     assert (finding.count, finding.total) == (4, 5)
     # a and b are equal; each of them is 3 bits from c; c is 1 bit from d; a and d differ in 4 bits.
     assert finding.details == {"different_bits": 3, "pairs": 4, "flat_left_out": 1}
-    assert finding.examples[0] == Example(("a", "b"), "0 bits differ")
-    assert finding.examples[2] == Example(("d", "c"), "1 bits differ")
+    assert finding.examples[0] == FindingExample(("a", "b"), "0 bits differ")
+    assert finding.examples[2] == FindingExample(("d", "c"), "1 bits differ")

@@ -1,6 +1,6 @@
 import pytest
 
-from dataset_scripts.audit.findings import Example
+from dataset_scripts.audit.findings import FindingExample
 from dataset_scripts.audit.rows import AuditRow
 from dataset_scripts.audit.text import (
     find_invisible_words,
@@ -34,7 +34,7 @@ def test_words_of_invisible_characters_only_are_found():
     finding = find_invisible_words(rows)
     assert (finding.count, finding.total) == (4, 7)
     assert finding.details == {"rows": 2, "words": {"U+F0D8": 2, "U+200B U+F0A7": 1, "U+FFFD": 1}}
-    assert finding.examples[0] == Example(("1",), "word 1: U+F0D8 in a \uf0d8 \u200b\uf0a7 b\u200b")
+    assert finding.examples[0] == FindingExample(("1",), "word 1: U+F0D8 in a \uf0d8 \u200b\uf0a7 b\u200b")
 
 
 def test_empty_words_are_not_called_invisible():
@@ -54,7 +54,7 @@ def test_a_tokenizer_that_does_not_know_words_is_refused():
     class SlowTokenizer:
         is_fast = False
 
-    with pytest.raises(ValueError, match="`tokenizer` old is a SlowTokenizer, which does not tell"):
+    with pytest.raises(ValueError, match="`tokenizer` old is a SlowTokenizer, which cannot assign"):
         find_words_without_pieces([row("1", "a")], SlowTokenizer(), "old")
 
 
@@ -71,7 +71,7 @@ def test_repeated_texts_are_those_of_one_language_and_split():
     finding = find_repeated_texts(rows)
     assert (finding.count, finding.total) == (3, 7)
     assert finding.details == {"splits": {"en train": 3}, "same_picture_id": 1}
-    assert finding.examples == tuple(Example((name, "1"), "a b") for name in "267")
+    assert finding.examples == tuple(FindingExample((name, "1"), "a b") for name in "267")
 
 
 def test_rows_without_words_repeat_nothing():
@@ -101,6 +101,6 @@ def test_strings_with_several_types_are_conflicts_within_a_language_and_source()
     }
     assert [counts["conflicting"] for counts in finding.details["sources"].values()] == [0, 3, 0]
     assert list(finding.details["sources"]) == ["de cc12m", "en cc12m", "en twitter2017"]
-    assert finding.examples[0] == Example(("1", "3", "2"), "london: LOC 2, MISC 1, ORG 1")
-    assert finding.examples[1] == Example(("8", "8"), "bern: LOC 1, ORG 1")
-    assert finding.examples[2] == Example(("2", "4"), "rome: LOC 1, ORG 1")
+    assert finding.examples[0] == FindingExample(("1", "3", "2"), "london: LOC 2, MISC 1, ORG 1")
+    assert finding.examples[1] == FindingExample(("8", "8"), "bern: LOC 1, ORG 1")
+    assert finding.examples[2] == FindingExample(("2", "4"), "rome: LOC 1, ORG 1")

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from dataset_scripts.build import shards
-from dataset_scripts.build.builder import build
+from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.settings import BuildSettings
 
 source, images, output, last = sys.argv[1:]
@@ -24,4 +24,4 @@ def encode_row_or_die(row, schema):
 
 
 shards.encode_row = encode_row_or_die
-build(source, images, output, settings=BuildSettings(rows_per_shard=10))
+build_dataset(source, images, output, settings=BuildSettings(rows_per_shard=10))

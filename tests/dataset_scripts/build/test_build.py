@@ -9,7 +9,7 @@ from datasets import Image, get_dataset_config_names, load_dataset
 from huggingface_hub import DatasetCard
 
 from dataset_scripts.build.__main__ import main
-from dataset_scripts.build.builder import build
+from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.engine import process_engine
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem
@@ -55,7 +55,7 @@ def load(tmp_path, monkeypatch):
 
 
 def test_built_folder_opens_by_name_from_its_parent(source, pictures, tmp_path, load):
-    build(source, pictures, tmp_path / "mmnerd")
+    build_dataset(source, pictures, tmp_path / "mmnerd")
     english = load("en")
     assert {split: rows.features for split, rows in english.items()} == dict.fromkeys(NAMES, features())
     assert english["train"][0]["tokens"] == ["Paris", "en"]
@@ -70,14 +70,14 @@ def test_built_folder_opens_by_name_from_its_parent(source, pictures, tmp_path, 
 
 
 def test_configurations_share_the_files_of_the_languages_present(source, tmp_path, load):
-    build(source, None, tmp_path / "mmnerd")
+    build_dataset(source, None, tmp_path / "mmnerd")
     assert get_dataset_config_names("mmnerd") == ["all", "en", "de", "en_de"]
     assert load()["train"]["lang"][:] == [0, 0, 0, 3]
     assert load("de")["test"]["id"][:] == [f"de/{CUT}"]
 
 
 def test_no_cell_tells_a_path_of_the_builders_machine(source, pictures, tmp_path, load):
-    build(source, pictures, tmp_path / "mmnerd")
+    build_dataset(source, pictures, tmp_path / "mmnerd")
     rows = load()["train"].cast_column("image", Image(decode=False))
     cells = [image for image in rows["image"][:] if image]
     assert cells[0]["bytes"] == (pictures / f"{GOOD}.jpg").read_bytes()
@@ -87,7 +87,7 @@ def test_no_cell_tells_a_path_of_the_builders_machine(source, pictures, tmp_path
 
 
 def test_report_counts_rows_and_names_every_problem(source, pictures, tmp_path):
-    report = build(source, pictures, tmp_path / "mmnerd")
+    report = build_dataset(source, pictures, tmp_path / "mmnerd")
     assert {key: count.sentences for key, count in report.counts.items()} == {
         ("en", "train"): 3,
         ("en", "validation"): 2,
@@ -103,46 +103,46 @@ def test_report_counts_rows_and_names_every_problem(source, pictures, tmp_path):
 
 
 def test_text_alone_needs_no_pictures(source, tmp_path):
-    report = build(source, None, tmp_path / "mmnerd")
+    report = build_dataset(source, None, tmp_path / "mmnerd")
     assert report.counts["en", "train"].statuses == {"missing": 3}
     assert report.problems == []
 
 
 def test_wrong_picture_folder_is_warned_about(source, tmp_path, caplog):
     (tmp_path / "empty").mkdir()
-    build(source, tmp_path / "empty", tmp_path / "mmnerd")
-    assert "Not one picture" in caplog.text
+    build_dataset(source, tmp_path / "empty", tmp_path / "mmnerd")
+    assert "None of the data set's pictures" in caplog.text
     with pytest.raises(ValueError, match="`images` must be a folder"):
-        build(source, tmp_path / "nowhere", tmp_path / "mmnerd", overwrite=True)
+        build_dataset(source, tmp_path / "nowhere", tmp_path / "mmnerd", overwrite=True)
 
 
 @pytest.mark.parametrize("image_id", ["../secret", "/etc/secret", "C:secret", "a\0b", "x" * 252])
 def test_ids_that_could_leave_the_picture_folder_are_kept_without_picture(source, pictures, tmp_path, image_id):
     path = source / "train_valid_test_en" / NAMES["test"]
     path.write_text(f"IMGID:O_1\na\tO\n\nIMGID:{image_id}\na\tO\n\n")
-    report = build(source, pictures, tmp_path / "mmnerd")
+    report = build_dataset(source, pictures, tmp_path / "mmnerd")
     assert report.counts["en", "test"].statuses == {"ok": 1, "unreadable": 1}
     (problem,) = (problem for problem in report.problems if problem.row_id == f"en/{image_id}")
     assert "refused, the image id has" in problem.reason
 
 
 def test_output_in_use_is_noticed_before_anything_is_read(source, tmp_path):
-    build(source, None, tmp_path / "mmnerd")
+    build_dataset(source, None, tmp_path / "mmnerd")
     with pytest.raises(ValueError, match=r"`output` .* is not empty"):
-        build(tmp_path / "nowhere", None, tmp_path / "mmnerd")
+        build_dataset(tmp_path / "nowhere", None, tmp_path / "mmnerd")
 
 
 def test_unfit_sources_say_what_is_wrong_and_leave_no_output(source, tmp_path):
     (source / "train_valid_test_de" / NAMES["test"]).write_bytes(b"")
     with pytest.raises(ValueError, match=r"test_conll_format.txt holds no sentence"):
-        build(source, None, tmp_path / "mmnerd")
+        build_dataset(source, None, tmp_path / "mmnerd")
     with pytest.raises(ValueError, match="`source` must be a folder"):
-        build(source / "nowhere", None, tmp_path / "mmnerd")
+        build_dataset(source / "nowhere", None, tmp_path / "mmnerd")
     assert not [path for path in tmp_path.iterdir() if "mmnerd" in path.name]
 
 
 def test_rows_without_usable_picture_get_the_default_on_request(source, pictures, tmp_path, load):
-    report = build(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(image_policy="default"))
+    report = build_dataset(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(image_policy="default"))
     rows = load("en")["train"]
     assert rows["image_status"][:] == ["ok", "default", "default"]
     assert len(set(rows["sha256"][1:])) == 1 and rows[1]["image"].size == (400, 300)
@@ -150,8 +150,8 @@ def test_rows_without_usable_picture_get_the_default_on_request(source, pictures
 
 
 def test_text_alone_keeps_what_became_of_the_pictures(source, pictures, tmp_path, load):
-    build(source, pictures, tmp_path / "full" / "mmnerd")
-    build(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(embed_images=False))
+    build_dataset(source, pictures, tmp_path / "full" / "mmnerd")
+    build_dataset(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(embed_images=False))
     full = load_dataset(str(tmp_path / "full" / "mmnerd"), cache_dir=str(tmp_path / "cache"))["train"]
     text = load()["train"]
     assert text["image"][:] == [None] * 4
@@ -161,7 +161,7 @@ def test_text_alone_keeps_what_became_of_the_pictures(source, pictures, tmp_path
 
 
 def test_folder_tells_how_it_was_built(source, pictures, tmp_path):
-    build(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(split="grouped", seed=3))
+    build_dataset(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(split="grouped", seed=3))
     record = json.loads((tmp_path / "mmnerd" / "build.json").read_text())
     assert (record["settings"]["split"], record["settings"]["seed"]) == ("grouped", 3)
     assert len(record["sources"]) == 6 and "train_valid_test_de/valid_conll_format.txt" in record["sources"]
@@ -184,7 +184,7 @@ def contents(folder):
 
 
 def test_card_shows_a_sentence_in_all_languages_with_its_picture(source, pictures, tmp_path):
-    build(source, pictures, tmp_path / "mmnerd")
+    build_dataset(source, pictures, tmp_path / "mmnerd")
     card = (tmp_path / "mmnerd" / "README.md").read_text(encoding="utf-8")
     assert "(figures/example.jpg)\n\n| language | sentence |\n| --- | --- |\n" in card
     assert "| en | **Paris** (LOC) en |\n| de | **Paris** (LOC) de |\n\n## Load it\n" in card
@@ -195,7 +195,7 @@ def test_card_shows_a_sentence_in_all_languages_with_its_picture(source, picture
 
 @pytest.mark.parametrize("settings", [{}, {"embed_images": False}])
 def test_card_of_a_text_only_build_shows_the_sentence_without_a_picture(source, pictures, tmp_path, settings):
-    build(source, pictures if settings else None, tmp_path / "mmnerd", settings=BuildSettings(**settings))
+    build_dataset(source, pictures if settings else None, tmp_path / "mmnerd", settings=BuildSettings(**settings))
     card = (tmp_path / "mmnerd" / "README.md").read_text(encoding="utf-8")
     assert "| en | **Paris** (LOC) en |\n| de | **Paris** (LOC) de |" in card and "figures/example" not in card
     assert not list((tmp_path / "mmnerd").rglob("example.*"))
@@ -207,7 +207,7 @@ class Stopped(Exception):
 
 def test_stopped_build_goes_on_where_it_was(source, pictures, tmp_path):
     settings = BuildSettings(rows_per_shard=1)
-    build(source, pictures, tmp_path / "whole" / "mmnerd", settings=settings)
+    build_dataset(source, pictures, tmp_path / "whole" / "mmnerd", settings=settings)
     written = []
 
     def stops_after(number):
@@ -221,13 +221,13 @@ def test_stopped_build_goes_on_where_it_was(source, pictures, tmp_path):
         return engine
 
     with pytest.raises(Stopped):
-        build(source, pictures, tmp_path / "mmnerd", settings=settings, engine=stops_after(4))
+        build_dataset(source, pictures, tmp_path / "mmnerd", settings=settings, engine=stops_after(4))
     assert not (tmp_path / "mmnerd").exists()
     times = {
         p.name: p.stat().st_mtime_ns for p in (tmp_path / ".mmnerd.partial" / "fresh" / "data").rglob("*.parquet")
     }
     assert len(times) == 4
-    build(source, pictures, tmp_path / "mmnerd", settings=settings)
+    build_dataset(source, pictures, tmp_path / "mmnerd", settings=settings)
     assert contents(tmp_path / "mmnerd") == contents(tmp_path / "whole" / "mmnerd")
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "mmnerd" / "data").rglob("*.parquet")}
     assert times.items() <= kept.items() and len(kept) == 10
@@ -240,9 +240,9 @@ def test_stopped_build_may_go_on_with_other_settings(source, pictures, tmp_path)
         raise Stopped
 
     with pytest.raises(Stopped):
-        build(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(rows_per_shard=1), engine=stop)
-    build(source, pictures, tmp_path / "mmnerd")
-    build(source, pictures, tmp_path / "whole" / "mmnerd")
+        build_dataset(source, pictures, tmp_path / "mmnerd", settings=BuildSettings(rows_per_shard=1), engine=stop)
+    build_dataset(source, pictures, tmp_path / "mmnerd")
+    build_dataset(source, pictures, tmp_path / "whole" / "mmnerd")
     assert contents(tmp_path / "mmnerd") == contents(tmp_path / "whole" / "mmnerd")
 
 
@@ -252,28 +252,28 @@ def test_build_stopped_at_its_very_end_leaves_nothing_of_its_card_behind(source,
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         patch.setattr("dataset_scripts.build.builder.move_folder", stop)
-        build(source, pictures, tmp_path / "mmnerd")
+        build_dataset(source, pictures, tmp_path / "mmnerd")
     assert list(tmp_path.rglob("example.jpg"))
     for folder in ("mmnerd", "whole/mmnerd"):
-        build(source, None, tmp_path / folder)
+        build_dataset(source, None, tmp_path / folder)
     assert contents(tmp_path / "mmnerd") == contents(tmp_path / "whole" / "mmnerd")
 
 
 def test_two_builds_do_not_write_one_output(source, tmp_path):
     def build_again(function, tasks):
-        with pytest.raises(ValueError, match="Another build is writing `output`"):
-            build(source, None, tmp_path / "mmnerd")
+        with pytest.raises(ValueError, match=r"`output` .*mmnerd is being written by process"):
+            build_dataset(source, None, tmp_path / "mmnerd")
         return map(function, tasks)
 
-    build(source, None, tmp_path / "mmnerd", engine=build_again)
+    build_dataset(source, None, tmp_path / "mmnerd", engine=build_again)
     assert (tmp_path / "mmnerd" / "build.json").is_file()
 
 
 def test_processes_write_the_same_files(source, pictures, tmp_path):
     settings = BuildSettings(rows_per_shard=2)
-    build(source, pictures, tmp_path / "one" / "mmnerd", settings=settings)
+    build_dataset(source, pictures, tmp_path / "one" / "mmnerd", settings=settings)
     with process_engine(2, "dataset_scripts.build.shards") as engine:
-        build(source, pictures, tmp_path / "mmnerd", settings=settings, engine=engine)
+        build_dataset(source, pictures, tmp_path / "mmnerd", settings=settings, engine=engine)
     assert contents(tmp_path / "mmnerd") == contents(tmp_path / "one" / "mmnerd")
 
 
@@ -295,7 +295,7 @@ def test_command_line_asks_for_a_decision_about_pictures(source, capsys):
 def test_english_counts_equal_those_measured_on_the_authors_files(tmp_path):
     if not (REAL / "train_valid_test" / "train_valid_test_en").is_dir():
         pytest.skip("the authors' English files are not beside this checkout (../shared/data/mmnerd)")
-    counts = build(REAL, None, tmp_path / "mmnerd").counts
+    counts = build_dataset(REAL, None, tmp_path / "mmnerd").counts
     expected = {
         "train": (19968, 328043, {"PER": 3344, "LOC": 4742, "ORG": 7764, "MISC": 25322}, 2390),
         "validation": (2463, 40584, {"PER": 419, "LOC": 552, "ORG": 972, "MISC": 3166}, 293),

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from dataset_scripts.build import pictures as images
-from dataset_scripts.build.pictures import default_picture, find_unsafe_part, prepare_picture, read_picture
+from dataset_scripts.build.pictures import find_unsafe_part, prepare_picture, read_picture_file, stand_in_picture
 from modeling_2mner.images import load_image
 
 
@@ -29,7 +29,7 @@ def folder(tmp_path):
 def test_good_picture_keeps_its_bytes_and_gets_a_neutral_name(folder):
     image_id = "06959512---a%2Fb?c=[d]&e*."
     (folder / f"{image_id}.jpg").write_bytes(encode())
-    picture = read_picture(folder, image_id)
+    picture = read_picture_file(folder, image_id)
     assert (picture.status, picture.reason) == ("ok", "")
     assert picture.image["bytes"] == encode()
     assert picture.image["path"].removesuffix(".jpg").isalnum()
@@ -47,7 +47,7 @@ def test_good_picture_keeps_its_bytes_and_gets_a_neutral_name(folder):
 )
 def test_suffix_tells_the_real_format(folder, kind, mode, suffix):
     (folder / "a.jpg").write_bytes(encode(kind=kind, mode=mode))
-    picture = read_picture(folder, "a")
+    picture = read_picture_file(folder, "a")
     assert picture.status == "ok" and picture.image["path"].endswith(suffix)
 
 
@@ -64,7 +64,7 @@ def test_suffix_tells_the_real_format(folder, kind, mode, suffix):
 )
 def test_files_that_do_not_decode_are_unreadable(folder, content, reason):
     (folder / "a.jpg").write_bytes(content)
-    picture = read_picture(folder, "a")
+    picture = read_picture_file(folder, "a")
     assert (picture.image, picture.status) == (None, "unreadable")
     assert reason in picture.reason
 
@@ -75,7 +75,7 @@ def test_files_that_do_not_decode_are_unreadable(folder, content, reason):
 )
 def test_pictures_that_show_nothing_are_degenerate(folder, size, status):
     (folder / "a.jpg").write_bytes(encode(size))
-    assert read_picture(folder, "a").status == status
+    assert read_picture_file(folder, "a").status == status
 
 
 def png_header(width, height):
@@ -97,28 +97,28 @@ def png_header(width, height):
 )
 def test_huge_pictures_are_refused_without_decoding(folder, size, reason):
     (folder / "a.jpg").write_bytes(png_header(*size))
-    picture = read_picture(folder, "a")
+    picture = read_picture_file(folder, "a")
     assert (picture.image, picture.status) == (None, "unreadable")
     assert reason in picture.reason
 
 
 def test_large_files_are_refused_without_reading(folder, monkeypatch):
-    monkeypatch.setattr(images, "MAX_BYTES", 100)
+    monkeypatch.setattr(images, "MAX_FILE_BYTES", 100)
     (folder / "a.jpg").write_bytes(encode())
-    assert "bytes, more than 100" in read_picture(folder, "a").reason
+    assert "bytes, more than 100" in read_picture_file(folder, "a").reason
 
 
 def test_missing_files_are_missing(folder):
     (folder / "b.jpg").symlink_to("nowhere.jpg")
-    assert [read_picture(folder, name).status for name in "ab"] == ["missing", "missing"]
+    assert [read_picture_file(folder, name).status for name in "ab"] == ["missing", "missing"]
 
 
 def test_only_regular_files_are_opened(folder):
     (folder / "a.jpg").mkdir()
     os.mkfifo(folder / "b.jpg")
     (folder / "c.jpg").symlink_to("c.jpg")
-    assert [read_picture(folder, name).status for name in "abc"] == ["unreadable"] * 3
-    assert "not a regular file" in read_picture(folder, "b").reason
+    assert [read_picture_file(folder, name).status for name in "abc"] == ["unreadable"] * 3
+    assert "not a regular file" in read_picture_file(folder, "b").reason
 
 
 def test_links_must_stay_inside_the_folder(folder, tmp_path):
@@ -126,20 +126,20 @@ def test_links_must_stay_inside_the_folder(folder, tmp_path):
     (folder / "real.jpg").write_bytes(encode())
     (folder / "outside.jpg").symlink_to(tmp_path / "secret.jpg")
     (folder / "inside.jpg").symlink_to("real.jpg")
-    assert "leaves the picture folder" in read_picture(folder, "outside").reason
-    assert read_picture(folder, "inside").status == "ok"
+    assert "out of the picture folder" in read_picture_file(folder, "outside").reason
+    assert read_picture_file(folder, "inside").status == "ok"
 
 
 def test_the_folder_itself_may_be_a_link(folder, tmp_path):
     (folder / "a.jpg").write_bytes(encode())
     (tmp_path / "link").symlink_to(folder)
-    assert read_picture(tmp_path / "link", "a").status == "ok"
+    assert read_picture_file(tmp_path / "link", "a").status == "ok"
 
 
 @pytest.mark.parametrize("image_id", ["../secret", "C:secret", "a\0b", "x" * 252])
 def test_unsafe_ids_are_refused_by_name(folder, tmp_path, image_id):
     (tmp_path / "secret.jpg").write_bytes(encode())
-    picture = read_picture(folder, image_id)
+    picture = read_picture_file(folder, image_id)
     assert (picture.image, picture.status) == (None, "unreadable")
     assert picture.reason.startswith("refused, the image id has ") and repr(image_id[:80]) in picture.reason
 
@@ -201,11 +201,11 @@ def test_turned_pictures_are_stored_upright():
 
 
 def test_default_picture_is_the_authors_or_drawn(folder):
-    drawn = default_picture(folder, 512)
+    drawn = stand_in_picture(folder, 512)
     assert drawn.status == "default" and load_image(drawn.image["bytes"]).image.size == images.DEFAULT_SIZE
-    assert drawn == default_picture(None, 512)
+    assert drawn == stand_in_picture(None, 512)
     (folder / "17_06_4705.jpg").write_bytes(encode())
-    assert default_picture(folder, 512).image["bytes"] == encode()
+    assert stand_in_picture(folder, 512).image["bytes"] == encode()
 
 
 @pytest.mark.parametrize("image_id", ["../a", "/etc/a", "a/b", "..\\a", "C:a", "c:\\a", "a\0b", "x" * 252, "é" * 126])

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_scripts.build import shards
-from dataset_scripts.build.builder import build
+from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem, ShardTask, write_shard
 
@@ -108,7 +108,7 @@ def test_other_versions_write_it_again(task, monkeypatch):
 def test_repeated_pictures_are_read_once(task, monkeypatch):
     read = []
     monkeypatch.setattr(
-        shards, "read_picture", lambda folder, image_id, side: read.append(image_id) or shards.NOT_LOOKED_FOR
+        shards, "read_picture_file", lambda folder, image_id, side: read.append(image_id) or shards.NOT_LOOKED_FOR
     )
     write_shard(task)
     assert read == ["a", "b"]
@@ -122,14 +122,14 @@ def test_tasks_and_results_travel_between_processes(task):
 
 def test_a_build_killed_at_any_row_ends_like_one_that_was_not(distribution, tmp_path):
     settings = BuildSettings(rows_per_shard=10)
-    build(distribution.source, distribution.images, tmp_path / "whole" / "mmnerd", settings=settings)
+    build_dataset(distribution.source, distribution.images, tmp_path / "whole" / "mmnerd", settings=settings)
     row = random.SystemRandom().randrange(sum(1 for _ in distribution.rows()))
     arguments = [distribution.source, distribution.images, tmp_path / "mmnerd", str(row)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     killed = subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, env=environment, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert not (tmp_path / "mmnerd").exists(), f"killed at row {row}"
-    build(distribution.source, distribution.images, tmp_path / "mmnerd", settings=settings)
+    build_dataset(distribution.source, distribution.images, tmp_path / "mmnerd", settings=settings)
     assert _contents(tmp_path / "mmnerd") == _contents(tmp_path / "whole" / "mmnerd"), f"killed at row {row}"
 
 

@@ -141,7 +141,7 @@ def test_another_train_file_takes_the_place_of_the_usual_one(tmp_path):
 def test_what_holds_nothing_is_refused(tmp_path):
     add_files(tmp_path, ["train.txt"])
     with pytest.raises(
-        ValueError, match=r"holds none of the folders \['train_valid_test_en', .*train\.txt, valid\.txt"
+        ValueError, match=r"holds any of the folders \['train_valid_test_en', .*train\.txt, valid\.txt"
     ):
         find_source_files(tmp_path)
     for path in (tmp_path / "train.txt", tmp_path / "nowhere"):

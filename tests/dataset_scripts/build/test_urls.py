@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from dataset_scripts.build.urls import MAX_DISTANCE, find_urls
+from dataset_scripts.build.urls import MAX_ROW_DISTANCE, find_urls
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def test_a_caption_with_open_quotation_marks_swallows_lines_as_in_pandas(listing
 
 
 def test_a_stem_far_away_is_another_picture(listing):
-    path = listing(*[address("x")] * 3, *[address("y")] * MAX_DISTANCE)
-    near, far = f"{2 + MAX_DISTANCE:08d}---x", f"{3 + MAX_DISTANCE:08d}---x"
+    path = listing(*[address("x")] * 3, *[address("y")] * MAX_ROW_DISTANCE)
+    near, far = f"{2 + MAX_ROW_DISTANCE:08d}---x", f"{3 + MAX_ROW_DISTANCE:08d}---x"
     assert find_urls(path, [near, far]) == {near: address("x")}
 
 
@@ -95,13 +95,13 @@ def test_tweets_have_no_address(listing, image_id, caplog):
 def test_a_list_without_any_of_the_captions_is_warned_about(listing, caplog):
     path = listing(address("x"))
     assert find_urls(path, ["00000000---y"]) == {}
-    assert caplog.messages == [f"Not one caption's address was found in {path}; check `urls`."]
+    assert caplog.messages == [f"No caption's address was found in {path}; check `urls`."]
 
 
 def test_rows_of_another_form_count_but_give_no_address(listing, caplog):
     path = listing(address("x"), ("no address", "x"), (address("y"), "two\ttabs"), address("z"))
     assert find_urls(path, ["00000003---z", "00000002---y"]) == {"00000003---z": address("z")}
-    assert caplog.messages == [f"{path}: 2 rows are not an address, a TAB and a caption; passed over."]
+    assert caplog.messages == [f"{path}: skipped 2 rows that are not an address, a TAB and a caption."]
 
 
 def test_captions_may_be_longer_than_the_usual_limit_of_a_field(listing):
@@ -129,5 +129,5 @@ def test_what_is_no_list_is_refused(tmp_path, content):
 
 def test_what_is_no_file_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere.tsv"):
-        with pytest.raises(ValueError, match=r"`urls` must be the list of Conceptual 12M.* is no file"):
+        with pytest.raises(ValueError, match=r"`urls` must be the list of Conceptual 12M.* is not a file"):
             find_urls(path, ["00000000---y"])

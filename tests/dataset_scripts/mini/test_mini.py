@@ -9,9 +9,23 @@ from datasets import get_dataset_config_names, load_dataset
 from PIL import Image
 
 from dataset_scripts.mini import __main__ as mini
-from dataset_scripts.mini.generator import SIZES, count_ambiguous, generate, plan, text_only_ceiling, write_mini
+from dataset_scripts.mini.generator import (
+    SPLIT_SIZES,
+    choose_kinds,
+    count_ambiguous,
+    generate_rows,
+    text_only_ceiling,
+    write_mini,
+)
 from dataset_scripts.mini.pictures import draw_picture
-from dataset_scripts.mini.text import AMBIGUOUS_NAMES, AMBIGUOUS_SLOTS, FILLERS, TEMPLATES, Sentence, slots
+from dataset_scripts.mini.text import (
+    AMBIGUOUS_NAMES,
+    AMBIGUOUS_SLOTS,
+    FILLERS,
+    SENTENCE_TEMPLATES,
+    FilledTemplate,
+    slots,
+)
 from dataset_scripts.rows import encode_row, row_spans
 from dataset_scripts.schema import CONFIGS, ENTITY_TYPES, LANGUAGES, SPLITS, features
 
@@ -30,12 +44,12 @@ def full(jpeg):
     """All rows at full size, with one stand-in for every drawn picture."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dataset_scripts.mini.generator.draw_picture", lambda subject, rng: jpeg)
-        return generate()
+        return generate_rows()
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    return generate(3, *TINY)
+    return generate_rows(3, *TINY)
 
 
 def all_rows(splits):
@@ -55,7 +69,7 @@ def by_image(rows):
 
 
 def test_rows_are_valid_and_languages_balanced(full):
-    assert {split: len(rows) for split, rows in full.items()} == dict(zip(SPLITS, SIZES, strict=True))
+    assert {split: len(rows) for split, rows in full.items()} == dict(zip(SPLITS, SPLIT_SIZES, strict=True))
     for rows in full.values():
         assert Counter(row["lang"] for row in rows) == dict.fromkeys(LANGUAGES, len(rows) // 4)
     rows = all_rows(full)
@@ -213,19 +227,19 @@ def test_command_line_writes_the_full_set_with_its_ceiling_in_the_card(tmp_path,
 def test_impossible_sizes_are_refused(sizes, cause, monkeypatch, jpeg):
     monkeypatch.setattr("dataset_scripts.mini.generator.draw_picture", lambda subject, rng: jpeg)
     with pytest.raises(ValueError, match=cause):
-        generate(3, *sizes)
+        generate_rows(3, *sizes)
 
 
 def test_plans_of_any_size_are_exact_and_reach_every_language():
     for size in range(16, 120):
-        kinds = plan(size)
+        kinds = choose_kinds(size)
         assert sum(kind.unit for kind in kinds) == size
         assert any(kind.parallel for kind in kinds)
         assert any(kind.ambiguous for kind in kinds)
 
 
 def test_templates_agree_between_languages_and_suit_any_name():
-    for templates in TEMPLATES.values():
+    for templates in SENTENCE_TEMPLATES.values():
         for template in templates:
             assert all(
                 Counter(w for w in template[lang] if w[0] == "{") == Counter(slots(template)) for lang in LANGUAGES
@@ -238,7 +252,7 @@ def test_templates_agree_between_languages_and_suit_any_name():
 
 def test_a_sentence_gives_the_picture_type_only_to_ambiguous_names():
     template = {"fr": ("{X}", "rappelle", "{LOC}", "!")}
-    sentence = Sentence(template, {"{X}": {"fr": ("Santa", "Rosa")}, "{LOC}": {"fr": ("Rome",)}})
+    sentence = FilledTemplate(template, {"{X}": {"fr": ("Santa", "Rosa")}, "{LOC}": {"fr": ("Rome",)}})
     assert sentence.types() == ["LOC"]
     tokens, tags = sentence.render("fr", "ORG")
     assert tokens == ["Santa", "Rosa", "rappelle", "Rome", "!"]

@@ -132,12 +132,15 @@ DAMAGES = {
     "no data_files": (lambda f: edit(f / "README.md", "data_files:", "files:"), "README.md needs `configs`"),
     "no match": (
         lambda f: leave_out(f, "data/de/test-00000-of-00001.parquet"),
-        r"no parquet file fits 'data/de/test-\*.parquet' of the configuration 'all'",
+        r"no parquet file matches 'data/de/test-\*.parquet' of the configuration 'all'",
     ),
-    "absolute": (lambda f: edit(f / "README.md", "data/en/train-", "/data/en/train-"), "no parquet file fits '/data"),
+    "absolute": (
+        lambda f: edit(f / "README.md", "data/en/train-", "/data/en/train-"),
+        "no parquet file matches '/data",
+    ),
     "not reached": (
         lambda f: edit(f / "README.md", "en/train-*", "en/train-00000*"),
-        f"no configuration has {SHARDS[1]}",
+        f"no configuration contains {SHARDS[1]}",
     ),
     "wrong split": (
         lambda f: edit(f / "README.md", "en/test-", "en/train-"),
@@ -155,7 +158,7 @@ DAMAGES = {
     ),
     "no data": (lambda f: shutil.rmtree(f / "data"), "holds no data/<language>"),
     "one shard": (lambda f: leave_out(f, SHARDS[0]), r"the numbers \[1\] of the 2 files of its train split"),
-    "cut": (lambda f: cut(f / SHARDS[0]), f"{SHARDS[0]} is no parquet file that opens"),
+    "cut": (lambda f: cut(f / SHARDS[0]), f"{SHARDS[0]} is not a valid parquet file"),
     "column gone": (lambda f: rewrite(f / SHARDS[0], url=None), f"{SHARDS[0]} does not have .* data set: url differs"),
     "other type": (lambda f: rewrite(f / SHARDS[0], url=pa.array([1] * 4)), "data set: url differs"),
     "no licence": (lambda f: (f / "LICENSE.md").unlink(), "license: other`, but there is no LICENSE.md"),
@@ -163,9 +166,9 @@ DAMAGES = {
     "fewer rows": (drop_rows, "validation-00000-of-00001.parquet has changed .* {'rows': 1, .* {'rows': 7"),
     "not recorded": (
         lambda f: edit(f / "build.json", SHARDS[0], "gone"),
-        f"{SHARDS[0]} is there, but not in build.json",
+        f"{SHARDS[0]} is in .*, but not in build.json",
     ),
-    "bad record": (lambda f: (f / "build.json").write_text('{"files": []}'), "does not tell `rows`, `bytes`"),
+    "bad record": (lambda f: (f / "build.json").write_text('{"files": []}'), "lacks `rows`, `bytes`"),
 }
 
 
@@ -239,7 +242,7 @@ def test_a_later_edition_replaces_the_earlier_in_one_commit(folder, online):
 @pytest.mark.parametrize("private", [True, False])
 def test_visibility_is_never_changed(folder, online, private):
     publish(folder, REPO, private)
-    with pytest.raises(ValueError, match=rf"to be {'public' if private else 'private'}, .*\(`private={private}`"):
+    with pytest.raises(ValueError, match=rf"should be {'public' if private else 'private'}, .*\(`private={private}`"):
         publish(folder, REPO, not private)
     repo = online.repo("datasets", REPO)
     assert repo.private == private and len(repo.commits) == 2
@@ -279,7 +282,7 @@ def test_a_change_in_between_is_not_overwritten(folder, online, monkeypatch):
         return files
 
     monkeypatch.setattr(HfApi, "list_repo_files", list_while_another_writes)
-    with pytest.raises(SystemExit, match=r"(?s)error: .*was changed meanwhile"):
+    with pytest.raises(SystemExit, match=r"(?s)error: .*has changed in the meantime"):
         main([str(folder), REPO])
     assert online.repo("datasets", REPO).commits[-1].message == "Other"
 

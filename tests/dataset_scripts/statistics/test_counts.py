@@ -8,7 +8,7 @@ from dataset_scripts.conll import read_conll
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.statistics.counts import (
     Statistics,
-    compare,
+    compare_with_paper,
     count_statistics,
     count_texts,
     dataset_sizes,
@@ -134,7 +134,9 @@ def test_a_folder_without_data_is_refused(tmp_path):
 
 
 def test_a_split_that_the_data_set_lacks_is_not_counted_as_zero(folder):
-    compared = {(comparison.lang, comparison.split): comparison for comparison in compare(count_statistics(folder))}
+    compared = {
+        (comparison.lang, comparison.split): comparison for comparison in compare_with_paper(count_statistics(folder))
+    }
     assert list(compared) == [
         *(("en", split) for split in ("train", "validation", "test", "all")),
         *(("de", split) for split in ("train", "validation", "test", "all")),
@@ -147,7 +149,7 @@ def test_a_split_that_the_data_set_lacks_is_not_counted_as_zero(folder):
 
 
 def test_sums_are_over_the_languages_of_the_data_set(folder):
-    compared = compare(count_statistics(folder))
+    compared = compare_with_paper(count_statistics(folder))
     assert compared[3].paper["PER"] == 4190
     assert compared[-1].paper == {
         "PER": 4190 + 3988,
@@ -162,7 +164,7 @@ def test_sums_are_over_the_languages_of_the_data_set(folder):
 
 
 def test_differences_are_counted_minus_paper(folder):
-    train = compare(count_statistics(folder))[0]
+    train = compare_with_paper(count_statistics(folder))[0]
     assert train.differences("spans")["PER"] == 3 - 3340
     assert train.differences("lists")["LOC"] == 2 - 4605
     assert train.percent("lists")["sentences"] == pytest.approx(100 * (3 - 19966) / 19966)
@@ -172,7 +174,7 @@ def test_differences_are_counted_minus_paper(folder):
 def test_after_a_new_split_only_sums_are_compared_and_texts_count_once(folder, method):
     (folder / "build.json").write_text(json.dumps({"settings": {"split": method}}))
     statistics = count_statistics(folder)
-    compared = compare(statistics)
+    compared = compare_with_paper(statistics)
     assert [comparison.split for comparison in compared if comparison.paper] == ["all", "all", "all"]
     assert compared[0].spans["PER"] == 3 and compared[0].differences("spans") == {}
     assert count_texts(statistics, "en") == compared[3].lists["sentences"] == 5
@@ -184,8 +186,8 @@ def test_a_record_that_does_not_say_otherwise_means_the_given_split(folder, text
     if text:
         (folder / "build.json").write_text(text)
     statistics = count_statistics(folder)
-    assert compare(statistics)[3].lists["sentences"] == 3 + 1 + 2
-    assert compare(statistics)[0].paper["PER"] == 3340
+    assert compare_with_paper(statistics)[3].lists["sentences"] == 3 + 1 + 2
+    assert compare_with_paper(statistics)[0].paper["PER"] == 3340
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"settings": null}'])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from dataset_scripts.rows import SplitCounts
-from dataset_scripts.statistics.figure import COLOURS, draw_entity_shares
+from dataset_scripts.statistics.figure import TYPE_COLOURS, draw_entity_shares
 from dataset_scripts.statistics.paper import paper_counts
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -34,7 +34,8 @@ def share_of_colours(path):
     """Which part of the first bar has the colour of each type."""
     line = np.asarray(Image.open(path).convert("RGB"))[LINE_IN_FIRST_BAR].astype(int)
     pixels = {
-        kind: int((abs(line - ImageColor.getrgb(colour)).max(axis=1) < 12).sum()) for kind, colour in COLOURS.items()
+        kind: int((abs(line - ImageColor.getrgb(colour)).max(axis=1) < 12).sum())
+        for kind, colour in TYPE_COLOURS.items()
     }
     return {kind: number / sum(pixels.values()) for kind, number in pixels.items()}
 

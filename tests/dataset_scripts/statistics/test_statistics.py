@@ -6,9 +6,9 @@ from PIL import Image
 from dataset_scripts.mini.generator import write_mini
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.statistics import __main__ as module
-from dataset_scripts.statistics.__main__ import main, to_json, write_statistics
+from dataset_scripts.statistics.__main__ import main, statistics_to_json, write_statistics
 from dataset_scripts.statistics.counts import count_statistics
-from dataset_scripts.statistics.tables import to_latex, to_markdown
+from dataset_scripts.statistics.tables import statistics_to_latex, statistics_to_markdown
 
 NAMES = ["entity_shares.png", "statistics.json", "statistics.md", "statistics.tex"]
 
@@ -42,7 +42,7 @@ def tweet(tmp_path):
 
 def test_without_output_the_markdown_is_printed(mini, capsys):
     main([str(mini)])
-    assert capsys.readouterr().out == to_markdown(count_statistics(mini))
+    assert capsys.readouterr().out == statistics_to_markdown(count_statistics(mini))
 
 
 def test_output_holds_four_files_that_do_not_change_from_run_to_run(mini, tmp_path, capsys):
@@ -52,14 +52,16 @@ def test_output_holds_four_files_that_do_not_change_from_run_to_run(mini, tmp_pa
     assert [(tmp_path / "first" / name).read_bytes() for name in NAMES] == [
         (tmp_path / "second" / name).read_bytes() for name in NAMES
     ]
-    assert (tmp_path / "first" / "statistics.tex").read_text(encoding="utf-8") == to_latex(count_statistics(mini))
+    assert (tmp_path / "first" / "statistics.tex").read_text(encoding="utf-8") == statistics_to_latex(
+        count_statistics(mini)
+    )
     assert Image.open(tmp_path / "first" / "entity_shares.png").size == (1400, 584)
     assert str(tmp_path / "second" / "statistics.md") in capsys.readouterr().out.splitlines()
 
 
 def test_json_has_both_countings_the_paper_and_the_differences(tweet):
     data, originals = tweet
-    content = json.loads(to_json(count_statistics(data, originals)))
+    content = json.loads(statistics_to_json(count_statistics(data, originals)))
     train = content["table_2"][0]
     assert (train["lang"], train["split"]) == ("en", "train")
     assert (train["paper"]["PER"], train["spans"]["PER"], train["lists"]["PER"]) == (3340, 0, 1)

@@ -6,7 +6,7 @@ import pytest
 from dataset_scripts.rows import SplitCounts
 from dataset_scripts.statistics.counts import Statistics
 from dataset_scripts.statistics.paper import paper_counts
-from dataset_scripts.statistics.tables import describe, to_latex, to_markdown
+from dataset_scripts.statistics.tables import counting_notes, statistics_to_latex, statistics_to_markdown
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def cells(markdown):
 
 
 def test_countings_stand_beside_the_paper_with_their_differences(statistics):
-    rows = cells(to_markdown(statistics))
+    rows = cells(statistics_to_markdown(statistics))
     assert rows[0] == ["split", "counted", "PER", "LOC", "ORG", "MISC", "total", "sentences"]
     assert rows[2:7] == [
         ["train", "paper", "3,340", "4,605", "7,342", "23,621", "38,908", "19,966"],
@@ -39,13 +39,13 @@ def test_countings_stand_beside_the_paper_with_their_differences(statistics):
 
 
 def test_a_split_that_is_lacking_is_a_dash_in_both_formats(statistics):
-    markdown, latex = to_markdown(statistics), to_latex(statistics)
+    markdown, latex = statistics_to_markdown(statistics), statistics_to_latex(statistics)
     assert ["spans", *["–"] * 6] in cells(markdown)
     assert " & spans & -- & -- & -- & -- & -- & -- \\\\\n" in latex
 
 
 def test_this_data_set_stands_beside_those_of_the_paper(statistics):
-    rows = cells(to_markdown(statistics).replace(r"\|", "!"))
+    rows = cells(statistics_to_markdown(statistics).replace(r"\|", "!"))
     assert rows[-9] == ["CoNLL2002", "yes (ES, DL)", "no (Text)", "24,129", "4,810", "6,712", "35,651"]
     assert rows[-3] == [
         "MMNERD (paper)",
@@ -62,23 +62,23 @@ def test_this_data_set_stands_beside_those_of_the_paper(statistics):
 
 def test_languages_have_a_table_each_and_several_have_one_together(statistics):
     titles = r"(?m)^## (.*)$"
-    assert re.findall(titles, to_markdown(statistics)) == [
+    assert re.findall(titles, statistics_to_markdown(statistics)) == [
         "Table 2: English",
         "Table 3: sentences beside other data sets",
     ]
     statistics.spans = statistics.lists = paper_counts()
     names = ["English", "French", "Spanish", "German", "all languages"]
-    assert re.findall(titles, to_markdown(statistics))[:-1] == [f"Table 2: {name}" for name in names]
+    assert re.findall(titles, statistics_to_markdown(statistics))[:-1] == [f"Table 2: {name}" for name in names]
 
 
 def test_columns_of_numbers_are_aligned_right_and_lines_have_one_width(statistics):
-    table = to_markdown(statistics).split("\n\n")[-3].splitlines()
+    table = statistics_to_markdown(statistics).split("\n\n")[-3].splitlines()
     assert re.fullmatch(r"\| -+ \| -+ (\| -+: ){6}\|", table[1])
     assert len({len(line) for line in table}) == 1
 
 
 def test_latex_has_equal_rows_and_closes_what_it_opens(statistics):
-    latex = to_latex(statistics)
+    latex = statistics_to_latex(statistics)
     opened, closed = re.findall(r"\\begin\{(.+?)\}", latex), re.findall(r"\\end\{(.+?)\}", latex)
     assert opened == ["table*", "tabular"] * 2 and closed == ["tabular", "table*"] * 2
     first, second = re.findall(r"\\begin\{tabular\}\{(l+r+)\}(.*?)\\end\{tabular\}", latex, re.DOTALL)
@@ -92,21 +92,21 @@ def test_latex_has_equal_rows_and_closes_what_it_opens(statistics):
 
 
 def test_notes_say_which_annotation_tweets_were_counted_by(statistics):
-    assert "Twitter-2017" not in " ".join(describe(statistics))
+    assert "Twitter-2017" not in " ".join(counting_notes(statistics))
     statistics.tweets = 3
-    assert "The original Twitter-2017 was not given" in describe(statistics)[1]
+    assert "The original Twitter-2017 was not given" in counting_notes(statistics)[1]
     statistics.originals, statistics.tweets_found = {}, 2
-    assert "Of 3 English tweets, 2 are in the original" in describe(statistics)[1]
+    assert "Of 3 English tweets, 2 are in the original" in counting_notes(statistics)[1]
 
 
 def test_notes_name_what_differs_from_the_data_set_of_the_paper(statistics):
-    assert describe(statistics)[0].startswith("22,428 rows by source: cc12m 7, twitter2017 3.")
-    assert describe(statistics)[1:] == [
-        "The data set has no French, no Spanish, no German; sums of the paper are over the other languages."
+    assert counting_notes(statistics)[0].startswith("22,428 rows by source: cc12m 7, twitter2017 3.")
+    assert counting_notes(statistics)[1:] == [
+        "The data set has no French, no Spanish, no German; the paper's sums are over the other languages."
     ]
     statistics.split_method = "grouped"
     statistics.spans["en", "train"].sources["synthetic"] = 2
-    assert "split anew (grouped)" in describe(statistics)[1]
-    assert describe(statistics)[-1].startswith(
-        "2 rows come from sources that are no part of the paper's data set (synthetic)"
+    assert "new split (grouped)" in counting_notes(statistics)[1]
+    assert counting_notes(statistics)[-1].startswith(
+        "2 rows come from sources that are not part of the paper's data set (synthetic)"
     )

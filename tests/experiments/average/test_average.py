@@ -14,11 +14,11 @@ from dataset_scripts.schema import LANGUAGES
 from experiments.average import __main__ as average
 from experiments.average import runs as average_runs
 from experiments.counts import scores
-from experiments.plan import EXTRA_MODELS, MODELS, Run, plan
+from experiments.plan import EXTRA_MODELS, MODELS, Run, plan_runs
 from experiments.records import read_predictions, read_records
 from modeling_2mner.posteriors import average_posteriors, decode_averaged
 from training_2mner.arguments import DataArguments
-from training_2mner.data import load_splits
+from training_2mner.data import load_splits, tag_names
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 SEEDS = (20, 19, 21)
@@ -68,7 +68,7 @@ def without_crf(save):
 
 @pytest.fixture(scope="module")
 def answers(runs, test_split, arguments) -> list[average.Answers]:
-    return [average.predict(folder, test_split, arguments, batch_size=4) for folder in runs]
+    return [average.answer(folder, test_split, arguments, batch_size=4) for folder in runs]
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_a_run_with_itself_is_the_run(answers, runs):
 def test_posteriors_and_tags_are_those_of_the_model(decoder, runs, without_crf, test_split, arguments):
     """Those of the model itself, which reads here one sentence at a time."""
     folder = {"crf": runs[0], "softmax": without_crf}[decoder]
-    found = average.predict(folder, test_split, arguments, batch_size=5)
+    found = average.answer(folder, test_split, arguments, batch_size=5)
     model = average.AutoModelForTokenClassification.from_pretrained(folder).eval()
     processor = average.AutoProcessor.from_pretrained(folder)
     for row in (0, 1, len(test_split) - 1):
@@ -188,7 +188,7 @@ def test_posteriors_and_tags_are_those_of_the_model(decoder, runs, without_crf, 
 
 
 def test_the_batch_size_does_not_matter_to_the_posteriors(answers, runs, test_split, arguments):
-    single = average.predict(runs[0], test_split, arguments, batch_size=1)
+    single = average.answer(runs[0], test_split, arguments, batch_size=1)
     torch.testing.assert_close(single.posteriors, answers[0].posteriors, atol=1e-4, rtol=1e-3)
     assert not torch.allclose(answers[0].posteriors[0], answers[1].posteriors[0], atol=1e-2)
 
@@ -206,11 +206,11 @@ def test_the_record_is_that_of_the_average(finished, answers, runs, test_split):
 
 def test_f1_is_seqevals(tmp_path, monkeypatch, capsys, runs, dataset, arguments):
     """With answers that are right in part, which no random model gives."""
-    _, gold = average.load_test(arguments)
+    gold = tag_names(load_splits(arguments)["test"])
     wrong = [[tag.replace("PER", "LOC") for tag in sentence] for sentence in gold]
     some = [sentence if row % 3 else wrong[row] for row, sentence in enumerate(gold)]
     given = {runs[0]: gold, runs[1]: wrong, runs[2]: [["O"] * len(sentence) for sentence in gold]}
-    monkeypatch.setattr(average, "predict", lambda folder, *_: average.Answers(given[folder], []))
+    monkeypatch.setattr(average, "answer", lambda folder, *_: average.Answers(given[folder], []))
     monkeypatch.setattr(average, "decode_averaged", lambda *_: some)
     average.main([*map(str, runs), "--dataset", dataset, "--output", str(tmp_path), "--name", "all"])
     (record,) = read_records(tmp_path)
@@ -236,22 +236,22 @@ def test_the_record_tells_what_was_averaged_and_no_folders(finished, dataset):
 
 
 def test_the_same_average_can_be_made_again_but_takes_no_other_place(finished, runs):
-    average_runs.check_output(finished, "umt-averaged.all.seed-19", runs)
+    average_runs.check_average_name(finished, "umt-averaged.all.seed-19", runs)
     with pytest.raises(ValueError, match="another `--name`"):
-        average_runs.check_output(finished, "umt-averaged.all.seed-19", runs[:2])
+        average_runs.check_average_name(finished, "umt-averaged.all.seed-19", runs[:2])
     with pytest.raises(ValueError, match="without folders"):
-        average_runs.check_output(finished, "../umt", runs)
+        average_runs.check_average_name(finished, "../umt", runs)
 
 
 def test_the_place_of_a_trained_model_is_not_taken(tmp_path, runs):
     shutil.copytree(runs[0], tmp_path / "models" / "umt.all.seed-20")
-    with pytest.raises(ValueError, match="has another run called"):
-        average_runs.check_output(tmp_path, "umt.all.seed-20", runs)
-    average_runs.check_output(tmp_path, "umt.all.seed-18", runs)
+    with pytest.raises(ValueError, match="already has another run named"):
+        average_runs.check_average_name(tmp_path, "umt.all.seed-20", runs)
+    average_runs.check_average_name(tmp_path, "umt.all.seed-18", runs)
 
 
 def test_the_names_of_the_runner_are_understood():
-    made = plan(["table5", "table6", "table7", "table8", "table9"], seeds=2, only=(*MODELS, *EXTRA_MODELS))
+    made = plan_runs(["table5", "table6", "table7", "table8", "table9"], seeds=2, only=(*MODELS, *EXTRA_MODELS))
     assert {run.variant for run in made} >= {"", "text", "no-vit"} and any(run.part for run in made)
     assert [average_runs.read_name(run.name) for run in made] == made
 
@@ -302,7 +302,7 @@ def test_runs_of_several_kinds_are_refused(save, runs, without_crf, tmp_path):
         fail([runs[0], without_crf])
     for other in ("umt.de.seed-22", "umt.all.part-1-of-5.seed-22"):
         shutil.copytree(runs[1], tmp_path / other)
-        with pytest.raises(SystemExit, match="must be of one model, in one setting"):
+        with pytest.raises(SystemExit, match="must be of one model in one setting"):
             fail([runs[0], tmp_path / other])
     shutil.copytree(without_crf, tmp_path / "umt.all.seed-23")  # a name is not enough
     with pytest.raises(SystemExit, match="must be of one model"):
@@ -316,7 +316,7 @@ def test_variants_are_refused(save, names):
 
 
 def test_wrong_arguments_are_errors(runs, dataset, tmp_path, capsys):
-    with pytest.raises(SystemExit, match="`dataset_config` is 'de', but the runs learned from 'all'"):
+    with pytest.raises(SystemExit, match="`dataset_config` is 'de', but the runs were trained on 'all'"):
         fail(runs, "--dataset_config", "de")
     with pytest.raises(SystemExit, match="2"):
         fail(runs, "--batch_size", "0")

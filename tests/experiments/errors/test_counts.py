@@ -8,9 +8,9 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 from dataset_scripts.schema import ENTITY_TYPES, LABELS
 from experiments.counts import count_entities
 from experiments.errors.counts import (
-    KINDS,
+    ERROR_KINDS,
     Pair,
-    Sentence,
+    ScoredSentence,
     confusion,
     count_kinds,
     describe_suspects,
@@ -74,19 +74,19 @@ def test_every_entity_is_counted_once(strict):
     tags = [[[generator.choice(LABELS) for _ in range(9)] for _ in range(60)] for _ in range(2)]
     table = count_entities(*tags, strict=strict).table.sum(axis=0)  # (types, 3): right, predicted, gold
     pairs = [pair_entities(entity_spans(g, strict), entity_spans(p, strict)) for g, p in zip(*tags, strict=True)]
-    sentences = [Sentence(row, str(row), ["w"] * 9, found, {}) for row, found in enumerate(pairs)]
+    sentences = [ScoredSentence(row, str(row), ["w"] * 9, found, {}) for row, found in enumerate(pairs)]
     matrix = confusion(sentences, ENTITY_TYPES)
     assert [sum(matrix[kind].values()) for kind in ENTITY_TYPES] == table[:, 2].tolist()
     assert [sum(row[kind] for row in matrix.values()) for kind in ENTITY_TYPES] == table[:, 1].tolist()
     counts = count_kinds(pair for found in pairs for pair in found)
     assert counts["gold"] == table[:, 2].sum() and counts["right"] == table[:, 0].sum()
-    assert counts["gold"] == sum(counts[kind] for kind in ("right", *KINDS)) - counts["invented"]
-    assert all(counts[kind] for kind in KINDS)
+    assert counts["gold"] == sum(counts[kind] for kind in ("right", *ERROR_KINDS)) - counts["invented"]
+    assert all(counts[kind] for kind in ERROR_KINDS)
 
 
 def test_a_sentence_has_its_errors_in_order():
     found = pair_entities([("PER", 0, 1), ("LOC", 4, 5)], [("PER", 0, 1), ("ORG", 2, 3)])
-    sentence = Sentence(0, "a", ["x"] * 5, found, {})
+    sentence = ScoredSentence(0, "a", ["x"] * 5, found, {})
     assert [pair.kind for pair in sentence.errors] == ["invented", "missed"]
     assert [pair.type for pair in sentence.errors] == ["ORG", "LOC"]
 
@@ -115,10 +115,10 @@ def test_suspects_are_strings_of_several_types_that_test_has(noisy):
 
 def test_errors_on_suspects_are_counted(noisy):
     sentences = [
-        Sentence(
+        ScoredSentence(
             0, "d", ["London", "and", "Rome"], pair_entities([("MISC", 0, 1), ("LOC", 2, 3)], [("ORG", 0, 1)]), {}
         ),
-        Sentence(1, "e", ["LONDON", "London"], pair_entities([("MISC", 1, 2)], [("PER", 1, 2)]), {}),
+        ScoredSentence(1, "e", ["LONDON", "London"], pair_entities([("MISC", 1, 2)], [("PER", 1, 2)]), {}),
     ]
     suspects = find_suspects(*noisy, sentences=sentences)
     described = describe_suspects(suspects, sentences)

@@ -40,7 +40,7 @@ configs:
   - {split: test, path: [data/en/test-*.parquet, data/de/test-*.parquet]}
 ---
 """
-KINDS = ["wrong_type", "wrong_boundary", "missed", "boundary_and_type", "invented"]
+ERROR_KINDS = ["wrong_type", "wrong_boundary", "missed", "boundary_and_type", "invented"]
 
 
 class Elements(HTMLParser):
@@ -124,7 +124,7 @@ def test_the_counts_are_those_of_the_predictions(made):
     _, content = made
     overall = content["kinds"]["overall"]["all"]
     assert (content["sentences"], content["sentences_with_errors"]) == (7, 5)
-    assert (overall["gold"], overall["right"]) == (6, 2) and all(overall[kind] == 1 for kind in KINDS)
+    assert (overall["gold"], overall["right"]) == (6, 2) and all(overall[kind] == 1 for kind in ERROR_KINDS)
     assert content["scores"]["strict"]["f1"] == pytest.approx(2 * 2 / (6 + 6)) == overall["f1"]
     assert content["scores"]["lenient"]["f1"] == pytest.approx(2 * 2 / (6 + 7))
     assert content["entities_that_begin_with_I"] == {"gold": 0, "predicted": 1}
@@ -148,7 +148,7 @@ def test_lenient_counting_finds_the_stray_entity(run, dataset, tmp_path):
 def test_every_sentence_with_errors_can_be_filtered(made):
     elements = Elements(made[0])
     assert len(elements.all("article")) == 5
-    assert sorted(item["data-kind"] for item in elements.all("li") if "data-kind" in item) == sorted(KINDS)
+    assert sorted(item["data-kind"] for item in elements.all("li") if "data-kind" in item) == sorted(ERROR_KINDS)
     (boundary,) = elements.all("li", **{"data-kind": "boundary_and_type"})
     assert (boundary["data-gold"], boundary["data-predicted"], boundary["data-suspect"]) == ("PER", "ORG", "no")
     assert {item["data-lang"] for item in elements.all("article")} == {"en", "de"}
@@ -211,9 +211,9 @@ def test_what_is_left_out_is_stated(run, dataset, tmp_path, capsys):
     page, content = make_page(run, dataset, tmp_path / "page", "--limit", "2", "--suspects", "0", "--thumbnails", "0")
     assert content["page"]["sentences_shown"] == 2 and content["page"]["sentences_left_out"] == 3
     assert content["page"]["suspects_left_out"] == 1 and "1 more are in the JSON file" in page
-    assert "2 of 5 sentences with errors are here" in page and "3 are left out" in page
+    assert "2 of 5 sentences with errors are shown" in page and "3 are left out" in page
     assert len(Elements(page).all("article")) == 2 and not Elements(page).all("img")
-    offered = [kind for kind in KINDS if Elements(page).all("option", value=kind)]
+    offered = [kind for kind in ERROR_KINDS if Elements(page).all("option", value=kind)]
     assert sorted(offered) == sorted(item["data-kind"] for item in Elements(page).all("li") if "data-kind" in item)
     assert content["kinds"]["overall"]["all"]["missed"] == 1  # the counts are of all
     assert content["page"]["bytes"] == (tmp_path / "page" / "errors.html").stat().st_size
@@ -221,8 +221,8 @@ def test_what_is_left_out_is_stated(run, dataset, tmp_path, capsys):
 
 
 def test_sentences_are_taken_from_all_of_the_split():
-    assert errors.spread(list(range(10)), 5) == [0, 2, 4, 6, 8]
-    assert errors.spread([1, 2], 5) == [1, 2] and errors.spread([1, 2], 0) == []
+    assert errors.evenly_spaced(list(range(10)), 5) == [0, 2, 4, 6, 8]
+    assert errors.evenly_spaced([1, 2], 5) == [1, 2] and errors.evenly_spaced([1, 2], 0) == []
 
 
 def test_a_run_without_errors_has_a_page(dataset, rows_of_test, tmp_path):
@@ -236,7 +236,7 @@ def test_a_run_that_was_tested_on_the_first_sentences_has_a_page(dataset, rows_o
     page, content = make_page(run, dataset, tmp_path / "page", "--max_eval_samples", "3")
     assert content["sentences"] == 3 and content["dataset"]["max_eval_samples"] == 3
     assert content["kinds"]["overall"]["all"]["gold"] == 4 and len(Elements(page).all("article")) == 3
-    assert "tested on the first 3 sentences alone" in page
+    assert "tested only on the first 3 sentences" in page
     with pytest.raises(SystemExit, match=r"predictions for 3 sentences, but test has 7.*`--max_eval_samples`"):
         make_page(run, dataset, tmp_path / "other")
 
@@ -248,10 +248,10 @@ def test_a_whole_run_does_not_speak_of_a_limit(made):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("Jeep\t", "Jeeps\t", "differ in the words of test sentence 1: 'Jeeps tour in Rome'"),
+        ("Jeep\t", "Jeeps\t", "differ in the words of test sentence 1: the predictions are for 'Jeeps tour in Rome'"),
         ("B-MISC\tB-ORG", "B-PER\tB-ORG", "differ in the gold tags of test sentence 1"),
-        ("IMGID:test-0", "IMGID:test-9", "differ in the picture of test sentence 1: 'test-9' .* 'test-0'"),
-        ("tour\tO\tO", "tour\tO", "lines other than word, gold and predicted tag"),
+        ("IMGID:test-0", "IMGID:test-9", "differ in the picture of test sentence 1: .* 'test-9', .* 'test-0'"),
+        ("tour\tO\tO", "tour\tO", "lines that are not word, gold and predicted tag"),
         ("IMGID:test-0", "x\tO\tO\n\nIMGID:test-0", "predictions for 8 sentences, but test has 7"),
     ],
 )

@@ -15,13 +15,21 @@ from PIL import Image
 from transformers import AutoModelForTokenClassification, BertTokenizer, CLIPImageProcessorPil
 
 from dataset_scripts.card import dataset_card
-from dataset_scripts.mini.generator import count_ambiguous, generate
+from dataset_scripts.mini.generator import count_ambiguous, generate_rows
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 from experiments.image_audit import __main__ as image_audit
-from experiments.image_audit.counts import FLIPS, OTHERS, SHOWN, count_errors, count_flips, describe, verdict
-from experiments.image_audit.page import Example, mark_entities, to_html
-from experiments.image_audit.predictions import GREY, Reader, Result, blank, predict_all, shuffle
+from experiments.image_audit.counts import (
+    CONDITIONS,
+    FLIPS,
+    OTHER_CONDITIONS,
+    count_errors,
+    count_flips,
+    describe_conditions,
+    verdict,
+)
+from experiments.image_audit.page import AuditExample, audit_page, entity_pieces
+from experiments.image_audit.predictions import GREY, Predictor, Result, blank, predict_all, shuffle
 from modeling_2mner import OneImageProcessor
 from training_2mner.arguments import DataArguments
 from training_2mner.metrics import entity_scores
@@ -51,7 +59,7 @@ def rename(row: dict, split: str) -> dict:
 @pytest.fixture(scope="module")
 def rows() -> list[dict]:
     """Sentences of the mini set whose words do not tell the types, one without picture, one with the stand-in for it."""
-    made = generate(7, 64, 16, 16)["train"]
+    made = generate_rows(7, 64, 16, 16)["train"]
     found = [colour(row) for row in made if count_ambiguous(row) and row["image"]]
     missing = {**found[0], "id": "en/missing-train", "image_id": "missing", "image": None, "image_status": "missing"}
     default = {**found[1], "id": "en/default-train", "image_id": "default", "image_status": "default"}
@@ -126,8 +134,8 @@ def audits(tmp_path_factory, checkpoints, dataset) -> dict[str, tuple[dict, str]
 def result(checkpoints, dataset) -> tuple[Result, object]:
     """The predictions of the model that looks, and the test split."""
     options = image_audit.read_command_line([checkpoints["looking"], "--device", "cpu"])
-    reader = image_audit.load_reader(options)
-    test = image_audit.load_test(DataArguments(dataset), reader)
+    reader = image_audit.load_predictor(options)
+    test = image_audit.load_test_with_pictures(DataArguments(dataset), reader)
     return predict_all(reader, test), test
 
 
@@ -135,7 +143,7 @@ def test_a_model_that_looks_and_a_blind_one_are_told_apart(audits):
     (looking, page), (blind, blind_page) = audits["looking"], audits["blind"]
     assert looking["verdict"]["uses_picture"] and not blind["verdict"]["uses_picture"]
     assert looking["strict"]["right"]["f1"] > 0.8
-    for other in OTHERS:
+    for other in OTHER_CONDITIONS:
         assert looking["strict"][other]["comparison"]["p_value"] < 0.01 and looking["strict"][other]["flips"]["saved"]
         assert blind["strict"][other]["comparison"]["difference"] == 0
         assert set(blind["strict"][other]["flips"].values()) == {0}
@@ -147,7 +155,7 @@ def test_the_figures_are_those_of_the_predictions(audits, result):
     found, _ = result
     described, rows = audits["looking"][0], np.flatnonzero(found.usable)
     gold = [found.gold[row] for row in rows]
-    for shown in SHOWN:
+    for shown in CONDITIONS:
         expected = entity_scores([found.tags[shown][row] for row in rows], gold)
         assert described["strict"][shown]["f1"] == pytest.approx(expected["f1"])
         assert described["lenient"][shown]["f1"] == pytest.approx(expected["lenient_f1"])
@@ -164,7 +172,7 @@ def test_flips_add_up_to_the_differences(audits):
         ENTITY_TYPES
     )
     for part in parts:
-        for other in OTHERS:
+        for other in OTHER_CONDITIONS:
             flips = part[other]["flips"]
             gained = (part["right"]["recall"] - part[other]["recall"]) * part["entities"]
             assert flips["saved"] - flips["spoiled"] == pytest.approx(gained)
@@ -177,7 +185,7 @@ def test_sentences_without_a_usable_picture_are_told_apart(audits, result, rows)
     found, test = result
     unusable = [place for place, status in enumerate(test["image_status"]) if status != "ok"]
     assert np.flatnonzero(~found.usable).tolist() == unusable and len(unusable) == 2
-    assert all(found.tags[other][row] == found.tags["right"][row] for other in OTHERS for row in unusable)
+    assert all(found.tags[other][row] == found.tags["right"][row] for other in OTHER_CONDITIONS for row in unusable)
     described = audits["looking"][0]
     assert described["without_picture"]["sentences"] == 2
     assert described["sentences"]["with_picture"] == len(rows) - 2 and described["sentences"]["all"] == len(rows)
@@ -214,7 +222,7 @@ def test_a_blank_picture_is_grey_and_of_the_same_size():
 def test_the_model_is_shown_what_the_words_say(result, checkpoints):
     """The processor gets the donors' pictures and boxes, grey ones of the same shape, or nothing."""
     test = result[1].select_columns(["image", "image_id"])
-    reader = Reader(None, None, boxes=(("boxes", "image_id"),))
+    reader = Predictor(None, None, boxes=(("boxes", "image_id"),))
     right = reader._show(test, [2, 0], "right")
     assert (
         right
@@ -260,7 +268,7 @@ def test_errors_are_missed_and_invented_entities():
 )
 def test_the_verdict_says_what_was_found(right, shuffled, uses, words):
     tags = {"right": [right] * 30, "none": [right] * 30, "blank": [right] * 30, "shuffled": [shuffled] * 30}
-    found = verdict(describe([GOLD] * 30, tags, range(30), {}, list(ENTITY_TYPES)))
+    found = verdict(describe_conditions([GOLD] * 30, tags, range(30), {}, list(ENTITY_TYPES)))
     assert found[0] is uses and words in found[1]
 
 
@@ -292,7 +300,7 @@ def test_a_data_set_without_pictures_is_refused(dataset, monkeypatch):
     whole = image_audit.load_splits
     monkeypatch.setattr(image_audit, "load_splits", lambda arguments: whole(arguments).remove_columns("image"))
     with pytest.raises(ValueError, match="no column 'image'"):
-        image_audit.load_test(DataArguments(dataset), SimpleNamespace(boxes=()))
+        image_audit.load_test_with_pictures(DataArguments(dataset), SimpleNamespace(boxes=()))
 
 
 class Elements(HTMLParser):
@@ -331,15 +339,15 @@ def test_hostile_words_and_names_are_text(audits):
     hostile = json.loads(json.dumps(described).replace('"lang": {"en"', f'"lang": {{{json.dumps(HOSTILE)}'))
     hostile |= {"run": HOSTILE, "model": HOSTILE, "verdict": {**described["verdict"], "text": HOSTILE}}
     hostile["data"] = {**described["data"], "name": HOSTILE, "config": HOSTILE}
-    example = Example(0, HOSTILE, [HOSTILE] * 3, flat_picture("PER"), GOLD, GOLD, [f"B-{HOSTILE}", "O", "O"])
-    elements = read(to_html(hostile, {"saved": [example], "spoiled": []}))
+    example = AuditExample(0, HOSTILE, [HOSTILE] * 3, flat_picture("PER"), GOLD, GOLD, [f"B-{HOSTILE}", "O", "O"])
+    elements = read(audit_page(hostile, {"saved": [example], "spoiled": []}))
     assert set(elements.names) <= set(read(page).names) and elements.attributes <= read(page).attributes
     assert "".join(elements.text).count("<script>alert(1)</script>") >= 12
 
 
 def test_entities_are_marked_right_or_wrong():
-    pieces, left = mark_entities(WORDS, ["B-PER", "O", "B-LOC"], GOLD)
+    pieces, left = entity_pieces(WORDS, ["B-PER", "O", "B-LOC"], GOLD)
     assert pieces == [("Anna", "PER", "right"), ("met", "", ""), ("Bob", "LOC", "wrong")] and left == 0
-    assert mark_entities(WORDS, GOLD)[0][0] == ("Anna", "PER", "")
-    pieces, left = mark_entities(["a"] * 100, ["O"] * 79 + ["B-PER", "I-PER"] + ["O"] * 19)
+    assert entity_pieces(WORDS, GOLD)[0][0] == ("Anna", "PER", "")
+    pieces, left = entity_pieces(["a"] * 100, ["O"] * 79 + ["B-PER", "I-PER"] + ["O"] * 19)
     assert pieces[-1] == ("a a", "PER", "") and left == 19

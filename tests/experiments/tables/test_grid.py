@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.grid import FOLDER, Point, read_points
+from experiments.grid import FOLDER, GridPoint, read_points
 from experiments.plan import Run
 from experiments.records import write_line
 from experiments.tables import __main__ as tables
@@ -14,7 +14,7 @@ from experiments.tables.grid import read_grids
 from experiments.tables.shapes import PAPERS_CHOICE
 
 
-def f1_of(point: Point) -> float:
+def f1_of(point: GridPoint) -> float:
     """Best at alpha 0.5 and 1e-4, by half a point a seed."""
     return 0.6 - 0.1 * abs(point.alpha - 0.5) - 100 * abs(point.learning_rate - 1e-4) + 0.005 * (point.seed - 19)
 
@@ -22,7 +22,7 @@ def f1_of(point: Point) -> float:
 @pytest.fixture
 def folder(tmp_path):
     """A search of two seeds, with one point that is not finished."""
-    points = [Point(a, r, "all", seed) for a in (0.2, 0.5, 0.8) for r in (5e-5, 1e-4) for seed in (19, 20)]
+    points = [GridPoint(a, r, "all", seed) for a in (0.2, 0.5, 0.8) for r in (5e-5, 1e-4) for seed in (19, 20)]
     for point in points:
         if (point.alpha, point.learning_rate) != (0.2, 1e-4):
             write_line(tmp_path / FOLDER / f"{point.name}.json", point=asdict(point), dev={"f1": f1_of(point)})
@@ -34,7 +34,7 @@ def test_the_means_are_those_of_the_files(folder):
     assert (grid.alphas, grid.rates, grid.best) == ((0.2, 0.5, 0.8), (5e-5, 1e-4), (1e-4, 0.5))
     for row, rate in enumerate(grid.rates):
         for column, alpha in enumerate(grid.alphas):
-            expected = 100 * np.mean([f1_of(Point(alpha, rate, seed=seed)) for seed in (19, 20)])
+            expected = 100 * np.mean([f1_of(GridPoint(alpha, rate, seed=seed)) for seed in (19, 20)])
             missing = (alpha, rate) == (0.2, 1e-4)
             assert np.isnan(grid.means[row, column]) if missing else grid.means[row, column] == pytest.approx(expected)
 
@@ -45,7 +45,7 @@ def test_a_folder_with_a_search_alone_has_tables(folder, capsys):
     assert capsys.readouterr().out.strip() == text.strip()
     assert "| 0.0001 |  | 60.25 ± 0.35 | 57.25 ± 0.35 |" in text.replace("  ", " ").replace("| |", "|  |")
     assert "Best: alpha 0.5 and learning rate 0.0001 (60.25); the lowest of all is 56.75." in text
-    assert f"The paper's choice has {100 * f1_of(Point(*PAPERS_CHOICE)) + 0.25:.2f}." in text
+    assert f"The paper's choice has {100 * f1_of(GridPoint(*PAPERS_CHOICE)) + 0.25:.2f}." in text
     assert "![Grid search, all](grid.png)" in text
     assert "60.25" in (folder / "tables.tex").read_text(encoding="utf-8")
     with Image.open(folder / "grid.png") as picture:

@@ -5,13 +5,13 @@ import statistics
 
 import pytest
 
-from dataset_scripts.language_table import language_name
 from dataset_scripts.statistics.paper import PAPER_LANGUAGES
 from experiments.counts import scores
 from experiments.plan import Run
 from experiments.records import read_records
-from experiments.tables.layout import PAPER, lay_out
+from experiments.tables.layout import PAPER_FIGURES, lay_out
 from experiments.tables.noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin, margin_rows, seed_noise
+from reports_2mner.language_table import language_name
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def f1(records, system: str, languages: str, protocol: str = "dev") -> list[floa
 
 
 def test_the_papers_margins_are_those_of_its_tables(margins):
-    paper = json.loads(PAPER.read_text(encoding="utf-8"))
+    paper = json.loads(PAPER_FIGURES.read_text(encoding="utf-8"))
     found = {(row["Table"], row["Setting"]): row for row in margins}
     assert len(found) == len(margins) == 11
     for table in ("5", "7"):

@@ -111,7 +111,7 @@ def test_the_command_writes_what_it_prints(folder, capsys):
 
 def test_all_parts_are_in_one_document(folder):
     records = read_records(folder)
-    text = tables.tables(records, "strict")
+    text = tables.results_page(records, "strict")
     assert text.endswith(overview(records, "strict")) and "\n## Table 5. " in text and ".png" not in text
 
 
@@ -136,7 +136,7 @@ def test_a_folder_without_runs_is_an_error(tmp_path):
 def test_a_protocol_that_was_not_scored_is_an_error(folder):
     record = read_records(folder)[0]
     assert record.has("dev") and not record.has("released")
-    with pytest.raises(ValueError, match="`--protocol`"):
+    with pytest.raises(ValueError, match="`--protocol released`"):
         record.counts(protocol="released")
 
 

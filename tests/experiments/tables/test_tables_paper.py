@@ -7,16 +7,16 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from dataset_scripts.language_table import LANGUAGE_TABLE
 from dataset_scripts.schema import ENTITY_TYPES
 from dataset_scripts.statistics.paper import PAPER_TYPES
-from experiments.bootstrap import compare
+from experiments.bootstrap import compare_systems
 from experiments.plan import Run
 from experiments.records import read_records
 from experiments.tables import __main__ as tables
-from experiments.tables.layout import PAPER, columns, lay_out
+from experiments.tables.layout import PAPER_FIGURES, columns, lay_out
 from experiments.tables.markdown import OTHER_SENTENCES, paper_tables
-from experiments.tables.values import best_cells, measure, rows
+from experiments.tables.values import best_cells, percentages, system_rows
+from reports_2mner.language_table import LANGUAGE_TABLE
 
 KEYS = (*ENTITY_TYPES, "precision", "recall", "f1")
 CODES = {language.name: language.code for language in LANGUAGE_TABLE}
@@ -100,7 +100,7 @@ def test_each_of_our_figures_follows_from_the_files(text, paper_folder):
 
 
 def test_each_of_the_papers_figures_follows_from_its_file(text):
-    paper, checked = json.loads(PAPER.read_text(encoding="utf-8")), 0
+    paper, checked = json.loads(PAPER_FIGURES.read_text(encoding="utf-8")), 0
     for (table, setting, scheme), lines in parse(text).items():
         for title, figures, *cells in lines:
             if figures == "paper" and not title.startswith("Mean"):
@@ -171,18 +171,22 @@ def test_bold_is_what_the_test_tells_from_the_second_best(make_records, tmp_path
     runs = [Run("bilstm-crf", seed=seed) for seed in (19, 20)] + [Run("2m-ner", seed=seed) for seed in (19, 20)]
     (group,) = lay_out(read_records(make_records(tmp_path, runs, pictures=40)))[0].filled()
     assert ("2m-ner", "f1") in best_cells(group, "lenient", "dev")
-    ours = next(row for row in rows(group, "lenient") if (row.title, row.figures) == ("2M-NER", "ours (2 runs)"))
-    assert ours.cells[-1].is_bold and not any(cell.is_bold for row in rows(group, "lenient")[:3] for cell in row.cells)
+    ours = next(
+        row for row in system_rows(group, "lenient") if (row.title, row.figures) == ("2M-NER", "ours (2 runs)")
+    )
+    assert ours.cells[-1].is_bold and not any(
+        cell.is_bold for row in system_rows(group, "lenient")[:3] for cell in row.cells
+    )
 
 
 def test_the_best_is_not_bold_where_chance_could_have_made_it(paper_folder):
     outcomes = set()
     for group in lay_out(read_records(paper_folder))[0].filled()[:2]:
         bold = best_cells(group, "lenient", "dev")
-        means = {system: measure(system, "lenient") for system in group.systems}
+        means = {system: percentages(system, "lenient") for system in group.systems}
         for column in columns(PAPER_TYPES):
             first, second = sorted(means, key=lambda system: -means[system][column].mean())[:2]
-            found = compare(first.pool("lenient"), second.pool("lenient"), first.pictures, column=column)
+            found = compare_systems(first.pool("lenient"), second.pool("lenient"), first.pictures, column=column)
             expected = found.is_significant and found.difference > 0
             assert {key for key, name in bold if name == column} == ({first.key} if expected else set())
             outcomes.add((bool(expected), found.difference > 0))
@@ -204,7 +208,7 @@ def test_other_sentences_are_not_compared(make_records, tmp_path):
     make_records(tmp_path, [Run("2m-ner")], pictures=40)
     (group,) = lay_out(read_records(tmp_path))[0].filled()
     assert not group.is_comparable() and best_cells(group, "lenient", "dev") == set()
-    text = tables.tables(read_records(tmp_path), "strict")
+    text = tables.results_page(read_records(tmp_path), "strict")
     assert "**" not in text.split("| 2M-NER |")[1].split("\n")[0]
     assert text.split("| 2M-NER |")[1].split("\n\n")[1] == OTHER_SENTENCES
 

@@ -59,6 +59,7 @@ def built(tmp_path_factory, make_model, processor, splits, quiet, make_picture) 
     write_model_card(trainer, ModelArguments(license="mit"), DataArguments(dataset="mini"), splits, results)
     (folder / "checkpoint-3").mkdir()
     (folder / "checkpoint-3" / "optimizer.pt").write_bytes(b"a pickle")
+    (folder / "training_args.bin").write_bytes(b"a pickle, as the plain Trainer leaves it")
     make_picture(0).save(folder / "example-1.jpg")
     return folder
 
@@ -225,17 +226,20 @@ def test_a_model_that_works_here_alone_is_not_published(folder, hub, monkeypatch
 
 
 DAMAGES = {
-    "no card": (lambda f: (f / "README.md").unlink(), r"tiny has no README\.md; name the folder of a run"),
-    "bad yaml": (lambda f: (f / "README.md").write_text("---\na: ]\n---\n"), r"YAML at the top .*README\.md cannot"),
+    "no card": (lambda f: (f / "README.md").unlink(), r"tiny has no README\.md; name a run folder"),
+    "bad yaml": (
+        lambda f: (f / "README.md").write_text("---\na: ]\n---\n"),
+        r"YAML at the top .*README\.md is invalid",
+    ),
     "no config": (lambda f: (f / "config.json").unlink(), r"has no config\.json"),
     "no processor": (lambda f: (f / "processor_config.json").unlink(), r"has no processor_config\.json"),
     "a pickle": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "no weights as safetensors"),
-    "no json": (lambda f: (f / "config.json").write_text("{"), r"config\.json is no JSON"),
-    "code gone": (lambda f: (f / "windows.py").unlink(), r"lacks windows\.py, .* call `save_pretrained` of both"),
+    "no json": (lambda f: (f / "config.json").write_text("{"), r"config\.json is not valid JSON"),
+    "code gone": (lambda f: (f / "windows.py").unlink(), r"lacks windows\.py, .* call `save_pretrained` on both"),
     "old pipeline": (lambda f: (f / "handler.py").unlink(), r"lacks handler\.py"),
     "import gone": (
         lambda f: (f / "crf.py").write_text("from .forward_backward import scan\n"),
-        r"imports forward_backward\.py, which is not there",
+        r"imports forward_backward\.py, which is missing",
     ),
     "huge": (lambda f: (f / "vocab.txt").open("wb").truncate(101 * 2**20), r"vocab\.txt has more than 104,857,600"),
 }
@@ -292,7 +296,7 @@ def test_a_later_release_replaces_the_earlier_in_one_commit(folder, online):
     assert [commit.message for commit in repo.commits] == ["initial commit", "Upload the model", "Without scores"]
     assert repo.tags == {"v1": first.oid, "v2": second.oid}
     assert set(data_of(repo)) == FILES - {"all_results.json"}
-    with pytest.raises(ValueError, match="a tag 'v1' already"):
+    with pytest.raises(ValueError, match="already has a tag 'v1'"):
         release(folder, REPO, tag="v1")
     assert len(repo.commits) == 3
 
@@ -302,7 +306,7 @@ def test_a_data_set_without_hub_id_gives_no_entry(folder, online, caplog):
     release(folder, REPO)
 
     assert not any(name.startswith(".eval_results") for name in online.repo("models", REPO).files())
-    assert "the run read 'mini', which is no Hub id" in caplog.text
+    assert "the run read 'mini', which is not a Hub id" in caplog.text
     assert f"Left out of the release: {', '.join(sorted(LEFT_OUT))}." in caplog.text
 
 
@@ -312,13 +316,13 @@ def test_a_card_written_by_hand(folder, online, caplog):
 
     text = online.repo("models", REPO).files()["README.md"].decode()
     assert text == "---\nlicense: mit\n---\n# 2m-ner.tiny\n\nMine.\n"
-    assert "has lost its note on widgets; add the Space where it fits" in caplog.text
+    assert "has lost its note on widgets; add the Space yourself" in caplog.text
 
 
 @pytest.mark.parametrize("private", [True, False])
 def test_visibility_is_never_changed(folder, online, private):
     release(folder, REPO, private)
-    with pytest.raises(ValueError, match=rf"to be {'public' if private else 'private'}, .*\(`private={private}`"):
+    with pytest.raises(ValueError, match=rf"should be {'public' if private else 'private'}, .*\(`private={private}`"):
         release(folder, REPO, not private)
     repo = online.repo("models", REPO)
     assert repo.private == private and len(repo.commits) == 2
@@ -364,7 +368,7 @@ def test_a_change_in_between_is_not_overwritten(built, online, monkeypatch):
         return files
 
     monkeypatch.setattr(HfApi, "list_repo_files", list_while_another_writes)
-    with pytest.raises(SystemExit, match=r"(?s)error: .*was changed meanwhile"):
+    with pytest.raises(SystemExit, match=r"(?s)error: .*has changed in the meantime"):
         main([str(built), REPO, "--tag", "v1"])
     assert online.repo("models", REPO).commits[-1].message == "Other" and not online.repo("models", REPO).tags
 

@@ -8,7 +8,7 @@ import pytest
 
 from modeling_2mner.pipeline_2mner import Entities
 from training_2mner.predict.output import PartialFile, Prediction, form_of
-from training_2mner.predict.text import Record
+from training_2mner.predict.text import InputRecord
 
 ANNA = {"entity_group": "PER", "score": 0.5, "word": "Anna Meier", "start": 0, "end": 2, "image_status": "ok"}
 PARIS = {"entity_group": "LOC", "score": 0.25, "word": "Paris", "start": 2, "end": 3, "image_status": "ok"}
@@ -16,9 +16,9 @@ WORDS = ["Anna", "Meier", "Paris", "!"]
 JSON_LINES, CONLL = form_of(Path("a.jsonl")), form_of(Path("a.conll"))
 
 
-def record(place: str = "a:1", **fields) -> Record:
+def record(place: str = "a:1", **fields) -> InputRecord:
     """A record of words with these fields."""
-    return Record({"words": fields["words"]}, fields, place)
+    return InputRecord({"words": fields["words"]}, fields, place)
 
 
 def test_an_object_keeps_its_fields_and_gets_results():
@@ -74,7 +74,7 @@ def test_what_conll_cannot_hold_is_an_error(fields):
 
 def test_text_has_no_conll():
     with pytest.raises(ValueError, match=r"a:1: .* not split into words"):
-        CONLL.write(Record({"text": "a"}, {"text": "a"}, "a:1"), Prediction(Entities()))
+        CONLL.write(InputRecord({"text": "a"}, {"text": "a"}, "a:1"), Prediction(Entities()))
 
 
 def test_another_ending_is_an_error():

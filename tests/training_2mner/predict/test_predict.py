@@ -8,7 +8,8 @@ import pytest
 from dataset_scripts.conll import read_conll
 from dataset_scripts.mini.generator import write_mini
 from modeling_2mner import TwoMNERPipeline
-from training_2mner.predict.__main__ import main, open_records, predict
+from reports_2mner.locks import only_writer
+from training_2mner.predict.__main__ import main, open_records, predict_to_file
 
 TEXTS = [f"Anna {'Meier ' * number}wohnt in Köln {number} ." for number in range(11)]
 BATCH = 4
@@ -60,7 +61,7 @@ def is_same(results: list[dict], expected: list[dict]) -> bool:
 def test_objects_get_what_the_pipeline_says_of_each(tmp_path, lines, pipe):
     records = open_records(tmp_path / "a.jsonl")
 
-    summary = predict(pipe, records, tmp_path / "b.jsonl", BATCH, return_word_tags=True)
+    summary = predict_to_file(pipe, records, tmp_path / "b.jsonl", BATCH, return_word_tags=True)
 
     entities = 0
     for record, given, written in zip(records, lines, read_lines(tmp_path / "b.jsonl"), strict=True):
@@ -76,7 +77,7 @@ def test_objects_get_what_the_pipeline_says_of_each(tmp_path, lines, pipe):
 
 
 def test_bad_pictures_are_counted_and_named(tmp_path, lines, pipe):
-    summary = predict(pipe, open_records(tmp_path / "a.jsonl"), tmp_path / "b.jsonl", BATCH)
+    summary = predict_to_file(pipe, open_records(tmp_path / "a.jsonl"), tmp_path / "b.jsonl", BATCH)
 
     assert dict(summary.pictures) == {"ok": 8, "missing": 1, "unreadable": 1}
     assert [line.split(", ")[0] for line in summary.bad_pictures] == [
@@ -88,7 +89,7 @@ def test_bad_pictures_are_counted_and_named(tmp_path, lines, pipe):
 def test_words_alone_are_no_bad_pictures(tmp_path, pipe):
     (tmp_path / "a.txt").write_text("Anna\n\nin Köln\n", encoding="utf-8")
 
-    summary = predict(pipe, open_records(tmp_path / "a.txt"), tmp_path / "b.jsonl")
+    summary = predict_to_file(pipe, open_records(tmp_path / "a.txt"), tmp_path / "b.jsonl")
 
     assert not summary.pictures
     written = read_lines(tmp_path / "b.jsonl")
@@ -101,7 +102,7 @@ def test_conll_becomes_conll(tmp_path, pipe, pictures):
     (tmp_path / "a.conll").write_text("IMGID:7\nAnna\tB-PER\nMeier\n\nIMGID:8\nHi\tO\n", encoding="utf-8")
     records = open_records(tmp_path / "a.conll", tmp_path)
 
-    summary = predict(pipe, records, tmp_path / "b.conll")
+    summary = predict_to_file(pipe, records, tmp_path / "b.conll")
 
     assert dict(summary.pictures) == {"ok": 1, "missing": 1}
     read = list(read_conll(tmp_path / "b.conll"))  # strict: valid IOB2 only
@@ -118,7 +119,7 @@ def test_a_threshold_leaves_entities_out(tmp_path, lines, pipe, ending):
     entities = pipe(records[0].sentence)
     threshold = sorted(entity["score"] for entity in entities)[1] - 1e-4
 
-    summary = predict(pipe, records, tmp_path / f"b.{ending}", threshold=threshold)
+    summary = predict_to_file(pipe, records, tmp_path / f"b.{ending}", threshold=threshold)
 
     assert 0 < summary.entities < len(entities)
     if ending == "conll":
@@ -134,7 +135,7 @@ def read_conll_without_ids(path) -> list[list[str]]:
 def test_a_data_set_is_read_with_its_pictures(tmp_path, pipe):
     write_mini(tmp_path / "mini", seed=3, sizes=(16, 16, 16))
 
-    summary = predict(pipe, open_records(tmp_path / "mini" / "data" / "de"), tmp_path / "b.jsonl")
+    summary = predict_to_file(pipe, open_records(tmp_path / "mini" / "data" / "de"), tmp_path / "b.jsonl")
 
     written = read_lines(tmp_path / "b.jsonl")
     assert {row["lang"] for row in written} == {"de"} and len(written) == summary.sentences > 3
@@ -146,7 +147,7 @@ def test_a_data_set_becomes_conll_too(tmp_path, pipe):
     write_mini(tmp_path / "mini", seed=3, sizes=(16, 16, 16))
     records = open_records(tmp_path / "mini")
 
-    predict(pipe, records, tmp_path / "b.conll")
+    predict_to_file(pipe, records, tmp_path / "b.conll")
 
     read = [(sentence.image_id, list(sentence.tokens)) for sentence in read_conll(tmp_path / "b.conll")]
     assert read == [(record.fields["image_id"], record.fields["tokens"]) for record in records]
@@ -155,8 +156,8 @@ def test_a_data_set_becomes_conll_too(tmp_path, pipe):
 @pytest.mark.parametrize("settings", [{"batch_size": 1}, {"num_workers": 2, "batch_size": BATCH}])
 def test_batches_and_processes_change_no_entity(tmp_path, lines, pipe, settings):
     records = open_records(tmp_path / "a.jsonl")
-    predict(pipe, records, tmp_path / "b.jsonl", BATCH)
-    predict(pipe, records, tmp_path / "c.jsonl", **settings)
+    predict_to_file(pipe, records, tmp_path / "b.jsonl", BATCH)
+    predict_to_file(pipe, records, tmp_path / "c.jsonl", **settings)
 
     for expected, written in zip(read_lines(tmp_path / "b.jsonl"), read_lines(tmp_path / "c.jsonl"), strict=True):
         assert is_same(written.pop("entities"), expected.pop("entities"))
@@ -183,14 +184,14 @@ class Interrupted:
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, lines, pipe, source, output, lost):
     (tmp_path / "a.conll").write_text("\n\n".join(text.replace(" ", "\n") for text in TEXTS), encoding="utf-8")
     records = open_records(tmp_path / source)
-    predict(pipe, records, tmp_path / f"whole-{output}", BATCH)
+    predict_to_file(pipe, records, tmp_path / f"whole-{output}", BATCH)
 
     with pytest.raises(KeyboardInterrupt):
-        predict(pipe, Interrupted(records, 2 * BATCH), tmp_path / output, BATCH)
+        predict_to_file(pipe, Interrupted(records, 2 * BATCH), tmp_path / output, BATCH)
     partial = tmp_path / f"{output}.partial"
     partial.write_bytes(partial.read_bytes()[: -lost or None])
     assert partial.stat().st_size > 0 and not (tmp_path / output).exists()
-    summary = predict(pipe, records, tmp_path / output, BATCH)
+    summary = predict_to_file(pipe, records, tmp_path / output, BATCH)
 
     assert (summary.skipped, summary.sentences) == ((4, 7) if lost else (8, 3))
     assert (tmp_path / output).read_bytes() == (tmp_path / f"whole-{output}").read_bytes()
@@ -217,7 +218,7 @@ def test_the_command_line_writes_and_tells(tmp_path, lines, model_folder, capsys
     [
         ({"--input": "none.jsonl"}, r"`input` .*none\.jsonl does not exist"),
         ({"--input": "."}, "holds no data set"),
-        ({"--input": "bad.jsonl"}, r"bad\.jsonl:2: no JSON .*write one object a line"),
+        ({"--input": "bad.jsonl"}, r"bad\.jsonl:2: not valid JSON .*write one object per line"),
         ({"--output": "b.csv"}, r"b\.csv must end in \.jsonl"),
         ({"--output": "plain.txt"}, "the input itself"),
         ({"--output": "b.conll"}, r"plain\.txt:1: text that is not split into words"),
@@ -251,6 +252,17 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path, lines, model_folder, monkeypatch):
     def interrupt(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training_2mner.predict.__main__.predict", interrupt)
-    with pytest.raises(SystemExit, match="the same command goes on"):
+    monkeypatch.setattr("training_2mner.predict.__main__.predict_to_file", interrupt)
+    with pytest.raises(SystemExit, match="repeat the command to continue"):
         main([model_folder, "--input", str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "b.jsonl")])
+
+
+def test_two_predictions_do_not_mix(tmp_path, pipe, lines):
+    records = open_records(tmp_path / "a.jsonl")
+    with (
+        only_writer(tmp_path / "b.jsonl", "output"),
+        pytest.raises(ValueError, match=r"`output` .* is being written by"),
+    ):
+        predict_to_file(pipe, records, tmp_path / "b.jsonl")
+    predict_to_file(pipe, records, tmp_path / "b.jsonl")
+    assert len(read_lines(tmp_path / "b.jsonl")) == len(lines)

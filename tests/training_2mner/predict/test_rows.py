@@ -5,6 +5,7 @@ import pickle
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
 
 from dataset_scripts.mini.generator import write_mini
 from dataset_scripts.reading import read_rows
@@ -64,8 +65,8 @@ def test_rows_without_picture_find_it_by_its_id(write, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "error"),
     [
-        ([{"sentence": "a"}], "must have one of the columns text, words, tokens"),
-        ([{"text": "a", "tokens": ["a"]}], "must have one of the columns"),
+        ([{"sentence": "a"}], "must have exactly one of the columns text, words, tokens"),
+        ([{"text": "a", "tokens": ["a"]}], "must have exactly one of the columns"),
         ([{"text": "a", "entities": "b"}], "rename it"),
     ],
 )
@@ -77,3 +78,24 @@ def test_other_columns_are_an_error(write, rows, error):
 def test_a_folder_without_rows_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="holds no data set"):
         ParquetRecords(tmp_path)
+
+
+def test_a_tag_that_is_not_known_has_no_name(tmp_path):
+    features = Features({"tokens": List(Value("string")), "ner_tags": List(ClassLabel(names=["O", "B-PER"]))})
+    rows = {"tokens": [["Anna", "in"]], "ner_tags": [[1, -1]]}
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "a.parquet")
+
+    assert ParquetRecords(tmp_path)[0].fields["ner_tags"] == ["B-PER", None]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"tokens": ["a"]}] * 3 + [{"tokens": None}], "row 4: `tokens` is None"),
+        ([{"words": ["a"]}, {"words": ["b", None]}], "row 2, word 1: None is not a string"),
+        ([{"text": "a"}, {"text": None}], "row 2: `text` is None"),
+    ],
+)
+def test_null_words_are_told_before_the_model_runs(write, rows, message):
+    with pytest.raises(ValueError, match=message):
+        ParquetRecords(write(rows))

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from datasets import DatasetDict, Image
+
+from training_2mner.arguments import DataArguments
+from training_2mner.run_settings import check_resume, describe_run, fingerprint
+
+
+@pytest.fixture
+def describe(make_trainer, splits):
+    def build(data=None, some=None, **settings):
+        return describe_run(make_trainer(**settings), data or DataArguments(), some or splits)
+
+    return build
+
+
+@pytest.fixture
+def checkpoint(tmp_path, describe):
+    (tmp_path / "run_settings.json").write_text(json.dumps(describe()), encoding="utf-8")
+    return tmp_path
+
+
+def test_the_same_run_goes_on_without_a_word(checkpoint, describe, caplog):
+    with caplog.at_level(logging.WARNING):
+        check_resume(checkpoint, describe(), anyway=False)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"folder": "elsewhere"},
+        {"save_total_limit": 5},
+        {"logging_steps": 3},
+        {"dataloader_num_workers": 0, "per_device_eval_batch_size": 8},
+        {"report_to": "none"},
+    ],
+)
+def test_what_the_result_does_not_depend_on_may_change(checkpoint, describe, settings):
+    check_resume(checkpoint, describe(**settings), anyway=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": 5}, "`seed` was 42, now 5"),
+        ({"learning_rate": 0.5}, "`learning_rate` was 0.01, now 0.5"),
+        ({"crf_learning_rate": 0.5}, "`crf_learning_rate` was null, now 0.5"),
+        ({"per_device_train_batch_size": 2}, "`per_device_train_batch_size` was 4, now 2"),
+        ({"gradient_accumulation_steps": 2}, "`gradient_accumulation_steps` was 1, now 2"),
+        ({"num_train_epochs": 3}, "`num_train_epochs` was 1, now 3"),
+        ({"freeze": ["text"]}, "`freeze` was"),
+        ({"data": DataArguments(train_part="1/2")}, "`train_part` was null, now .1/2"),
+    ],
+)
+def test_another_setting_is_told_and_refused(checkpoint, describe, settings, message, caplog):
+    with pytest.raises(ValueError, match=f"{message}.*--resume_anyway true"):
+        check_resume(checkpoint, describe(**settings), anyway=False)
+
+    check_resume(checkpoint, describe(**settings), anyway=True)
+    assert "goes on with the new ones" in caplog.text
+
+
+def test_other_data_and_another_network_are_refused(checkpoint, describe, splits, make_model):
+    fewer = DatasetDict({**splits, "train": splits["train"].select(range(20))})
+    with pytest.raises(ValueError, match=r"`data\.train` was"):
+        check_resume(checkpoint, describe(some=fewer), anyway=False)
+    with pytest.raises(ValueError, match=r"`model\.alpha` was .*, now 0\.3"):
+        check_resume(checkpoint, describe(model=make_model(alpha=0.3)), anyway=False)
+
+
+def test_a_checkpoint_without_settings_is_told(tmp_path, describe, caplog):
+    check_resume(tmp_path, describe(), anyway=False)
+    assert "does not hold the settings of its run" in caplog.text
+
+
+def test_the_fingerprint_is_of_the_contents(splits, make_dataset, make_row, tmp_path):
+    train = splits["train"]
+    train.to_parquet(tmp_path / "copy.parquet")
+    copy = type(train).from_parquet(str(tmp_path / "copy.parquet"), cache_dir=str(tmp_path / "cache"))
+    assert fingerprint(copy.cast_column("image", Image(decode=False))) == fingerprint(train)
+
+    row = make_row(["Anna"], ["B-PER"], 1)
+    others = [make_row(["Anne"], ["B-PER"], 1), make_row(["Anna"], ["O"], 1), make_row(["Anna"], ["B-PER"])]
+    names = {fingerprint(make_dataset([other])) for other in (row, *others)}
+    assert len(names) == 4
