@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modeling_2mner.image_sources import read_picture
+from modeling_2mner.image_sources import load_image_source
 from tests.adversary import pictures
 from tests.adversary.promises import chance_for, promise
 
@@ -19,7 +19,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 
 def state_of(source: object) -> tuple[str, object]:
     """Open a picture and check what is said of it; returns its status and pixels."""
-    found = read_picture(source)
+    found = load_image_source(source)
     assert found.status in STATUSES
     assert (found.image is not None) == (found.status == "ok") == (not found.reason)
     if found.image is None:
