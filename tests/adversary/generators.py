@@ -7,9 +7,38 @@ import sys
 import unicodedata
 from functools import cache
 
-WORDS = ("Anna", "Meier", "l'", "été", "Köln", "#café", "@user_1", "http://t.co/abc", "$1,000.50", "…", "👍🏽", "🇫🇷", "中文")
+WORDS = (
+    "Anna",
+    "Meier",
+    "l'",
+    "été",
+    "Köln",
+    "#café",
+    "@user_1",
+    "http://t.co/abc",
+    "$1,000.50",
+    "…",
+    "👍🏽",
+    "🇫🇷",
+    "中文",
+)
 TAGS = ("O", "O", "O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC")
-AWKWARD = ("\ufeff", "\u200d", "\u200b", "\x00", "\x85", "\u2028", "\xa0", "\r", "\x0c", "\t", "\n", " ", "\u0301", "\U000e0067")
+AWKWARD = (
+    "\ufeff",
+    "\u200d",
+    "\u200b",
+    "\x00",
+    "\x85",
+    "\u2028",
+    "\xa0",
+    "\r",
+    "\x0c",
+    "\t",
+    "\n",
+    " ",
+    "\u0301",
+    "\U000e0067",
+)
 BROKEN_BYTES = (b"\xff", b"\x80", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\x00", b"\r", b"\t", b"\n", b"\n\n")
 
 

@@ -60,7 +60,9 @@ def kill(module: str, arguments: Sequence[str], workplace: Path, seconds: float)
     return False
 
 
-def run_on_full_disk(module: str, arguments: Sequence[str], workplace: Path, limit: int) -> subprocess.CompletedProcess:
+def run_on_full_disk(
+    module: str, arguments: Sequence[str], workplace: Path, limit: int
+) -> subprocess.CompletedProcess:
     """Run `python -m module` with no room for a file of more than `limit` bytes."""
     return subprocess.run(
         [sys.executable, "-c", LIMITED, str(limit), module, *arguments],

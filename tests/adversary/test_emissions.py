@@ -93,7 +93,9 @@ def test_emissions_that_are_not_finite(crf):
             else:
                 assert readings and is_valid(crf, readings[0][0])
 
-    with promise("No invalid IOB2 comes of emissions that are not finite, and sentences beside them are as alone") as held:
+    with promise(
+        "No invalid IOB2 comes of emissions that are not finite, and sentences beside them are as alone"
+    ) as held:
         for _ in range(600):
             emissions = torch.cat([draw(chance, 4).clamp(-1e6, 1e6) for _ in range(3)])
             rows = chance.sample(range(3), chance.randrange(1, 3))

@@ -41,7 +41,9 @@ def test_pictures_in_all_forms(tmp_path):
         format = name.partition(" ")[0]
         assert format in FORMATS or format not in pictures.MODES or expected[0] == "unreadable", "parsed by Pillow"
 
-    with promise("A picture of any kind has one status as bytes, path, cell and data URI, and no foreign format is parsed") as held:
+    with promise(
+        "A picture of any kind has one status as bytes, path, cell and data URI, and no foreign format is parsed"
+    ) as held:
         for name, content in pictures.kinds():
             held.check(open_all, name, content)
 
@@ -75,6 +77,20 @@ def test_what_is_no_file(tmp_path):
 
     with promise("A folder, device, endless or huge file is no picture, and is not read") as held:
         places = ["folder", "loop", "none", "a" * 5000, "nul\0byte", "sparse.jpg"]
-        system = ["/dev/zero", "/dev/stdin", "/proc/self/mem", "/proc/kmsg", "/proc/self/environ", "/sys/kernel", "", "."]
-        for path in [*(f"{tmp_path}/{name}" for name in places), *system, "http://127.0.0.1/x.jpg", "file:///etc/passwd"]:
+        system = [
+            "/dev/zero",
+            "/dev/stdin",
+            "/proc/self/mem",
+            "/proc/kmsg",
+            "/proc/self/environ",
+            "/sys/kernel",
+            "",
+            ".",
+        ]
+        for path in [
+            *(f"{tmp_path}/{name}" for name in places),
+            *system,
+            "http://127.0.0.1/x.jpg",
+            "file:///etc/passwd",
+        ]:
             held.check(refuse, path)

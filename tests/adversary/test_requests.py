@@ -95,7 +95,9 @@ def test_costly_requests(folders, tmp_path):
     requests = costly_requests()
     for _ in range(40):
         texts = [generators.text(chance, 400) for _ in range(chance.randrange(1, 20))]
-        requests.append({"inputs": [{"text": text} for text in texts], "parameters": {"n_best": chance.randrange(1, 9)}})
+        requests.append(
+            {"inputs": [{"text": text} for text in texts], "parameters": {"n_best": chance.randrange(1, 9)}}
+        )
     path = tmp_path / "requests.jsonl"
     path.write_text("".join(f"{json.dumps(request)}\n" for request in requests), encoding="utf-8")
 

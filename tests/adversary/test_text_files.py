@@ -38,7 +38,9 @@ def test_conll_files_of_the_builder(tmp_path):
         assert copy.read_bytes() == content
         assert all(len(sentence.tokens) == len(sentence.tags) for sentence in sentences)
 
-    with promise("A CoNLL file for the builder is refused with file, line and remedy, or comes back byte for byte") as held:
+    with promise(
+        "A CoNLL file for the builder is refused with file, line and remedy, or comes back byte for byte"
+    ) as held:
         for _ in range(1500):
             held.check(read, generators.conll(chance))
 
@@ -61,7 +63,9 @@ def test_conll_files_to_predict(tmp_path):
         found = sum(len(record.sentence["words"]) for record in records)
         assert words - blank <= found <= words, "words were lost"
 
-    with promise("Every word of a CoNLL file to predict is read, or the file is refused with place and remedy") as held:
+    with promise(
+        "Every word of a CoNLL file to predict is read, or the file is refused with place and remedy"
+    ) as held:
         for _ in range(1000):
             held.check(read, generators.conll(chance))
 
