@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test test-slow check docs format clean
+.PHONY: help demo app test test-slow test-adversary check docs format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,7 +33,10 @@ test: .venv/.installed  ## Run the tests (minutes, offline)
 
 test-slow: .venv/.installed .venv-demo/.installed  ## Run the tests that need minutes, a server under load or a browser
 	$(BIN)/python -m pip install --quiet playwright
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 DEMO_PYTHON=$(CURDIR)/.venv-demo/bin/python $(BIN)/python -m pytest -m slow --quiet
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 DEMO_PYTHON=$(CURDIR)/.venv-demo/bin/python $(BIN)/python -m pytest -m slow --ignore tests/adversary --quiet
+
+test-adversary: .venv/.installed  ## Attack files, pictures, requests and processes, and print what held (10 minutes)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --quiet tests/adversary
 
 check: .venv/.installed  ## Check style and types
 	$(BIN)/ruff check .
