@@ -58,7 +58,7 @@ def kinds() -> Iterator[tuple[str, bytes]]:
     sound = encode(draw("RGB"), "JPEG")
     yield "half a JPEG", sound[: len(sound) // 2]
     yield "JPEG with a tail", sound + b"tail" * 1000
-    for name, content in (
+    yield from (
         ("nothing", b""),
         ("zeros", bytes(5000)),
         ("HTML", b"<!doctype html><title>404</title>"),
@@ -67,8 +67,7 @@ def kinds() -> Iterator[tuple[str, bytes]]:
         ("ZIP", b"PK\x03\x04" + bytes(100)),
         ("PostScript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\nshowpage\n"),
         ("program", b"#!/bin/sh\necho\n"),
-    ):
-        yield name, content
+    )
 
 
 def draw(mode: str, size: tuple[int, int] = (64, 48)) -> Image.Image:

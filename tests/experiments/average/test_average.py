@@ -321,7 +321,7 @@ def test_wrong_arguments_are_errors(runs, dataset, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         fail(runs, "--batch_size", "0")
     assert "argument --batch_size: must be at least 1, got 0" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="no column 'objects'"):
+    with pytest.raises(SystemExit, match="has only the columns"):
         fail(runs, "--boxes_column", "objects", output=tmp_path, dataset=dataset)
     with pytest.raises(SystemExit, match=r"error: .*nowhere"):
         fail(runs)

@@ -380,8 +380,8 @@ def test_the_page_says_how_many_words_come_before(audits):
 
 
 def test_errors_name_the_rows_of_the_test_split(checkpoints, dataset):
-    reader = image_audit.load_reader(image_audit.read_command_line([checkpoints["looking"], "--device", "cpu"]))
-    test = image_audit.load_test(DataArguments(dataset), reader).select(range(6))
+    reader = image_audit.load_predictor(image_audit.read_command_line([checkpoints["looking"], "--device", "cpu"]))
+    test = image_audit.load_test_with_pictures(DataArguments(dataset), reader).select(range(6))
     broken = test.map(lambda row, place: {"tokens": row["tokens"] if place != 4 else [None]}, with_indices=True)
     with pytest.raises(ValueError, match=r"`words\[1\]` is .* The batch holds the rows \[3, 4, 5\] of the test split"):
         replace(reader, batch_size=3).predict(broken, range(6), "right", range(6))
