@@ -91,7 +91,7 @@ class TwoMNERTrainer(Trainer):
     >>> rows = Dataset.from_dict({"tokens": [["Anna", "in", "Paris"], ["Paris"]], "ner_tags": [[1, 0, 3], [3]]})
     >>> trainer = TwoMNERTrainer(
     ...     model=model,
-    ...     args=TwoMNERTrainingArguments(num_train_epochs=1, report_to="none", use_cpu=True),
+    ...     args=TwoMNERTrainingArguments(num_train_epochs=1, report_to="none", use_cpu=True, disable_tqdm=False),
     ...     data_collator=TwoMNERDataCollator(TwoMNERProcessor.for_model(model, tokenizer)),
     ...     train_dataset=rows,
     ...     eval_dataset=rows,
