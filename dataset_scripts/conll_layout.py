@@ -36,7 +36,10 @@ class Layout:
                         layout.empty_before[str(layout.sentences)] = superfluous
                     layout.sentences += 1
                 ends = ends + 1 if line == b"\n" else int(line.endswith(b"\n"))
-        layout.line_ends = ends
+        if layout.sentences:
+            layout.line_ends = ends
+        elif ends > 1:
+            layout.empty_before["0"] = ends - 1
         return layout
 
     @property
@@ -54,3 +57,5 @@ class Layout:
             before = "\n" * self.empty_before.get(str(place), 0)
             is_last = place == self.sentences - 1
             yield before + (text.rstrip("\n") + "\n" * self.line_ends if is_last else text)
+        if not self.sentences:
+            yield "\n" * self.empty_before.get("0", 0)

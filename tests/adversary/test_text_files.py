@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataset_scripts.conll import read_conll, write_conll
+from dataset_scripts.conll_layout import Layout
 from tests.adversary import generators
 from tests.adversary.promises import chance_for, promise
 from training_2mner.predict.text import TextRecords
@@ -34,7 +35,7 @@ def test_conll_files_of_the_builder(tmp_path):
             refusal_of(error, path)
             assert f"{path}:" in str(error)
             return
-        write_conll(sentences, copy)
+        write_conll(sentences, copy, Layout.of(path))
         assert copy.read_bytes() == content
         assert all(len(sentence.tokens) == len(sentence.tags) for sentence in sentences)
 
