@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -29,8 +30,37 @@ def check_weights(model: nn.Module, step: int) -> None:
             )
 
 
-class FiniteWeightsCallback(TrainerCallback):
-    """Check the weights before they are evaluated or saved, and at the end."""
+def check_metrics(metrics: dict[str, float], step: int) -> None:
+    """Raise `ValueError` for the loss of an evaluation that is not finite: finite weights can be too large to score."""
+    for name, value in metrics.items():
+        if name.endswith("_loss") and not math.isfinite(value):
+            raise ValueError(f"the training has diverged: after step {step} `{name}` is {value}; {_REMEDY}.")
+
+
+class DivergenceCallback(TrainerCallback):
+    """Check the weights before they are evaluated or saved and at the end, and the losses of evaluations."""
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Called by the Trainer after each evaluation."""
+        check_metrics(metrics or {}, state.global_step)
+
+    def on_predict(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Called by the Trainer after each prediction of a split."""
+        check_metrics(metrics or {}, state.global_step)
 
     def on_step_end(
         self,

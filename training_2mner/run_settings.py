@@ -53,7 +53,7 @@ def describe_run(trainer: TwoMNERTrainer, data_arguments: DataArguments, splits:
         **{name: getattr(data_arguments, name) for name in DATA},
         "data": {name: fingerprint(splits[name]) for name in ("train", "validation")},
         "model": _without_notes(trainer.model.config.to_dict()),
-        "max_length": processor.max_length,
+        "processor": _without_notes({**processor.to_dict(), "tokenizer": None}),
         "vocabulary": _digest([json.dumps(sorted(processor.tokenizer.get_vocab().items()))]),
     }
     return json.loads(json.dumps(settings, default=_plain))

@@ -35,7 +35,7 @@ from reports_2mner.push import connect, open_repository
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import has_pictures
-from training_2mner.divergence import FiniteWeightsCallback, check_loss
+from training_2mner.divergence import DivergenceCallback, check_loss
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import COMMIT_MESSAGE, release
 from training_2mner.metrics import entity_scores, to_tag_names
@@ -117,7 +117,7 @@ class TwoMNERTrainer(Trainer):
         self._part_count = 0
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)
-        self.add_callback(FiniteWeightsCallback)
+        self.add_callback(DivergenceCallback)
         self.add_callback(BestCheckpointCallback)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(ReadableProgressCallback)

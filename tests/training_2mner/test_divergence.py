@@ -28,3 +28,13 @@ def test_weights_are_checked_before_they_are_saved(make_trainer, tmp_path, strat
 
 def test_a_sound_run_ends(make_trainer):
     assert torch.isfinite(torch.tensor(make_trainer().train().training_loss))
+
+
+@pytest.mark.parametrize("score", ["evaluate", "predict"])
+def test_a_loss_of_an_evaluation_that_is_no_number_is_an_error(make_trainer, splits, score):
+    """Finite weights can be too large to score with."""
+    trainer = make_trainer()
+    for parameter in trainer.model.parameters():
+        parameter.data.fill_(1e30)
+    with pytest.raises(ValueError, match=r"has diverged: after step 0 `(eval|test)_loss` is (nan|inf)"):
+        getattr(trainer, score)(splits["test"])

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import copy
 import json
 import logging
 
 import pytest
 from datasets import DatasetDict, Image
 
+from modeling_2mner.processing_2mner import imagenet_processor
 from training_2mner.arguments import DataArguments
 from training_2mner.run_settings import check_resume, describe_run, fingerprint
 
@@ -88,3 +90,11 @@ def test_the_fingerprint_is_of_the_contents(splits, make_dataset, make_row, tmp_
     others = [make_row(["Anne"], ["B-PER"], 1), make_row(["Anna"], ["O"], 1), make_row(["Anna"], ["B-PER"])]
     names = {fingerprint(make_dataset([other])) for other in (row, *others)}
     assert len(names) == 4
+
+
+def test_other_sizes_of_pictures_are_refused(checkpoint, make_trainer, splits):
+    trainer = make_trainer()
+    trainer.processing_class = copy.copy(trainer.processing_class)
+    trainer.processing_class.resnet_image_processor = imagenet_processor(48)
+    with pytest.raises(ValueError, match=r"processor\.resnet_image_processor\.size"):
+        check_resume(checkpoint, describe_run(trainer, DataArguments(), splits), anyway=False)
