@@ -18,14 +18,18 @@ from types import ModuleType
 from typing import Any
 
 from dataset_scripts.build.engine import process_engine
-from dataset_scripts.construct import captions, tweets
+from dataset_scripts.construct import captions, translate, tweets
 from dataset_scripts.construct.settings import CONFIG, PRESETS, options_of, read_config
 from dataset_scripts.construct.stages import ORDER, Work, describe
 from reports_2mner.command_line import add_settings, at_least, exit_on_error, make_parser, read_settings
 from reports_2mner.tables import Table
 
 PROGRAM = "python -m dataset_scripts.construct"
-STAGES: dict[str, ModuleType] = {"captions": captions, "tweets": tweets}  # in the order of `stages.ORDER`
+STAGES: dict[str, ModuleType] = {  # in the order of `stages.ORDER`
+    "captions": captions,
+    "tweets": tweets,
+    "translate": translate,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
