@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from dataset_scripts.build.engine import process_engine
-from dataset_scripts.construct import captions, translate, tweets
+from dataset_scripts.construct import captions, project, translate, tweets
 from dataset_scripts.construct.settings import CONFIG, PRESETS, options_of, read_config
 from dataset_scripts.construct.stages import ORDER, Work, describe
 from reports_2mner.command_line import add_settings, at_least, exit_on_error, make_parser, read_settings
@@ -29,6 +29,7 @@ STAGES: dict[str, ModuleType] = {  # in the order of `stages.ORDER`
     "captions": captions,
     "tweets": tweets,
     "translate": translate,
+    "project": project,
 }
 
 

@@ -46,6 +46,7 @@ class Settings:
     to: tuple[str, ...] = option((), "languages to translate into, such as es fr", metavar="CODE")
     source: str = option("en", "language to translate from")
     engine: str = option("apertium", "`apertium`, `hf:NAME` or `dictionary:FILE`")
+    unprotected: bool = option(False, "translate URLs, names of users, hashtags and the like as well")
     batch_size: int = option(16, "sentences that a network translates at once", type=at_least(1))
     device: str = option("cpu", "where a network runs, such as cuda")
 
@@ -83,7 +84,7 @@ def translate_part(records: Iterator[Record], counts: Counts, settings: Settings
 def _translated(
     records: Sequence[Record], lang: str, translator: Translator, remembered: Memory, settings: Settings
 ) -> list[Record]:
-    marked = [_marked(record) for record in records]
+    marked = [_marked(record, settings.unprotected) for record in records]
     alone = list(dict.fromkeys(record.words(span) for record in records for span in record.labels))
     wanted = [*marked, *map(MarkedText, alone)]
     found = remembered.translate(wanted, translator, settings.source, lang)
@@ -95,9 +96,10 @@ def _translated(
     ]
 
 
-def _marked(record: Record) -> MarkedText:
+def _marked(record: Record, unprotected: bool = False) -> MarkedText:
+    pieces = () if unprotected else tuple(match.span() for match in PROTECTED.finditer(record.text))
     spans = tuple((record.offsets[span.start][0], record.offsets[span.end - 1][1]) for span in record.labels)
-    return MarkedText(record.text, spans, tuple(match.span() for match in PROTECTED.finditer(record.text)))
+    return MarkedText(record.text, spans, pieces)
 
 
 def _child(
