@@ -11,6 +11,7 @@ stopped goes on when it is started again, and one whose inputs and settings are 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +19,12 @@ from types import ModuleType
 from typing import Any
 
 from dataset_scripts.build.engine import process_engine
-from dataset_scripts.construct import captions, project, translate, tweets
+from dataset_scripts.construct import captions, project, release, translate, tweets
+from dataset_scripts.construct.diff import compare_releases
 from dataset_scripts.construct.settings import CONFIG, PRESETS, options_of, read_config
 from dataset_scripts.construct.stages import ORDER, Work, describe
 from reports_2mner.command_line import add_settings, at_least, exit_on_error, make_parser, read_settings
+from reports_2mner.files import write_lines
 from reports_2mner.tables import Table
 
 PROGRAM = "python -m dataset_scripts.construct"
@@ -30,6 +33,7 @@ STAGES: dict[str, ModuleType] = {  # in the order of `stages.ORDER`
     "tweets": tweets,
     "translate": translate,
     "project": project,
+    "release": release,
 }
 
 
@@ -39,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with exit_on_error():
         if options.stage == "all":
             run_all(options)
+        elif options.stage == "diff":
+            show_difference(options)
         else:
             print(run_stage(options.stage, options.arguments))
 
@@ -47,12 +53,20 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     """Read the command; the options of a stage are left to its own parser."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = make_parser(PROGRAM, __doc__)
-    parser.add_argument("stage", choices=[*STAGES, "all"], help="what to do", metavar="STAGE")
+    parser.add_argument("stage", choices=[*STAGES, "all", "diff"], help="what to do", metavar="STAGE")
     if arguments[:1] == ["all"]:
         parser = make_parser(f"{PROGRAM} all", run_all.__doc__)
         parser.add_argument("--dry_run", action="store_true", help="only show the stages, counts and what is missing")
         _add_common(parser)
         return argparse.Namespace(stage="all", **vars(parser.parse_args(arguments[1:])))
+    if arguments[:1] == ["diff"]:
+        parser = make_parser(f"{PROGRAM} diff", show_difference.__doc__)
+        parser.add_argument("old", type=Path, metavar="OLD", help="folder of a release")
+        parser.add_argument("new", type=Path, metavar="NEW", help="folder of a later release")
+        parser.add_argument(
+            "--changes", type=Path, help="file to write, with a line of JSON for each sentence that changed"
+        )
+        return argparse.Namespace(stage="diff", **vars(parser.parse_args(arguments[1:])))
     return argparse.Namespace(stage=parser.parse_args(arguments[:1]).stage, arguments=arguments[1:])
 
 
@@ -100,6 +114,17 @@ def run_all(options: argparse.Namespace) -> None:
             print(f"{stage}: waits. {message}")
             return
         print(run_stage(stage, arguments), flush=True)
+
+
+def show_difference(options: argparse.Namespace) -> None:
+    """Compare two releases, sentence by sentence and entity by entity.
+
+    python -m dataset_scripts.construct diff MMNERD MMNERD-new --changes changes.jsonl
+    """
+    difference = compare_releases(options.old, options.new)
+    if options.changes:
+        write_lines(options.changes, (json.dumps(change, ensure_ascii=False) for change in difference.changes))
+    print(difference.markdown())
 
 
 def _overview(work: Work, named: Sequence[str], options: argparse.Namespace) -> Table:

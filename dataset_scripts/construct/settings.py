@@ -24,17 +24,17 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "captions": {"persons": "drop"},
         "recognise": {"label_map": "paper", "least_mentions": 2},
-        "release": {"build_split": "paper", "build_picture": "default"},
+        "release": {"rules": "paper", "build_split": "paper", "build_picture": "default"},
     },
     "released": {
         "captions": {"persons": "drop"},
         "recognise": {"label_map": "paper", "least_mentions": 2, "most_mentions": 2, "propagate": True},
-        "release": {"build_split": "paper", "build_picture": "default"},
+        "release": {"rules": "released", "build_split": "paper", "build_picture": "default"},
     },
     "clean": {
         "captions": {"persons": "drop"},
         "recognise": {"label_map": "clean", "least_mentions": 2},
-        "release": {"build_split": "grouped", "build_picture": "none"},
+        "release": {"rules": "clean", "build_split": "grouped", "build_picture": "none"},
     },
 }
 
