@@ -111,7 +111,7 @@ def project(
         aligned: pairs of words, of the source and of the translation, that belong together; None without an aligner.
     """
     exact = record.more["translation"]["exact"]
-    votes = [_votes(parent, record, n, settings, aligned) for n in range(len(parent.labels))]
+    votes = [find_votes(parent, record, n, settings, aligned) for n in range(len(parent.labels))]
     decided = [_decide(vote, exact) for vote in votes]
     spans = [
         Span(*(words or (0, 0)), source.type, f"project:{by}", n, score, status)
@@ -124,16 +124,16 @@ def project(
     return _with_names(parent, record, kept).step("project", method="exact" if exact else "votes")
 
 
-def _votes(
+def find_votes(
     parent: Record, record: Record, number: int, settings: Settings, aligned: Sequence[tuple[int, int]] | None
 ) -> dict[str, Words]:
     """Return the words that each voice gives to an entity; `split` if its parts do not belong together."""
     source, translation = parent.labels[number], record.more["translation"]
     known = [parent.words(source), translation["alone"][number]]
     votes: dict[str, Words] = {}
-    parts = [_words_at(record, *place) for place in translation["places"][number]]
+    parts = [words_at(record, *place) for place in translation["places"][number]]
     if marked := _joined([part for part in parts if part], record):
-        marked = _trimmed(marked, record, parent, source)
+        marked = trim(marked, record, parent, source)
         alike = max(similarity(_string(record, marked), string) for string in known)
         if translation["exact"] or alike >= settings.similarity:
             votes["marker"] = marked
@@ -142,10 +142,10 @@ def _votes(
         votes["split"] = min(found)[0], max(part[1] for part in found)
     if not translation["exact"]:
         if found_words := _most_similar(parent, record, source, known, settings.similarity):
-            votes["fuzzy"] = _trimmed(found_words, record, parent, source)
+            votes["fuzzy"] = trim(found_words, record, parent, source)
         targets = [target for word, target in aligned or () if source.start <= word < source.end]
         if targets:
-            votes["align"] = _trimmed((min(targets), max(targets) + 1), record, parent, source)
+            votes["align"] = trim((min(targets), max(targets) + 1), record, parent, source)
     return votes
 
 
@@ -229,7 +229,7 @@ def queue_order(record: Record) -> tuple[int, float]:
     return rank, min((span.score for span in record.spans if span.score is not None), default=1.0)
 
 
-def _words_at(record: Record, start: int, end: int) -> Words | None:
+def words_at(record: Record, start: int, end: int) -> Words | None:
     """Return the words that a place touches."""
     touched = [n for n, (a, b) in enumerate(record.offsets) if a < end and start < b]
     return (touched[0], touched[-1] + 1) if touched else None
@@ -245,7 +245,7 @@ def _joined(parts: Sequence[Words], record: Record) -> Words | None:
     return (ordered[0][0], max(end for _, end in ordered)) if ordered else None
 
 
-def _trimmed(words: Words, record: Record, parent: Record, source: Span) -> Words:
+def trim(words: Words, record: Record, parent: Record, source: Span) -> Words:
     """Cut function words off the edges, unless the entity has such words there itself."""
     start, end = words
     if not is_function_word(parent.tokens[source.start], parent.lang):
