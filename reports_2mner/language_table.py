@@ -49,14 +49,14 @@ LANGUAGE_TABLE = (
         "French",
         "Marie Curie a travaillé à Paris pour l'Institut du radium.",
         {"mbart50": "fr_XX", "nllb": "fra_Latn", "m2m100": "fr", "apertium": "eng-cat cat-fra"},
-        "le la les un une de du des à au aux en et l' d' s' qu' c' j' n' m' t'",
+        "le la les un une de du des à a au aux en et par pour dans sur avec chez l' d' s' qu' c' j' n' m' t'",
     ),
     Language(
         "es",
         "Spanish",
         "Marie Curie trabajó en París para el Instituto del Radio.",
         {"mbart50": "es_XX", "nllb": "spa_Latn", "m2m100": "es", "apertium": "eng-spa"},
-        "el la los las lo un una de del a al en y",
+        "el la los las lo un una de del a al en y por para con",
     ),
     Language(
         "de",
@@ -70,14 +70,14 @@ LANGUAGE_TABLE = (
         "Portuguese",
         None,
         {"mbart50": "pt_XX", "nllb": "por_Latn", "m2m100": "pt", "apertium": "eng-spa es-pt"},
-        "o a os as um uma de do da dos das em no na nos nas ao aos à às e",
+        "o a os as um uma de do da dos das em no na nos nas ao aos à às e por para com",
     ),
     Language(
         "it",
         "Italian",
         None,
         {"mbart50": "it_IT", "nllb": "ita_Latn", "m2m100": "it", "apertium": "eng-spa spa-ita"},
-        "il lo la i gli le un uno una di del dello della dei degli delle a al alla ai in nel nella e l' un' d' dell' all' "
+        "il lo la i gli le un uno una di del dello della dei degli delle a al alla ai in nel nella e da dal dalla per con su l' un' d' dell' all' "
         "nell' sull' dall'",
     ),
 )

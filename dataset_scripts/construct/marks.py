@@ -18,7 +18,8 @@ Place = tuple[int, int]  # start and end in code points
 TAGGED = 26  # entities that tags can tell apart
 _TAG = re.compile(r"<\s*(/?)\s*([a-z])\s*>", re.IGNORECASE)
 _BLANK = re.compile(
-    r"\[\[(?P<ids>[^\]]*)\]\](?P<text>(?:\\.|[^\\\[])*)\[\[/\]\]|\[[^\]]*\]|\\(?P<escaped>.)|(?P<other>.)", re.DOTALL
+    r"\[\[(?P<ids>[^\]]*)\]\](?P<text>(?:\\.|\[(?!\[)[^\]]*\]|[^\\\[])*)\[\[/\]\]|\[[^\]]*\]|\\(?P<escaped>.)|(?P<other>.)",
+    re.DOTALL,
 )
 
 
@@ -149,7 +150,7 @@ def from_blanks(output: str, marked: MarkedText) -> Translation:
             continue
         names = set(re.findall(r"[ep]\d+", match["ids"]))
         pieces = sorted(int(name[1:]) for name in names if name[0] == "p")
-        text = re.sub(r"\\(.)", r"\1", match["text"])
+        text = re.sub(r"\[[^\]]*\]|\\(.)", r"\1", match["text"])
         for number in pieces:
             writer.add_piece(number)
         if not pieces:
