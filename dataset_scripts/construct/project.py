@@ -118,7 +118,7 @@ def project(
         for n, (source, (words, by, score, status)) in enumerate(zip(parent.labels, decided, strict=True))
     ]
     spans = _without_collisions(spans)
-    written = [{"entity": n, **{name: list(place) for name, place in vote.items()}} for n, vote in enumerate(votes)]
+    written = [{"entity": n, **vote} for n, vote in enumerate(votes)]
     record = replace(record, spans=tuple(spans), more={**record.more, "votes": written})
     kept = () if settings.translate_names else settings.keep
     return _with_names(parent, record, kept).step("project", method="exact" if exact else "votes")
@@ -173,44 +173,36 @@ def _without_collisions(spans: Sequence[Span]) -> list[Span]:
 
 
 def _with_names(parent: Record, record: Record, kept: Sequence[str]) -> Record:
-    """Put the source's strings in the places of projected entities of some types."""
+    """Put the source's strings in the places of projected entities of some types; spans and votes move along."""
     names = {span.start: span for span in record.spans if span.is_label and span.type in kept}
-    text, done, word = "", 0, 0
+    text, word = "", 0
     tokens: list[str] = []
     offsets: list[Words] = []
-    moved: dict[int, int] = {}
+    place: dict[int, Words] = {}  # of each old word, the first and the last of the words that stand there now
     while word < len(record.tokens):
         start, end = record.offsets[word]
-        text += record.text[done:start]
-        moved[word] = len(tokens)
-        span = names.get(word)
-        if span is None or span.parent is None:
-            pieces, name, word = [(0, end - start)], record.tokens[word], word + 1
-            done = end
-        else:
+        text += record.text[record.offsets[word - 1][1] if word else 0 : start]
+        pieces, name, old = [(0, end - start)], record.tokens[word], range(word, word + 1)
+        if (span := names.get(word)) and span.parent is not None:
             source = parent.labels[span.parent]
             origin = parent.offsets[source.start][0]
             pieces = [(a - origin, b - origin) for a, b in parent.offsets[source.start : source.end]]
-            name, word, done = parent.words(source), span.end, record.offsets[span.end - 1][1]
+            name, old = parent.words(source), range(word, span.end)
+        place |= dict.fromkeys(old, (len(tokens), len(tokens) + len(pieces)))
         offsets += [(len(text) + a, len(text) + b) for a, b in pieces]
         tokens += [name[a:b] for a, b in pieces]
         text += name
-    moved[len(record.tokens)] = len(tokens)
-    inside = {n: moved[span.start] for span in names.values() for n in range(span.start + 1, span.end)}
-    place = {**inside, **moved}
-    spans = tuple(
-        replace(span, start=place[span.start], end=_end(span, names, place, parent)) for span in record.spans
-    )
-    return replace(record, text=text + record.text[done:], tokens=tuple(tokens), offsets=tuple(offsets), spans=spans)
+        word = old.stop
+    text += record.text[record.offsets[-1][1] :]
 
+    def now(start: int, end: int) -> Words:
+        return (place[start][0], place[end - 1][1]) if start < end else (0, 0)
 
-def _end(span: Span, names: dict[int, Span], place: dict[int, int], parent: Record) -> int:
-    """Return the new end of a span: behind the whole of a name that it ends in."""
-    for name in names.values():
-        if name.start < span.end < name.end and span.start < span.end and name.parent is not None:
-            source = parent.labels[name.parent]
-            return place[name.start] + source.end - source.start
-    return place[span.end]
+    moved = [(span, now(span.start, span.end)) for span in record.spans]
+    spans = tuple(replace(span, start=start, end=end) for span, (start, end) in moved)
+    votes = [{name: now(*v) if name != "entity" else v for name, v in vote.items()} for vote in record.more["votes"]]
+    more = {**record.more, "votes": votes}
+    return replace(record, text=text, tokens=tuple(tokens), offsets=tuple(offsets), spans=spans, more=more)
 
 
 def similarity(first: str, second: str) -> float:
@@ -221,12 +213,14 @@ def similarity(first: str, second: str) -> float:
 
 def queue_order(record: Record) -> tuple[int, float]:
     """Return a key that sorts what people should look at first: entities missing, collided, ambiguous, of one voice."""
-    places = {"missing": 0, "collided": 1, "ambiguous": 2}
-    ranks = [places.get(span.status or "", 4) for span in record.spans] or [4]
-    single = [span for span in record.spans if span.status == "ambiguous" and "+" not in span.by]
-    rank = 3 if min(ranks) == 2 and len(single) == ranks.count(2) else min(ranks)
-    rank = min(rank, 2) if record.flags else rank
-    return rank, min((span.score for span in record.spans if span.score is not None), default=1.0)
+    votes = record.more.get("votes", [])
+    ranks = [4]
+    for span in record.spans:
+        rank = {"missing": 0, "collided": 1, "ambiguous": 2}.get(span.status or "", 4)
+        alone = rank == 2 and span.parent is not None and len(set(votes[span.parent]) & set(VOICES)) == 1
+        ranks.append(3 if alone else rank)
+    scores = [span.score for span in record.spans if span.score is not None]
+    return min(*ranks, 2 if record.flags else 4), min(scores, default=1.0)
 
 
 def words_at(record: Record, start: int, end: int) -> Words | None:

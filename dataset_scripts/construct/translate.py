@@ -125,7 +125,7 @@ def _child(
         annotations=(),
         gold=None,
         flags=tuple(flags),
-        more={**more, "translation": {"exact": exact, "places": places, "alone": alone}},
+        more={**more, "translation": {"text": text, "exact": exact, "places": places, "alone": alone}},
     )
 
 
