@@ -89,7 +89,8 @@ def read_stage(stage: str, arguments: Sequence[str]) -> tuple[argparse.Namespace
     chosen = parser.parse_args([str(known.work), *options_of(stage, known.preset, _config(known))])
     parser.set_defaults(**vars(chosen))
     options = parser.parse_args(arguments)
-    return options, read_settings(options, STAGES[stage].Settings)
+    lists = {name: tuple(value) for name, value in vars(options).items() if isinstance(value, list)}
+    return options, read_settings(options, STAGES[stage].Settings, **lists)
 
 
 def run_all(options: argparse.Namespace) -> None:
