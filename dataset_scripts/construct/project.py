@@ -23,6 +23,7 @@ from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct.aligner import ALIGNERS, align_words, train_aligner
 from dataset_scripts.construct.records import Record, Span
 from dataset_scripts.construct.stages import Counts, Work
+from dataset_scripts.construct.translate import TO_VOTE
 from dataset_scripts.construct.words import is_function_word
 from reports_2mner.command_line import between, option
 
@@ -46,9 +47,11 @@ class Settings:
 def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write all records, translations with their entities."""
     folder = work.folder / ".aligner"
-    languages = () if settings.aligner == "none" else sorted({child.lang for _, child in _inexact(work)})
+    notes = (work.manifest("translate") or {"counts": {"notes": {}}})["counts"]["notes"]
+    voted = sorted(name.removesuffix(TO_VOTE) for name in notes if name.endswith(TO_VOTE))
+    languages = [] if settings.aligner == "none" else voted
     for lang in languages:
-        pairs = ((parent.tokens, child.tokens) for parent, child in _inexact(work) if child.lang == lang)
+        pairs = ((parent.tokens, child.tokens) for parent, child in _inexact(work, lang))
         train_aligner(settings.aligner, pairs, folder / lang)
     try:
         function = partial(project_part, settings=settings, aligners=folder if languages else None)
@@ -59,10 +62,11 @@ def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _inexact(work: Work) -> Iterator[tuple[Record, Record]]:
+def _inexact(work: Work, lang: str) -> Iterator[tuple[Record, Record]]:
     """Yield pairs of sentence and translation whose translator is not exact."""
-    pairs = _pairs(work.records("project"))
-    return ((parent, child) for parent, child in pairs if parent and not child.more["translation"]["exact"])
+    for parent, child in _pairs(work.records("project")):
+        if parent and child.lang == lang and not child.more["translation"]["exact"]:
+            yield parent, child
 
 
 def _pairs(records: Iterator[Record]) -> Iterator[tuple[Record | None, Record]]:

@@ -36,6 +36,7 @@ RECORDS_AT_ONCE = 1_000
 MEMORY = "translations.sqlite"
 MOST_REPEATS = 3  # of the same three words
 MOST_UNCHANGED = 0.8  # of the words outside entities and protected text
+TO_VOTE = ": translations whose entities are to be voted on"  # behind a language, in the counts
 FEWEST_WORDS = 4  # for that share
 
 
@@ -78,6 +79,8 @@ def translate_part(records: Iterator[Record], counts: Counts, settings: Settings
                 for child in following.get(record.uid, ()):
                     counts.added[f"translations into {child.lang}"] += 1
                     counts.notes.update(f"{child.lang}: {flag}" for flag in child.flags)
+                    if not translator.exact:
+                        counts.notes[f"{child.lang}{TO_VOTE}"] += 1
                     yield child
 
 
