@@ -14,6 +14,7 @@ splits sentences. Each stage is a module of its own name, and one line in `STAGE
       work.write_records(STAGE, function, settings, inputs, tool)  records from elsewhere: captions, tweets
       work.perform(STAGE, write, settings, inputs, tool)           any files in a new folder: tasks, agree, errors, release
 
+  The inputs of `perform` are `work.inputs(STAGE)` and whatever else is read; `work.records(STAGE)` yields the records.
   `function(records, counts)` yields records, and counts in `counts.removed[reason]` or `counts.added[reason]` each one
   that it leaves out or makes; the runner stops if the sums do not agree. `counts.notes` takes everything else. It must
   be picklable: a function of the module, or a `functools.partial` of one with plain arguments; what is slow to load (a

@@ -213,8 +213,8 @@ class Work:
             tasks = [PartTask(path, _part(folder, n), key, function) for n, path in enumerate(sources)]
             for done in self._bar(engine(write_part, tasks), stage, "parts", len(tasks)):
                 counts.add(Counts.from_json(done["counts"]))
-            for path in folder.glob("*.done"):
-                path.unlink()
+            for path in {*folder.iterdir()} - {task.output for task in tasks}:
+                path.unlink()  # also what a stopped run left: drafts, and parts of other records
 
         return self.perform(stage, write, settings, self.inputs(stage), tool, keep_partial=True)
 

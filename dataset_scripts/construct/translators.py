@@ -163,6 +163,7 @@ class Network:
         self._tokenizer = AutoTokenizer.from_pretrained(name)
         self._model = AutoModelForSeq2SeqLM.from_pretrained(name).to(device).eval()
         self._batch_size, self._device = batch_size, device
+        self._longest = min(self._tokenizer.model_max_length, config.max_position_embeddings)  # in sub-words
         revision = getattr(config, "_commit_hash", None) or _folder_hash(Path(name))
         self.name = f"{name}@{revision} beams={BEAMS}"
 
@@ -196,13 +197,16 @@ class Network:
         order = sorted(range(len(texts)), key=lambda n: (len(texts[n]), texts[n]))
         for begin in range(0, len(texts), self._batch_size):
             chosen = [texts[n] for n in order[begin : begin + self._batch_size]]
-            batch = self._tokenizer(chosen, return_tensors="pt", padding=True, truncation=True).to(self._device)
-            limit = 2 * batch["input_ids"].shape[1] + 10
+            batch = self._tokenizer(
+                chosen, return_tensors="pt", padding=True, truncation=True, max_length=self._longest
+            ).to(self._device)
+            limit = min(2 * batch["input_ids"].shape[1] + 10, self._longest - 2)
             with torch.inference_mode():
                 made = self._model.generate(**batch, num_beams=BEAMS, max_new_tokens=limit, do_sample=False, **options)
+            long = (batch["attention_mask"].sum(dim=1) >= self._longest).tolist()
             ended = (made[:, 1:] == self._model.generation_config.eos_token_id).any(dim=1).tolist()
             texts_made = self._tokenizer.batch_decode(made, skip_special_tokens=True)
-            outputs += [Output(text, not end) for text, end in zip(texts_made, ended, strict=True)]
+            outputs += map(Output, texts_made, (cut or not end for cut, end in zip(long, ended, strict=True)))
         found = dict(zip(order, outputs, strict=True))
         return [found[n] for n in range(len(texts))]
 

@@ -120,6 +120,28 @@ def test_a_stopped_stage_keeps_its_finished_parts_and_gives_the_same_files(work,
     assert not [path for path in again.folder.rglob("*") if "partial" in path.name or path.suffix == ".done"]
 
 
+def test_what_a_stopped_stage_left_of_other_records_is_not_taken_over(work):
+    source(work, 10)
+    with pytest.raises(KeyboardInterrupt):
+        recognise(work, stop=9)
+    (work.folder / ".03-recognise.partial" / ".part-00009.jsonl.draft").write_text("")
+    source(work, 4)
+    recognise(work)
+    assert list(files(work, "recognise")) == ["part-00000.jsonl"]
+    assert len(list(work.place("recognise").iterdir())) == 2
+
+
+def test_ray_runs_parts_as_they_are(work, tmp_path):
+    ray = pytest.importorskip("ray", reason="ray is not installed; it is no dependency of this project")
+    source(work)
+    ray.init(num_cpus=1, include_dashboard=False, configure_logging=False)
+    try:
+        recognise(work, engine=lambda run, tasks: ray.get([ray.remote(run).remote(task) for task in tasks]))
+    finally:
+        ray.shutdown()
+    assert [record.image_id for record in work.records("translate")] == [str(n) for n in range(3, 10)]
+
+
 def test_any_engine_gives_the_same_files(work, tmp_path):
     source(work)
     recognise(work)

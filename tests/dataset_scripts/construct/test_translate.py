@@ -166,6 +166,11 @@ def test_a_network_translates_in_batches_and_keeps_the_order(network):
     assert "beams=4" in translator.name and not translator.exact
 
 
+def test_what_a_network_cannot_read_to_its_end_is_flagged(network):
+    [output] = Network(str(network)).translate(["ana " * 100], "en", "fr")
+    assert output.is_cut
+
+
 def test_a_network_refuses_a_language_that_it_does_not_have(network):
     assert Network(str(network)).revision("en", "de") == "en_XX-de_DE"
     with pytest.raises(ValueError, match="has no language xx"):
