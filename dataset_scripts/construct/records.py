@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,9 @@ def _fault(record: Record) -> str | None:
             return f"`offsets` ({start}, {end}) give {record.text[start:end]!r} and not the word {token!r}"
         last = end
     spans = (*record.spans, *(record.gold or ()))
-    return next((fault for span in spans if (fault := _span_fault(span, len(record.tokens)))), None)
+    fault = next((fault for span in spans if (fault := _span_fault(span, len(record.tokens)))), None)
+    both = next(((a, b) for a, b in pairwise(record.labels) if b.start < a.end), None)
+    return fault or (f"two entities on one word: {both[0]} and {both[1]}" if both else None)
 
 
 def _span_fault(span: Span, length: int) -> str | None:

@@ -94,7 +94,10 @@ def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder
     if not counts.written:
         raise ValueError("`release` has no sentence to write; see what the earlier stages left out, or `languages`.")
     texts.complete()
-    stages = [{name: manifest[name] for name in ("stage", "tool", "settings", "counts")} for manifest in earlier]
+    stages = [
+        {name: _without_folders(manifest[name]) for name in ("stage", "tool", "settings", "counts")}
+        for manifest in earlier
+    ]
     build = _build_command(settings, texts.languages)
     construction = {
         "build": build,
@@ -103,7 +106,7 @@ def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder
         "sizes": {f"{lang}/{split}": number for (lang, split), number in sorted(texts.sizes.items())},
         **summary.to_json(),
         "release": {"counts": counts.to_json(), "seed": settings.seed},
-        "stages": json.loads(json.dumps(stages)),
+        "stages": stages,
     }
     write_json(folder / CONSTRUCTION, construction, indent=1, ensure_ascii=False)
     write_file(folder / "LICENSE.md", LICENCE.read_bytes())
@@ -210,6 +213,16 @@ class _Summary:
         counts = {name: dict(sorted(getattr(self, name).items())) for name in ("entities", "waiting", "flags")}
         people = {"annotators": len(self.annotators), "sentences": self.sentences, "settled": self.gold}
         return {**counts, "people": people}
+
+
+def _without_folders(value: Any) -> Any:
+    """Return plain values without the folders of this machine: of a path, only its last part."""
+    if isinstance(value, dict):
+        return {name: _without_folders(entry) for name, entry in value.items()}
+    if not isinstance(value, str):
+        return value
+    kind, colon, path = value.rpartition(":")
+    return f"{kind}{colon}{Path(path).name}" if Path(path).is_absolute() and not path.startswith("//") else value
 
 
 def _build_command(settings: Settings, languages: tuple[str, ...]) -> str:

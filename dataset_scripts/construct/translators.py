@@ -165,7 +165,7 @@ class Network:
         self._batch_size, self._device = batch_size, device
         self._longest = min(self._tokenizer.model_max_length, config.max_position_embeddings)  # in sub-words
         revision = getattr(config, "_commit_hash", None) or _folder_hash(Path(name))
-        self.name = f"{name}@{revision} beams={BEAMS}"
+        self.name = f"{Path(name).name if Path(name).is_dir() else name}@{revision} beams={BEAMS}"
 
     def revision(self, source: str, target: str) -> str:
         """Return the network's names of both languages."""

@@ -55,6 +55,8 @@ def test_all_runs_what_the_configuration_names_and_then_finds_nothing_to_do(tmp_
     assert "| tweets | to do |" in table and "| captions | - |" in table
     main(["all", str(tmp_path / "work"), "--config", str(config)])
     assert "release: 120 read, 120 written" in capsys.readouterr().out
+    written = "".join(path.read_text("utf-8") for path in (tmp_path / "new").iterdir() if path.is_file())
+    assert str(tmp_path) not in written and '"engine": "dictionary:words.tsv"' in written
     assert json.loads((tmp_path / "new" / "construction.json").read_text("utf-8"))["rules"] == "paper"
     main(["all", str(tmp_path / "work"), "--config", str(config)])
     assert capsys.readouterr().out.count("nothing has changed") == 4

@@ -37,6 +37,7 @@ def test_a_record_comes_back_from_its_file_with_the_keys_that_nobody_knows(tmp_p
         ({"spans": [{"start": 4, "end": 6, "type": "LOC"}]}, "words 4 to 6 of 5"),
         ({"spans": [{"start": 1, "end": 1, "type": "LOC"}]}, "words 1 to 1 of 5"),
         ({"spans": [{"start": 0, "end": 1, "type": "LOC", "status": "lost"}]}, "`status` must be one of"),
+        ({"spans": [{"start": 0, "end": 2, "type": "PER"}, {"start": 1, "end": 3, "type": "LOC"}]}, "on one word"),
         ({"lang": "spanish"}, "`lang` must be a code"),
         ({"spans": [{"begin": 0}]}, "not a record"),
     ],
