@@ -45,8 +45,8 @@ NETWORK = {
 # A new language in the table, before anything is derived from it.
 APPEND = """
 from reports_2mner import language_table as table
-table.LANGUAGE_TABLE += (table.Language("it", "Italian"),)
-assert table.language_name("it") == "Italian"
+table.LANGUAGE_TABLE += (table.Language("sc", "Sardinian"),)
+assert table.language_name("sc") == "Sardinian"
 """
 MAKE_AND_TABULATE = """
 import sys
@@ -72,7 +72,7 @@ def sentence(number: int) -> str:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory, make_picture) -> Path:
     folder = tmp_path_factory.mktemp("italiano")
-    text = folder / "text" / "train_valid_test_it"
+    text = folder / "text" / "train_valid_test_sc"
     for place in (text, folder / "images"):
         place.mkdir(parents=True)
     parts = {"train": range(8), "valid": range(8, 12), "test": range(12, 18)}
@@ -89,7 +89,7 @@ def source(tmp_path_factory, make_picture) -> Path:
 @pytest.fixture(scope="module")
 def dataset(source) -> str:
     """The data set that the command line makes, without a word about its language or its types."""
-    output = source / "mmner-it"
+    output = source / "mmner-sc"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.config.HF_DATASETS_CACHE", source / "cache")
         places = ["--source", str(source / "text"), "--images", str(source / "images"), "--output", str(output)]
@@ -100,9 +100,9 @@ def dataset(source) -> str:
 @pytest.fixture(scope="module")
 def run(dataset, source) -> Path:
     """The folder of a model that has had one epoch."""
-    folder = source / "runs" / "2m-ner.it.seed-19"
+    folder = source / "runs" / "2m-ner.sc.seed-19"
     settings = {"tokenizer": "new", "vocabulary_size": 60, "max_length": 64, "resnet_image_size": 32}
-    settings |= {"model": "2m-ner-demo", "config": NETWORK, "dataset": dataset, "dataset_config": "it"}
+    settings |= {"model": "2m-ner-demo", "config": NETWORK, "dataset": dataset, "dataset_config": "sc"}
     settings |= {"output_dir": str(folder), "num_train_epochs": 1, "use_cpu": True, "disable_tqdm": True}
     (source / "run.yaml").write_text(json.dumps(settings), encoding="utf-8")
     train_hf.main(*read_command_line([str(source / "run.yaml")]))
@@ -112,24 +112,24 @@ def run(dataset, source) -> Path:
 @pytest.fixture(scope="module")
 def records(dataset, run, source) -> Path:
     """Records of that run, of one from another seed, and of a model that the paper does not have."""
-    arguments, folder = DataArguments(dataset, "it"), source / "records"
+    arguments, folder = DataArguments(dataset, "sc"), source / "records"
     test = load_splits(arguments)["test"]
     scored = {**describe_sentences(test), "dev": describe_scores(*read_predictions(run / "predictions_test.conll"))}
-    for made in (Run("2m-ner", "", "it"), Run("2m-ner", "", "it", 20), Run("rossi-net", "", "it")):
+    for made in (Run("2m-ner", "", "sc"), Run("2m-ner", "", "sc", 20), Run("rossi-net", "", "sc")):
         write_record(folder / f"{made.name}.json", made, data=describe_data(arguments, test), test=scored)
     return folder
 
 
 def test_a_build_stores_the_languages_and_types_of_its_files(dataset):
-    splits = load_splits(DataArguments(dataset, "it"))
+    splits = load_splits(DataArguments(dataset, "sc"))
     features = splits["train"].features
     record = json.loads(Path(dataset, "build.json").read_text(encoding="utf-8"))
     card = Path(dataset, "README.md").read_text(encoding="utf-8")
-    assert (features["ner_tags"].feature.names, features["lang"].names) == (LABELS, ["it"])
-    assert (record["settings"]["languages"], record["settings"]["types"]) == (["it"], ["PER", "PROD"])
+    assert (features["ner_tags"].feature.names, features["lang"].names) == (LABELS, ["sc"])
+    assert (record["settings"]["languages"], record["settings"]["types"]) == (["sc"], ["PER", "PROD"])
     assert len(load_splits(DataArguments(dataset, "all"))["train"]) == 8
     assert "| language | split | sentences | words | entities | PER | PROD |" in card
-    assert "Sentences in it with one picture each and their named entities: person, PROD." in card
+    assert "Sentences in sc with one picture each and their named entities: person, PROD." in card
     assert check_folder(dataset)
 
 
@@ -140,29 +140,29 @@ def test_its_text_comes_back_byte_for_byte(dataset, source, tmp_path):
 
 
 def test_languages_stand_beside_those_of_the_paper(dataset, source, tmp_path):
-    copytree(source / "text" / "train_valid_test_it", tmp_path / "text" / "train_valid_test_it")
-    copytree(source / "text" / "train_valid_test_it", tmp_path / "text" / "train_valid_test_en")
+    copytree(source / "text" / "train_valid_test_sc", tmp_path / "text" / "train_valid_test_sc")
+    copytree(source / "text" / "train_valid_test_sc", tmp_path / "text" / "train_valid_test_en")
     build_dataset(tmp_path / "text", None, tmp_path / "two", settings=BuildSettings("other"))
     rows = list(read_rows(tmp_path / "two", ["lang", "ner_tags"]))
-    assert [row["lang"] for row in rows] == ["en"] * 18 + ["it"] * 18
+    assert [row["lang"] for row in rows] == ["en"] * 18 + ["sc"] * 18
     assert {tag for row in rows for tag in row["ner_tags"]} == set(LABELS)
-    assert pq.read_metadata(tmp_path / "two/data/it/test-00000-of-00001.parquet").num_rows == 6
-    assert "config_name: en_it" in (tmp_path / "two" / "README.md").read_text(encoding="utf-8")
+    assert pq.read_metadata(tmp_path / "two/data/sc/test-00000-of-00001.parquet").num_rows == 6
+    assert "config_name: en_sc" in (tmp_path / "two" / "README.md").read_text(encoding="utf-8")
 
 
 def test_data_of_no_other_types_keep_the_numbers_of_the_paper(source, tmp_path):
-    text = tmp_path / "text" / "train_valid_test_it"
-    copytree(source / "text" / "train_valid_test_it", text)
+    text = tmp_path / "text" / "train_valid_test_sc"
+    copytree(source / "text" / "train_valid_test_sc", text)
     for path in text.iterdir():
         path.write_text(path.read_text(encoding="utf-8").replace("PROD", "ORG"), encoding="utf-8", newline="\n")
     build_dataset(tmp_path / "text", None, tmp_path / "set", settings=BuildSettings("other"))
-    names = load_splits(DataArguments(str(tmp_path / "set"), "it"))["train"].features["ner_tags"].feature.names
+    names = load_splits(DataArguments(str(tmp_path / "set"), "sc"))["train"].features["ner_tags"].feature.names
     assert names == ["O", *(f"{part}-{kind}" for kind in ("PER", "LOC", "ORG", "MISC") for part in "BI")]
 
 
 @pytest.mark.parametrize("settings", [BuildSettings("other", types=("PER", "LOC")), BuildSettings("mmnerd")])
 def test_named_types_refuse_all_others(source, tmp_path, settings):
-    copytree(source / "text" / "train_valid_test_it", tmp_path / "text" / "train_valid_test_en")
+    copytree(source / "text" / "train_valid_test_sc", tmp_path / "text" / "train_valid_test_en")
     with pytest.raises(ValueError, match=r":6: unknown tag: 'B-PROD'; known are O, B-PER, "):
         build_dataset(tmp_path / "text", None, tmp_path / "set", settings=settings)
 
@@ -176,7 +176,7 @@ def test_languages_must_look_like_codes(languages):
 def test_the_audit_knows_its_tags(dataset):
     report = audit_dataset(dataset)
     assert not has_severity(report.findings, "error")
-    assert report.counts["it"]["test"] == {"rows": 6, "words": report.counts["it"]["test"]["words"], "entities": 12}
+    assert report.counts["sc"]["test"] == {"rows": 6, "words": report.counts["sc"]["test"]["words"], "entities": 12}
 
 
 def test_statistics_have_no_figures_of_the_paper(dataset, tmp_path):
@@ -187,7 +187,7 @@ def test_statistics_have_no_figures_of_the_paper(dataset, tmp_path):
     assert all(path.stat().st_size for path in paths)
     assert {comparison["paper"] is None for comparison in content["table_2"]} == {True}
     assert content["table_2"][2]["spans"] == {"PER": 6, "PROD": 6, "total": 12, "sentences": 6}
-    assert "Table 2: it" in markdown and "The types (PER, PROD) are not the paper's" in markdown
+    assert "Table 2: sc" in markdown and "The types (PER, PROD) are not the paper's" in markdown
 
 
 def test_a_model_learns_its_tags(run):
@@ -195,13 +195,13 @@ def test_a_model_learns_its_tags(run):
     results = json.loads((run / "all_results.json").read_text(encoding="utf-8"))
     assert config.labels == LABELS
     assert {"test_f1_PER", "test_f1_PROD"} <= set(results) and "test_f1_LOC" not in results
-    assert "language: it" in (run / "README.md").read_text(encoding="utf-8").replace("language:\n- it", "language: it")
+    assert "language: sc" in (run / "README.md").read_text(encoding="utf-8").replace("language:\n- sc", "language: sc")
 
 
 def test_runs_of_it_can_be_planned():
-    runs = plan_runs(["table5"], only=["bert"], languages=["it", "all"])
-    assert [run.languages for run in runs] == ["all", "it"]
-    assert [run.languages for run in plan_runs(["table6"], languages=["it", "en_it"])] == ["it", "en_it"]
+    runs = plan_runs(["table5"], only=["bert"], languages=["sc", "all"])
+    assert [run.languages for run in runs] == ["all", "sc"]
+    assert [run.languages for run in plan_runs(["table6"], languages=["sc", "en_sc"])] == ["sc", "en_sc"]
     with pytest.raises(ValueError, match="`languages` names 'it_en'"):
         plan_runs(["table6"], languages=["it_en"])
 
@@ -209,21 +209,21 @@ def test_runs_of_it_can_be_planned():
 def test_its_runs_stand_in_the_tables(records, capsys):
     tables.main([str(records)])
     text = capsys.readouterr().out
-    assert "| Model | Figures | PER | PROD | P | R | F1 |" in text and "**Training and test: it**" in text
+    assert "| Model | Figures | PER | PROD | P | R | F1 |" in text and "**Training and test: sc**" in text
     assert "2M-NER | ours (2 runs)" in text and "rossi-net | ours (1 run)" in text
     assert "The paper's figures are left out" in text and "English" not in text
     assert (records / "table5.png").is_file() and "PROD" in (records / "tables.tex").read_text(encoding="utf-8")
 
 
 def test_its_errors_have_a_page(dataset, run, tmp_path):
-    errors.main([str(run), "--dataset", dataset, "--dataset_config", "it", "--output", str(tmp_path)])
+    errors.main([str(run), "--dataset", dataset, "--dataset_config", "sc", "--output", str(tmp_path)])
     content = json.loads((tmp_path / "errors.json").read_text(encoding="utf-8"))
     assert list(content["confusion"]) == ["PER", "PROD", "O"]
     assert "PROD" in (tmp_path / "errors.html").read_text(encoding="utf-8")
 
 
 def test_its_pictures_are_audited(dataset, run, tmp_path):
-    image_audit.main([str(run), "--dataset", dataset, "--dataset_config", "it", "--output", str(tmp_path)])
+    image_audit.main([str(run), "--dataset", dataset, "--dataset_config", "sc", "--output", str(tmp_path)])
     content = json.loads((tmp_path / "audit.json").read_text(encoding="utf-8"))
     assert list(content["groups"]["type"]) == ["PER", "PROD"]
 

@@ -1,0 +1,212 @@
+"""Take captions from the multilingual file of Conceptual 12M, or from released files of MMNERD.
+
+    python -m dataset_scripts.construct captions WORK --listing train_file_batch.tsv --quota en=30000 fr=5000
+
+The listing is a path, or an address such as hf://datasets/OWNER/NAME/train_file_batch.tsv, which is read twice. It has
+the columns image_file, caption, url and lang_id, separated by TAB and quoted as by Python's csv. A quota takes the
+captions whose picture's name has the smallest keyed hashes: the same ones in any order of the file, and when a quota
+grows, the same ones and others.
+"""
+
+from __future__ import annotations
+
+import csv
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from dataset_scripts.build.engine import Engine
+from dataset_scripts.construct.records import Record
+from dataset_scripts.construct.sources import Namer, hashes_of, released_records, source_files
+from dataset_scripts.construct.stages import Counts, Work
+from dataset_scripts.construct.words import PERSON, PERSON_REMNANT, split_words
+from dataset_scripts.parquet import file_sha256
+from dataset_scripts.splits import stable_hash
+from reports_2mner.command_line import option
+from reports_2mner.language_table import CODE
+
+COLUMNS = ("image_file", "caption", "url", "lang_id")
+LONGEST_FIELD = 1 << 20  # characters; one that is longer comes from a quote that was not closed
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which captions."""
+
+    listing: str | None = option(None, "the multilingual caption file: a path, or an address that fsspec opens")
+    mmnerd: Path | None = option(None, "folder with released files of MMNERD, of which the captions are taken")
+    quota: tuple[str, ...] = option(
+        (), "captions of each language, such as en=30000 fr=5000 (default: all; of --mmnerd: all English ones)"
+    )
+    seed: int = option(0, "seed of the choice within a quota")
+    persons: str = option(
+        "drop", "captions with <PERSON>, which stands for a name: `drop` or `keep` them", choices=("drop", "keep")
+    )
+    keep_labels: bool = option(
+        False, "with --mmnerd: start from the released entities; otherwise they are only kept beside, as `released`"
+    )
+
+    def __post_init__(self) -> None:
+        self.quotas()
+
+    def quotas(self) -> dict[str, int]:
+        """Return the quota of each language."""
+        pairs = [entry.partition("=") for entry in self.quota]
+        for lang, _, number in pairs:
+            if not CODE.fullmatch(lang) or not number.isdecimal():
+                raise ValueError(f"`quota` must be given as en=30000 fr=5000, got {' '.join(self.quota)}.")
+        return {lang: int(number) for lang, _, number in pairs}
+
+
+class Caption(NamedTuple):
+    """A caption before it is split into words; `released` holds those of a released one."""
+
+    lang: str
+    image_id: str
+    url: str | None
+    text: str
+    released: Record | None = None
+
+
+class Choice(NamedTuple):
+    """The largest hash that a quota takes, by language, and the hashes of names that occur more than once."""
+
+    largest: dict[str, int]
+    repeated: frozenset[int]
+
+
+def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
+    """Write the records; raises ValueError unless exactly one source is given."""
+    if (settings.listing is None) == (settings.mmnerd is None):
+        raise ValueError("Give one of `--listing` and `--mmnerd`: where the captions come from.")
+    read, inputs = _released(settings) if settings.mmnerd else _listed(str(settings.listing))
+
+    def records(counts: Counts) -> Iterator[Record]:
+        choice = _choose(_usable(read(Counts()), Counts(), settings), settings)
+        return _records(_usable(read(counts), counts, settings), counts, settings, choice)
+
+    return work.write_records("captions", records, settings, inputs)
+
+
+# Reads all captions from the start, and counts.
+Reader = Callable[[Counts], Iterator[Caption]]
+
+
+def _released(settings: Settings) -> tuple[Reader, dict[str, str]]:
+    """Return the reader of released files, and the names of their contents."""
+    folder = settings.mmnerd or Path()
+    files = source_files(folder, tuple(settings.quotas()) or ("en",))
+
+    def read(counts: Counts) -> Iterator[Caption]:
+        for record in released_records(files, counts, "mmnerd", "cc12m"):
+            yield Caption(record.lang, record.image_id, None, record.text, record)
+
+    return read, hashes_of(files, folder)
+
+
+def _listed(listing: str) -> tuple[Reader, dict[str, str]]:
+    """Return the reader of a listing, and the name of its contents."""
+    import fsspec
+
+    def read(counts: Counts) -> Iterator[Caption]:
+        with fsspec.open(listing, "r", encoding="utf-8", newline="") as file:
+            for row in _rows(file, listing):
+                counts.read += 1
+                image_id = row["image_file"].removesuffix(".jpg")
+                yield Caption(row["lang_id"], image_id, row["url"] or None, row["caption"])
+
+    try:
+        system, path = fsspec.url_to_fs(listing)
+        contents = file_sha256(Path(path)) if "file" in system.protocol else str(system.ukey(path))
+    except (OSError, ValueError, ImportError) as error:
+        raise ValueError(f"`listing` {listing} cannot be opened ({error}); check the path or address.") from error
+    return read, {listing: contents}
+
+
+def _rows(file: IO[str], listing: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of a listing; all values stay text, NA and null too."""
+    csv.field_size_limit(LONGEST_FIELD)
+    rows = csv.DictReader(file, delimiter="\t")
+    if absent := set(COLUMNS) - set(rows.fieldnames or ()):
+        raise ValueError(
+            f"`listing` {listing} has no column {', '.join(sorted(absent))}, only {rows.fieldnames}; name a file with a "
+            f"first line {' '.join(COLUMNS)}, separated by TAB."
+        )
+    try:
+        for row in rows:
+            if any(row[name] is None for name in COLUMNS) or None in row:
+                raise csv.Error("another number of columns than in the first line")
+            yield row
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{listing}, line {rows.line_num} or the next: {error}; repair or remove it.") from error
+
+
+def _usable(captions: Iterable[Caption], counts: Counts, settings: Settings) -> Iterator[Caption]:
+    """Leave out what can never be taken."""
+    quotas = settings.quotas()
+    for caption in captions:
+        if not CODE.fullmatch(caption.lang):
+            counts.removed["with an unknown language"] += 1
+        elif quotas and caption.lang not in quotas:
+            counts.removed["in a language without a quota"] += 1
+        elif not caption.text.strip() or not caption.image_id:
+            counts.removed["empty"] += 1
+        elif settings.persons == "drop" and PERSON_REMNANT.search(PERSON.sub(" ", caption.text)):
+            counts.removed["with a remnant of <PERSON>"] += 1
+        elif settings.persons == "drop" and PERSON.search(caption.text):
+            counts.removed["with <PERSON>"] += 1
+        else:
+            yield caption
+
+
+def _choose(captions: Iterable[Caption], settings: Settings) -> Choice:
+    """Read all captions once; keep no more than a number of each."""
+    import numpy as np
+
+    hashes: defaultdict[str, array[int]] = defaultdict(lambda: array("Q"))
+    names: array[int] = array("Q")
+    for caption in captions:
+        hashes[caption.lang].append(_hash(caption, settings.seed))
+        names.append(stable_hash(_uid(caption)))
+    largest = {}
+    for lang, quota in settings.quotas().items():
+        found = np.sort(np.frombuffer(hashes[lang], dtype=np.uint64)) if hashes[lang] else np.zeros(0, np.uint64)
+        largest[lang] = int(found[min(quota, len(found)) - 1]) if quota and len(found) else -1
+    different, times = np.unique(np.frombuffer(names, dtype=np.uint64) if names else [], return_counts=True)
+    return Choice(largest, frozenset(int(name) for name in different[times > 1]))
+
+
+def _records(captions: Iterable[Caption], counts: Counts, settings: Settings, choice: Choice) -> Iterator[Record]:
+    namer = Namer(choice.repeated)
+    left = settings.quotas()
+    for caption in captions:
+        if settings.quota and (_hash(caption, settings.seed) > choice.largest[caption.lang] or not left[caption.lang]):
+            counts.removed["over the quota"] += 1
+        else:
+            if settings.quota:
+                left[caption.lang] -= 1
+            yield _record(caption, namer.name(_uid(caption)), settings).step("captions")
+    for lang, number in left.items():
+        if number:
+            counts.notes[f"missing from the quota of {lang}"] = number
+
+
+def _record(caption: Caption, uid: str, settings: Settings) -> Record:
+    if caption.released is None:
+        tokens, offsets = split_words(caption.text, caption.lang)
+        return Record(uid, caption.image_id, caption.lang, "cc12m", caption.text, tokens, offsets, url=caption.url)
+    record = replace(caption.released, uid=uid)
+    if settings.keep_labels:
+        return record
+    return replace(record, spans=(), more={**record.more, "released": [span.to_json() for span in record.spans]})
+
+
+def _uid(caption: Caption) -> str:
+    return f"{caption.lang}/{caption.image_id}"
+
+
+def _hash(caption: Caption, seed: int) -> int:
+    return stable_hash(f"{seed}/{caption.image_id}")

@@ -1,0 +1,245 @@
+"""Translators behind one protocol: Apertium, sequence-to-sequence networks of transformers, and a dictionary for tests."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from dataset_scripts.construct.marks import MarkedText, Translation, from_blanks, from_tags, to_blanks, to_tags
+from dataset_scripts.parquet import file_sha256
+from reports_2mner.language_table import find_language
+
+APERTIUM_PLACES = ("/usr/share/apertium", "/usr/local/share/apertium")
+BEAMS = 4
+FAMILIES = {"mbart": "mbart50", "nllb": "nllb", "m2m_100": "m2m100", "marian": ""}
+
+
+class Output(NamedTuple):
+    """What a translator returns; `is_cut` if it came to its limit of length."""
+
+    text: str
+    is_cut: bool = False
+
+
+class Translator(Protocol):
+    """What the stage `translate` needs of a translator.
+
+    Attributes:
+        name: engine, revision and parameters: equal names give equal translations.
+        exact: whether the places of marked entities are sure.
+    """
+
+    name: str
+    exact: bool
+
+    def revision(self, source: str, target: str) -> str:
+        """Return what stands behind a pair of languages, beyond `name`; ValueError for a language that it lacks."""
+
+    def encode(self, marked: MarkedText) -> str:
+        """Return the text that is sent, by which translations are remembered."""
+
+    def decode(self, output: str, marked: MarkedText) -> Translation:
+        """Read what came back."""
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[Output]:
+        """Translate what `encode` returned."""
+
+
+def make_translator(engine: str, batch_size: int = 16, device: str = "cpu") -> Translator:
+    """Return the translator of a name: `apertium`, `hf:NAME_OR_PATH` or `dictionary:FILE`.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    kind, _, name = engine.partition(":")
+    if engine == "apertium":
+        return Apertium()
+    if kind == "hf" and name:
+        return Network(name, batch_size, device)
+    if kind == "dictionary" and name:
+        return Dictionary(Path(name))
+    raise ValueError(
+        f"`engine` must be apertium, hf:NAME (a network on the Hub or in a folder) or dictionary:FILE, got {engine!r}."
+    )
+
+
+class Apertium:
+    """The rule-based translator, which carries marks through exactly; it starts from English.
+
+    Raises:
+        ValueError: if it is not installed, or lacks a language; with what to install.
+    """
+
+    exact = True
+    encode = staticmethod(to_blanks)
+    decode = staticmethod(from_blanks)
+
+    def __init__(self) -> None:
+        self.name = f"apertium {self._run(['-V'], b'').decode().split()[-1]}"
+
+    def revision(self, source: str, target: str) -> str:
+        """Return the modes to a language, each with a hash of its programs and data."""
+        return " ".join(f"{mode}@{_mode_hash(mode)}" for mode in self.modes(source, target))
+
+    def modes(self, source: str, target: str) -> list[str]:
+        """Return the modes that lead from English to a language."""
+        language = find_language(target)
+        modes = language.translation.get("apertium", "").split() if language and source == "en" else []
+        if not modes:
+            raise ValueError(
+                f"Apertium cannot translate from {source} to {target}: the table of languages names no modes from "
+                f"English to it; choose another of `to`, or another `engine`."
+            )
+        return modes
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[Output]:
+        """Translate all texts in one process for each mode; blanks keep them apart."""
+        if not texts:
+            return []
+        stream = "".join(f"{text}[]\0" for text in texts).encode()
+        for mode in self.modes(source, target):
+            stream = self._run(["-z", "-f", "none", "-u", mode], stream)
+        parts = stream.decode("utf-8", "replace").split("\0")
+        if len(parts) < len(texts):
+            raise RuntimeError(f"Apertium returned {len(parts)} of {len(texts)} sentences from {source} to {target}")
+        return [Output(part) for part in parts[: len(texts)]]
+
+    @staticmethod
+    def _run(arguments: Sequence[str], stream: bytes) -> bytes:
+        program = shutil.which("apertium")
+        if program is None:
+            raise ValueError(
+                "`engine` apertium needs the program apertium: apt-get install apertium apertium-en-es "
+                "apertium-eng-cat apertium-fra-cat apertium-es-pt apertium-spa-ita, or choose another `engine`."
+            )
+        done = subprocess.run([program, *arguments], input=stream, capture_output=True)
+        if done.returncode:
+            error = done.stderr.decode("utf-8", "replace").strip().splitlines()[:1]
+            raise ValueError(
+                f"apertium {' '.join(arguments)} failed ({' '.join(error)}); install the package of the pair, such as "
+                "apertium-en-es; `apertium -l` lists those that are there."
+            )
+        return done.stdout
+
+
+@cache
+def _mode_hash(mode: str) -> str:
+    """Return a short hash of all files that a mode names, or `unknown`."""
+    path = next((file for place in APERTIUM_PLACES if (file := Path(place, "modes", f"{mode}.mode")).is_file()), None)
+    if path is None:
+        return "unknown"
+    digest = hashlib.sha256(path.read_bytes())
+    for name in re.findall(r"'(/[^']+)'", path.read_text("utf-8")):
+        digest.update(Path(name).read_bytes() if Path(name).is_file() else b"")
+    return digest.hexdigest()[:12]
+
+
+class Network:
+    """A sequence-to-sequence network of transformers: mBART-50, NLLB, M2M100 or Marian.
+
+    Raises:
+        ValueError: for another kind, or a language that it does not have.
+    """
+
+    exact = False
+    encode = staticmethod(to_tags)
+    decode = staticmethod(from_tags)
+
+    def __init__(self, name: str, batch_size: int = 16, device: str = "cpu") -> None:
+        from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+
+        config = AutoConfig.from_pretrained(name)
+        self.family = "nllb" if "nllb" in name.lower() else config.model_type
+        if self.family not in FAMILIES:
+            raise ValueError(
+                f"`engine` {name} is a network of kind {self.family}; it must be one of {list(FAMILIES)}."
+            )
+        self._tokenizer = AutoTokenizer.from_pretrained(name)
+        self._model = AutoModelForSeq2SeqLM.from_pretrained(name).to(device).eval()
+        self._batch_size, self._device = batch_size, device
+        self._longest = min(self._tokenizer.model_max_length, config.max_position_embeddings)  # in sub-words
+        revision = getattr(config, "_commit_hash", None) or _folder_hash(Path(name))
+        self.name = f"{Path(name).name if Path(name).is_dir() else name}@{revision} beams={BEAMS}"
+
+    def revision(self, source: str, target: str) -> str:
+        """Return the network's names of both languages."""
+        return f"{self.code(source)}-{self.code(target)}" if FAMILIES[self.family] else ""
+
+    def code(self, lang: str) -> str:
+        """Return the network's name of a language."""
+        language = find_language(lang)
+        code = language.translation.get(FAMILIES[self.family]) if language else None
+        word = f"__{code}__" if self.family == "m2m_100" else code
+        if not code or not word or self._tokenizer.convert_tokens_to_ids(word) == self._tokenizer.unk_token_id:
+            raise ValueError(
+                f"`engine` {self.name} has no language {lang} ({code}); choose another of `to`, or give its code in "
+                "the table of languages."
+            )
+        return code
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[Output]:
+        """Translate in batches, with at most twice as many sub-words as the source has, and ten."""
+        import torch
+
+        options: dict[str, Any] = {}
+        if FAMILIES[self.family]:
+            self._tokenizer.src_lang = self.code(source)
+            token = self.code(target)
+            word = f"__{token}__" if self.family == "m2m_100" else token
+            options["forced_bos_token_id"] = self._tokenizer.convert_tokens_to_ids(word)
+        outputs: list[Output] = []
+        order = sorted(range(len(texts)), key=lambda n: (len(texts[n]), texts[n]))
+        for begin in range(0, len(texts), self._batch_size):
+            chosen = [texts[n] for n in order[begin : begin + self._batch_size]]
+            batch = self._tokenizer(
+                chosen, return_tensors="pt", padding=True, truncation=True, max_length=self._longest
+            ).to(self._device)
+            limit = min(2 * batch["input_ids"].shape[1] + 10, self._longest - 2)
+            with torch.inference_mode():
+                made = self._model.generate(**batch, num_beams=BEAMS, max_new_tokens=limit, do_sample=False, **options)
+            long = (batch["attention_mask"].sum(dim=1) >= self._longest).tolist()
+            ended = (made[:, 1:] == self._model.generation_config.eos_token_id).any(dim=1).tolist()
+            texts_made = self._tokenizer.batch_decode(made, skip_special_tokens=True)
+            outputs += map(Output, texts_made, (cut or not end for cut, end in zip(long, ended, strict=True)))
+        found = dict(zip(order, outputs, strict=True))
+        return [found[n] for n in range(len(texts))]
+
+
+class Dictionary:
+    """Replaces words by those of a file, `word<TAB>translation` in each line; for tests and demonstrations.
+
+    Args:
+        path: the file; None replaces nothing.
+        spoil: what happens to a translation before it is read, to show the faults of networks.
+    """
+
+    exact = False
+    encode = staticmethod(to_tags)
+    decode = staticmethod(from_tags)
+
+    def __init__(self, path: Path | None = None, spoil: Callable[[str], str] = str) -> None:
+        lines = path.read_text("utf-8").splitlines() if path else []
+        self._words: Mapping[str, str] = dict(line.split("\t") for line in lines if line.count("\t") == 1)
+        self._spoil = spoil
+        self.name = f"dictionary {hashlib.sha256(repr(sorted(self._words.items())).encode()).hexdigest()[:12]}"
+
+    def revision(self, source: str, target: str) -> str:
+        """Return nothing: `name` says all."""
+        return ""
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[Output]:
+        """Translate word by word."""
+        made = (re.sub(r"\w+", lambda word: self._words.get(word[0], word[0]), text) for text in texts)
+        return [Output(self._spoil(text)) for text in made]
+
+
+def _folder_hash(folder: Path) -> str:
+    """Return a short hash of the weights and settings of a network in a folder."""
+    files = sorted(path for path in folder.glob("*") if path.is_file()) if folder.is_dir() else []
+    return hashlib.sha256("".join(f"{path.name} {file_sha256(path)}" for path in files).encode()).hexdigest()[:12]
