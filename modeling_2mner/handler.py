@@ -8,6 +8,7 @@ import base64
 import binascii
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -198,7 +199,11 @@ def _count_characters(sentence: dict) -> int:
 
 
 def _count_words(sentence: dict) -> int:
-    return len(sentence["words"]) if "words" in sentence else sum(1 for _ in _WORD.finditer(sentence["text"]))
+    if "words" in sentence:
+        return len(sentence["words"])
+    # Marks belong to the letter before them, as they do when the text is split.
+    text = "".join(character for character in sentence["text"] if unicodedata.category(character)[0] != "M")
+    return sum(1 for _ in _WORD.finditer(text))
 
 
 def _portions(sentences: list[dict]) -> Iterator[list[int]]:

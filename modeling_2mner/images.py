@@ -22,6 +22,7 @@ MIN_SIDE = 8
 MAX_ASPECT = 50
 # How far below zero the resizing of a sound picture can lead, as a part of its range.
 UNDERSHOOT = 0.2
+MOST_OF_UNIT_RANGE = 2.0  # resizing lets floats from 0 to 1 overshoot; up to here, 0 to 255 would be black
 # Formats that Pillow decodes itself; for some of the others it starts another program.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -202,8 +203,8 @@ def _scale_to_bytes(image: Image.Image) -> Image.Image:
     values = np.asarray(image, dtype=np.float64)
     _check_values(values, image.mode)
     top = 65535.0 if image.mode.startswith("I") and values.max(initial=0.0) > 255 else 255.0
-    if image.mode == "F" and values.max(initial=0.0) <= 1:
-        top = 1.0
+    if image.mode == "F" and values.max(initial=0.0) <= MOST_OF_UNIT_RANGE:
+        values, top = values.clip(max=1.0), 1.0
     top = max(top, float(values.max(initial=0.0)))
     return Image.fromarray((values.clip(min=0) * (255.0 / top)).round().astype(np.uint8))
 

@@ -91,6 +91,12 @@ def tag_pieces(
         ValueError: for inputs that pieces cannot be combined with, and for a model without posteriors of words.
     """
     _check(model, inputs)
+    longest = getattr(model.config.text_config, "max_position_embeddings", None)
+    if longest is not None and input_ids.shape[1] > longest:
+        raise ValueError(
+            f"the text has {input_ids.shape[1]} sub-words and the text encoder reads {longest} at once; use the pipeline "
+            '"multimodal-ner", which reads long texts in windows, or shorter texts.'
+        )
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     kind = kinds.to(input_ids.device)[input_ids.clamp(max=len(kinds) - 1)].masked_fill(mask == 0, SPECIAL)
     # A text that begins inside a word, as a later window may, begins a word nevertheless.

@@ -231,6 +231,8 @@ class TwoMNERPipeline(Pipeline):
         if not read["logits"].isfinite().all():
             return self._mark_unsound(read, n_best, return_word_tags)
         posteriors = self._posteriors(read["logits"])
+        if not posteriors.marginals.isfinite().all():  # the CRF's own weights are not finite
+            return self._mark_unsound(read, n_best, return_word_tags)
         readings = []
         for tags, score in posteriors.best_readings(n_best or 1):
             reading: dict[str, Any] = {"score": score, "entities": self._entities(tags, posteriors, read, threshold)}
@@ -386,7 +388,10 @@ def _take_apart(inputs: object) -> tuple[str | list[str], list[PictureSource]]:
     as_text = isinstance(words, str) and texts[0] == "text"
     as_words = isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words) and texts[0] != "text"
     if not as_text and not as_words:
-        raise ValueError(f'"text" must be a string and "words" a list of strings, got {reprlib.repr(given)}.')
+        remedy = ""
+        if isinstance(words, (list, tuple)) and all(isinstance(listed(item), (str, list, tuple)) for item in words):
+            remedy = f" For the columns of several rows, pass one of them: `pipe(batch[{texts[0]!r}])`."
+        raise ValueError(f'"text" must be a string and "words" a list of strings, got {reprlib.repr(given)}.{remedy}')
     return words if as_text else list(words), _picture_sources(given)
 
 

@@ -57,6 +57,22 @@ ddp_broadcast_buffers ddp_static_graph ddp_backend ddp_timeout fsdp fsdp_config 
 _OWN_PARAMETERS = ("galore", "apollo", "lomo", "adalomo")
 
 REFUSED = {
+    "patience": Refusal(
+        "with `eval_strategy: no` or without `load_best_model_at_end`",
+        lambda args: (
+            args.patience is not None and not (args.load_best_model_at_end and str(args.eval_strategy.value) != "no")
+        ),
+        "only evaluations during the training can end it; write `eval_strategy: epoch` and "
+        "`load_best_model_at_end: true`, or leave it out",
+    ),
+    "lr_scheduler_type": Refusal(
+        "`warmup_stable_decay` without its decay",
+        lambda args: (
+            str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)) == "warmup_stable_decay"
+            and "num_decay_steps" not in (args.lr_scheduler_kwargs or {})
+        ),
+        'it needs the number of its last steps; write `lr_scheduler_kwargs: {"num_decay_steps": 100}`, too',
+    ),
     "label_smoothing_factor": Refusal(
         "other than 0",
         lambda args: args.label_smoothing_factor != 0,

@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
 from training_2mner.arguments import DataArguments
@@ -48,10 +47,11 @@ def describe_run(trainer: TwoMNERTrainer, data_arguments: DataArguments, splits:
         splits: what was read of them.
     """
     processor = trainer.processing_class
+    boxes = [name for name in (data_arguments.boxes_column, data_arguments.small_boxes_column) if name is not None]
     settings = {
         **{name: getattr(trainer.args, name, None) for name in TRAINING},
         **{name: getattr(data_arguments, name) for name in DATA},
-        "data": {name: fingerprint(splits[name]) for name in ("train", "validation")},
+        "data": {name: fingerprint(splits[name], boxes) for name in ("train", "validation")},
         "model": _without_notes(trainer.model.config.to_dict()),
         "processor": _without_notes({**processor.to_dict(), "tokenizer": None}),
         "vocabulary": _digest([json.dumps(sorted(processor.tokenizer.get_vocab().items()))]),
@@ -90,9 +90,10 @@ def check_resume(checkpoint: Path | str, settings: dict[str, Any], anyway: bool)
     logger.warning("%s It goes on with the new ones, as `%s` is true.", told, RESUME_ANYWAY)
 
 
-def fingerprint(dataset: Dataset) -> str:
-    """A short name for the words, tags and pictures of a split, wherever it lies; of the pictures the sizes count."""
-    columns = [name for name in ("tokens", "ner_tags", "image") if name in dataset.column_names]
+def fingerprint(dataset: Dataset, columns: Sequence[str] = ()) -> str:
+    """A short name for the words, tags, pictures and other columns of a split, wherever it is stored."""
+    pictures = "sha256" if "sha256" in dataset.column_names else "image"
+    columns = [name for name in ("tokens", "ner_tags", pictures, *columns) if name in dataset.column_names]
     return _digest(
         json.dumps([_values(table, name) for name in columns])
         for table in dataset.select_columns(columns).with_format("arrow").iter(1000)
@@ -101,9 +102,16 @@ def fingerprint(dataset: Dataset) -> str:
 
 def _values(table: pa.Table, column: str) -> list:
     values = table[column].combine_chunks()
-    if pa.types.is_struct(values.type):
-        values = pc.binary_length(pc.struct_field(values, "bytes"))
+    if pa.types.is_struct(values.type) and "bytes" in [field.name for field in values.type]:
+        return [_picture_digest(cell) for cell in values]
     return values.to_pylist()
+
+
+def _picture_digest(cell: pa.StructScalar) -> str | None:
+    picture = cell.as_py() or {}
+    if picture.get("bytes") is not None:
+        return hashlib.sha256(picture["bytes"]).hexdigest()
+    return Path(picture["path"]).name if picture.get("path") else None
 
 
 def _digest(texts: Iterator[str] | list[str]) -> str:

@@ -40,6 +40,7 @@ from dataset_scripts.audit.text import check_text, find_words_without_pieces
 from reports_2mner.command_line import add_settings, at_least, make_parser, option, read_settings
 from reports_2mner.disk import disk_problem
 from reports_2mner.files import write_file
+from reports_2mner.locks import only_writer
 
 NEVER = "never"
 USUALLY_EMPTY = {"image", "url", "sha256", "tw2017_split", "quality"}  # nothing is wrong with a data set without these
@@ -185,9 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = read_settings(options, AuditSettings, pictures=not options.no_pictures)
         report = audit_dataset(options.dataset, settings, options.against, options.tokenizer, options.dataset_config)
         print(report_to_text(report))
-        for path, text in ((options.json, report_to_json), (options.html, report_to_html)):
+        for name, path, text in (("json", options.json, report_to_json), ("html", options.html, report_to_html)):
             if path:
-                write_file(path, text(report))
+                with only_writer(path, name):
+                    write_file(path, text(report))
     except (ValueError, OSError) as error:
         print(f"error: {disk_problem(error) or error}", file=sys.stderr)
         raise SystemExit(2) from error

@@ -361,3 +361,11 @@ def test_pictures_are_opened_in_one_place():
     )
     sources = [path for folder in folders for path in (root / folder).rglob("*.py")]
     assert sources and [path.name for path in sources if "Image.open(" in path.read_text("utf-8")] == ["images.py"]
+
+
+@pytest.mark.parametrize("kernel", [Image.Resampling.BICUBIC, Image.Resampling.LANCZOS])
+def test_floats_that_a_resize_let_overshoot_are_not_black(kernel):
+    square = np.zeros((32, 32), dtype=np.float32)
+    square[8:24, 8:24] = 1.0
+    found = load_image(Image.fromarray(square).resize((48, 48), kernel))
+    assert found.status == "ok" and np.asarray(found.image).max() == 255

@@ -453,3 +453,17 @@ class TestBatches:
         assert type(sent) is SentenceWithPictures and sent.words == WORDS
         assert [picture.status for picture in sent.pictures] == ["ok", "unreadable"]
         assert sent.pictures[0].image.tobytes() == prepared["sentence"].pictures[0].image.tobytes()
+
+
+@pytest.mark.filterwarnings("ignore:The model's scores")
+def test_a_decoder_that_is_not_finite_is_an_error_and_no_answer(model, processor):
+    broken = copy.deepcopy(model)
+    broken.crf.transitions.data.fill_(float("nan"))
+    for answer in TwoMNERPipeline(model=broken, processor=processor)(["Anna in Paris", "Hi there"]):
+        assert answer == [] and "not finite" in answer.error
+
+
+def test_columns_of_a_batch_are_refused_with_the_remedy(model, processor):
+    pipe = TwoMNERPipeline(model=model, processor=processor)
+    with pytest.raises(ValueError, match=r"pipe\(batch\['tokens'\]\)"):
+        pipe({"tokens": [["Anna", "in"], ["Paris"]]})

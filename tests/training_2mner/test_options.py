@@ -56,6 +56,8 @@ WORKING = [
     {"accelerator_config": {"even_batches": False, "use_seedable_sampler": False}},
 ]
 REFUSED = [
+    {"lr_scheduler_type": "warmup_stable_decay"},
+    {"patience": 1, "eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False},
     {"label_smoothing_factor": 0.1},
     {"batch_eval_metrics": True},
     {"prediction_loss_only": True},

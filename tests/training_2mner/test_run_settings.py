@@ -5,7 +5,7 @@ import json
 import logging
 
 import pytest
-from datasets import DatasetDict, Image
+from datasets import Dataset, DatasetDict, Image
 
 from modeling_2mner.processing_2mner import imagenet_processor
 from training_2mner.arguments import DataArguments
@@ -98,3 +98,16 @@ def test_other_sizes_of_pictures_are_refused(checkpoint, make_trainer, splits):
     trainer.processing_class.resnet_image_processor = imagenet_processor(48)
     with pytest.raises(ValueError, match=r"processor\.resnet_image_processor\.size"):
         check_resume(checkpoint, describe_run(trainer, DataArguments(), splits), anyway=False)
+
+
+def test_pictures_of_equal_size_and_objects_are_told_apart():
+    pictures = [{"bytes": b"one", "path": None}, {"bytes": b"two", "path": None}]
+    by_path = [{"bytes": None, "path": f"{name}.jpg"} for name in ("a", "b")]
+    for pair in (pictures, by_path):
+        first, second = (
+            Dataset.from_dict({"tokens": [["a"]], "image": [cell]}).cast_column("image", Image(decode=False))
+            for cell in pair
+        )
+        assert fingerprint(first) != fingerprint(second)
+    boxes = [Dataset.from_dict({"tokens": [["a"]], "boxes": [[[0, 0, 9, side]]]}) for side in (8, 9)]
+    assert fingerprint(boxes[0], ["boxes"]) != fingerprint(boxes[1], ["boxes"])

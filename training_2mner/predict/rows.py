@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ try:
     from datasets import ClassLabel, Features, List
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"{error}, which is needed to read a data set; run `pip install datasets`") from error
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class ParquetRecords(InputRecords):
             if taken := [field for field in RESULT_FIELDS if field in columns]:
                 raise ValueError(f"{path}: the prediction would replace the column {taken[0]!r}; rename it.")
             _check_sentences(file, next(field for field in WORD_FIELDS if field in columns), path)
+            _warn_of_unknown_tags(file, path)
             first = 0
             for number in range(file.num_row_groups):
                 self._groups.append(_Group(path, number, first))
@@ -118,6 +122,16 @@ def _check_sentences(file: pq.ParquetFile, field: str, path: Path) -> None:
             check_words(sentence, f"{path}: row {row}", field)
         elif not isinstance(sentence, str):
             raise ValueError(f"{path}: row {row}: `text` is {sentence!r}; give a string, or leave the row out.")
+
+
+def _warn_of_unknown_tags(file: pq.ParquetFile, path: Path) -> None:
+    """Gold tags are not needed here, but those without a name are null in the output, which nobody should learn late."""
+    if "ner_tags" not in file.schema_arrow.names:
+        return
+    batches = file.iter_batches(columns=["ner_tags"])
+    cells = (tag for batch in batches for tags in batch.column(0).to_pylist() for tag in tags or [])
+    if unknown := sum(isinstance(tag, int) and tag < 0 for tag in cells):
+        logger.warning("%s: %s gold tags are not known (-1); they are null in the output.", path, f"{unknown:,}")
 
 
 def _with_names(value: Any, feature: Any, place: str) -> Any:
