@@ -99,16 +99,23 @@ class Apertium:
         return modes
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Output]:
-        """Translate all texts in one process for each mode; blanks keep them apart."""
+        """Translate all texts in one process for each mode; a text at which a program breaks comes back as it was."""
         if not texts:
             return []
         stream = "".join(f"{text}[]\0" for text in texts).encode()
         for mode in self.modes(source, target):
             stream = self._run(["-z", "-f", "none", "-u", mode], stream)
         parts = stream.decode("utf-8", "replace").split("\0")
-        if len(parts) < len(texts):
-            raise RuntimeError(f"Apertium returned {len(parts)} of {len(texts)} sentences from {source} to {target}")
-        return [Output(part) for part in parts[: len(texts)]]
+        if len(parts) > len(texts):
+            return [Output(part) for part in parts[: len(texts)]]
+        return self._apart(texts, source, target)
+
+    def _apart(self, texts: Sequence[str], source: str, target: str) -> list[Output]:
+        """Find the text at which a program of Apertium breaks, by halves."""
+        if len(texts) == 1:
+            return [Output(texts[0], is_cut=True)]
+        half = len(texts) // 2
+        return self.translate(texts[:half], source, target) + self.translate(texts[half:], source, target)
 
     @staticmethod
     def _run(arguments: Sequence[str], stream: bytes) -> bytes:
