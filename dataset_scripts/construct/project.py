@@ -47,7 +47,10 @@ class Settings:
 def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write all records, translations with their entities."""
     folder = work.folder / ".aligner"
-    notes = (work.manifest("translate") or {"counts": {"notes": {}}})["counts"]["notes"]
+    manifest = work.manifest("translate")
+    if manifest is None:
+        raise ValueError(f"`project` needs translations, and {work.folder} holds none; run `translate` first.")
+    notes = manifest["counts"]["notes"]
     voted = sorted(name.removesuffix(TO_VOTE) for name in notes if name.endswith(TO_VOTE))
     languages = [] if settings.aligner == "none" else voted
     for lang in languages:

@@ -17,6 +17,7 @@ from reports_2mner.language_table import find_language
 
 APERTIUM_PLACES = ("/usr/share/apertium", "/usr/local/share/apertium")
 BEAMS = 4
+END = "[]"  # an empty blank behind each sentence, by which Apertium shows that it came to its end
 FAMILIES = {"mbart": "mbart50", "nllb": "nllb", "m2m_100": "m2m100", "marian": ""}
 
 
@@ -99,16 +100,20 @@ class Apertium:
         return modes
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Output]:
-        """Translate all texts in one process for each mode; blanks keep them apart."""
+        """Translate all texts in one process for each mode; a text at which a program breaks comes back as it was."""
         if not texts:
             return []
-        stream = "".join(f"{text}[]\0" for text in texts).encode()
+        stream = "".join(f"{text}{END}\0" for text in texts).encode()
         for mode in self.modes(source, target):
             stream = self._run(["-z", "-f", "none", "-u", mode], stream)
         parts = stream.decode("utf-8", "replace").split("\0")
-        if len(parts) < len(texts):
-            raise RuntimeError(f"Apertium returned {len(parts)} of {len(texts)} sentences from {source} to {target}")
-        return [Output(part) for part in parts[: len(texts)]]
+        found = {n: Output(part.removesuffix(END)) for n, part in enumerate(parts[: len(texts)]) if part.endswith(END)}
+        broken = [n for n in range(len(texts)) if n not in found]
+        if broken and len(texts) == 1:
+            return [Output(texts[0], is_cut=True)]
+        for some in (broken[:1], broken[1:]):  # the first broke the program, which may have taken others along
+            found |= dict(zip(some, self.translate([texts[n] for n in some], source, target), strict=True))
+        return [found[n] for n in range(len(texts))]
 
     @staticmethod
     def _run(arguments: Sequence[str], stream: bytes) -> bytes:

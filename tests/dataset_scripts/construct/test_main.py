@@ -190,6 +190,7 @@ def test_the_public_tweets_go_the_whole_way_into_spanish_and_french(tmp_path, ca
     assert rows == dict.fromkeys(("en", "es", "fr"), 2_982)
 
 
+@pytest.mark.slow
 @needs_real
 @needs_apertium
 def test_without_protection_the_collisions_are_those_that_were_measured(tmp_path, capsys):

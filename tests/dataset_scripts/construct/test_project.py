@@ -192,3 +192,10 @@ def test_the_whole_way_with_a_dictionary_is_the_same_in_two_processes(tmp_path):
 def _read(records, counts):
     counts.read += len(records)
     return iter(records)
+
+
+def test_without_translations_the_error_names_the_stage_before(tmp_path):
+    work = Work(tmp_path, quiet=True)
+    work.write_records("tweets", lambda counts: _read([source()], counts), {}, {})
+    with pytest.raises(ValueError, match="run `translate` first"):
+        stage.run(work, Settings())

@@ -175,3 +175,18 @@ def test_a_network_refuses_a_language_that_it_does_not_have(network):
     assert Network(str(network)).revision("en", "de") == "en_XX-de_DE"
     with pytest.raises(ValueError, match="has no language xx"):
         Network(str(network)).revision("en", "xx")
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_text_at_which_apertium_breaks_is_found_and_comes_back_as_it_was(monkeypatch, ends):
+    def run(arguments, stream):
+        """Break at `bad`, as a program does that dies: what is behind it comes back empty, or never."""
+        if arguments == ["-V"]:
+            return b"Apertium 0"
+        whole, bad, rest = stream.upper().partition(b"BAD")
+        return whole + (b"\0" * rest.count(b"\0") if ends else b"") if bad else whole + b"\0\0"
+
+    monkeypatch.setattr(Apertium, "_run", staticmethod(run))
+    outputs = Apertium().translate(["one", "two", "bad", "four", "five"], "en", "es")
+    assert [output.text for output in outputs] == ["ONE", "TWO", "bad", "FOUR", "FIVE"]
+    assert [output.is_cut for output in outputs] == [False, False, True, False, False]
