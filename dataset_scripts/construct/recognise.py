@@ -108,7 +108,7 @@ def recognise_part(
         for place, record in enumerate(batch):
             if place not in found:
                 counts.notes["sentences of other sources or with entities, unchanged"] += 1
-                yield record.step("recognise", engine=None)
+                yield record
                 continue
             _compare(record, found[place], labels, counts.notes)
             spans = _spans(found[place], labels, settings, counts.notes)

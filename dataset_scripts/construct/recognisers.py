@@ -76,8 +76,11 @@ def recogniser_for(text: str, lang: str, images: Path | None = None) -> Recognis
 def tool_of(text: str) -> str:
     """Return program and version of a recogniser, and what its files hold; ValueError if it is not there."""
     engine, names = read_recogniser(text)
-    found = [f"{lang}={name} ({ENGINES[engine].version(name)})" for lang, name in sorted(names.items())]
-    return f"{engine} {', '.join(found)}".replace(" =", " ")
+    found = []
+    for lang, name in sorted(names.items()):
+        shown = Path(name).name if Path(name).exists() else name  # records are published: no folders of this machine
+        found.append(f"{f'{lang}=' if lang else ''}{shown} ({ENGINES[engine].version(name)})")
+    return f"{engine} {', '.join(found)}"
 
 
 @cache
@@ -134,11 +137,8 @@ class TokenClassifier:
             raise ValueError(_no_model("hf", name, error)) from error
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.labels = [_iob2(label) for _, label in sorted(self.model.config.id2label.items())]
-        limits = (
-            self.tokenizer.model_max_length,
-            getattr(self.model.config, "max_position_embeddings", LONGEST_INPUT),
-        )
-        self.longest = min(*limits, LONGEST_INPUT)
+        positions = getattr(self.model.config, "max_position_embeddings", LONGEST_INPUT + 2)
+        self.longest = min(self.tokenizer.model_max_length, positions - 2, LONGEST_INPUT)  # some use two for padding
         if not self.tokenizer.is_fast or any(label.endswith("-LABEL") for label in self.labels):
             raise ValueError(
                 f"`recogniser` hf:{name} needs a fast tokenizer and labels with names (`id2label`); name another model."
