@@ -97,18 +97,12 @@ class Survey:
     def ambiguous(self) -> dict[int, Counter[str]]:
         """Return how often each string with several types has each of them, by its hash."""
         names = sorted(self.types, key=self.types.__getitem__)
-        hashes, kinds = np.array(self.strings, np.uint64), np.array(self.kinds, np.uint32)
-        order = np.lexsort((kinds, hashes))
-        hashes, kinds = hashes[order], kinds[order]
-        new = np.ones(len(order), bool)  # whether a pair of string and type begins here
-        new[1:] = (hashes[1:] != hashes[:-1]) | (kinds[1:] != kinds[:-1])
-        places = np.flatnonzero(new)
-        counts = np.diff([*places, len(order)])
-        _, first, numbers = np.unique(hashes[places], return_index=True, return_counts=True)
+        pairs, times = np.unique(np.array([self.strings, self.kinds], np.uint64), axis=1, return_counts=True)
+        strings, places, sizes = np.unique(pairs[0], return_index=True, return_counts=True)
         found = {}
-        for start, number in zip(first[numbers > 1], numbers[numbers > 1], strict=True):
-            pairs = range(start, start + number)
-            found[int(hashes[places[start]])] = Counter({names[kinds[places[n]]]: int(counts[n]) for n in pairs})
+        for key, place, size in zip(strings[sizes > 1], places[sizes > 1], sizes[sizes > 1], strict=True):
+            numbers = range(place, place + size)
+            found[int(key)] = Counter({names[int(pairs[1, n])]: int(times[n]) for n in numbers})
         return found
 
 
