@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from dataset_scripts.build.engine import process_engine
-from dataset_scripts.construct import captions, project, release, translate, tweets
+from dataset_scripts.construct import captions, errors, project, recognise, release, translate, tweets
 from dataset_scripts.construct.diff import compare_releases
 from dataset_scripts.construct.settings import CONFIG, PRESETS, options_of, read_config
 from dataset_scripts.construct.stages import ORDER, Work, describe
@@ -31,8 +31,10 @@ PROGRAM = "python -m dataset_scripts.construct"
 STAGES: dict[str, ModuleType] = {  # in the order of `stages.ORDER`
     "captions": captions,
     "tweets": tweets,
+    "recognise": recognise,
     "translate": translate,
     "project": project,
+    "errors": errors,
     "release": release,
 }
 

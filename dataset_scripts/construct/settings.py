@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "released": {
         "captions": {"persons": "drop"},
-        "recognise": {"label_map": "paper", "least_mentions": 2, "most_mentions": 2, "propagate": True},
+        "recognise": {"label_map": "released", "least_mentions": 2, "most_mentions": 2, "propagate": True},
         "release": {"rules": "released", "build_split": "paper", "build_picture": "default"},
     },
     "clean": {
