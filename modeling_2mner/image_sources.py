@@ -31,6 +31,14 @@ class DownloadRefused(ValueError):
     """An address that must not be asked, or an answer beyond the limits."""
 
 
+class PrivateAddress(DownloadRefused):
+    """A host that is not public."""
+
+
+class TooLarge(DownloadRefused):
+    """A body of too many bytes."""
+
+
 @dataclass(frozen=True)
 class WebAnswer:
     """What a server answered.
@@ -125,7 +133,8 @@ def download(
         allow_loopback (`bool`): also ask this machine; for tests with a server of their own.
 
     Raises:
-        DownloadRefused: for an address that is not public, another scheme, a large body or too many redirects.
+        PrivateAddress, TooLarge, DownloadRefused: for a host that is not public, a large body, and another scheme or
+            too many redirects.
         TimeoutError: if the time is over.
         OSError, ValueError, http.client.HTTPException: if there is no answer, or none that can be read.
     """
@@ -186,7 +195,7 @@ def _checked_address(hostname: str, port: int, is_allowed: Callable[[str], bool]
     addresses = [str(info[4][0]) for info in socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)]
     for address in addresses:
         if not is_allowed(address):
-            raise DownloadRefused(f"{hostname} is at {address}, which is not a public address")
+            raise PrivateAddress(f"{hostname} is at {address}, which is not a public address")
     return addresses[0]
 
 
@@ -235,12 +244,12 @@ def _request(
 
 def _read_body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
     if int(response.getheader("Content-Length") or 0) > max_bytes:
-        raise DownloadRefused(f"more than {max_bytes} bytes")
+        raise TooLarge(f"more than {max_bytes} bytes")
     body = bytearray()
     while chunk := response.read1(_CHUNK):
         body += chunk
         if len(body) > max_bytes:
-            raise DownloadRefused(f"more than {max_bytes} bytes")
+            raise TooLarge(f"more than {max_bytes} bytes")
     return bytes(body)
 
 
@@ -251,4 +260,4 @@ def _seconds_left(deadline: float) -> float:
     return left
 
 
-__all__ = ["DownloadRefused", "WebAnswer", "download", "load_image_source"]
+__all__ = ["DownloadRefused", "PrivateAddress", "TooLarge", "WebAnswer", "download", "load_image_source"]
