@@ -41,7 +41,7 @@ class Settings:
     urls: Path | None = option(None, "the list of Conceptual 12M (cc12m.tsv), for the addresses of released captions")
     retry: tuple[str, ...] = option((), "ask again for pictures that ended so", choices=CLASSES[1:])
     removed: Path | None = option(None, "folder of pictures that only say that there is none")
-    contact: str = option("", "how the owner of a server reaches you; sent with every request")
+    contact: str | None = option(None, "how the owner of a server reaches you; sent with every request")
     robots: str = option("obey", "whether robots.txt is read: `obey` or `ignore` it", choices=("obey", "ignore"))
     connections: int = option(16, "requests at once", type=at_least(1))
     per_host: int = option(2, "requests at one host at once", type=at_least(1))
@@ -57,7 +57,7 @@ class Settings:
         for name in ("images", "removed"):
             if (folder := getattr(self, name)) and not folder.is_dir():
                 raise ValueError(f"`{name}` must be a folder, but {folder} is not; check the path.")
-        if not self.contact.isprintable() or not self.contact.isascii():
+        if self.contact and not (self.contact.isprintable() and self.contact.isascii()):
             raise ValueError(f"`contact` must be plain text such as you@example.org, got {self.contact!r}.")
 
 
@@ -111,7 +111,7 @@ def _rows(work: Work, settings: Settings) -> Iterator[tuple[str, str, str | None
 
 def _download(store: PictureStore, work: Work, settings: Settings, allow_loopback: bool) -> None:
     limits = settings.max_bytes, settings.max_seconds, settings.max_pixels
-    web = Web(store, settings.contact, *limits, folder=settings.images, allow_loopback=allow_loopback)
+    web = Web(store, settings.contact or "", *limits, folder=settings.images, allow_loopback=allow_loopback)
     names = {entry.name for entry in fields(Rules)} - {"obey_robots"}
     rules = Rules(**{name: getattr(settings, name) for name in names}, obey_robots=settings.robots == "obey")
     with tqdm(desc="pictures", total=store.count_pending(), disable=work.quiet or None) as bar:
