@@ -65,7 +65,8 @@ class Rules:
 class _Task:
     def __init__(self, key: str) -> None:
         self.key = key  # the address as it stands in the manifest
-        self.redirects = self.attempts = 0
+        self.redirects = self.retries = 0
+        self.is_asked = False
         self.ready = 0.0
         self.move(key)
 
@@ -103,6 +104,7 @@ _FAULTS: tuple[tuple[type[Exception], str, str, bool, bool], ...] = (
     (OSError, "no connection", "transient", True, False),
     (http.client.HTTPException, "bad answer", "transient", True, True),
     (ValueError, "bad answer", "permanent", False, True),
+    (Exception, "bad answer", "transient", False, True),
 )
 
 
@@ -168,9 +170,10 @@ class Web:
 
     def _from_folder(self, image_id: str) -> Outcome:
         try:
-            return self._keep(read_file_inside(self._folder or Path(), f"{image_id}.jpg"))
+            data = read_file_inside(self._folder or Path(), f"{image_id}.jpg")
         except (OSError, ValueError) as error:
             return Outcome("no file", "permanent", str(error))
+        return self._keep(data)
 
     def _keep(self, data: bytes) -> Outcome:
         outcome = examine(data, self._max_pixels)
@@ -261,7 +264,7 @@ class Downloads:
         if is_robots:
             self._asking.add(str(task.origin))
         else:
-            task.attempts += 1
+            task.is_asked = True
 
     def _robots(self, origin: str | None) -> Any:
         """Return the rules of an origin's robots.txt; None if they are not known, or do not matter."""
@@ -285,15 +288,16 @@ class Downloads:
             self._waiting.insert(0, task)
             return
         if is_robots:
-            task.attempts += 1
+            task.is_asked = True
             result = replace(result, reason=f"robots.txt: {result.reason}")
         self._learn(host, result)
         if result.redirect is not None and task.redirects < MAX_REDIRECTS:
             task.move(result.redirect)
-            task.redirects, task.attempts = task.redirects + 1, task.attempts - 1
+            task.redirects += 1
             self._waiting.insert(0, task)
-        elif result.again and task.attempts < self._rules.attempts and not host.closed:
-            pause = self._rules.first_wait * 2 ** (task.attempts - 1) * random.uniform(1, 1.5)
+        elif result.again and task.retries + 1 < self._rules.attempts and not host.closed:
+            pause = self._rules.first_wait * 2**task.retries * random.uniform(1, 1.5)
+            task.retries += 1
             task.ready = time.monotonic() + min(max(pause, result.wait or 0), self._rules.longest_wait)
             self._waiting.append(task)
         else:
@@ -315,7 +319,7 @@ class Downloads:
     def _end(self, task: _Task, outcome: Outcome) -> None:
         if outcome.redirect is not None:
             outcome = Outcome("redirects", "permanent", f"more than {MAX_REDIRECTS}")
-        self._store.keep(task.key, outcome, task.url, task.attempts)
+        self._store.keep(task.key, outcome, task.url, task.retries + task.is_asked)
         self._done()
 
     def _pause(self) -> float:
@@ -327,7 +331,10 @@ class Downloads:
 def _parse_robots(text: str) -> Any:
     from protego import Protego
 
-    return Protego.parse(text)
+    try:
+        return Protego.parse(text)
+    except Exception:  # whatever is in it, it must not stop the run; an unreadable file has no rules
+        return Protego.parse("")
 
 
 def _origin(url: str) -> str | None:
@@ -344,10 +351,9 @@ def _origin(url: str) -> str | None:
 
 
 def _outcome_of(error: Exception) -> Outcome:
-    for kind, status, klass, again, reached in _FAULTS:
-        if isinstance(error, kind):
-            return Outcome(status, klass, f"{type(error).__name__}: {error}", again=again, reached=reached)
-    raise error
+    fault = next(fault for fault in _FAULTS if isinstance(error, fault[0]))
+    _, status, kind, again, reached = fault
+    return Outcome(status, kind, f"{type(error).__name__}: {error}", again=again, reached=reached)
 
 
 def _fault_of(answer: WebAnswer) -> Outcome | None:

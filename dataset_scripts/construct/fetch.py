@@ -4,8 +4,8 @@
     python -m dataset_scripts.construct fetch WORK --retry transient
 
 Pictures come from a folder, or from the addresses of the records: at most two requests at a host at once, a pause between
-them, by its robots.txt, and never from a private address. WORK/images holds them as <image id>.jpg, for the builder;
-WORK/pictures holds each different picture once, and the manifest. An address that has been asked is not asked again,
+them, by its robots.txt, and never from a private address. WORK/pictures/images holds them as <image id>.jpg, for the builder,
+WORK/pictures/files each different picture once. An address that has been asked is not asked again,
 whatever came of it, unless `--retry` names what came of it.
 """
 
@@ -72,12 +72,15 @@ def run(work: Work, settings: Settings, engine: Engine = map, allow_loopback: bo
     """
     if settings.robots == "obey":
         _check_protego()
+    if settings.images and settings.images.resolve() == (work.folder / "pictures" / "images").resolve():
+        raise ValueError("`images` is the folder that this stage writes; name the folder with pictures of your own.")
     work.givers("fetch")
     with only_writer(work.folder / "pictures", "WORK"):
         store = PictureStore(work.folder)
         try:
             store.list_records(_rows(work, settings))
             store.forget(settings.retry)
+            store.forget_lost()
             _download(store, work, settings, allow_loopback)
             store.mark_removed(_examples(settings.removed))
             store.group_alike()

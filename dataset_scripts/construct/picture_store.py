@@ -1,8 +1,8 @@
 """Keep pictures by their contents, and what became of every address, in one folder that no later run empties.
 
-    pictures/manifest.sqlite   the view `manifest` has a row for each record: uid, url, final_url, status, class, ...
-    pictures/files/ab/ab12...  one file for each different picture, named by the SHA-256 of its unchanged bytes
-    images/<image id>.jpg      the same files under the names that `dataset_scripts.build` expects
+    pictures/manifest.sqlite    the view `manifest` has a row for each record: uid, url, final_url, status, class, ...
+    pictures/files/ab/ab12...    one file for each different picture, named by the SHA-256 of its unchanged bytes
+    pictures/images/<image id>.jpg    the same files under the names that `dataset_scripts.build` expects
 
 An address is asked until it has a class: `ok`, `permanent` (there is no picture), `transient` (there may be one later) or
 `refused` (we do not take it: robots.txt, noai, limits, addresses that are not public).
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import PIL
 import PIL.Image
 
 from dataset_scripts.audit.looks import MAX_DIFFERENT_BITS, difference_hash, similar_looks
@@ -34,6 +35,7 @@ from reports_2mner.files import whole_file, write_file
 
 CLASSES = ("ok", "permanent", "transient", "refused")
 FOLDER = "folder:"  # before an image id: a picture that was not fetched
+MAX_REASON = 300  # characters
 MAX_SCANS = 100  # of a JPEG; each is decoded at full size, so that a small file can take hours
 SECONDS_OF_ROBOTS = 24 * 3600  # how long robots.txt is believed (RFC 9309)
 # Where known sites lead to once a picture is gone (SQL patterns of final addresses).
@@ -132,7 +134,9 @@ def examine(data: bytes, max_pixels: int = MAX_PIXELS) -> Outcome:
     except PIL.Image.DecompressionBombError as error:
         return Outcome("too many pixels", "refused", str(error))
     except Exception as error:  # Pillow raises a dozen unrelated kinds for broken files
-        return Outcome("no picture", "permanent", f"{type(error).__name__}: {error}")
+        is_other = isinstance(error, PIL.UnidentifiedImageError)  # whose message is an address in memory
+        reason = f"none of {', '.join(FORMATS)}" if is_other else f"{type(error).__name__}: {error}"
+        return Outcome("no picture", "permanent", reason)
     if size[0] * size[1] > max_pixels:
         return Outcome("too many pixels", "refused", f"{size[0]} x {size[1]} pixels, more than {max_pixels}")
     if suffix == ".jpg" and data.count(b"\xff\xda") > MAX_SCANS:
@@ -159,7 +163,8 @@ class PictureStore:
     """
 
     def __init__(self, work: Path, only_read: bool = False) -> None:
-        self.folder, self.images = work / "pictures", work / "images"
+        self.folder = work / "pictures"
+        self.images = self.folder / "images"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._only_read = only_read
         self._base = sqlite3.connect(self.folder / "manifest.sqlite", isolation_level=None)
@@ -202,6 +207,14 @@ class PictureStore:
                 "UPDATE pictures SET class = NULL, status = NULL, reason = NULL WHERE class = ?", (kind,)
             )
 
+    def forget_lost(self) -> None:
+        """Have addresses asked again whose file is gone from the folder."""
+        rows = self._base.execute(
+            "SELECT url, sha256, suffix FROM pictures WHERE sha256 IS NOT NULL AND class IS NOT NULL"
+        )
+        lost = [(url,) for url, *names in rows if not self._path(*names).exists()]
+        self._base.executemany("UPDATE pictures SET class = NULL WHERE url = ?", lost)
+
     def pending(self) -> Iterator[str]:
         """Yield the addresses without a class: one of each host, then a second one of each, and so on."""
         self._base.execute("CREATE TEMP TABLE IF NOT EXISTS queue (url TEXT)")
@@ -220,7 +233,7 @@ class PictureStore:
     def keep(self, url: str, outcome: Outcome, final_url: str, attempts: int) -> None:
         """Write down what became of an address."""
         picture = vars(outcome.picture) if outcome.picture else dict.fromkeys(Picture.__dataclass_fields__)
-        values = {"status": outcome.status, "class": outcome.kind, "reason": outcome.reason, **picture}
+        values = {"status": outcome.status, "class": outcome.kind, "reason": outcome.reason[:MAX_REASON], **picture}
         values |= {"final_url": final_url, "time": datetime.now(timezone.utc).isoformat(timespec="seconds")}
         places = ", ".join(f"{name} = :{name}" for name in values)
         self._base.execute(

@@ -191,7 +191,7 @@ NOWHERE = {
         *("javascript:alert(1)", "//example.org/a.jpg", "C:\\a.jpg", "../a.jpg", "HTTP:", "s3://bucket/a.jpg"),
     ],
     "permanent": ["http://ex\0ample/", "http://exa mple/a.jpg", f"http://{'a' * 70}.example/", "http://a..example/"],
-    "transient": ["http://127.0.0.1:9/closed.jpg"],
+    "transient": ["http://127.0.0.1:9/closed.jpg", "http://nowhere.example/a.jpg"],
 }
 
 
