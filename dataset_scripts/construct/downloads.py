@@ -204,7 +204,8 @@ class Downloads:
         running: dict[Future, tuple[_Task, bool]] = {}
         with ThreadPoolExecutor(self._rules.connections) as pool:
             while True:
-                self._waiting += map(_Task, islice(addresses, max(0, WAITING - len(self._waiting))))
+                new = list(map(_Task, islice(addresses, max(0, WAITING - len(self._waiting)))))
+                self._waiting += new
                 for task, is_robots in self._next(self._rules.connections - len(running)):
                     call = (
                         partial(self._web.robots, str(task.origin)) if is_robots else partial(self._web.ask, task.url)
@@ -215,7 +216,7 @@ class Downloads:
                         self._settle(*running.pop(work), work.result())
                 elif self._waiting:
                     time.sleep(self._pause())
-                else:
+                elif not new:  # otherwise all of them have ended without being asked, and there may be more
                     return
 
     def _next(self, room: int) -> list[tuple[_Task, bool]]:

@@ -119,6 +119,8 @@ def _download(store: PictureStore, work: Work, settings: Settings, allow_loopbac
     rules = Rules(**{name: getattr(settings, name) for name in names}, obey_robots=settings.robots == "obey")
     with tqdm(desc="pictures", total=store.count_pending(), disable=work.quiet or None) as bar:
         Downloads(rules, web, store, bar.update).run(store.pending())
+    if left := store.count_pending():
+        raise RuntimeError(f"{left} addresses have got no class")
 
 
 def _examples(folder: Path | None) -> Iterator[Picture]:

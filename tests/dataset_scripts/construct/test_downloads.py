@@ -193,6 +193,8 @@ def test_more_addresses_than_are_held_at_once(fetch, monkeypatch):
     monkeypatch.setattr(downloads, "WAITING", 3)
     urls = [f"http://{n}.example/" for n in range(20)]
     assert set(fetch(urls)[0]) == set(urls)
+    urls = [f"ftp://{n}.example/" for n in range(20)]  # which end without being asked
+    assert set(fetch(urls)[0]) == set(urls)
 
 
 @pytest.mark.parametrize(
