@@ -205,7 +205,7 @@ class HostileServer(ThreadingHTTPServer):
         self.requests: Counter[str] = Counter()
         self.agents: set[str] = set()
         self.over = Event()
-        self.active: Counter[int] = Counter()
+        self.robots = plain(ROBOTS.encode())
         self._lock = Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
         Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
@@ -233,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.count(self.path, self.headers.get("User-Agent", ""))
         if self.path == "/robots.txt":
-            return plain(ROBOTS.encode())(self)
+            return self.server.robots(self)
         kind = self.path.split("/")[1]
         with suppress(OSError):
             ANSWERS[KIND_OF[kind]][kind](self) if kind in KIND_OF else plain(status=404)(self)

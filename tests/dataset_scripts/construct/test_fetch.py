@@ -20,7 +20,7 @@ from dataset_scripts.construct.__main__ import main
 from dataset_scripts.construct.fetch import Settings
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.stages import Work
-from tests.dataset_scripts.construct.hostile_server import ANSWERS, KIND_OF, NOWHERE, HostileServer, draw
+from tests.dataset_scripts.construct.hostile_server import ANSWERS, KIND_OF, NOWHERE, HostileServer, draw, plain
 
 pytest.importorskip("protego", reason="pip install '2m-ner[construct]'")
 
@@ -113,6 +113,9 @@ def test_hostile_addresses_all_end_in_a_class_and_are_asked_once(work, server, m
     assert result["counts"]["read"] == result["counts"]["written"] == len(records)
     found = {image_id: image.get("class") for image_id, image in images(work).items()}
     assert {image_id: (found[image_id], kind) for image_id, kind in expected.items() if found[image_id] != kind} == {}
+    assert {reason for status, reason in manifest(work, "status, reason") if status == "too large"} == {
+        f"TooLarge: more than {FAST['max_bytes']} bytes"
+    }
     assert set(asked) == {"127.0.0.1"}
     assert time.monotonic() - begin < 60
     assert not any(path.startswith("/disallowed/") for path in server.requests)
@@ -222,6 +225,17 @@ def test_robots_can_be_ignored(work, server):
     run(work, robots="ignore", retry=("refused",))
     assert images(work)["a"]["status"] == "ok"
     assert server.requests == {"/robots.txt": 1, "/disallowed/a": 1}
+
+
+def test_without_robots_txt_all_is_allowed_and_with_a_broken_one_nothing_for_now(work, server):
+    captions(work, [record("a", server.url("/good/a"))])
+    server.robots = plain(status=503)
+    run(work)
+    assert (images(work)["a"]["why"], images(work)["a"]["class"]) == ("http 503", "transient")
+    assert set(server.requests) == {"/robots.txt"}
+    server.robots = plain(status=404)
+    run(work, retry=("transient",))
+    assert images(work)["a"]["status"] == "ok"
 
 
 def test_the_command_takes_pictures_from_a_folder(work, tmp_path, capsys):
