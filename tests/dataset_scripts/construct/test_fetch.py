@@ -190,6 +190,8 @@ def test_pictures_that_say_that_there_is_none_are_known(work, server, tmp_path):
     folder.mkdir()
     (folder / "gone.png").write_bytes(draw("/good/removed", "PNG"))  # the same picture in another format
     captions(work, [record("a", server.url("/good/removed")), record("b", server.url("/good/b"))])
+    run(work)
+    assert {path.name for path in (work.folder / "pictures" / "images").iterdir()} == {"a.jpg", "b.jpg"}
     run(work, removed=folder)
     assert {name: (image["status"], image["why"]) for name, image in images(work).items()} == {
         "a": ("missing", "removed"),
