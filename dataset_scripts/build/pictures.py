@@ -74,7 +74,7 @@ def read_picture_file(folder: Path, image_id: str, max_side: int | None = None) 
         )
     name = f"{image_id}.jpg"
     try:
-        data = _read_file(folder, name)
+        data = read_file_inside(folder, name)
     except FileNotFoundError:
         return PreparedPicture(None, "missing", "no such file")
     except (OSError, ValueError) as error:
@@ -149,7 +149,8 @@ def _to_jpeg(image: PIL.Image.Image, max_side: int) -> bytes:
     return out.getvalue()
 
 
-def _read_file(folder: Path, name: str) -> bytes:
+def read_file_inside(folder: Path, name: str) -> bytes:
+    """Return a file of a folder; OSError or ValueError if it is absent, too large or a link to another place."""
     root = os.path.realpath(folder)
     path = os.path.realpath(os.path.join(root, name), strict=True)
     if not path.startswith(os.path.join(root, "")):

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from dataset_scripts.build.engine import process_engine
-from dataset_scripts.construct import captions, errors, project, recognise, release, translate, tweets
+from dataset_scripts.construct import captions, errors, fetch, project, recognise, release, translate, tweets
 from dataset_scripts.construct.diff import compare_releases
 from dataset_scripts.construct.settings import CONFIG, PRESETS, options_of, read_config
 from dataset_scripts.construct.stages import ORDER, Work, describe
@@ -34,6 +34,7 @@ STAGES: dict[str, ModuleType] = {  # in the order of `stages.ORDER`
     "recognise": recognise,
     "translate": translate,
     "project": project,
+    "fetch": fetch,
     "errors": errors,
     "release": release,
 }

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from modeling_2mner import image_sources
-from modeling_2mner.image_sources import load_image_source
+from modeling_2mner.image_sources import PrivateAddress, TooLarge, download, load_image_source
 from modeling_2mner.images import LoadedImage
 
 
@@ -341,3 +341,36 @@ class TestDownload:
         web.routes |= {"/picture.png": slow_redirect, "/b": slow_redirect}
         monkeypatch.setattr(image_sources, "MAX_SECONDS", 0.2)
         assert unreadable(load_image_source(web.address(), True), "no picture within 0.2 seconds")
+
+
+class TestPublicDownload:
+    def test_this_machine_is_asked_only_with_leave(self, web, png):
+        web.routes["/picture.png"] = answer(png, Content_Type="image/png")
+        with pytest.raises(PrivateAddress, match="not a public address"):
+            download(web.address())
+        with pytest.raises(PrivateAddress, match="which is not a public address"):
+            download("http://10.0.0.1/", allow_loopback=True)
+        answered = download(web.address(), allow_loopback=True)
+        assert (answered.status, answered.body, answered.headers["content-type"]) == (200, png, "image/png")
+        assert [path for path, _ in web.requests] == ["/picture.png"]
+
+    def test_limits_are_parameters(self, web, png):
+        web.routes |= {"/picture.png": redirect("/b"), "/b": answer(png)}
+        with pytest.raises(TooLarge, match="more than 99 bytes"):
+            download(web.address(), max_bytes=99, allow_loopback=True)
+        first = download(web.address(), max_redirects=0, allow_loopback=True)
+        assert (first.status, first.redirect, first.body) == (302, web.address("/b"), b"")
+        web.routes["/picture.png"] = lambda _: web.over.wait(10)
+        with pytest.raises(TimeoutError):
+            download(web.address(), max_seconds=0.1, allow_loopback=True)
+
+    def test_headers_are_sent_and_repeated_ones_are_joined(self, web):
+        def echo(request: BaseHTTPRequestHandler) -> None:
+            request.send_response(404)
+            for value in (request.headers["User-Agent"], "b"):
+                request.send_header("X-Robots-Tag", value)
+            request.end_headers()
+
+        web.routes["/picture.png"] = echo
+        answered = download(web.address(), headers={"User-Agent": "me"}, allow_loopback=True)
+        assert (answered.status, answered.headers["x-robots-tag"], answered.redirect) == (404, "me, b", None)
