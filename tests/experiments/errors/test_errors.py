@@ -10,9 +10,9 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from dataset_scripts.marked_sentences import make_thumbnail
 from dataset_scripts.parquet import write_dataset
 from experiments.errors import __main__ as errors
-from experiments.errors.cards import make_thumbnail
 from reports_2mner.html import TEMPLATES
 from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits

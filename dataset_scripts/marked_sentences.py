@@ -1,4 +1,4 @@
-"""The sentences with errors as the page shows them: small pictures and marked entities."""
+"""Sentences as pages show them: small pictures and marked entities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 from PIL import Image
 
 from dataset_scripts.schema import STATUSES_WITH_IMAGE
-from experiments.errors.counts import ScoredSentence
 from modeling_2mner.images import load_image
 from modeling_2mner.spans import Span
 
@@ -31,14 +30,6 @@ class Thumbnail:
     width: int
     height: int
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Card:
-    """A sentence to show, with its picture; `None` if no pictures are wanted or the data set has none."""
-
-    sentence: ScoredSentence
-    picture: Thumbnail | None
 
 
 def make_thumbnail(cell: Any, status: str | None, side: int) -> Thumbnail:
