@@ -19,7 +19,17 @@ from types import ModuleType
 from typing import Any
 
 from dataset_scripts.build.engine import process_engine
-from dataset_scripts.construct import captions, project, release, translate, tweets
+from dataset_scripts.construct import (
+    adjudicate,
+    agree,
+    captions,
+    collect,
+    project,
+    release,
+    tasks,
+    translate,
+    tweets,
+)
 from dataset_scripts.construct.diff import compare_releases
 from dataset_scripts.construct.settings import CONFIG, PRESETS, options_of, read_config
 from dataset_scripts.construct.stages import ORDER, Work, describe
@@ -33,6 +43,10 @@ STAGES: dict[str, ModuleType] = {  # in the order of `stages.ORDER`
     "tweets": tweets,
     "translate": translate,
     "project": project,
+    "tasks": tasks,
+    "collect": collect,
+    "agree": agree,
+    "adjudicate": adjudicate,
     "release": release,
 }
 
