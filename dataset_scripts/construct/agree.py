@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.build.pictures import read_picture_file
 from dataset_scripts.construct import tasks
 from dataset_scripts.construct.agreement import OUTSIDE, Agreement
 from dataset_scripts.construct.annotation import CONFLICT, DONE, Entity, Task, answers_of, entities_of, verdict
@@ -27,8 +26,6 @@ from dataset_scripts.construct.collect import Answers, find_answers
 from dataset_scripts.construct.label_studio import Server
 from dataset_scripts.construct.records import Record, Span
 from dataset_scripts.construct.stages import Counts, Work
-from dataset_scripts.marked_sentences import LICENCE_NOTE, cut_into_pieces, make_thumbnail
-from modeling_2mner.spans import Span as TypedSpan
 from reports_2mner.command_line import at_least, between, option
 from reports_2mner.files import write_file, write_json
 from reports_2mner.html import render
@@ -223,34 +220,38 @@ def _page(work: Work, overall: Agreement, tables: Mapping[str, Any], cards: list
     kinds = [*sorted({kind for pair in confusion for kind in pair} - {OUTSIDE}), OUTSIDE]
     counts = {row: [confusion.get((row, column), 0) for column in kinds] for row in kinds}
     matrix = [[row, *((count, count / max(1, sum(cells))) for count in cells)] for row, cells in counts.items()]
-    name = work.folder.resolve().name
-    values = {"tables": tables, "kinds": kinds, "matrix": matrix, "cards": cards, "licences": LICENCE_NOTE}
-    return render("agreement.html.jinja", name=name, overall=overall, **values)
+    values = {"tables": tables, "kinds": kinds, "matrix": matrix, "cards": cards}
+    return render("agreement.html.jinja", name=work.folder.resolve().name, overall=overall, **values)
 
 
 def _cards(work: Work, conflicts: int, shown: int, images: Path | None) -> Iterator[dict[str, Any]]:
     """Yield disputed sentences, evenly spaced: each person's answer in pieces, and a picture if there is one."""
     chosen = {number * conflicts // shown for number in range(shown)}
-    number = 0
-    for record in work.records("agree") if shown else ():
-        answers = answers_of(record)
-        if len(answers) < 2 or len(set(map(frozenset, answers.values()))) == 1:
-            continue
+    disputed = (
+        record for record in work.records("agree") if len(set(map(frozenset, answers_of(record).values()))) > 1
+    )
+    for number, record in enumerate(disputed):
         if number in chosen:
+            answers = answers_of(record)
             shared = set.intersection(*answers.values())
-            styles = [
-                {
-                    TypedSpan(kind, start, end): "right" if (start, end, kind) in shared else "wrong"
-                    for start, end, kind in sorted(found)
-                }
-                for found in answers.values()
-            ]
-            lines = [
-                (name, cut_into_pieces(record.tokens, style)[0]) for name, style in zip(answers, styles, strict=True)
-            ]
-            picture = None
-            if images and tasks.find_picture(record, images):
-                read = read_picture_file(images, record.image_id)
-                picture = make_thumbnail(read.image, read.status, THUMBNAIL)
+            lines = [(name, _pieces(record, found, shared)) for name, found in answers.items()]
+            picture = _thumbnail(record, images)
             yield {"uid": record.uid, "lines": lines, "picture": picture, "note": tasks.note_of(record)}
-        number += 1
+
+
+def _pieces(record: Record, found: set[Entity], shared: set[Entity]) -> Any:
+    from dataset_scripts.marked_sentences import cut_into_pieces  # loads torch, as does the next one
+    from modeling_2mner.spans import Span as TypedSpan
+
+    styles = {TypedSpan(e[2], e[0], e[1]): "right" if e in shared else "wrong" for e in sorted(found)}
+    return cut_into_pieces(record.tokens, styles)[0]
+
+
+def _thumbnail(record: Record, images: Path | None) -> Any:
+    if images is None or tasks.find_picture(record, images) is None:
+        return None
+    from dataset_scripts.build.pictures import read_picture_file
+    from dataset_scripts.marked_sentences import make_thumbnail
+
+    picture = read_picture_file(images, record.image_id)
+    return make_thumbnail(picture.image, picture.status, THUMBNAIL)

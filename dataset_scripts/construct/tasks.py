@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.build.pictures import find_unsafe_part
 from dataset_scripts.construct.annotation import AnnotationFormat, Conll, Jsonl, Task
 from dataset_scripts.construct.label_studio import PROJECT, LabelStudio, Server, local_address, project_settings
 from dataset_scripts.construct.records import Record, read_records
@@ -138,10 +137,8 @@ def write_tasks(folder: Path, work: Work, settings: Settings, name: str, tasks: 
 
 def find_picture(record: Record, images: Path | None) -> Path | None:
     """Return the picture of a sentence, if the folder has it."""
-    if images is None or find_unsafe_part(record.image_id):
-        return None
-    path = images / f"{record.image_id}.jpg"
-    return path if path.is_file() else None
+    path = images and images / f"{record.image_id}.jpg"
+    return path if path and path.parent == images and path.is_file() else None
 
 
 def picture_address(record: Record, settings: Settings) -> str:

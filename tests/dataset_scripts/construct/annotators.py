@@ -5,17 +5,11 @@ from __future__ import annotations
 import json
 from random import Random
 
-from dataset_scripts.construct.records import Record
 from dataset_scripts.schema import ENTITY_TYPES
 
 
 def plain(spans):
     return [{"start": span.start, "end": span.end, "type": span.type} for span in spans]
-
-
-def truth(records: list[Record]):
-    """The entities of records by uid."""
-    return {record.uid: plain(record.labels) for record in records}
 
 
 def disturbed(entities, share: float, seed: int = 3, types=ENTITY_TYPES):

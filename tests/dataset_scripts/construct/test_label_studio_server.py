@@ -135,92 +135,93 @@ def label(entity, text):
     return result(start, end, text[start:end], kind)
 
 
+def flag(remark):
+    return {"from_name": "flag", "to_name": "text", "type": "choices", "value": {"choices": [remark]}}
+
+
+def imported_tasks(ask, title):
+    """The project of a title and its tasks, in the order of the import."""
+    (project,) = (found for found in ask("GET", "/api/projects")["results"] if found["title"] == title)
+    tasks = ask("GET", "/api/tasks", params={"project": project["id"], "fields": "all"})["tasks"]
+    return project, sorted(tasks, key=lambda task: task["id"])
+
+
+def make_user(ask, name):
+    return ask("POST", "/api/users/", json={"email": f"{name}@example.org", "username": name})["id"]
+
+
+def say(ask, task, person, *found):
+    ask("POST", f"/api/tasks/{task['id']}/annotations", json={"completed_by": person, "result": found})
+
+
+def check_project(ask, project, tasks):
+    """The order, the instructions, the picture, and places that count code points."""
+    assert "GPE" in project["expert_instruction"] and project["maximum_annotations"] == 2
+    assert [task["data"]["uid"] for task in tasks] == ["es/O_2", f"es/{PICTURE}", "fr/O_3"]  # the lowest score first
+    assert len(ask("GET", "/api/storages/localfiles", params={"project": project["id"]})) == 1
+    assert ask("GET", tasks[1]["data"]["image"])[:2] == b"\xff\xd8"  # a JPEG, though its name has % and #
+    places = [result["value"] for result in tasks[1]["predictions"][0]["result"]]
+    shown = [(value["start"], value["end"], value["text"]) for value in places]
+    assert shown == [(18, 23, "París"), (28, 36, "Ana Ruiz")]
+
+
+def annotate(ask, tasks):
+    """Ana and Ben differ on the first sentence of the records; return their numbers."""
+    ana, ben = make_user(ask, "ana"), make_user(ask, "ben")
+    flagged, text, other = tasks[1], tasks[1]["data"]["text"], tasks[0]["data"]["text"]
+    say(ask, flagged, ana, label((18, 23, "LOC"), text), label((28, 36, "PER"), text))
+    say(ask, flagged, ben, label((18, 23, "LOC"), text), label((28, 31, "PER"), text))
+    say(ask, tasks[0], ana, result(5, 10, "Bruma", "ORG"))  # UTF-16, where the flag counts four
+    say(ask, tasks[0], ben, label((3, 8, "ORG"), other), flag("picture missing"))
+    say(ask, tasks[2], ana, result(0, 999, "Rien", "CITY"))
+    return {ana: "ana", ben: "ben"}
+
+
+def inspect(ask):
+    """Settle the one conflict as Ana has it."""
+    _, (task,) = imported_tasks(ask, "round trip (inspector)")
+    assert sorted(shown["model_version"] for shown in task["predictions"]) == ["ana", "ben"]
+    text = task["data"]["text"]
+    say(ask, task, make_user(ask, "eva"), label((18, 23, "LOC"), text), label((28, 36, "PER"), text))
+
+
+def without_round(work):
+    return {record.uid: [{**said, "round": ""} for said in record.annotations] for record in work.records("agree")}
+
+
 def test_sentences_go_through_label_studio_and_come_back(server, ask, place, monkeypatch, capsys):
     monkeypatch.setenv("LABEL_STUDIO_TOKEN", TOKEN)
-    work = Work(place / "round trip", quiet=True)
+    work, at = Work(place / "round trip", quiet=True), ["--server", server]
     work.write_records("tweets", take, {}, {})
     pictures = ["--images", str(place / "files" / "pictures"), "--document_root", str(place / "files")]
-    tasks = ["tasks", str(work.folder), "--format", "label_studio", "--server", server, *pictures]
-    main(tasks)
-    assert "3 tasks imported" in capsys.readouterr().out
-    main(tasks)  # nothing is imported twice
-    assert "0 tasks imported" in capsys.readouterr().out
+    for number in (3, 0):  # the second time nothing is imported again
+        main(["tasks", str(work.folder), "--format", "label_studio", *at, *pictures])
+        assert f"{number} tasks imported" in capsys.readouterr().out
+    project, tasks = imported_tasks(ask, "round trip")
+    check_project(ask, project, tasks)
+    people = annotate(ask, tasks)
 
-    (project,) = (found for found in ask("GET", "/api/projects")["results"] if found["title"] == "round trip")
-    assert "GPE" in project["expert_instruction"] and project["maximum_annotations"] == 2
-    imported = ask("GET", "/api/tasks", params={"project": project["id"], "fields": "all"})["tasks"]
-    by_uid = {task["data"]["uid"]: task for task in imported}
-    assert [task["data"]["uid"] for task in sorted(imported, key=lambda task: task["id"])][
-        0
-    ] == "es/O_2"  # lowest score
-    assert len(ask("GET", "/api/storages/localfiles", params={"project": project["id"]})) == 1
-    task = by_uid[f"es/{PICTURE}"]
-    assert ask("GET", task["data"]["image"])[:2] == b"\xff\xd8"  # the picture, though its name has % and #
-    shown = {(e["value"]["start"], e["value"]["end"], e["value"]["text"]) for e in task["predictions"][0]["result"]}
-    assert shown == {(18, 23, "París"), (28, 36, "Ana Ruiz")}  # code points
-
-    people = [
-        ask("POST", "/api/users/", json={"email": f"{name}@example.org", "username": name}) for name in ("ana", "ben")
-    ]
-    ana, ben = (person["id"] for person in people)
-    text = task["data"]["text"]
-    second = by_uid["es/O_2"]["data"]["text"]
-    answers = [
-        (ana, f"es/{PICTURE}", [label((18, 23, "LOC"), text), label((28, 36, "PER"), text)]),
-        (ben, f"es/{PICTURE}", [label((18, 23, "LOC"), text), label((28, 31, "PER"), text)]),
-        (ana, "es/O_2", [result(5, 10, "Bruma", "ORG")]),  # UTF-16: the flag counts four
-        (ben, "es/O_2", [label((3, 8, "ORG"), second), {"from_name": "flag", "to_name": "text", "type": "choices", "value": {"choices": ["picture missing"]}}]),
-        (ana, "fr/O_3", [result(0, 999, "Rien", "CITY")]),
-    ]  # fmt: skip
-    for person, uid, found in answers:
-        ask("POST", f"/api/tasks/{by_uid[uid]['id']}/annotations", json={"completed_by": person, "result": found})
-    main(["collect", str(work.folder), "--server", server])
-    said = {record.uid: record.annotations for record in work.records("agree")}
+    main(["collect", str(work.folder), *at])
+    said = without_round(work)
     assert [(entry["by"], entry["spans"][-1]["end"]) for entry in said[f"es/{PICTURE}"]] == [("ana", 8), ("ben", 7)]
     assert [entry["spans"] for entry in said["es/O_2"]] == [[{"start": 1, "end": 2, "type": "ORG"}]] * 2
     assert said["fr/O_3"][0]["status"] == "refused"
 
-    main(["agree", str(work.folder), "--server", server])
+    main(["agree", str(work.folder), *at])
     assert "1 tasks imported for the inspector" in capsys.readouterr().out
-    inspect(ask, text)
-    main(["adjudicate", str(work.folder), "--server", server])
-    gold = {record.uid: record.gold for record in work.records("release")}
-    assert [(e.start, e.end, e.type, e.by) for e in gold[f"es/{PICTURE}"]] == [
-        (4, 5, "LOC", "eva"),
-        (6, 8, "PER", "eva"),
-    ]
-    assert [(e.start, e.end, e.type, e.by) for e in gold["es/O_2"]] == [(1, 2, "ORG", "ana+ben")]
+    inspect(ask)
+    main(["adjudicate", str(work.folder), *at])
+    found = {record.uid: record for record in work.records("release")}
+    gold = {
+        uid: record.gold and [(e.start, e.end, e.type, e.by) for e in record.gold] for uid, record in found.items()
+    }
+    assert gold[f"es/{PICTURE}"] == [(4, 5, "LOC", "eva"), (6, 8, "PER", "eva")]
+    assert gold["es/O_2"] == [(1, 2, "ORG", "ana+ben")] and found["es/O_2"].flags == ("picture missing",)
     assert gold["fr/O_3"] is None
-    exported = json.dumps(
-        ask(
-            "GET", f"/api/projects/{project['id']}/export", params={"exportType": "JSON", "download_all_tasks": "true"}
-        )
-    )
-    (work.folder / "export.json").write_text(exported, "utf-8")
-    names = {ana: "ana", ben: "ben"}
-    (work.folder / "users.json").write_text(json.dumps(names), "utf-8")
-    before = {uid: [{**entry, "round": ""} for entry in entries] for uid, entries in said.items()}
-    main(
-        [
-            "collect",
-            str(work.folder),
-            "--answers",
-            str(work.folder / "export.json"),
-            "--users",
-            str(work.folder / "users.json"),
-        ]
-    )
-    after = {record.uid: [{**entry, "round": ""} for entry in record.annotations] for record in work.records("agree")}
-    assert after == before
 
-
-def inspect(ask, text):
-    """Settle the one conflict as Ana has it."""
-    (project,) = (
-        found for found in ask("GET", "/api/projects")["results"] if found["title"] == "round trip (inspector)"
-    )
-    (task,) = ask("GET", "/api/tasks", params={"project": project["id"], "fields": "all"})["tasks"]
-    assert sorted(shown["model_version"] for shown in task["predictions"]) == ["ana", "ben"]
-    eva = ask("POST", "/api/users/", json={"email": "eva@example.org", "username": "eva"})["id"]
-    found = [label((18, 23, "LOC"), text), label((28, 36, "PER"), text)]
-    ask("POST", f"/api/tasks/{task['id']}/annotations", json={"completed_by": eva, "result": found})
+    asked = {"exportType": "JSON", "download_all_tasks": "true"}
+    exported, users = work.folder / "export.json", work.folder / "users.json"
+    exported.write_text(json.dumps(ask("GET", f"/api/projects/{project['id']}/export", params=asked)), "utf-8")
+    users.write_text(json.dumps(people), "utf-8")
+    main(["collect", str(work.folder), "--answers", str(exported), "--users", str(users)])
+    assert without_round(work) == said  # a file that was exported by hand says the same
