@@ -271,7 +271,8 @@ def _blocks(text: str) -> list[tuple[str, list[str]]]:
         if block.startswith("#"):
             blocks.append(("heading", [block.lstrip("#").strip()]))
         elif block.startswith("- "):
-            blocks.append(("list", [item.strip() for item in "\n".join(["", *lines]).split("\n- ")[1:]]))
+            items = "\n".join(["", *lines]).split("\n- ")[1:]
+            blocks.append(("list", [" ".join(item.split()) for item in items]))
         else:
             blocks.append(("text", lines))
     return blocks
