@@ -103,6 +103,6 @@ def settle(record: Record, said: list[Answer], least: int) -> tuple[Record, str]
         answers = answers_of(record)
         entities, by = next(iter(answers.values())), "+".join(answers)
     else:
-        entities, by = {(span.start, span.end, span.type) for span in given[-1].spans}, given[-1].by
+        entities, by = {(span.start, span.end, span.type) for span in given[-1].spans}, given[-1].annotator
     gold = tuple(Span(*entity, by=by, status=HUMAN) for entity in sorted(entities))
     return replace(record, gold=gold).step("adjudicate", state=state), state

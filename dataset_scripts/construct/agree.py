@@ -35,6 +35,7 @@ INSPECTOR = "inspector"
 STRINGS = 20  # most disputed ones
 THUMBNAIL = 160  # longer side in pixels
 FIGURES = ("sentences", "conflicts", "entities of both", "span F1", "alpha", "kappa, marked words", "kappa, all words")
+PUBLIC = ("Everybody", "By language", "By source", "By type")
 OF_A_PERSON = (DONE, "skipped", "refused", "open", "flagged")
 
 
@@ -64,7 +65,7 @@ class Found:
     def add(self, record: Record, gold: set[Entity] | None) -> None:
         """Count the answers to a sentence."""
         for said in record.annotations:
-            _count_person(self.people[said["by"], said["round"]], said, record, gold)
+            _count_person(self.people[said["annotator"], said["round"]], said, record, gold)
         answers = answers_of(record)
         if len(answers) < 2:
             return
@@ -88,13 +89,14 @@ def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
         found = _count(work, counts, gold.read(), given.answers)
         content, tables = _content(found), _tables(found)
         write_json(folder / "agreement.json", content, indent=1, ensure_ascii=False)
-        parts = (f"## {title}\n\n{Table(header, rows).markdown()}\n" for title, (header, rows) in tables.items())
+        shown = {title: table for title, table in tables.items() if title in PUBLIC}  # goes into cards: no names
+        parts = (f"{title}:\n\n{Table(header, rows).markdown()}\n" for title, (header, rows) in shown.items())
         write_file(folder / "agreement.md", "\n".join(parts))
         cards = list(_cards(work, found.overall.conflicts, settings.shown, given.images))
         write_file(folder / "agreement.html", _page(work, found.overall, tables, cards))
         tasks.write_tasks(folder / INSPECTOR, work, given, INSPECTOR, _inspections(work, given))
 
-    plain = {"shown": settings.shown, "gold": gold.key(), "tasks": vars(given)}
+    plain = {"shown": settings.shown, "gold": gold.key(), "tasks": tasks.hash_of(vars(given))}
     manifest = work.perform("agree", write, plain, work.inputs("agree"))
     if settings.server:
         new = Server(settings.server).push(work.place("agree") / INSPECTOR, INSPECTOR, given.images)
@@ -148,7 +150,7 @@ def _inspections(work: Work, given: tasks.Settings) -> Iterator[Task]:
             answers = answers_of(record)
             others = {name: [Span(*entity) for entity in sorted(found)] for name, found in answers.items()}
             common = [Span(*entity) for entity in sorted(set.intersection(*answers.values()))]
-            remarks = {said["by"]: said["flags"] or said["status"] for said in record.annotations}
+            remarks = {said["annotator"]: said["flags"] or said["status"] for said in record.annotations}
             said = [f"{name}: {remark}" for name, remark in remarks.items() if remark != DONE]
             note = " | ".join(filter(None, [tasks.note_of(record), *said]))
             yield Task(record, tuple(common), INSPECTOR, note, tasks.picture_address(record, given), others)
@@ -167,7 +169,7 @@ def _content(found: Found) -> dict[str, Any]:
     types = {
         kind: {"entities of both": n, "span F1": found.overall.f1(kind)} for kind, n in found.overall.found.items()
     }
-    people = [{"by": by, "round": round, **counts} for (by, round), counts in sorted(found.people.items())]
+    people = [{"annotator": name, "round": round, **counts} for (name, round), counts in sorted(found.people.items())]
     strings = [{"text": text, "sentences": n, "types": dict(found.types[text])} for text, n in _disputed(found)]
     return {
         "overall": _figures(found.overall),

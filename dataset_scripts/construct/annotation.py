@@ -2,7 +2,7 @@
 
 JSONL has one line for each sentence. An annotator corrects `spans`, counted in words, and sets `status` to done:
 
-    {"uid": "es/O_1", "lang": "es", "tokens": ["Liam", "en", "Bruma"], "image": "O_1.jpg", "note": "", "by": "ana",
+    {"uid": "es/O_1", "lang": "es", "tokens": ["Liam", "en", "Bruma"], "image": "O_1.jpg", "note": "", "annotator": "ana",
      "status": "open", "flags": [], "spans": [{"start": 0, "end": 1, "type": "PER"}]}
 
 CoNLL has one word a line and one column of IOB2 tags for each annotator. Columns in brackets are only to be looked at.
@@ -44,7 +44,7 @@ class Task:
     Args:
         record: the sentence.
         spans: what is proposed.
-        by: the name of the person; "" if anyone may answer.
+        annotator: the name of the person; "" if anyone may answer.
         note: what they should know: open questions, the sentence it was translated from.
         image: path or address of the picture; "" for none.
         others: what others answered, by name; only to be looked at.
@@ -52,7 +52,7 @@ class Task:
 
     record: Record
     spans: tuple[Span, ...] = ()
-    by: str = ""
+    annotator: str = ""
     note: str = ""
     image: str = ""
     others: Mapping[str, Sequence[Span]] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Answer:
 
     Args:
         uid: of the record.
-        by: the name of the person.
+        annotator: the name of the person.
         tokens: the words that the person saw.
         spans: the entities; empty unless the status is `done`.
         status: `open`, `done`, `skipped`, or `refused` with a `reason`.
@@ -75,7 +75,7 @@ class Answer:
     """
 
     uid: str
-    by: str
+    annotator: str
     tokens: tuple[str, ...]
     spans: tuple[Span, ...] = ()
     status: str = DONE
@@ -92,7 +92,12 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """Return the mapping that stands in `Record.annotations`."""
         spans = sorted((span.start, span.end, span.type) for span in self.spans)
-        values: dict[str, Any] = {"by": self.by, "status": self.status, "round": self.round, "flags": list(self.flags)}
+        values: dict[str, Any] = {
+            "annotator": self.annotator,
+            "status": self.status,
+            "round": self.round,
+            "flags": list(self.flags),
+        }
         values |= {"spans": [{"start": start, "end": end, "type": kind} for start, end, kind in spans]}
         return values | {name: value for name in ("reason", "widened") if (value := getattr(self, name))}
 
@@ -118,7 +123,7 @@ def entities_of(annotation: Mapping[str, Any]) -> set[Entity]:
 
 def answers_of(record: Record) -> dict[str, set[Entity]]:
     """Return the entities that each person found, by name, without those who skipped the sentence."""
-    return {said["by"]: entities_of(said) for said in record.annotations if said["status"] == DONE}
+    return {said["annotator"]: entities_of(said) for said in record.annotations if said["status"] == DONE}
 
 
 def verdict(record: Record, least: int) -> str:
@@ -164,14 +169,14 @@ class Jsonl:
     def _line(task: Task) -> dict[str, Any]:
         record = task.record
         values: dict[str, Any] = {"uid": record.uid, "lang": record.lang, "text": record.text, "tokens": record.tokens}
-        values |= {"image": task.image, "note": task.note, "by": task.by, "status": OPEN, "flags": []}
+        values |= {"image": task.image, "note": task.note, "annotator": task.annotator, "status": OPEN, "flags": []}
         values |= {"others": {name: _plain(spans) for name, spans in task.others.items()}} if task.others else {}
         return values | {"spans": _plain(task.spans)}
 
     @staticmethod
     def _answer(values: Mapping[str, Any], folder: str) -> Answer:
-        if not isinstance(values["by"], str) or not values["by"].strip():
-            raise ValueError("`by` must be the name of who answered")
+        if not isinstance(values["annotator"], str) or not values["annotator"].strip():
+            raise ValueError("`annotator` must be the name of who answered")
         status = _status(values.get("status", DONE))
         found = values["spans"] if status == DONE else ()
         spans = tuple(Span(span["start"], span["end"], span["type"]) for span in found)
@@ -179,7 +184,7 @@ class Jsonl:
             raise ValueError("`start` and `end` must be numbers of words")
         return Answer(
             values["uid"],
-            values["by"],
+            values["annotator"],
             tuple(values["tokens"]),
             spans,
             status,
@@ -226,7 +231,7 @@ class Conll:
             if value := getattr(task, name):
                 yield f"# {name} = {' '.join(value.split())}"
         yield from (f"# status = {OPEN}", "# flags =")
-        yield " ".join(["# columns = word", *map(_one_word, columns), task.by])
+        yield " ".join(["# columns = word", *map(_one_word, columns), task.annotator])
         yield from ("\t".join([_one_word(word), *row]) for word, *row in zip(record.tokens, *tags, strict=True))
         yield ""
 

@@ -23,7 +23,7 @@ from dataset_scripts.construct.annotation import OPEN, REFUSED, AnnotationFormat
 from dataset_scripts.construct.label_studio import LabelStudio, Server
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.stages import Counts, Work
-from dataset_scripts.construct.tasks import asked, project_title
+from dataset_scripts.construct.tasks import asked, hash_of, project_title
 from dataset_scripts.parquet import file_sha256
 from reports_2mner.command_line import option
 from reports_2mner.files import write_lines
@@ -67,9 +67,9 @@ class Source:
     files: tuple[tuple[Path, str], ...]
     users: tuple[tuple[int, str], ...] = ()
 
-    def key(self) -> list[Any]:
-        """Return what decides on the answers."""
-        return [[(path.parent.name, path.name, sha256) for path, sha256 in self.files], self.users]
+    def key(self) -> str:
+        """Return a hash of what decides on the answers."""
+        return hash_of([[(path.parent.name, path.suffix, sha256) for path, sha256 in self.files], self.users])
 
     def read(self) -> Answers:
         """Return all answers; read once in each process."""
@@ -90,7 +90,7 @@ def fetch_answers(work: Work, stage: str, server: str | None, title: str) -> lis
     if server is None:
         return []
     path = work.folder / "answers" / f"{stage}.jsonl"
-    answers = sorted(Server(server).answers(title), key=lambda answer: (answer.uid, answer.by))
+    answers = sorted(Server(server).answers(title), key=lambda answer: (answer.uid, answer.annotator))
     write_lines(path, map(_line, answers))
     return [path]
 
@@ -152,6 +152,6 @@ def _read(source: Source) -> Answers:
     for path, _ in source.files:
         for answer in formats[path.suffix].read(path):
             said = answers.setdefault(answer.uid, {})
-            if answer.status != OPEN or answer.by not in said:
-                said[answer.by] = answer
+            if answer.status != OPEN or answer.annotator not in said:
+                said[answer.annotator] = answer
     return answers

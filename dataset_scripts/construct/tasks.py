@@ -12,10 +12,13 @@ on them. In Label Studio everybody takes tasks from one project; import `project
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,10 @@ from dataset_scripts.schema import ENTITY_TYPES
 from reports_2mner.command_line import at_least, option
 from reports_2mner.files import write_file, write_json
 
+ASKED = (
+    "asked.json"  # all settings, for the later stages; the manifest, which is published, names no people and places
+)
+PUBLIC = ("format", "answers", "types", "languages", "only_doubts", "no_proposals", "limit")
 GUIDELINE = Path(__file__).parents[2] / "docs" / "guideline.md"
 FORMATS: dict[str, AnnotationFormat] = {"jsonl": Jsonl(), "conll": Conll(), "label_studio": LabelStudio()}
 DOUBTS = ("missing", "collided", "ambiguous")  # statuses that come first, in this order
@@ -76,17 +83,23 @@ class Settings:
 def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write the tasks; with `server` also import those that the project lacks."""
     refuse_edited(work, "tasks")
-    inputs = work.inputs("tasks") | {"guideline": file_sha256(settings.guideline)}
+    values = json.loads(json.dumps(vars(settings), default=str))
+    plain = {name: values[name] for name in PUBLIC} | {"annotators": len(settings.annotators)}
+    inputs = work.inputs("tasks") | {"guideline": file_sha256(settings.guideline), "asked": hash_of(values)}
 
     def write(folder: Path, counts: Counts) -> None:
         write_file(folder / "guideline.md", settings.guideline.read_text("utf-8"))
+        write_json(folder / ASKED, values, indent=1, ensure_ascii=False)
         queues = _queues(work, settings, folder, counts)
         for name in [None] if settings.format == "label_studio" else settings.names():
             write_tasks(folder, work, settings, name or "tasks", _tasks(queues, settings, name, counts))
         for path in queues:
             path.unlink()
 
-    manifest = work.perform("tasks", write, settings, inputs)
+    version = re.search(r"^Version (\w+(?:\.\w+)*)", settings.guideline.read_text("utf-8"), re.MULTILINE)
+    manifest = work.perform(
+        "tasks", write, plain, inputs, f"guideline {version[1] if version else inputs['guideline'][:12]}"
+    )
     if settings.server:
         new = Server(settings.server).push(work.place("tasks"), "tasks", settings.images)
         print(f"{new:,} tasks imported into {project_title(work, settings)!r} on {settings.server}")
@@ -95,10 +108,9 @@ def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
 
 def asked(work: Work) -> Settings:
     """Return the settings with which `tasks` was run, on which the later stages rely; ValueError if it was not."""
-    manifest = work.manifest("tasks")
-    if manifest is None:
+    if work.manifest("tasks") is None:
         raise ValueError(f"{work.folder} has no tasks, whose types and format are needed; run `tasks` first.")
-    values: dict[str, Any] = dict(manifest["settings"])
+    values: dict[str, Any] = json.loads((work.place("tasks") / ASKED).read_text("utf-8"))
     for name, value in values.items():
         if isinstance(value, list):
             values[name] = tuple(value)
@@ -107,12 +119,17 @@ def asked(work: Work) -> Settings:
     return Settings(**values)
 
 
+def hash_of(values: Any) -> str:
+    """Return a hash of plain values, which stands for what must not be published."""
+    return sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+
+
 def refuse_edited(work: Work, stage: str) -> None:
     """Raise ValueError if people have worked on the files of a stage, which would now be replaced."""
     manifest = work.manifest(stage) or {"files": {}}
-    for name, sha256 in manifest["files"].items():
+    for name, written in manifest["files"].items():
         path = work.place(stage) / name
-        if path.is_file() and file_sha256(path) != sha256:
+        if path.is_file() and file_sha256(path) != written:
             raise ValueError(
                 f"{path} was changed since `{stage}` wrote it, and would be replaced; move it elsewhere first, and give it "
                 f"to the next stage as `--answers`."
@@ -202,7 +219,7 @@ def _tasks(queues: Iterable[Path], settings: Settings, name: str | None, counts:
         turns[record.lang] += 1
         counts.written += first
         if name is None or name in _group(turn, record.lang, settings):
-            counts.notes[f"tasks of {name}" if name else "tasks"] += 1
+            counts.notes["tasks"] += 1
             spans = () if settings.no_proposals else record.labels
             yield Task(record, spans, name or "", note_of(record), picture_address(record, settings))
 

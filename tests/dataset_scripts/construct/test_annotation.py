@@ -27,7 +27,7 @@ def write(folder, form, **values):
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_task_that_is_not_done_is_no_answer(form, tmp_path):
     (found,) = FORMATS[form].read(write(tmp_path, form, note="a\nb", image="O_1.jpg"))
-    assert (found.uid, found.by, found.tokens, found.status, found.spans) == ("es/O_1", "ana", WORDS, OPEN, ())
+    assert (found.uid, found.annotator, found.tokens, found.status, found.spans) == ("es/O_1", "ana", WORDS, OPEN, ())
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -71,7 +71,9 @@ def test_a_conll_file_that_cannot_be_read_is_refused_with_the_place(text, messag
         list(Conll().read(path))
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"uid": "1", "by": "", "tokens": [], "spans": []}', '{"uid": "1"}'])
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"uid": "1", "annotator": "", "tokens": [], "spans": []}', '{"uid": "1"}']
+)
 def test_a_line_that_is_no_answer_is_refused_with_its_number(line, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(f"{line}\n", "utf-8")
@@ -109,7 +111,7 @@ def read_export(*values, **said):
 @pytest.mark.parametrize("start", [4, 5])
 def test_places_behind_emoji_are_found_in_code_points_and_in_utf_16(start):
     found = read_export({"start": start, "end": start + 8, "text": "Ana Ruiz", "labels": ["PER"]})
-    assert [(span.start, span.end, span.type) for span in found.spans] == [(2, 4, "PER")] and found.by == "ana"
+    assert [(span.start, span.end, span.type) for span in found.spans] == [(2, 4, "PER")] and found.annotator == "ana"
 
 
 def test_a_part_of_a_word_is_widened_and_counted():
@@ -127,7 +129,7 @@ def test_a_place_without_its_text_is_refused(value):
 
 def test_a_cancelled_task_is_skipped_and_unknown_users_have_a_number():
     (found,) = LabelStudio().answers(exported(was_cancelled=True, completed_by={"id": 8}), "round")
-    assert (found.status, found.by) == (SKIPPED, "user-8")
+    assert (found.status, found.annotator) == (SKIPPED, "user-8")
 
 
 def test_tasks_for_label_studio_hold_proposals_in_code_points(tmp_path):

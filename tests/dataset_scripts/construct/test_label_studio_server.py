@@ -203,7 +203,10 @@ def test_sentences_go_through_label_studio_and_come_back(server, ask, place, mon
 
     main(["collect", str(work.folder), *at])
     said = without_round(work)
-    assert [(entry["by"], entry["spans"][-1]["end"]) for entry in said[f"es/{PICTURE}"]] == [("ana", 8), ("ben", 7)]
+    assert [(entry["annotator"], entry["spans"][-1]["end"]) for entry in said[f"es/{PICTURE}"]] == [
+        ("ana", 8),
+        ("ben", 7),
+    ]
     assert [entry["spans"] for entry in said["es/O_2"]] == [[{"start": 1, "end": 2, "type": "ORG"}]] * 2
     assert said["fr/O_3"][0]["status"] == "refused"
 

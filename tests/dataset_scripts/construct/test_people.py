@@ -160,7 +160,7 @@ def test_answers_that_are_open_refused_or_skipped_settle_nothing(work, tmp_path)
         {"spans": [{"start": 0, "end": 1, "type": "CITY"}], "status": "done"},
     ]
     for name in ("ana", "ben"):
-        said = ({**line, **values, "by": name} for line, values in zip(lines, change, strict=False))
+        said = ({**line, **values, "annotator": name} for line, values in zip(lines, change, strict=False))
         (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in said), "utf-8")
     counts = collect.run(work, collect.Settings(answers=(tmp_path / "ana.jsonl", tmp_path / "ben.jsonl")))["counts"]
     notes = {
@@ -220,7 +220,7 @@ def test_the_report_has_groups_people_and_strings(work):
     assert found["strings"] == [{"text": HOSTILE, "sentences": 1, "types": {"LOC": 1}}]
     ana, ben = found["annotators"]
     assert (ana["left"], ana["proposed"], ana["unchanged"], ben["left"], ben["unchanged"]) == (8, 8, 4, 7, 3)
-    assert "## By language" in (work.place("agree") / "agreement.md").read_text("utf-8")
+    assert "By language:" in (work.place("agree") / "agreement.md").read_text("utf-8")
 
 
 def test_annotators_in_training_are_scored_against_gold(work, tmp_path):
@@ -229,7 +229,7 @@ def test_annotators_in_training_are_scored_against_gold(work, tmp_path):
     answered(work)
     some = {uid: spans for uid, spans in entities_of(work).items() if uid in ("es/0", "es/1")}
     lines = (
-        {"uid": uid, "by": "gold", "tokens": f"Ana Ruiz en {HOSTILE}".split(), "spans": spans}
+        {"uid": uid, "annotator": "gold", "tokens": f"Ana Ruiz en {HOSTILE}".split(), "spans": spans}
         for uid, spans in some.items()
     )
     (tmp_path / "gold.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
