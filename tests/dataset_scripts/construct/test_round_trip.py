@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -57,6 +59,7 @@ def commands(work: Path, mmnerd: Path) -> dict[str, list[str]]:
         "collect": ["collect", str(work), "--answers", str(answers / "annotators"), "--num_proc=2"],
         "agree": ["agree", str(work)],
         "adjudicate": ["adjudicate", str(work), "--answers", str(answers / "inspector")],
+        "release": ["release", str(work), "--output", str(work.parent / "new")],
     }
 
 
@@ -83,10 +86,15 @@ def run(work: Path, mmnerd: Path, entities, share: float, perform=main) -> None:
 
 
 def files(work: Path) -> dict[str, bytes]:
-    """All files of the stages but the manifests, which hold times."""
-    places = [Work(work).place(stage) for stage in ORDER]
-    found = (path for place in places for path in place.rglob("*") if path.is_file() and path.name != "manifest.json")
-    return {path.relative_to(work).as_posix(): path.read_bytes() for path in found}
+    """All files of the stages, but the manifests, which hold times and places."""
+    places = [*(Work(work).place(stage) for stage in ORDER), work.parent / "new"]
+    found = (
+        path
+        for place in places
+        for path in place.rglob("*")
+        if path.is_file() and path.name not in ("manifest.json", "asked.json")
+    )
+    return {path.relative_to(work.parent).as_posix(): path.read_bytes() for path in found}
 
 
 @pytest.mark.parametrize(("share", "kappa"), [(0.05, 0.976), (0.10, 0.948), (0.20, 0.891)])
@@ -128,3 +136,28 @@ def test_stages_that_are_killed_at_random_leave_the_same_files(mmnerd, entities,
             run(tmp_path / f"{number}" / "work", mmnerd, entities, 0.1, lambda command: killed(command, rng, kills))
             assert files(tmp_path / f"{number}" / "work") == files(tmp_path / "whole" / "work")
     assert len(kills) >= 10, kills
+
+
+@pytest.mark.slow
+def test_what_people_have_settled_can_be_built_and_trained_on(mmnerd, entities, tmp_path):
+    run(tmp_path / "work", mmnerd, entities, 0.2)
+    construction = json.loads((tmp_path / "new" / "construction.json").read_text("utf-8"))
+    assert construction["people"] == {"annotators": 2, "sentences": 2_535, "settled": 2_535}
+    assert sum(construction["entities"].values()) == sum(map(len, entities.values()))
+    card = (tmp_path / "new" / "README.md").read_text("utf-8")
+    assert "| all | 2,535 | 918 |" in card and "guideline of version 1" in card
+    assert not any(
+        name in text for name in ("ana", "ben") for text in re.findall(r"\w+", card + json.dumps(construction))
+    )
+
+    program, *words = shlex.split(construction["build"])
+    assert program == "python"
+    surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, *words], cwd=tmp_path, env=surroundings, check=True, capture_output=True)
+    settings = {"model": "bert-crf-demo", "tokenizer": "new", "vocabulary_size": 500, "dataset": "new-set"}
+    settings |= {"dataset_config": "all", "output_dir": "run", "max_steps": 3, "use_cpu": True, "seed": 19}
+    (tmp_path / "run.yaml").write_text(json.dumps(settings), "utf-8")
+    training = [sys.executable, str(ROOT / "train_hf.py"), "run.yaml"]
+    ended = subprocess.run(training, cwd=tmp_path, env=surroundings, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert (tmp_path / "run" / "model.safetensors").is_file() and (tmp_path / "run" / "all_results.json").is_file()
