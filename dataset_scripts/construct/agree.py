@@ -124,7 +124,8 @@ def _count(work: Work, counts: Counts, gold: Answers, least: int) -> Found:
         found.add(record, right[-1] if right else None)
         counts.notes[f"sentences: {verdict(record, least)}"] += 1
     counts.written = found.overall.sentences
-    counts.removed["fewer than two finished answers"] = counts.read - counts.written
+    if alone := counts.read - counts.written:
+        counts.removed["fewer than two finished answers"] = alone
     return found
 
 
@@ -192,7 +193,7 @@ def _tables(found: Found) -> dict[str, tuple[list[str], list[list[Any]]]]:
         title: (["", *FIGURES], [[name, *map(_figure, _figures(group[name]).values())] for name in sorted(group)])
         for title, group in groups.items()
     }
-    types = [[kind, n, _figure(found.overall.f1(kind))] for kind, n in sorted(found.overall.found.items())]
+    types = [[kind, _figure(n), _figure(found.overall.f1(kind))] for kind, n in sorted(found.overall.found.items())]
     tables["By type"] = (["", "entities of both", "span F1"], types)
     header = ["", "round", *OF_A_PERSON, "left as proposed", "unchanged sentences", "F1 with proposal"]
     people = [[*key, *_person(counts)] for key, counts in sorted(found.people.items())]
@@ -210,7 +211,7 @@ def _person(n: Counter[str]) -> list[Any]:
     left = [(n["left"], n["proposed"]), (n["unchanged"], n[DONE]), (2 * n["left"], n["found"] + n["proposed"])]
     right = [(n["right"], n["scored"]), (n["right"], n["gold"]), (2 * n["right"], n["scored"] + n["gold"])]
     shares = [[_figure(part / whole if whole else None) for part, whole in pairs] for pairs in (left, right)]
-    return [*(n[name] for name in OF_A_PERSON), *shares[0], n["gold"], *shares[1]]
+    return [*(_figure(n[name]) for name in OF_A_PERSON), *shares[0], _figure(n["gold"]), *shares[1]]
 
 
 def _figure(value: float | int | None) -> str:

@@ -142,6 +142,32 @@ def test_agreed_sentences_are_settled_and_conflicts_go_to_the_inspector(work):
     assert first.annotations[-1]["role"] == "inspector" and len(first.spans) == 2
 
 
+def test_all_stops_where_people_are_needed(work, capsys):
+    (work.folder / "construct.yaml").write_text(
+        "tasks: {annotators: [ana, ben]}\ncollect:\nagree:\nadjudicate:\n", "utf-8"
+    )
+    main(["all", str(work.folder)])
+    assert "collect: waits. People annotate the tasks in" in capsys.readouterr().out
+    answered(work)
+    (work.folder / "construct.yaml").write_text("tasks: {annotators: [ana, ben]}\nagree:\nadjudicate:\n", "utf-8")
+    main(["all", str(work.folder)])
+    assert "adjudicate: waits. An inspector settles the 1 conflicts" in capsys.readouterr().out
+
+
+def test_what_a_release_tells_of_the_stages_names_no_people_and_places(work, tmp_path):
+    hand_out(work, annotators=("zoe", "ben"), images=tmp_path)
+    place, answers = work.place("tasks"), work.folder / "answers"
+    for name in ("zoe", "ben"):
+        answer(place / f"{name}.jsonl", answers / f"{name}.jsonl", entities_of(work))
+    collect.run(work, collect.Settings(answers=(answers,)))
+    agree.run(work, agree.Settings())
+    for stage in ("tasks", "collect", "agree"):
+        manifest = work.manifest(stage)
+        told = json.dumps([manifest[name] for name in ("tool", "settings", "counts")])
+        assert "zoe" not in told and str(tmp_path) not in told
+    assert "zoe" not in (work.place("agree") / "agreement.md").read_text("utf-8")
+
+
 def test_conflicts_may_be_left_open(work):
     hand_out(work)
     answered(work)
