@@ -96,7 +96,7 @@ def local_address(picture: Path, root: Path) -> str:
         picture: its file.
         root: the server's LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT.
     """
-    return f"/data/local-files/?d={quote(picture.resolve().relative_to(root.resolve()).as_posix())}"
+    return f"/data/local-files/?d={quote(Path(os.path.relpath(picture, root)).as_posix())}"
 
 
 class Server:
@@ -127,7 +127,7 @@ class Server:
         settings = json.loads((folder / PROJECT).read_text("utf-8"))
         project = self.project(settings["title"]) or self._ask("POST", "/api/projects", json=settings)["id"]
         if pictures is not None:
-            self._serve(project, str(pictures.resolve()))
+            self._serve(project, os.path.abspath(pictures))
         known = {task["data"].get("uid") for task in self._tasks(project)}
         imported = 0
         for path in sorted(folder.glob(f"{name}-*.json")):

@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
@@ -56,7 +56,7 @@ class Settings:
     no_proposals: bool = option(False, "show no proposed entities, as in training rounds")
     limit: int | None = option(None, "sentences of each language at most", type=at_least(1))
     guideline: Path = option(GUIDELINE, "the annotation guideline, Markdown")
-    images: Path | None = option(None, "folder of the pictures, <image id>.jpg")
+    images: Path | None = option(None, "folder of the pictures, <image id>.jpg (default: those of `fetch`)")
     document_root: Path | None = option(None, "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, a folder above `images`")
     project: str | None = option(None, "title of the project in Label Studio (default: the name of WORK)")
     server: str | None = option(None, "address of a Label Studio server to fill; its token is in LABEL_STUDIO_TOKEN")
@@ -84,6 +84,7 @@ def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write the tasks; with `server` also import those that the project lacks."""
     refuse_edited(work, "tasks")
     values = json.loads(json.dumps(vars(settings), default=str))
+    settings = _with_pictures(work, settings)
     plain = {name: values[name] for name in PUBLIC} | {"annotators": len(settings.annotators)}
     inputs = work.inputs("tasks") | {"guideline": file_sha256(settings.guideline), "asked": hash_of(values)}
 
@@ -116,7 +117,13 @@ def asked(work: Work) -> Settings:
             values[name] = tuple(value)
         elif value and name in ("guideline", "images", "document_root"):
             values[name] = Path(value)
-    return Settings(**values)
+    return _with_pictures(work, Settings(**values))
+
+
+def _with_pictures(work: Work, settings: Settings) -> Settings:
+    """Return settings with the pictures that `fetch` has put into the work folder, if no others are named."""
+    fetched = work.folder / "pictures" / "images"
+    return replace(settings, images=fetched) if settings.images is None and fetched.is_dir() else settings
 
 
 def hash_of(values: Any) -> str:

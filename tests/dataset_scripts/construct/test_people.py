@@ -265,11 +265,11 @@ def test_annotators_in_training_are_scored_against_gold(work, tmp_path):
     assert (ben["gold"], ben["right"], ben["scored"], ben["round"]) == (4, 3, 3, "round-1")
 
 
-def test_the_page_shows_disputed_sentences_with_pictures_and_escapes_their_words(work, tmp_path):
-    images = tmp_path / "images"
-    images.mkdir()
+def test_the_page_shows_disputed_sentences_with_pictures_and_escapes_their_words(work):
+    images = work.folder / "pictures" / "images"  # where `fetch` puts them
+    images.mkdir(parents=True)
     Image.new("RGB", (400, 300), "teal").save(images / "0.jpg")
-    hand_out(work, images=images)
+    hand_out(work)
     answered(work)
     agree.run(work, agree.Settings())
     page = (work.place("agree") / "agreement.html").read_text("utf-8")
