@@ -78,11 +78,12 @@ class Source:
 
 def find_answers(paths: Sequence[Path], users: Path | None) -> Source:
     """Return the files that paths stand for; ValueError for paths without answers."""
-    names = json.loads(users.read_text("utf-8")) if users else {}
-    return Source(
-        tuple((path, file_sha256(path)) for path in answer_files(paths)),
-        tuple(sorted((int(number), str(name)) for number, name in names.items())),
-    )
+    try:
+        names = json.loads(users.read_text("utf-8")) if users else {}
+        numbers = tuple(sorted((int(number), str(name)) for number, name in names.items()))
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(f'`users` {users} is no JSON such as {{"7": "ana"}} ({error}); correct it.') from error
+    return Source(tuple((path, file_sha256(path)) for path in answer_files(paths)), numbers)
 
 
 def fetch_answers(work: Work, stage: str, server: str | None, title: str) -> list[Path]:

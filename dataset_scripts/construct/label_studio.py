@@ -145,7 +145,12 @@ class Server:
         users = {user["id"]: _name(user) for user in self._ask("GET", "/api/users/")}
         asked = {"exportType": "JSON", "download_all_tasks": "true"}
         exported = self._ask("GET", f"/api/projects/{project}/export", params=asked)
-        yield from LabelStudio(users).answers(exported, title)
+        try:
+            yield from LabelStudio(users).answers(exported, title)
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"`project` {title!r} has a task that `tasks` did not write ({error}); remove it."
+            ) from error
 
     def project(self, title: str) -> int | None:
         """Return the number of the project with this title."""

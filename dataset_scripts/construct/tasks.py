@@ -86,10 +86,10 @@ def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     values = json.loads(json.dumps(vars(settings), default=str))
     settings = _with_pictures(work, settings)
     plain = {name: values[name] for name in PUBLIC} | {"annotators": len(settings.annotators)}
-    inputs = work.inputs("tasks") | {"guideline": file_sha256(settings.guideline), "asked": hash_of(values)}
+    inputs = work.inputs("tasks") | {"guideline": hash_of(_guideline(settings)), "asked": hash_of(values)}
 
     def write(folder: Path, counts: Counts) -> None:
-        write_file(folder / "guideline.md", settings.guideline.read_text("utf-8"))
+        write_file(folder / "guideline.md", _guideline(settings))
         write_json(folder / ASKED, values, indent=1, ensure_ascii=False)
         queues = _queues(work, settings, folder, counts)
         for name in [None] if settings.format == "label_studio" else settings.names():
@@ -97,7 +97,7 @@ def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
         for path in queues:
             path.unlink()
 
-    version = re.search(r"^Version (\w+(?:\.\w+)*)", settings.guideline.read_text("utf-8"), re.MULTILINE)
+    version = re.search(r"^Version (\w+(?:\.\w+)*)", _guideline(settings), re.MULTILINE)
     manifest = work.perform(
         "tasks", write, plain, inputs, f"guideline {version[1] if version else inputs['guideline'][:12]}"
     )
@@ -118,6 +118,13 @@ def asked(work: Work) -> Settings:
         elif value and name in ("guideline", "images", "document_root"):
             values[name] = Path(value)
     return _with_pictures(work, Settings(**values))
+
+
+def _guideline(settings: Settings) -> str:
+    try:
+        return settings.guideline.read_text("utf-8")
+    except OSError as error:
+        raise ValueError(f"`guideline` {settings.guideline} cannot be read ({error}); name another file.") from error
 
 
 def _with_pictures(work: Work, settings: Settings) -> Settings:
@@ -153,7 +160,7 @@ def write_tasks(folder: Path, work: Work, settings: Settings, name: str, tasks: 
     folder.mkdir(exist_ok=True)
     if settings.format == "label_studio":
         inspector = name == "inspector"
-        title, guideline = project_title(work, settings, inspector), settings.guideline.read_text("utf-8")
+        title, guideline = project_title(work, settings, inspector), _guideline(settings)
         project = project_settings(title, settings.types, guideline, 1 if inspector else settings.answers)
         write_json(folder / PROJECT, project, indent=1, ensure_ascii=False)
     FORMATS[settings.format].write(folder, name, tasks)

@@ -104,6 +104,7 @@ def test_changing_pairs_share_the_sentences_of_the_languages_that_they_know(tmp_
         ({"annotators": ("ana",)}, "at least `answers` .2. people"),
         ({"annotators": ("ana", "b/c")}, "names without blanks"),
         ({"annotators": ("ana", "ben=fr")}, "only 1 people for es"),
+        ({"guideline": Path("none.md")}, "`guideline` none.md cannot be read"),
         ({"images": Path("a"), "document_root": Path("a")}, "`document_root` must be a folder above"),
     ],
 )
@@ -221,6 +222,9 @@ def test_answers_to_other_sentences_are_an_error(work, tmp_path):
         collect.run(work, collect.Settings(answers=(path,)))
     with pytest.raises(ValueError, match="is no file that ends with"):
         collect.run(work, collect.Settings(answers=(tmp_path / "none.jsonl",)))
+    (tmp_path / "users.json").write_text("[7]", "utf-8")
+    with pytest.raises(ValueError, match=r"`users` .* is no JSON such as"):
+        collect.run(work, collect.Settings(answers=(path,), users=tmp_path / "users.json"))
     assert "People annotate the tasks" in collect.waits(work, collect.Settings())
 
 
