@@ -5,7 +5,7 @@ Commands, each with `--help`: `build`, `mini`, `audit`, `statistics`, `to_conll`
 
 - the form of a data set: `schema`, `rows`, `card`, `example`; writing and reading it: `parquet`,
   `reading`; text files: `conll`, `conll_released`; faults in words: `quality`; new splits: `splits`; the languages of
-  mixed files: `languages`
+  mixed files: `languages`; sentences on pages: `marked_sentences`
 - `build/`, in the order of the data: `settings`, `sources`, `urls`, `plan`, `pictures`, `shards`, `engine`, `builder`,
   `card`
 - `mini/`: the generated data set, from `text` and `pictures` to `generator`

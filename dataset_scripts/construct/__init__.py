@@ -3,7 +3,8 @@
     python -m dataset_scripts.construct tweets WORK --mmnerd MMNERD --only_persons
 
 `settings` holds presets and reads construct.yaml, `records` says what passes between stages, `stages` runs one, `words`
-splits sentences. Each stage is a module of its own name, and one line in `STAGES` of `__main__`. Such a module has
+splits sentences; `annotation`, `label_studio` and `agreement` are what the stages with people share. Each stage is a
+module of its own name, and one line in `STAGES` of `__main__`. Such a module has
 
 - a docstring, the stage's help: one sentence, an example, and whatever else its user must know
 - `Settings`, a frozen dataclass whose fields are made by `reports_2mner.command_line.option`; they become options of the

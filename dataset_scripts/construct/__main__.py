@@ -19,7 +19,20 @@ from types import ModuleType
 from typing import Any
 
 from dataset_scripts.build.engine import process_engine
-from dataset_scripts.construct import captions, errors, fetch, project, recognise, release, translate, tweets
+from dataset_scripts.construct import (
+    adjudicate,
+    agree,
+    captions,
+    collect,
+    errors,
+    fetch,
+    project,
+    recognise,
+    release,
+    tasks,
+    translate,
+    tweets,
+)
 from dataset_scripts.construct.diff import compare_releases
 from dataset_scripts.construct.settings import CONFIG, PRESETS, options_of, read_config
 from dataset_scripts.construct.stages import ORDER, Work, describe
@@ -35,6 +48,10 @@ STAGES: dict[str, ModuleType] = {  # in the order of `stages.ORDER`
     "translate": translate,
     "project": project,
     "fetch": fetch,
+    "tasks": tasks,
+    "collect": collect,
+    "agree": agree,
+    "adjudicate": adjudicate,
     "errors": errors,
     "release": release,
 }

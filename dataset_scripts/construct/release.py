@@ -204,7 +204,7 @@ class _Summary:
         self.flags.update(f"{record.lang}: {flag}" for flag in record.flags)
         self.sentences += bool(record.annotations)
         self.gold += record.gold is not None
-        self.annotators.update(str(each.get("annotator")) for each in record.annotations)
+        self.annotators.update(str(each["annotator"]) for each in record.annotations if "role" not in each)
         if record.gold is None:
             self.waiting.update(f"{record.lang}: {span.status}" for span in record.spans if not span.is_label)
 
@@ -249,7 +249,7 @@ def _card(
         sizes=Table(["language", *SPLITS], rows).markdown(),
         stages=stages,
         preset=settings.rules,
-        guideline=settings.guideline,
+        guideline=settings.guideline or (work.manifest("tasks") or {"tool": ""})["tool"].removeprefix("guideline "),
         people={**people, "released": summary.released},
         agreement=agreement.read_text("utf-8") if agreement.is_file() else "",
         waiting=_listed(summary.waiting) or "none.",

@@ -22,7 +22,6 @@ from datasets import Dataset
 from dataset_scripts.thumbnails import make_thumbnail
 from experiments.bootstrap import interval
 from experiments.counts import SCHEMES, EntityCounts, count_entities, scores
-from experiments.errors.cards import Card
 from experiments.errors.counts import (
     ScoredSentence,
     Suspect,
@@ -33,7 +32,7 @@ from experiments.errors.counts import (
     pair_entities,
     sentence_ids,
 )
-from experiments.errors.page import errors_page
+from experiments.errors.page import Card, errors_page
 from experiments.records import describe_data, describe_sentences
 from modeling_2mner.spans import entity_spans
 from reports_2mner.command_line import at_least, exit_on_error, make_parser

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from experiments.errors.cards import LICENCE_NOTE, Card, Piece, cut_into_pieces
+from dataset_scripts.marked_sentences import LICENCE_NOTE, Piece, cut_into_pieces
+from dataset_scripts.thumbnails import Thumbnail
 from experiments.errors.counts import ERROR_KINDS, OUTSIDE, RIGHT, Pair, ScoredSentence, Suspect
 from reports_2mner.html import label, percent, render
 
@@ -13,6 +15,14 @@ SHOWN_IDS = 3  # of the sentences with a suspect, for each type and split
 STRONGEST = 0.45  # colour of a cell; figures stay legible on it, in light and dark mode
 SIZE = "<!-- size -->"  # the page states its own size; no text of the data contains this, because it is escaped
 GROUP_NAMES = {"lang": "language", "source": "source", "image_status": "picture"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A sentence to show, with its picture; `None` if no pictures are wanted or the data set has none."""
+
+    sentence: ScoredSentence
+    picture: Thumbnail | None
 
 
 def errors_page(content: Mapping[str, Any], cards: Sequence[Card], suspects: Sequence[Suspect]) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from dataset_scripts.marked_sentences import LICENCE_NOTE, Piece, cut_into_pieces
 from dataset_scripts.thumbnails import make_thumbnail
 from experiments.bootstrap import PairedComparison
-from experiments.errors.cards import LICENCE_NOTE, Piece, cut_into_pieces
 from experiments.image_audit.counts import FLIPS, OTHER_CONDITIONS
 from modeling_2mner.spans import entity_spans
 from reports_2mner.html import percent, render

@@ -1,25 +1,14 @@
-"""The sentences with errors as the page shows them: small pictures and marked entities."""
+"""Sentences as pages show them: small pictures and marked entities."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from dataset_scripts.thumbnails import Thumbnail
-from experiments.errors.counts import ScoredSentence
 from modeling_2mner.spans import Span
 
 LICENCE_NOTE = "The pictures are small copies of those of the data set, and their licences hold for them."
 
 Piece = tuple[str, str, str]  # a text, its type and the style of its mark; type and style are empty outside entities
-
-
-@dataclass(frozen=True)
-class Card:
-    """A sentence to show, with its picture; `None` if no pictures are wanted or the data set has none."""
-
-    sentence: ScoredSentence
-    picture: Thumbnail | None
 
 
 def cut_into_pieces(
