@@ -15,7 +15,6 @@ import socket
 import subprocess
 import time
 
-import httpx
 import pytest
 from PIL import Image
 
@@ -24,6 +23,7 @@ from dataset_scripts.construct.records import Record, Span, joined
 from dataset_scripts.construct.stages import Work
 
 PROGRAM = os.environ.get("LABEL_STUDIO") or shutil.which("label-studio")
+httpx = pytest.importorskip("httpx")
 TOKEN = "0123456789" * 4
 STARTING = 600  # seconds; the first start makes a data base
 PICTURE = "00000001---a b#1%2F"
