@@ -33,6 +33,7 @@ def only_writer(path: Path | str, argument: str, is_first: bool = True) -> Itera
         yield
         return
     path = Path(path).resolve()
+    is_new = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     lock_path = path.with_name(f".{path.name[:200]}.lock")
     lock = FileLock(lock_path, timeout=0)
@@ -49,6 +50,9 @@ def only_writer(path: Path | str, argument: str, is_first: bool = True) -> Itera
         with suppress(OSError):  # on Windows, which removes no open file; there `release` does it
             lock_path.unlink()  # while it is held: filelock never takes a lock on a file that is gone
         lock.release()
+        if is_new:  # and nothing was written
+            with suppress(OSError):
+                path.parent.rmdir()
 
 
 def _sign(lock_path: Path) -> None:

@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -30,7 +29,7 @@ import PIL.Image
 from dataset_scripts.audit.looks import MAX_DIFFERENT_BITS, difference_hash, similar_looks
 from dataset_scripts.build.pictures import FORMAT_SUFFIXES, find_unsafe_part
 from dataset_scripts.parquet import file_sha256
-from modeling_2mner.images import FORMATS, MAX_PIXELS, load_image
+from modeling_2mner.images import FORMATS, MAX_PIXELS, load_image, open_picture
 from reports_2mner.files import whole_file, write_file
 
 CLASSES = ("ok", "permanent", "transient", "refused")
@@ -129,7 +128,7 @@ def host_of(url: str) -> str:
 def examine(data: bytes, max_pixels: int = MAX_PIXELS) -> Outcome:
     """Decode a picture; any fault is told in the outcome, never raised."""
     try:
-        with PIL.Image.open(BytesIO(data), formats=FORMATS) as header:
+        with open_picture(data) as header:
             size, suffix = header.size, FORMAT_SUFFIXES[str(header.format)]
     except PIL.Image.DecompressionBombError as error:
         return Outcome("too many pixels", "refused", str(error))

@@ -76,3 +76,9 @@ def test_nothing_is_left_of_a_lock(tmp_path):
     with only_writer(tmp_path / "run", "output"):
         assert [path.name for path in tmp_path.iterdir()] == [".run.lock"]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_which_nothing_is_written_is_not_left(tmp_path):
+    with only_writer(tmp_path / "new" / "run", "output"):
+        assert (tmp_path / "new").is_dir()
+    assert not list(tmp_path.iterdir())
