@@ -72,6 +72,6 @@ def _library() -> Any:
         import thot.alignment
     except ImportError as error:
         raise ValueError(
-            "`aligner` needs sil-thot; install it with pip install '2m-ner[construct]', or choose --aligner none."
+            "`aligner` needs sil-thot; install it with pip install -e '.[construct]', or choose --aligner none."
         ) from error
     return thot.alignment

@@ -348,7 +348,7 @@ def _linear_tool() -> str:
     try:
         import sklearn
     except ImportError as error:
-        raise ValueError("`errors` needs scikit-learn: pip install '2m-ner[construct]', or give `models`.") from error
+        raise ValueError("`errors` needs scikit-learn: pip install -e '.[construct]', or give `models`.") from error
     return f"linear model, scikit-learn {sklearn.__version__}"
 
 

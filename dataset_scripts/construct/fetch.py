@@ -95,7 +95,7 @@ def _check_protego() -> None:
     try:
         import protego  # noqa: F401
     except ImportError as error:
-        raise ValueError("robots.txt is read by protego: pip install '2m-ner[construct]'.") from error
+        raise ValueError("robots.txt is read by protego: pip install -e '.[construct]'.") from error
 
 
 def _rows(work: Work, settings: Settings) -> Iterator[tuple[str, str, str | None]]:

@@ -288,5 +288,5 @@ def _library() -> Any:
         import rapidfuzz
         import rapidfuzz.distance
     except ImportError as error:
-        raise ValueError("Projecting needs rapidfuzz; install it with pip install '2m-ner[construct]'.") from error
+        raise ValueError("Projecting needs rapidfuzz; install it with pip install -e '.[construct]'.") from error
     return rapidfuzz

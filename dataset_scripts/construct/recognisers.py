@@ -299,7 +299,7 @@ def _spacy() -> Any:
     try:
         import spacy
     except ImportError as error:
-        raise ValueError("`recogniser` spacy needs spaCy: pip install '2m-ner[construct]'.") from error
+        raise ValueError("`recogniser` spacy needs spaCy: pip install -e '.[construct]'.") from error
     return spacy
 
 

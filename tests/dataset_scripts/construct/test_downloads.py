@@ -12,7 +12,7 @@ from dataset_scripts.construct import downloads
 from dataset_scripts.construct.downloads import Downloads, Rules, _origin, _seconds
 from dataset_scripts.construct.picture_store import Outcome
 
-pytest.importorskip("protego", reason="pip install '2m-ner[construct]'")
+pytest.importorskip("protego", reason="pip install -e '.[construct]'")
 
 OK = Outcome("ok", "ok")
 BUSY = Outcome("http 503", "transient", again=True)

@@ -16,7 +16,7 @@ from dataset_scripts.construct.sources import released_records, source_files
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.words import split_words
 
-pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install '2m-ner[construct]'")
+pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install -e '.[construct]'")
 
 MMNERD = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "mmnerd"
 NAMES = {"PER": ["Anna", "Bert", "Clara"], "LOC": ["Paris", "Rome", "Oslo"]}
