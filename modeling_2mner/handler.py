@@ -28,9 +28,9 @@ class Limits:
 
     The defaults follow from a budget: with the full-size network, the worst request that they let pass stays below
     500 MB above the loaded model and below 30 seconds on two cores (`benchmarks/largest_request.py`).
-    Measured, in processor seconds divided by two cores and in MB: 8 and 270 for 4,000 words in one text; 11 and less
-    than 1 in 64 sentences; 8 and 367 for 24 pictures with 250 words; 2 and 283 for one picture of 24 million pixels;
-    11 and 4 for all readings; 18 and 239 for all words and pictures at once.
+    Measured on two idle cores, in seconds and MB: 7 and 311 for 4,000 words in one text; 4 and less than 1 in 64
+    sentences; 5 and 387 for 24 pictures with 250 words; 1 and 335 for one picture of 24 million pixels; 1 and 4 for
+    all readings; 11 and 363 for all words and pictures at once.
 
     Args:
         sentences: how many.
