@@ -48,19 +48,10 @@ class DivergenceCallback(TrainerCallback):
         metrics: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Called by the Trainer after each evaluation."""
+        """Called by the Trainer after each evaluation, and after each prediction of a split."""
         check_metrics(metrics or {}, state.global_step)
 
-    def on_predict(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Called by the Trainer after each prediction of a split."""
-        check_metrics(metrics or {}, state.global_step)
+    on_predict = on_evaluate
 
     def on_step_end(
         self,

@@ -27,6 +27,7 @@ from dataset_scripts.construct.translate import TO_VOTE
 from dataset_scripts.construct.words import is_function_word
 from reports_2mner.command_line import between, option
 
+DOUBTS = ("missing", "collided", "ambiguous", "one voice")  # what people see first, in this order
 VOICES = ("marker", "fuzzy", "align")
 MOST_JOINED = 2  # function words between the parts of an entity
 Words = tuple[int, int]  # the first word and the one behind the last
@@ -218,16 +219,17 @@ def similarity(first: str, second: str) -> float:
     return float(distance.normalized_similarity(first.lower(), second.lower()))
 
 
-def queue_order(record: Record) -> tuple[int, float]:
-    """Return a key that sorts what people should look at first: entities missing, collided, ambiguous, of one voice."""
+def doubt(record: Record) -> int | None:
+    """Return the place in `DOUBTS` of the gravest doubt about a record's entities; None if there is none."""
     votes = record.more.get("votes", [])
-    ranks = [4]
+    found = []
     for span in record.spans:
-        rank = {"missing": 0, "collided": 1, "ambiguous": 2}.get(span.status or "", 4)
-        alone = rank == 2 and span.parent is not None and len(set(votes[span.parent]) & set(VOICES)) == 1
-        ranks.append(3 if alone else rank)
-    scores = [span.score for span in record.spans if span.score is not None]
-    return min(*ranks, 2 if record.flags else 4), min(scores, default=1.0)
+        if span.status == "ambiguous" and votes and span.parent is not None:
+            voices = set(votes[span.parent]) & set(VOICES)
+            found.append(DOUBTS.index("one voice" if len(voices) == 1 else "ambiguous"))
+        elif span.status in DOUBTS:
+            found.append(DOUBTS.index(span.status))
+    return min(found, default=None)
 
 
 def words_at(record: Record, start: int, end: int) -> Words | None:

@@ -26,6 +26,7 @@ from typing import Any
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct.annotation import AnnotationFormat, Conll, Jsonl, Task
 from dataset_scripts.construct.label_studio import PROJECT, LabelStudio, Server, local_address, project_settings
+from dataset_scripts.construct.project import DOUBTS, doubt
 from dataset_scripts.construct.records import Record, read_records
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.parquet import file_sha256
@@ -39,7 +40,6 @@ ASKED = (
 PUBLIC = ("format", "answers", "types", "languages", "only_doubts", "no_proposals", "limit")
 GUIDELINE = Path(__file__).parents[2] / "docs" / "guideline.md"
 FORMATS: dict[str, AnnotationFormat] = {"jsonl": Jsonl(), "conll": Conll(), "label_studio": LabelStudio()}
-DOUBTS = ("missing", "collided", "ambiguous")  # statuses that come first, in this order
 FLAGGED, BY_SCORE, STEPS = len(DOUBTS), len(DOUBTS) + 1, 10
 
 
@@ -194,11 +194,10 @@ def note_of(record: Record) -> str:
 
 def urgency(record: Record) -> int:
     """Return how early people should see a sentence, 0 first: by `DOUBTS`, then flags, then the lowest score."""
-    statuses = {span.status for span in record.spans}
+    by_doubt = doubt(record)
+    if by_doubt is not None:
+        return by_doubt
     scores = [span.score for span in record.labels if span.score is not None]
-    by_status = next((number for number, status in enumerate(DOUBTS) if status in statuses), None)
-    if by_status is not None:
-        return by_status
     return FLAGGED if record.flags else BY_SCORE + min(STEPS - 1, int(STEPS * min(scores, default=1.0)))
 
 

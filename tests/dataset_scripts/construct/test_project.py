@@ -9,9 +9,10 @@ import pytest
 from dataset_scripts.construct import project as stage
 from dataset_scripts.construct import translate
 from dataset_scripts.construct.aligner import align_words, train_aligner
-from dataset_scripts.construct.project import Settings, project, project_part, queue_order
+from dataset_scripts.construct.project import Settings, project, project_part
 from dataset_scripts.construct.records import Record, Span, joined
 from dataset_scripts.construct.stages import Counts, Work
+from dataset_scripts.construct.tasks import urgency
 from dataset_scripts.construct.words import split_words
 
 pytest.importorskip("rapidfuzz", reason="rapidfuzz is not installed: pip install -e '.[construct]'")
@@ -150,7 +151,7 @@ def test_people_see_the_worst_first():
         "one voice": voted(GOOD, ["Ana Ruiz"], ["Tiempo"], []),
         "projected": exactly(GOOD, ["Ana Ruiz"], ["Tiempo"], ["Nueva York"]),
     }
-    assert sorted(texts, key=lambda name: queue_order(texts[name])) == list(texts)
+    assert sorted(texts, key=lambda name: urgency(texts[name])) == list(texts)
 
 
 def test_the_stage_counts_every_entity_by_status(tmp_path):
