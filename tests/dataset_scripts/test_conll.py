@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from dataset_scripts.conll import ConllSentence, begin_entities, read_conll, write_conll
+from dataset_scripts.conll_layout import Layout
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "mmnerd" / "train_valid_test"
 TEXT = "IMGID:O_1\nParis\tB-LOC\n!\tO\n\nIMGID:06959512---a%2Fb?c=[d]&e\nMarie\tB-PER\nCurie\tI-PER\n\n"
@@ -140,3 +141,10 @@ def test_english_files_survive_byte_for_byte(tmp_path, split, sentences):
     assert len({sentence.image_id for sentence in found}) == sentences
     write_conll(found, tmp_path / "copy.txt")
     assert (tmp_path / "copy.txt").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\n\n\n"])
+def test_a_file_without_sentences_comes_back(tmp_path, content):
+    (tmp_path / "a.txt").write_bytes(content)
+    write_conll(read_conll(tmp_path / "a.txt"), tmp_path / "b.txt", Layout.of(tmp_path / "a.txt"))
+    assert (tmp_path / "b.txt").read_bytes() == content

@@ -166,6 +166,7 @@ def limited(**changes) -> Limits:
     [
         ({"sentences": 2}, ["a", "b"], ["a", "b", "c"], "holds 3 sentences; send at most 2"),
         ({"characters": 9}, ["abc", {"words": ["de", "fghi"]}], ["abc", {"words": ["de", "fghij"]}], "10 characters"),
+        ({"words": 2}, ["Ko\u0308ln \u0915\u093f"], ["Ko\u0308ln \u0915\u093f x"], "3 words"),
         ({"words": 4}, ["Hi, you", {"words": [""]}], ["Hi, you", {"words": ["", ""]}], "5 words"),
         ({"pictures": 2}, [{"text": "a", "image": ["", "AAAA"]}], [{"text": "a", "image": [""] * 3}], "3 pictures"),
         (

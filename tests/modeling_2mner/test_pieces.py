@@ -146,3 +146,9 @@ def test_both_work_with_the_code_of_the_checkpoint_alone(folder, tmp_path):
     )
     assert child.returncode == 0, child.stderr[-3000:]
     assert len(child.stdout.split()) == 2
+
+
+def test_texts_beyond_the_encoder_are_refused_with_the_remedy(stock):
+    longest = stock.model.config.text_config.max_position_embeddings
+    with pytest.raises(ValueError, match=rf"the text encoder reads {longest} at once; .*\"multimodal-ner\""):
+        stock("a " * longest)

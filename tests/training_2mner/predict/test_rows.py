@@ -80,12 +80,13 @@ def test_a_folder_without_rows_is_an_error(tmp_path):
         ParquetRecords(tmp_path)
 
 
-def test_a_tag_that_is_not_known_has_no_name(tmp_path):
+def test_a_tag_that_is_not_known_has_no_name(tmp_path, caplog):
     features = Features({"tokens": List(Value("string")), "ner_tags": List(ClassLabel(names=["O", "B-PER"]))})
     rows = {"tokens": [["Anna", "in"]], "ner_tags": [[1, -1]]}
     Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "a.parquet")
 
     assert ParquetRecords(tmp_path)[0].fields["ner_tags"] == ["B-PER", None]
+    assert "1 gold tags are not known (-1)" in caplog.text
 
 
 @pytest.mark.parametrize(
