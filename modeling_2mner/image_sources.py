@@ -74,20 +74,29 @@ def load_image_source(source: PictureSource, allow_urls: bool = False) -> Loaded
     Raises:
         TypeError: if `source` cannot be a picture.
     """
-    if not isinstance(source, str):
-        return load_image(source)
+    if isinstance(source, str):
+        read = read_image_source(source, allow_urls)
+        return read if isinstance(read, LoadedImage) else load_image(source if read is None else read)
+    return load_image(source)
+
+
+def read_image_source(source: str, allow_urls: bool = False) -> bytes | LoadedImage | None:
+    """The bytes of a data URI or, with `allow_urls`, of a web address; `None` if the text is neither.
+
+    A picture that cannot be had is a [`LoadedImage`] without an image, with status and reason.
+    """
     try:
         if _DATA_URI.match(source):
-            return load_image(_read_data_uri(source))
+            return _read_data_uri(source)
         if _WEB_ADDRESS.match(source):
             if not allow_urls:
                 raise ValueError("pictures are only fetched from the web with `allow_urls=True`")
-            return load_image(_download_picture(source))
+            return _download_picture(source)
     except TimeoutError:
         return LoadedImage(None, "unreadable", f"no picture within {MAX_SECONDS} seconds")
     except (ValueError, OSError, http.client.HTTPException) as error:
         return LoadedImage(None, "unreadable", f"{type(error).__name__}: {error}")
-    return load_image(source)
+    return None
 
 
 def _read_data_uri(uri: str) -> bytes:
@@ -260,4 +269,12 @@ def _seconds_left(deadline: float) -> float:
     return left
 
 
-__all__ = ["DownloadRefused", "PrivateAddress", "TooLarge", "WebAnswer", "download", "load_image_source"]
+__all__ = [
+    "DownloadRefused",
+    "PrivateAddress",
+    "TooLarge",
+    "WebAnswer",
+    "download",
+    "load_image_source",
+    "read_image_source",
+]

@@ -12,7 +12,6 @@ predictions are in OUTPUT.partial.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -21,15 +20,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
-from transformers import PreTrainedModel, pipeline
+from transformers import pipeline
 
 from modeling_2mner import TwoMNERPipeline
 from modeling_2mner.pipeline_2mner import UNSOUND
 from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
 from reports_2mner.locks import only_writer
+from training_2mner.fingerprint import model_fingerprint
 from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
 from training_2mner.predict.text import InputRecord, InputRecords, TextRecords
 
@@ -147,7 +146,11 @@ def predict_to_file(
     output = Path(output)
     with only_writer(output, "output"):
         _check_output(output, records, return_word_tags, overwrite)
-        settings = {"threshold": threshold, "return_word_tags": return_word_tags, "model": _fingerprint(pipe.model)}
+        settings = {
+            "threshold": threshold,
+            "return_word_tags": return_word_tags,
+            "model": model_fingerprint(pipe.model),
+        }
         partial = PartialFile(output, settings)
         first = partial.resume(records, batch_size, overwrite)
         summary = Summary(skipped=first)
@@ -184,14 +187,6 @@ def _check_output(output: Path, records: InputRecords, return_word_tags: bool, o
             raise ValueError(f"`return_word_tags` needs a .jsonl file as `output`, not {output}.")
         if records:
             conll_words(records[0])
-
-
-def _fingerprint(model: PreTrainedModel) -> str:
-    """Identify a model by its settings and weights, wherever they come from."""
-    digest = hashlib.sha256(model.config.to_json_string().encode())
-    for weights in model.state_dict().values():
-        digest.update(weights.cpu().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -2,10 +2,12 @@
 
     python -m training_2mner.serve runs/demo
     curl -H "Content-Type: application/json" -d '{"inputs": "Anna lives in Paris."}' http://127.0.0.1:8000/
+    python -m training_2mner.serve runs/demo --label_studio --document_root /data
 
 Requests and answers have the form of Inference Endpoints (`modeling_2mner/handler.py`); requests that arrive close
-together are batched. There is no authentication and no encryption: put a server that others can reach behind a proxy
-that has both. Ctrl-C stops it after the requests in progress have been answered.
+together are batched. With --label_studio it is a machine-learning backend of Label Studio instead
+(docs/other-programs.md). There is no authentication and no encryption: put a server that others can reach behind a
+proxy that has both. Ctrl-C stops it after the requests in progress have been answered.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import argparse
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 try:
     import anyio
@@ -35,18 +39,24 @@ except ModuleNotFoundError as error:
 from modeling_2mner.handler import MEANINGS, BadRequest, EndpointHandler, Limits, read_request
 from modeling_2mner.images import count_pixels
 from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
+from training_2mner.fingerprint import model_fingerprint
 from training_2mner.serve.batching import Batcher, Unavailable
+from training_2mner.serve.label_studio import LabelStudio, PictureFolders
 
 logger = logging.getLogger(__name__)
 
 MEGABYTE = 1_000_000
 BODY_SECONDS = 60.0
+DOCUMENT_ROOT = "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"
 MAX_ERROR_LENGTH = 1000  # characters of an error, which may quote the request
 FAILED = "the model failed on this request; the server's log says why."
 USAGE = {
     "usage": 'POST {"inputs": ..., "parameters": {...}} as application/json to / or /predict; GET /health',
     "inputs": 'a sentence or a list of them: a string, or {"text": "..."} or {"words": [...]} with "image" in base64',
     "parameters": "threshold, n_best, return_word_tags",
+}
+USAGE_OF_BACKEND = {
+    "usage": "a machine-learning backend of Label Studio; connect it in the settings of a project, under Model",
 }
 
 
@@ -59,6 +69,7 @@ class Service:
         max_requests (`int`): maximum number of requests in progress, from first byte to answer; others get 503.
         max_body (`int`): maximum size of a request in bytes; larger ones get 413.
         read (`Callable`): checks a request; `EndpointHandler.read`, or `read_request`, which measures less.
+        label_studio ([`LabelStudio`], *optional*): answers the requests of Label Studio in place of the others.
     """
 
     def __init__(
@@ -68,19 +79,30 @@ class Service:
         max_requests: int = 256,
         max_body: int = 32 * MEGABYTE,
         read: Callable[[dict], tuple[list[dict], dict]] = read_request,
+        label_studio: LabelStudio | None = None,
     ):
         self._name = name
         self._batcher = batcher
         self._max_requests = max_requests
         self._max_body = max_body
         self._read = read
+        self._is_backend = label_studio is not None
         self._in_progress = 0
+        self._predict = self._posted(
+            partial(label_studio.predict, ask=self._ask) if label_studio else self._answer_inputs
+        )
+        routes = [
+            Route("/", self._root, methods=["GET", "POST"]),
+            Route("/predict", self._predict, methods=["POST"]),
+            Route("/health", self._health, methods=["GET"]),
+        ]
+        if label_studio:
+            routes += [
+                Route("/setup", self._posted(label_studio.setup), methods=["POST"]),
+                Route("/webhook", self._posted(label_studio.webhook), methods=["POST"]),
+            ]
         self.app = Starlette(
-            routes=[
-                Route("/", self._root, methods=["GET", "POST"]),
-                Route("/predict", self._predict, methods=["POST"]),
-                Route("/health", self._health, methods=["GET"]),
-            ],
+            routes=routes,
             exception_handlers={
                 BadRequest: lambda request, error: _refuse(400, str(error)),
                 ClientDisconnect: lambda request, error: _refuse(400, "the request ended early."),
@@ -98,34 +120,44 @@ class Service:
     async def _root(self, request: Request) -> Response:
         if request.method == "POST":
             return await self._predict(request)
-        return _respond(json.dumps({"model": self._name, **USAGE}))
+        return _respond(json.dumps({"model": self._name, **(USAGE_OF_BACKEND if self._is_backend else USAGE)}))
 
     async def _health(self, request: Request) -> Response:
         ready = self._batcher.ready
-        return _respond(json.dumps({"model": self._name, "ready": ready}), 200 if ready else 503)
+        status = {"status": "UP" if ready else "DOWN"} if self._is_backend else {}
+        return _respond(json.dumps({"model": self._name, "ready": ready, **status}), 200 if ready else 503)
 
-    async def _predict(self, request: Request) -> Response:
-        # Counted before the body is read, because bodies fill the memory.
-        if self._in_progress >= self._max_requests:
-            raise Unavailable(f"{self._max_requests} requests are in progress; try again later.")
-        self._in_progress += 1
-        try:
-            return await self._answer(request)
-        finally:
-            self._in_progress -= 1
+    def _posted(self, answer: Callable[[Any], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+        """Make a route that reads JSON, within the limits, and writes what `answer` makes of it."""
 
-    async def _answer(self, request: Request) -> Response:
-        _check_type(request)
-        body = await self._read_body(request)
-        sentences, parameters, is_list = await run_in_threadpool(_decode, body, self._read)
+        async def respond(request: Request) -> Response:
+            # Counted before the body is read, because bodies fill the memory.
+            if self._in_progress >= self._max_requests:
+                raise Unavailable(f"{self._max_requests} requests are in progress; try again later.")
+            self._in_progress += 1
+            try:
+                _check_type(request)
+                data = await run_in_threadpool(_decode, await self._read_body(request))
+                return _respond(await run_in_threadpool(json.dumps, await answer(data)))
+            finally:
+                self._in_progress -= 1
+
+        return respond
+
+    async def _answer_inputs(self, data: Any) -> list[dict] | dict:
+        sentences, parameters = await run_in_threadpool(self._read, data)
+        answers = await self._ask(sentences, parameters)
+        return answers if isinstance(data["inputs"], list) else answers[0]
+
+    async def _ask(self, sentences: list[dict], parameters: dict) -> list[dict]:
+        """Have sentences answered, in a batch with those of others."""
         try:
-            answers = await asyncio.wrap_future(self._batcher.submit(sentences, parameters))
+            return await asyncio.wrap_future(self._batcher.submit(sentences, parameters))
         except (BadRequest, Unavailable):
             raise
         except Exception as error:  # the caller must not see details of this machine
             logger.exception("A request failed.")
             raise HTTPException(500, FAILED) from error
-        return _respond(await run_in_threadpool(json.dumps, answers if is_list else answers[0]))
 
     async def _read_body(self, request: Request) -> bytearray:
         """Read the body in parts, up to the maximum size; uvicorn discards the rest."""
@@ -152,14 +184,11 @@ def _check_type(request: Request) -> None:
         raise HTTPException(415, f"the content type is {kind or 'missing'}; send JSON as application/json.")
 
 
-def _decode(body: bytearray, read: Callable[[dict], tuple[list[dict], dict]]) -> tuple[list[dict], dict, bool]:
-    """Decode and check a request: its sentences, its parameters, and whether its inputs are a list."""
+def _decode(body: bytearray) -> Any:
     try:
-        data = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError) as error:  # also for bytes that are not UTF-8
         raise BadRequest(f"the body is not JSON ({error}).") from error
-    sentences, parameters = read(data)
-    return sentences, parameters, isinstance(data["inputs"], list)
 
 
 def _respond(content: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -195,6 +224,18 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     )
     add("--max_body_mb", type=at_least(0.0), default=32, help="maximum size of a request (default: %(default)s)")
     add("--max_queue", type=at_least(1), default=256, help="maximum requests in progress (default: %(default)s)")
+    add("--label_studio", action="store_true", help="be a machine-learning backend of Label Studio")
+    add(
+        "--document_root",
+        type=Path,
+        help="for --label_studio: the folder of its local files (default: $LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT)",
+    )
+    add("--upload_root", type=Path, help="for --label_studio: the folder of its uploads, media/upload in its data")
+    add(
+        "--allow_urls",
+        action="store_true",
+        help="for --label_studio: fetch pictures from the web, from public hosts only",
+    )
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     for limit in fields(Limits):
         text = "of a request at most (default: that of the environment, else "
@@ -207,6 +248,7 @@ def build_service(options: argparse.Namespace) -> Service:
     limits = {limit.name: getattr(options, f"max_{limit.name}") for limit in fields(Limits)}
     limits = {name: value for name, value in limits.items() if value is not None}
     Limits.from_environment(limits)  # before the model is loaded
+    _check_folders(options)
     try:
         handler = EndpointHandler(options.model, device=options.device, limits=limits)
     except (OSError, ValueError, RuntimeError) as error:
@@ -217,7 +259,29 @@ def build_service(options: argparse.Namespace) -> Service:
     name = Path(options.model).resolve().name if Path(options.model).is_dir() else options.model
     # By this project's own measure of pixels: the model's code may be older.
     read = partial(handler.read, count_pixels=count_pixels)
-    return Service(name, batcher, options.max_queue, int(options.max_body_mb * MEGABYTE), read)
+    label_studio = None
+    if options.label_studio:
+        model = handler.pipeline.model
+        version = f"{name}-{model_fingerprint(model)[:8]}"
+        types = list(dict.fromkeys(label[2:] for label in model.config.labels if label != "O"))
+        folders = PictureFolders(options.document_root, options.upload_root, options.allow_urls, handler.limits)
+        label_studio = LabelStudio(version, types, read, folders)
+    return Service(name, batcher, options.max_queue, int(options.max_body_mb * MEGABYTE), read, label_studio)
+
+
+def _check_folders(options: argparse.Namespace) -> None:
+    """Check the options of Label Studio before the model is loaded; ValueError if one is wrong."""
+    if not options.label_studio:
+        for name in ("document_root", "upload_root", "allow_urls"):
+            if getattr(options, name):
+                raise ValueError(f"`{name}` is for tasks of Label Studio; add --label_studio, or leave it out.")
+        return
+    if options.document_root is None and os.environ.get(DOCUMENT_ROOT):
+        options.document_root = Path(os.environ[DOCUMENT_ROOT])
+    for name in ("document_root", "upload_root"):
+        folder = getattr(options, name)
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"`{name}` {folder} is no folder; name the one that Label Studio uses.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
