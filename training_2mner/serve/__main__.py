@@ -104,7 +104,7 @@ class Service:
         self.app = Starlette(
             routes=routes,
             exception_handlers={
-                BadRequest: lambda request, error: _refuse(400, str(error)),
+                BadRequest: self._refuse_request,
                 ClientDisconnect: lambda request, error: _refuse(400, "the request ended early."),
                 HTTPException: lambda request, error: _refuse(error.status_code, error.detail, error.headers),
                 Unavailable: lambda request, error: _refuse(503, str(error), {"Retry-After": "1"}),
@@ -121,6 +121,11 @@ class Service:
         if request.method == "POST":
             return await self._predict(request)
         return _respond(json.dumps({"model": self._name, **(USAGE_OF_BACKEND if self._is_backend else USAGE)}))
+
+    async def _refuse_request(self, request: Request, error: Exception) -> Response:
+        if self._is_backend:  # Label Studio shows its users only the status
+            logger.warning("Refused %s: %s", request.url.path, str(error)[:MAX_ERROR_LENGTH])
+        return _refuse(400, str(error))
 
     async def _health(self, request: Request) -> Response:
         ready = self._batcher.ready

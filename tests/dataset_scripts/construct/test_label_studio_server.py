@@ -1,19 +1,11 @@
 """The whole way through a real Label Studio server: its project, pictures, import, answers, export and inspection.
 
-The server lives in an environment of its own, because it pins other versions than the project:
-
-    python -m venv ls && ls/bin/pip install label-studio==1.23.2
-    LABEL_STUDIO=ls/bin/label-studio python -m pytest -m slow tests/dataset_scripts/construct/test_label_studio_server.py
+`tests/running_label_studio.py` says how to install it.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-import subprocess
-import time
 
 import pytest
 from PIL import Image
@@ -21,19 +13,12 @@ from PIL import Image
 from dataset_scripts.construct.__main__ import main
 from dataset_scripts.construct.records import Record, Span, joined
 from dataset_scripts.construct.stages import Work
+from tests.running_label_studio import PROGRAM, REASON, TOKEN, label_studio
 
-PROGRAM = os.environ.get("LABEL_STUDIO") or shutil.which("label-studio")
 httpx = pytest.importorskip("httpx")
-TOKEN = "0123456789" * 4
-STARTING = 600  # seconds; the first start makes a data base
 PICTURE = "00000001---a b#1%2F"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        PROGRAM is None, reason="no Label Studio: name its program in the environment, LABEL_STUDIO=..."
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAM is None, reason=REASON)]
 
 
 def sentence(lang, image_id, words, *spans) -> Record:
@@ -66,49 +51,13 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(place):
     """The address of a server that is stopped at the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    quiet = {
-        "COLLECT_ANALYTICS": "false",
-        "SENTRY_DSN": "",
-        "FRONTEND_SENTRY_DSN": "",
-        "LATEST_VERSION_CHECK": "false",
-    }
-    served = {
-        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
-        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(place / "files"),
-    }
-    command = [PROGRAM, "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port)]
-    command += ["--data-dir", str(place / "data"), "--username", "owner@example.org", "--password", "Ab3-not-secret"]
-    command += ["--user-token", TOKEN, "--enable-legacy-api-token"]
-    with (place / "log").open("w") as log:
-        process = subprocess.Popen(command, env={**os.environ, **quiet, **served}, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(address, process, place / "log")
+    with label_studio(place) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def take(counts):
     counts.read += len(RECORDS)
     return iter(RECORDS)
-
-
-def wait_for(address, process, log):
-    for _ in range(STARTING):
-        try:
-            if httpx.get(f"{address}/health", timeout=5).is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        if process.poll() is not None:
-            break
-        time.sleep(1)
-    pytest.fail(f"Label Studio did not start: {log.read_text()[-2000:]}")
 
 
 @pytest.fixture
