@@ -15,7 +15,14 @@ from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification,
 class Blocked:
     """Make the installed or checked-out packages of this project impossible to import."""
 
-    NAMES = ("modeling_2mner", "configuration_2mner", "training_2mner", "dataset_scripts", "reports_2mner")
+    NAMES = (
+        "modeling_2mner",
+        "configuration_2mner",
+        "training_2mner",
+        "integrations_2mner",
+        "dataset_scripts",
+        "reports_2mner",
+    )
 
     @classmethod
     def find_spec(cls, name: str, path=None, target=None) -> None:

@@ -47,7 +47,9 @@ def place(tmp_path_factory, make_picture):
 @pytest.fixture(scope="module")
 def ask(place):
     """Ask Label Studio with its owner's token; returns the JSON of its answer, which has the status `expected`."""
-    with label_studio(place, ML_BLOCK_LOCAL_IP="false") as address:
+    # On a busy machine, the backend may take more than the second that Label Studio gives it to say that it is well.
+    patient = {"ML_TIMEOUT_HEALTH": "60", "ML_TIMEOUT_SETUP": "60", "ML_CONNECTION_TIMEOUT": "60"}
+    with label_studio(place, ML_BLOCK_LOCAL_IP="false", **patient) as address:
 
         def request(method, path, expected=None, **keywords):
             headers = {"Authorization": f"Token {TOKEN}"}
