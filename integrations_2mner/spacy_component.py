@@ -6,6 +6,7 @@ transformers and the model's own code are not imported before the first document
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ class MultimodalNER(Pipe):
         self.store_model = store_model
         self._parameters = {"threshold": threshold, "on_bad_image": on_bad_image, "allow_urls": allow_urls}
         self._pipeline: Any = None
+        self._process = os.getpid()  # in which the model was loaded
 
     def __call__(self, doc: Doc) -> Doc:
         self._annotate([doc])
@@ -125,9 +127,14 @@ class MultimodalNER(Pipe):
         """The transformers pipeline of the model, loaded once.
 
         Raises:
-            ValueError: if it does not load.
+            ValueError: if it does not load, or was loaded before the processes of `nlp.pipe(..., n_process=2)` were made.
         """
+        if self._pipeline is not None and self._process != os.getpid():  # torch's threads would wait for ever
+            raise ValueError(
+                "`n_process` must be 1 with a model that is loaded already; it reads batches of documents."
+            )
         if self._pipeline is None:
+            self._process = os.getpid()
             from transformers import pipeline
 
             from modeling_2mner import TwoMNERPipeline

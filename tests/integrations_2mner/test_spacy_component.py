@@ -269,6 +269,22 @@ def test_a_folder_can_hold_the_model_and_be_moved(make_nlp, nlp, make_model, pro
     assert list((tmp_path / "again").rglob("model.safetensors"))
 
 
+@pytest.mark.slow
+def test_further_processes_are_refused_and_do_not_wait_for_ever(nlp):
+    """In a process of its own, which can be stopped if it hangs."""
+    code = """
+import spacy, sys, integrations_2mner.spacy_component
+nlp = spacy.blank("de")
+nlp.add_pipe("multimodal_ner", config={"model": sys.argv[1]})
+nlp("Anna")
+list(nlp.pipe(["Anna", "Paris"], n_process=2))
+"""
+    folder = nlp.get_pipe("multimodal_ner").model
+    made = subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+    assert made.returncode and "`n_process` must be 1" in made.stderr
+
+
 FOUND = """
 import spacy, sys
 assert "integrations_2mner" not in sys.modules
