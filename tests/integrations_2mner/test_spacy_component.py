@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from modeling_2mner import TwoMNERPipeline
 
@@ -247,6 +248,18 @@ def test_bytes_name_the_model(make_nlp, nlp, tmp_path):
     other.from_bytes(nlp.to_bytes())
 
     assert scored(other(TEXT)) == scored(nlp(TEXT))
+
+
+def test_a_model_that_was_loaded_before_gives_way(make_nlp, nlp, make_model, processor, tmp_path):
+    network = make_model()
+    network.classifier.bias.data += torch.arange(len(network.config.labels)) * 3.0
+    network.save_pretrained(tmp_path / "other")
+    processor.save_pretrained(tmp_path / "other")
+    changing = make_nlp(model=str(tmp_path / "other"))
+
+    assert scored(changing(TEXT)) != scored(nlp(TEXT))
+    changing.from_bytes(nlp.to_bytes())
+    assert scored(changing(TEXT)) == scored(nlp(TEXT))
 
 
 def test_a_folder_names_the_model(nlp, tmp_path):
