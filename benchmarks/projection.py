@@ -128,8 +128,8 @@ def check_of_marks(cases: Sequence[Case]) -> tuple[int, int, int, int]:
     counts = [0, 0, 0, 0]
     for parent, child, truth in cases:
         for number, words in enumerate(truth):
-            told = find_votes(parent, child, number, Settings(similarity=0.0), None).get("marker")
-            checked = find_votes(parent, child, number, Settings(), None).get("marker")
+            told = find_votes(parent, child, number, Settings(similarity=0.0)).get("marker")
+            checked = find_votes(parent, child, number, Settings()).get("marker")
             if told is not None:
                 counts[told == words] += 1
                 counts[2 + (told == words)] += checked is None
@@ -161,7 +161,7 @@ def voices(
 def _answers(cases: Sequence[Case], voice: str, settings: Settings | None = None) -> list[Words | None]:
     chosen = settings or Settings()
     return [
-        find_votes(parent, child, number, chosen, None).get(voice)
+        find_votes(parent, child, number, chosen).get(voice)
         for parent, child, truth in cases
         for number in range(len(truth))
     ]

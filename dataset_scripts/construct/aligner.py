@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from dataset_scripts.construct.tools import optional_module
 
 KINDS = {"fast_align": "FastAlignModel", "hmm": "HmmAlignmentModel", "eflomal": "EflomalAlignmentModel"}
 ALIGNERS = (*KINDS, "none")
@@ -19,7 +21,7 @@ def train_aligner(kind: str, pairs: Iterable[tuple[Sequence[str], Sequence[str]]
     """Learn from pairs of sentences, in both directions, and write two models into a folder.
 
     Args:
-        kind: one of `ALIGNERS`, not `none`.
+        kind: one of `KINDS`.
         pairs: the words of each sentence and of its translation; the first `MOST_PAIRS` are used.
         folder: to write.
     """
@@ -39,13 +41,8 @@ def train_aligner(kind: str, pairs: Iterable[tuple[Sequence[str], Sequence[str]]
 def align_words(kind: str, folder: Path, source: Sequence[str], target: Sequence[str]) -> list[tuple[int, int]]:
     """Return pairs of positions, in the source and in the target, of words that belong together."""
     _, matrix = _load(kind, folder).get_best_alignment(_lower(source), _lower(target))
-    return list(_pairs(matrix))
-
-
-def _pairs(matrix: Any) -> Iterator[tuple[int, int]]:
-    table = matrix.to_numpy()
-    for row, column in zip(*table.nonzero(), strict=True):
-        yield int(row), int(column)
+    rows, columns = matrix.to_numpy().nonzero()
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 @lru_cache(MODELS_AT_ONCE)
@@ -53,25 +50,18 @@ def _load(kind: str, folder: Path) -> Any:
     forth, back = _new(kind), _new(kind)
     if not (forth.load(str(folder / "forth")) and back.load(str(folder / "back"))):
         raise RuntimeError(f"The aligner's models in {folder} cannot be read")
-    module = _library()
-    aligner = module.SymmetrizedAligner(forth, back)
-    aligner.heuristic = module.SymmetrizationHeuristic.GROW_DIAG_FINAL_AND
+    aligner = _thot().SymmetrizedAligner(forth, back)
+    aligner.heuristic = _thot().SymmetrizationHeuristic.GROW_DIAG_FINAL_AND
     return aligner
 
 
 def _new(kind: str) -> Any:
-    return getattr(_library(), KINDS[kind])()
+    return getattr(_thot(), KINDS[kind])()
+
+
+def _thot() -> Any:
+    return optional_module("thot.alignment", "sil-thot", "`aligner` (all but `none`)")
 
 
 def _lower(words: Sequence[str]) -> list[str]:
     return [word.lower() for word in words]
-
-
-def _library() -> Any:
-    try:
-        import thot.alignment
-    except ImportError as error:
-        raise ValueError(
-            "`aligner` needs sil-thot; install it with pip install -e '.[construct]', or choose --aligner none."
-        ) from error
-    return thot.alignment

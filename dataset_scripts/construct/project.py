@@ -14,7 +14,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct.aligner import ALIGNERS, align_words, train_aligner
 from dataset_scripts.construct.records import Record, Span
 from dataset_scripts.construct.stages import Counts, Work
+from dataset_scripts.construct.tools import optional_module
 from dataset_scripts.construct.translate import TO_VOTE
 from dataset_scripts.construct.words import is_function_word
 from reports_2mner.command_line import between, option
@@ -47,30 +48,41 @@ class Settings:
 
 def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write all records, translations with their entities."""
-    folder = work.folder / ".aligner"
     manifest = work.manifest("translate")
     if manifest is None:
         raise ValueError(f"`project` needs translations, and {work.folder} holds none; run `translate` first.")
     notes = manifest["counts"]["notes"]
     voted = sorted(name.removesuffix(TO_VOTE) for name in notes if name.endswith(TO_VOTE))
     languages = [] if settings.aligner == "none" else voted
+    folder = work.folder / ".aligner"
     for lang in languages:
-        pairs = ((parent.tokens, child.tokens) for parent, child in _inexact(work, lang))
+        pairs = (
+            (parent.tokens, child.tokens)
+            for parent, child in _pairs(work.records("project"))
+            if parent and child.lang == lang
+        )
         train_aligner(settings.aligner, pairs, folder / lang)
     try:
         function = partial(project_part, settings=settings, aligners=folder if languages else None)
-        return work.map_records(
-            "project", function, settings, " ".join([settings.aligner] if languages else []), engine
-        )
+        return work.map_records("project", function, settings, settings.aligner if languages else "", engine)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _inexact(work: Work, lang: str) -> Iterator[tuple[Record, Record]]:
-    """Yield pairs of sentence and translation whose translator is not exact."""
-    for parent, child in _pairs(work.records("project")):
-        if parent and child.lang == lang and not child.more["translation"]["exact"]:
-            yield parent, child
+def project_part(
+    records: Iterator[Record], counts: Counts, settings: Settings, aligners: Path | None
+) -> Iterator[Record]:
+    """Yield all records; translations get their spans."""
+    for parent, record in _pairs(records):
+        if parent is None:
+            yield record
+            continue
+        aligned: Sequence[Words] = ()
+        if aligners and not record.more["translation"]["exact"]:
+            aligned = align_words(settings.aligner, aligners / record.lang, parent.tokens, record.tokens)
+        projected = project(parent, record, settings, aligned)
+        counts.notes.update(f"{record.lang}: entities {span.status}" for span in projected.spans)
+        yield projected
 
 
 def _pairs(records: Iterator[Record]) -> Iterator[tuple[Record | None, Record]]:
@@ -86,87 +98,68 @@ def _pairs(records: Iterator[Record]) -> Iterator[tuple[Record | None, Record]]:
             yield parent, record
 
 
-def project_part(
-    records: Iterator[Record], counts: Counts, settings: Settings, aligners: Path | None
-) -> Iterator[Record]:
-    """Yield all records; translations get their spans."""
-    for parent, record in _pairs(records):
-        if parent is None:
-            yield record
-            continue
-        aligned = _aligned(parent, record, settings, aligners)
-        projected = project(parent, record, settings, aligned)
-        for span in projected.spans:
-            counts.notes[f"{record.lang}: entities {span.status}"] += 1
-        yield projected
-
-
-def _aligned(parent: Record, record: Record, settings: Settings, aligners: Path | None) -> Sequence[Words] | None:
-    if aligners is None or record.more["translation"]["exact"]:
-        return None
-    return align_words(settings.aligner, aligners / record.lang, parent.tokens, record.tokens)
-
-
-def project(
-    parent: Record, record: Record, settings: Settings, aligned: Sequence[tuple[int, int]] | None = None
-) -> Record:
+def project(parent: Record, record: Record, settings: Settings, aligned: Sequence[Words] = ()) -> Record:
     """Return a translation with the entities of its source.
 
     Args:
         parent: the source.
         record: the translation, with the key `translation` of the stage `translate`.
         settings: see there.
-        aligned: pairs of words, of the source and of the translation, that belong together; None without an aligner.
+        aligned: pairs of words, of the source and of the translation, that belong together.
     """
     exact = record.more["translation"]["exact"]
     votes = [find_votes(parent, record, n, settings, aligned) for n in range(len(parent.labels))]
-    decided = [_decide(vote, exact) for vote in votes]
     spans = [
-        Span(*(words or (0, 0)), source.type, f"project:{by}", n, score, status)
-        for n, (source, (words, by, score, status)) in enumerate(zip(parent.labels, decided, strict=True))
+        _decide(vote, source.type, n, exact) for n, (vote, source) in enumerate(zip(votes, parent.labels, strict=True))
     ]
-    spans = _without_collisions(spans)
     written = [{"entity": n, **vote} for n, vote in enumerate(votes)]
-    record = replace(record, spans=tuple(spans), more={**record.more, "votes": written})
+    record = replace(record, spans=tuple(_without_collisions(spans)), more={**record.more, "votes": written})
     kept = () if settings.translate_names else settings.keep
-    return _with_names(parent, record, kept).step("project", method="exact" if exact else "votes")
+    # From the last name to the first, so that the words before it stay where they are.
+    for span in sorted(record.spans, key=lambda span: -span.start):
+        if span.is_label and span.type in kept:
+            record = _with_name(record, span, parent)
+    return record.step("project", method="exact" if exact else "votes")
 
 
 def find_votes(
-    parent: Record, record: Record, number: int, settings: Settings, aligned: Sequence[tuple[int, int]] | None
+    parent: Record, record: Record, number: int, settings: Settings, aligned: Sequence[Words] = ()
 ) -> dict[str, Words]:
     """Return the words that each voice gives to an entity; `split` if its parts do not belong together."""
     source, translation = parent.labels[number], record.more["translation"]
     known = [parent.words(source), translation["alone"][number]]
+    parts = sorted(words for place in translation["places"][number] if (words := words_at(record, *place)))
+    whole = (parts[0][0], max(end for _, end in parts)) if parts else None
     votes: dict[str, Words] = {}
-    parts = [words_at(record, *place) for place in translation["places"][number]]
-    if marked := _joined([part for part in parts if part], record):
-        marked = trim(marked, record, parent, source)
-        alike = max(similarity(_string(record, marked), string) for string in known)
-        if translation["exact"] or alike >= settings.similarity:
+    if translation["exact"]:
+        if whole and _belong_together(parts, record):
+            votes["marker"] = trim(whole, record, parent, source)
+        elif whole:
+            votes["split"] = whole
+        return votes
+    if whole and _belong_together(parts, record):
+        marked = trim(whole, record, parent, source)
+        if max(similarity(_string(record, marked), string) for string in known) >= settings.similarity:
             votes["marker"] = marked
-    elif translation["exact"] and any(parts):
-        found = [part for part in parts if part]
-        votes["split"] = min(found)[0], max(part[1] for part in found)
-    if not translation["exact"]:
-        if found_words := _most_similar(parent, record, source, known, settings.similarity):
-            votes["fuzzy"] = trim(found_words, record, parent, source)
-        targets = [target for word, target in aligned or () if source.start <= word < source.end]
-        if targets:
-            votes["align"] = trim((min(targets), max(targets) + 1), record, parent, source)
+    if similar := _most_similar(parent, record, source, known, settings.similarity):
+        votes["fuzzy"] = trim(similar, record, parent, source)
+    if targets := [target for word, target in aligned if source.start <= word < source.end]:
+        votes["align"] = trim((min(targets), max(targets) + 1), record, parent, source)
     return votes
 
 
-def _decide(votes: dict[str, Words], exact: bool) -> tuple[Words | None, str, float, str]:
-    """Return the words, who set them, the share of voices and the status."""
+def _decide(votes: dict[str, Words], kind: str, number: int, exact: bool) -> Span:
+    """Return the entity with its words, who set them, the share of voices and the status."""
     if not votes:
-        return None, "none", 0.0, "missing"
+        return Span(0, 0, kind, "project:none", number, 0.0, "missing")
     if exact:
         [(name, words)] = votes.items()
-        return (words, "exact", 1.0, "projected") if name == "marker" else (words, "exact", 0.5, "ambiguous")
-    (words, number), *_ = Counter(votes.values()).most_common(1)  # of equal numbers the earlier voice
+        score, status = (1.0, "projected") if name == "marker" else (0.5, "ambiguous")
+        return Span(*words, kind, "project:exact", number, score, status)
+    (words, agreed), *_ = Counter(votes.values()).most_common(1)  # of equal numbers the earlier voice
     by = "+".join(name for name in votes if votes[name] == words)
-    return words, by, round(number / len(VOICES), 2), "projected" if number > 1 else "ambiguous"
+    status = "projected" if agreed > 1 else "ambiguous"
+    return Span(*words, kind, f"project:{by}", number, round(agreed / len(VOICES), 2), status)
 
 
 def _without_collisions(spans: Sequence[Span]) -> list[Span]:
@@ -180,43 +173,40 @@ def _without_collisions(spans: Sequence[Span]) -> list[Span]:
     return [replace(span, status=status[n]) for n, span in enumerate(spans)]
 
 
-def _with_names(parent: Record, record: Record, kept: Sequence[str]) -> Record:
-    """Put the source's strings in the places of projected entities of some types; spans and votes move along."""
-    names = {span.start: span for span in record.spans if span.is_label and span.type in kept}
-    text, word = "", 0
-    tokens: list[str] = []
-    offsets: list[Words] = []
-    place: dict[int, Words] = {}  # of each old word, the first and the last of the words that stand there now
-    while word < len(record.tokens):
-        start, end = record.offsets[word]
-        text += record.text[record.offsets[word - 1][1] if word else 0 : start]
-        pieces, name, old = [(0, end - start)], record.tokens[word], range(word, word + 1)
-        if (span := names.get(word)) and span.parent is not None:
-            source = parent.labels[span.parent]
-            origin = parent.offsets[source.start][0]
-            pieces = [(a - origin, b - origin) for a, b in parent.offsets[source.start : source.end]]
-            name, old = parent.words(source), range(word, span.end)
-        place |= dict.fromkeys(old, (len(tokens), len(tokens) + len(pieces)))
-        offsets += [(len(text) + a, len(text) + b) for a, b in pieces]
-        tokens += [name[a:b] for a, b in pieces]
-        text += name
-        word = old.stop
-    text += record.text[record.offsets[-1][1] :]
+def _with_name(record: Record, span: Span, parent: Record) -> Record:
+    """Put the source's string in the place of an entity; all spans and votes move along."""
+    source = parent.labels[span.parent or 0]
+    (start, _), (_, end) = record.offsets[span.start], record.offsets[span.end - 1]
+    name, origin = parent.words(source), parent.offsets[source.start][0]
+    pieces = [(start + a - origin, start + b - origin) for a, b in parent.offsets[source.start : source.end]]
+    longer, more_words = len(name) - (end - start), len(pieces) - (span.end - span.start)
+    behind = [(a + longer, b + longer) for a, b in record.offsets[span.end :]]
 
-    def now(start: int, end: int) -> Words:
-        return (place[start][0], place[end - 1][1]) if start < end else (0, 0)
+    def moved(first: int, last: int) -> Words:
+        """Return where words are now; those inside the entity have become all of its words."""
+        first = span.start if span.start < first < span.end else first
+        last = span.end if span.start < last < span.end else last
+        return first + more_words * (first >= span.end), last + more_words * (last >= span.end)
 
-    moved = [(span, now(span.start, span.end)) for span in record.spans]
-    spans = tuple(replace(span, start=start, end=end) for span, (start, end) in moved)
-    votes = [{name: now(*v) if name != "entity" else v for name, v in vote.items()} for vote in record.more["votes"]]
-    more = {**record.more, "votes": votes}
-    return replace(record, text=text, tokens=tuple(tokens), offsets=tuple(offsets), spans=spans, more=more)
+    spans = []
+    for other in record.spans:
+        first, last = moved(other.start, other.end)
+        spans.append(replace(other, start=first, end=last))
+    votes = [{name: v if name == "entity" else moved(*v) for name, v in vote.items()} for vote in record.more["votes"]]
+    return replace(
+        record,
+        text=record.text[:start] + name + record.text[end:],
+        tokens=(*record.tokens[: span.start], *parent.tokens[source.start : source.end], *record.tokens[span.end :]),
+        offsets=(*record.offsets[: span.start], *pieces, *behind),
+        spans=tuple(spans),
+        more={**record.more, "votes": votes},
+    )
 
 
 def similarity(first: str, second: str) -> float:
     """Return the normalised similarity of Levenshtein of two strings, without regard to case."""
-    distance = _library().distance.Levenshtein
-    return float(distance.normalized_similarity(first.lower(), second.lower()))
+    distance = optional_module("rapidfuzz.distance", "rapidfuzz", "Projecting")
+    return float(distance.Levenshtein.normalized_similarity(first.lower(), second.lower()))
 
 
 def doubt(record: Record) -> int | None:
@@ -238,14 +228,10 @@ def words_at(record: Record, start: int, end: int) -> Words | None:
     return (touched[0], touched[-1] + 1) if touched else None
 
 
-def _joined(parts: Sequence[Words], record: Record) -> Words | None:
-    """Join the parts of an entity if only a few function words stand between them."""
-    ordered = sorted(parts)
-    for (_, end), (start, _) in pairwise(ordered):
-        between_them = record.tokens[end:start]
-        if len(between_them) > MOST_JOINED or not all(is_function_word(word, record.lang) for word in between_them):
-            return None
-    return (ordered[0][0], max(end for _, end in ordered)) if ordered else None
+def _belong_together(parts: Sequence[Words], record: Record) -> bool:
+    """Return whether only a few function words stand between the parts of an entity."""
+    gaps = [record.tokens[end:start] for (_, end), (start, _) in pairwise(parts)]
+    return all(len(gap) <= MOST_JOINED and all(is_function_word(word, record.lang) for word in gap) for gap in gaps)
 
 
 def trim(words: Words, record: Record, parent: Record, source: Span) -> Words:
@@ -282,13 +268,3 @@ def _most_similar(parent: Record, record: Record, source: Span, known: Sequence[
 
 def _string(record: Record, words: Words) -> str:
     return record.text[record.offsets[words[0]][0] : record.offsets[words[1] - 1][1]]
-
-
-@lru_cache
-def _library() -> Any:
-    try:
-        import rapidfuzz
-        import rapidfuzz.distance
-    except ImportError as error:
-        raise ValueError("Projecting needs rapidfuzz; install it with pip install -e '.[construct]'.") from error
-    return rapidfuzz

