@@ -10,6 +10,7 @@ that disagree, a single one, or parts that do not belong together) or `collided`
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,9 @@ from reports_2mner.command_line import between, option
 
 DOUBTS = ("missing", "collided", "ambiguous", "one voice")  # what people see first, in this order
 VOICES = ("marker", "fuzzy", "align")
-MOST_JOINED = 2  # function words between the parts of an entity
+MOST_JOINED = 2  # words between the parts of an entity
+COMPOUNDING = ("de",)  # languages that write "a trip to Berlin" as one word, Berlinreise
+COMPOUND = "compound"  # the flag of a sentence with such a word
 Words = tuple[int, int]  # the first word and the one behind the last
 
 
@@ -112,8 +115,15 @@ def project(parent: Record, record: Record, settings: Settings, aligned: Sequenc
     spans = [
         _decide(vote, source.type, n, exact) for n, (vote, source) in enumerate(zip(votes, parent.labels, strict=True))
     ]
-    written = [{"entity": n, **vote} for n, vote in enumerate(votes)]
-    record = replace(record, spans=tuple(_without_collisions(spans)), more={**record.more, "votes": written})
+    compounds = [n for n, span in enumerate(spans) if _is_compound(parent, record, span)]
+    for n in compounds:
+        spans[n] = replace(spans[n], status="ambiguous")
+    record = replace(
+        record,
+        spans=tuple(_without_collisions(spans)),
+        flags=(*record.flags, COMPOUND) if compounds else record.flags,
+        more={**record.more, "votes": [{"entity": n, **vote} for n, vote in enumerate(votes)]},
+    )
     kept = () if settings.translate_names else settings.keep
     # From the last name to the first, so that the words before it stay where they are.
     for span in sorted(record.spans, key=lambda span: -span.start):
@@ -132,12 +142,12 @@ def find_votes(
     whole = (parts[0][0], max(end for _, end in parts)) if parts else None
     votes: dict[str, Words] = {}
     if translation["exact"]:
-        if whole and _belong_together(parts, record):
+        if whole and _belong_together(parts, record, known[0]):
             votes["marker"] = trim(whole, record, parent, source)
         elif whole:
             votes["split"] = whole
         return votes
-    if whole and _belong_together(parts, record):
+    if whole and _belong_together(parts, record, known[0]):
         marked = trim(whole, record, parent, source)
         if max(similarity(_string(record, marked), string) for string in known) >= settings.similarity:
             votes["marker"] = marked
@@ -160,6 +170,15 @@ def _decide(votes: dict[str, Words], kind: str, number: int, exact: bool) -> Spa
     by = "+".join(name for name in votes if votes[name] == words)
     status = "projected" if agreed > 1 else "ambiguous"
     return Span(*words, kind, f"project:{by}", number, round(agreed / len(VOICES), 2), status)
+
+
+def _is_compound(parent: Record, record: Record, span: Span) -> bool:
+    """Return whether an entity was found as a part of a word: three letters more are no inflection."""
+    if record.lang not in COMPOUNDING or span.start == span.end or span.parent is None:
+        return False
+    known = (parent.words(parent.labels[span.parent]), record.more["translation"]["alone"][span.parent])
+    names = "|".join(re.escape(string) for string in known if string)
+    return bool(re.fullmatch(rf"(?:{names})\S{{3,}}|\S{{3,}}(?:{names})", record.words(span), re.IGNORECASE))
 
 
 def _without_collisions(spans: Sequence[Span]) -> list[Span]:
@@ -228,10 +247,17 @@ def words_at(record: Record, start: int, end: int) -> Words | None:
     return (touched[0], touched[-1] + 1) if touched else None
 
 
-def _belong_together(parts: Sequence[Words], record: Record) -> bool:
-    """Return whether only a few function words stand between the parts of an entity."""
+def _belong_together(parts: Sequence[Words], record: Record, source: str) -> bool:
+    """Return whether only a few function words, or words of the entity itself, stand between its parts.
+
+    Apertium's blanks do not hold a hyphen or an apostrophe that is a word of its own, as in "Jay - Z".
+    """
+    own = {word.replace("’", "'") for word in source.lower().split()}
     gaps = [record.tokens[end:start] for (_, end), (start, _) in pairwise(parts)]
-    return all(len(gap) <= MOST_JOINED and all(is_function_word(word, record.lang) for word in gap) for gap in gaps)
+    return all(
+        len(gap) <= MOST_JOINED and all(is_function_word(word, record.lang) or word.lower() in own for word in gap)
+        for gap in gaps
+    )
 
 
 def trim(words: Words, record: Record, parent: Record, source: Span) -> Words:
