@@ -21,13 +21,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataclasses import replace
 
-from dataset_scripts.construct.aligner import KINDS, align_words, train_aligner
 from dataset_scripts.construct.marks import MarkedText, Translation, from_blanks, from_tags, to_blanks
-from dataset_scripts.construct.project import Settings, Words, find_votes, trim, words_at
+from dataset_scripts.construct.project import (
+    KINDS,
+    Settings,
+    Words,
+    align_words,
+    find_votes,
+    train_aligner,
+    trim,
+    words_at,
+)
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.sources import released_records, source_files
 from dataset_scripts.construct.stages import Counts
-from dataset_scripts.construct.translators import Apertium
+from dataset_scripts.construct.translate import Apertium
 from dataset_scripts.construct.words import split_words
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from reports_2mner.tables import Table

@@ -13,15 +13,14 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import pairwise
+from functools import lru_cache, partial
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.construct.aligner import ALIGNERS, align_words, train_aligner
 from dataset_scripts.construct.records import Record, Span
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.tools import optional_module
@@ -35,6 +34,11 @@ MOST_JOINED = 2  # words between the parts of an entity
 COMPOUNDING = ("de",)  # languages that write "a trip to Berlin" as one word, Berlinreise
 COMPOUND = "compound"  # the flag of a sentence with such a word
 Words = tuple[int, int]  # the first word and the one behind the last
+KINDS = {"fast_align": "FastAlignModel", "hmm": "HmmAlignmentModel", "eflomal": "EflomalAlignmentModel"}
+ALIGNERS = (*KINDS, "none")
+ROUNDS = 5
+MOST_PAIRS = 200_000  # to learn from: more need more memory and change little
+MODELS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -141,16 +145,14 @@ def find_votes(
     parts = sorted(words for place in translation["places"][number] if (words := words_at(record, *place)))
     whole = (parts[0][0], max(end for _, end in parts)) if parts else None
     votes: dict[str, Words] = {}
-    if translation["exact"]:
-        if whole and _belong_together(parts, record, known[0]):
-            votes["marker"] = trim(whole, record, parent, source)
-        elif whole:
-            votes["split"] = whole
-        return votes
     if whole and _belong_together(parts, record, known[0]):
         marked = trim(whole, record, parent, source)
-        if max(similarity(_string(record, marked), string) for string in known) >= settings.similarity:
+        if translation["exact"] or _likeness(record, marked, known) >= settings.similarity:
             votes["marker"] = marked
+    elif whole and translation["exact"]:
+        votes["split"] = whole
+    if translation["exact"]:
+        return votes
     if similar := _most_similar(parent, record, source, known, settings.similarity):
         votes["fuzzy"] = trim(similar, record, parent, source)
     if targets := [target for word, target in aligned if source.start <= word < source.end]:
@@ -222,10 +224,11 @@ def _with_name(record: Record, span: Span, parent: Record) -> Record:
     )
 
 
-def similarity(first: str, second: str) -> float:
-    """Return the normalised similarity of Levenshtein of two strings, without regard to case."""
-    distance = optional_module("rapidfuzz.distance", "rapidfuzz", "Projecting")
-    return float(distance.Levenshtein.normalized_similarity(first.lower(), second.lower()))
+def _likeness(record: Record, words: Words, known: Sequence[str]) -> float:
+    """Return the normalised similarity of Levenshtein to the most similar string, without regard to case."""
+    levenshtein = optional_module("rapidfuzz.distance", "rapidfuzz", "Projecting").Levenshtein
+    found = record.text[record.offsets[words[0]][0] : record.offsets[words[1] - 1][1]].lower()
+    return max(levenshtein.normalized_similarity(found, string.lower()) for string in known)
 
 
 def doubt(record: Record) -> int | None:
@@ -277,7 +280,7 @@ def _most_similar(parent: Record, record: Record, source: Span, known: Sequence[
     lengths = {len(string.split()) for string in known if string}
     sizes = {size for length in lengths for size in (length - 1, length, length + 1) if size > 0}
     windows = [(n, n + size) for size in sizes for n in range(len(record.tokens) - size + 1)]
-    scored = [(max(similarity(_string(record, words), string) for string in known), words) for words in windows]
+    scored = [(_likeness(record, words, known), words) for words in windows]
     best = max((score for score, _ in scored), default=0.0)
     if best < least:
         return None
@@ -292,5 +295,51 @@ def _most_similar(parent: Record, record: Record, source: Span, known: Sequence[
     return min(found, key=lambda words: abs(words[0] / len(record.tokens) - share))
 
 
-def _string(record: Record, words: Words) -> str:
-    return record.text[record.offsets[words[0]][0] : record.offsets[words[1] - 1][1]]
+def train_aligner(kind: str, pairs: Iterable[tuple[Sequence[str], Sequence[str]]], folder: Path) -> None:
+    """Learn from pairs of sentences, in both directions, and write two models into a folder.
+
+    Args:
+        kind: one of `KINDS`.
+        pairs: the words of each sentence and of its translation; the first `MOST_PAIRS` are used.
+        folder: to write.
+    """
+    forth, back = _new(kind), _new(kind)
+    for source, target in islice(pairs, MOST_PAIRS):
+        forth.add_sentence_pair(_lower(source), _lower(target))
+        back.add_sentence_pair(_lower(target), _lower(source))
+    folder.mkdir(parents=True, exist_ok=True)
+    for model, name in ((forth, "forth"), (back, "back")):
+        model.start_training()
+        for _ in range(ROUNDS):
+            model.train()
+        model.end_training()
+        model.print(str(folder / name))
+
+
+def align_words(kind: str, folder: Path, source: Sequence[str], target: Sequence[str]) -> list[tuple[int, int]]:
+    """Return pairs of positions, in the source and in the target, of words that belong together."""
+    _, matrix = _load(kind, folder).get_best_alignment(_lower(source), _lower(target))
+    rows, columns = matrix.to_numpy().nonzero()
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+@lru_cache(MODELS_AT_ONCE)
+def _load(kind: str, folder: Path) -> Any:
+    forth, back = _new(kind), _new(kind)
+    if not (forth.load(str(folder / "forth")) and back.load(str(folder / "back"))):
+        raise RuntimeError(f"The aligner's models in {folder} cannot be read")
+    aligner = _thot().SymmetrizedAligner(forth, back)
+    aligner.heuristic = _thot().SymmetrizationHeuristic.GROW_DIAG_FINAL_AND
+    return aligner
+
+
+def _new(kind: str) -> Any:
+    return getattr(_thot(), KINDS[kind])()
+
+
+def _thot() -> Any:
+    return optional_module("thot.alignment", "sil-thot", "`aligner` (all but `none`)")
+
+
+def _lower(words: Sequence[str]) -> list[str]:
+    return [word.lower() for word in words]

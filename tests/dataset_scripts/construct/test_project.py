@@ -8,8 +8,7 @@ import pytest
 
 from dataset_scripts.construct import project as stage
 from dataset_scripts.construct import translate
-from dataset_scripts.construct.aligner import align_words, train_aligner
-from dataset_scripts.construct.project import Settings, project, project_part
+from dataset_scripts.construct.project import Settings, align_words, project, project_part, train_aligner
 from dataset_scripts.construct.records import Record, Span, joined
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.tasks import urgency

@@ -9,8 +9,15 @@ from dataset_scripts.construct import translate
 from dataset_scripts.construct.marks import MarkedText
 from dataset_scripts.construct.records import Record, Span, joined
 from dataset_scripts.construct.stages import Counts, Work
-from dataset_scripts.construct.translate import Memory, translate_part
-from dataset_scripts.construct.translators import Apertium, Dictionary, Network, Output, load_translator
+from dataset_scripts.construct.translate import (
+    Apertium,
+    Dictionary,
+    Memory,
+    Network,
+    Output,
+    load_translator,
+    translate_part,
+)
 
 WORDS = {"saw": "vio", "in": "en", "the": "el", "Rome": "Roma"}
 
