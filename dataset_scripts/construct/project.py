@@ -108,11 +108,8 @@ def _pairs(records: Iterator[Record]) -> Iterator[tuple[Record | None, Record]]:
 def project(parent: Record, record: Record, settings: Settings, aligned: Sequence[Words] = ()) -> Record:
     """Return a translation with the entities of its source.
 
-    Args:
-        parent: the source.
-        record: the translation, with the key `translation` of the stage `translate`.
-        settings: see there.
-        aligned: pairs of words, of the source and of the translation, that belong together.
+    The translation has the key `translation` of the stage `translate`. `aligned` are pairs of words that belong together:
+    of the source and of the translation.
     """
     exact = record.more["translation"]["exact"]
     votes = [find_votes(parent, record, n, settings, aligned) for n in range(len(parent.labels))]
@@ -145,7 +142,7 @@ def find_votes(
     parts = sorted(words for place in translation["places"][number] if (words := words_at(record, *place)))
     whole = (parts[0][0], max(end for _, end in parts)) if parts else None
     votes: dict[str, Words] = {}
-    if whole and _belong_together(parts, record, known[0]):
+    if whole and _belong_together(parts, record, parent.tokens[source.start : source.end]):
         marked = trim(whole, record, parent, source)
         if translation["exact"] or _likeness(record, marked, known) >= settings.similarity:
             votes["marker"] = marked
@@ -250,12 +247,12 @@ def words_at(record: Record, start: int, end: int) -> Words | None:
     return (touched[0], touched[-1] + 1) if touched else None
 
 
-def _belong_together(parts: Sequence[Words], record: Record, source: str) -> bool:
+def _belong_together(parts: Sequence[Words], record: Record, names: Sequence[str]) -> bool:
     """Return whether only a few function words, or words of the entity itself, stand between its parts.
 
     Apertium's blanks do not hold a hyphen or an apostrophe that is a word of its own, as in "Jay - Z".
     """
-    own = {word.replace("’", "'") for word in source.lower().split()}
+    own = {word.lower().replace("’", "'") for word in names}
     gaps = [record.tokens[end:start] for (_, end), (start, _) in pairwise(parts)]
     return all(
         len(gap) <= MOST_JOINED and all(is_function_word(word, record.lang) or word.lower() in own for word in gap)
@@ -298,10 +295,7 @@ def _most_similar(parent: Record, record: Record, source: Span, known: Sequence[
 def train_aligner(kind: str, pairs: Iterable[tuple[Sequence[str], Sequence[str]]], folder: Path) -> None:
     """Learn from pairs of sentences, in both directions, and write two models into a folder.
 
-    Args:
-        kind: one of `KINDS`.
-        pairs: the words of each sentence and of its translation; the first `MOST_PAIRS` are used.
-        folder: to write.
+    `kind` is one of `KINDS`; of the pairs, words of a sentence and of its translation, the first `MOST_PAIRS` are used.
     """
     forth, back = _new(kind), _new(kind)
     for source, target in islice(pairs, MOST_PAIRS):

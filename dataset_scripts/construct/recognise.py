@@ -424,7 +424,7 @@ def picture_of(record: Record, images: Path | None) -> PreparedPicture:
 
 
 def _spacy() -> Any:
-    return optional_module("spacy", "spaCy", "`recogniser` spacy")
+    return optional_module("spacy", "spaCy", "it")
 
 
 def _spaces(record: Record) -> list[bool]:
