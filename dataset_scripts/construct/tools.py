@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from dataset_scripts.parquet import file_sha256, fingerprint
 
 
+@cache
 def optional_module(name: str, package: str, needed_by: str) -> Any:
     """Import a module of the extra `construct`; ValueError says how to install its package if it is missing."""
     try:
