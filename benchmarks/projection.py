@@ -21,13 +21,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataclasses import replace
 
-from dataset_scripts.construct.aligner import KINDS, align_words, train_aligner
 from dataset_scripts.construct.marks import MarkedText, Translation, from_blanks, from_tags, to_blanks
-from dataset_scripts.construct.project import Settings, Words, find_votes, trim, words_at
+from dataset_scripts.construct.project import (
+    KINDS,
+    Settings,
+    Words,
+    align_words,
+    find_votes,
+    train_aligner,
+    trim,
+    words_at,
+)
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.sources import released_records, source_files
 from dataset_scripts.construct.stages import Counts
-from dataset_scripts.construct.translators import Apertium
+from dataset_scripts.construct.translate import Apertium
 from dataset_scripts.construct.words import split_words
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from reports_2mner.tables import Table
@@ -128,8 +136,8 @@ def check_of_marks(cases: Sequence[Case]) -> tuple[int, int, int, int]:
     counts = [0, 0, 0, 0]
     for parent, child, truth in cases:
         for number, words in enumerate(truth):
-            told = find_votes(parent, child, number, Settings(similarity=0.0), None).get("marker")
-            checked = find_votes(parent, child, number, Settings(), None).get("marker")
+            told = find_votes(parent, child, number, Settings(similarity=0.0)).get("marker")
+            checked = find_votes(parent, child, number, Settings()).get("marker")
             if told is not None:
                 counts[told == words] += 1
                 counts[2 + (told == words)] += checked is None
@@ -161,7 +169,7 @@ def voices(
 def _answers(cases: Sequence[Case], voice: str, settings: Settings | None = None) -> list[Words | None]:
     chosen = settings or Settings()
     return [
-        find_votes(parent, child, number, chosen, None).get(voice)
+        find_votes(parent, child, number, chosen).get(voice)
         for parent, child, truth in cases
         for number in range(len(truth))
     ]

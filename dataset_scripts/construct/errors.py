@@ -30,7 +30,7 @@ import numpy as np
 
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.build.sources import FILE_NAMES, FOLDER_PREFIX
-from dataset_scripts.construct.recognisers import OwnRun, picture_of, tool_of
+from dataset_scripts.construct.recognise import OwnRun, picture_of, tool_of
 from dataset_scripts.construct.records import Record, Span, read_records, tags_of_spans
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.splits import stable_hash

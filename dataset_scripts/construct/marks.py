@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from string import ascii_lowercase
+from typing import NamedTuple
 
 Place = tuple[int, int]  # start and end in code points
 
@@ -21,61 +22,105 @@ _BLANK = re.compile(
     r"\[\[(?P<ids>[^\]]*)\]\](?P<text>(?:\\.|\[(?!\[)[^\]]*\]|[^\\\[])*)\[\[/\]\]|\[[^\]]*\]|\\(?P<escaped>.)|(?P<other>.)",
     re.DOTALL,
 )
+_STAND_IN = re.compile(r"\bqz\s?(\d+)\s?x\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class MarkedText:
-    """A sentence to translate.
-
-    Args:
-        text: the sentence.
-        spans: the places of its entities.
-        pieces: the places that must come back as they are, in order and apart from each other.
-    """
+    """A sentence to translate, the places of its entities, and those of the pieces that must come back as they are."""
 
     text: str
     spans: tuple[Place, ...] = ()
-    pieces: tuple[Place, ...] = ()
+    pieces: tuple[Place, ...] = ()  # in order and apart from each other
 
 
 @dataclass(frozen=True)
 class Translation:
-    """A translated sentence.
-
-    Args:
-        text: the sentence.
-        places: for each entity, the places of its parts in the order of the text; none if it was not marked.
-        flags: what went wrong.
-    """
+    """A translated sentence, the places of the parts of each entity, and what went wrong."""
 
     text: str
-    places: tuple[tuple[Place, ...], ...] = ()
+    places: tuple[tuple[Place, ...], ...] = ()  # in the order of the text; empty for an entity without marks
     flags: tuple[str, ...] = ()
 
 
-@dataclass
-class Run:
-    """A part of a sentence between two borders; `piece` is the number of a protected piece."""
+class Run(NamedTuple):
+    """A part of a sentence between two borders, the numbers of its entities, and that of the piece that it is."""
 
     text: str
-    spans: frozenset[int] = frozenset()
-    piece: int | None = None
+    spans: list[int]
+    piece: int | None
 
 
 def cut(marked: MarkedText) -> Iterator[Run]:
-    """Cut a sentence at the borders of its entities and pieces; no border is inside a piece."""
+    """Cut a sentence at the borders of its entities and pieces; a piece is not cut, and a stand-in takes its place."""
     inside = {place for start, end in marked.pieces for place in range(start + 1, end)}
     borders = {0, len(marked.text)}.union(*marked.spans, *marked.pieces) - inside
     ordered = sorted(borders)
     for start, end in pairwise(ordered):
-        spans = frozenset(n for n, place in enumerate(marked.spans) if place[0] <= start and end <= place[1])
+        spans = [n for n, place in enumerate(marked.spans) if place[0] <= start and end <= place[1]]
         piece = marked.pieces.index((start, end)) if (start, end) in marked.pieces else None
-        yield Run(marked.text[start:end], spans, piece)
+        # Networks and Apertium copy a word that they have never seen.
+        yield Run(marked.text[start:end] if piece is None else f"Qz{piece}x", spans, piece)
 
 
-def stand_in(number: int) -> str:
-    """Return a word that stands for a protected piece: networks and Apertium copy what they have never seen."""
-    return f"Qz{number}x"
+def to_blanks(marked: MarkedText) -> str:
+    """Return the sentence with word-bound blanks, in the form of Apertium's streams."""
+    stream = ""
+    for text, spans, piece in cut(marked):
+        ids = [f"t:b:e{span}" for span in spans]
+        if piece is not None:
+            ids.append(f"t:b:p{piece}")
+            stream += " " * stream[-1:].isalnum()
+        before, core, behind = map(_escape, _around(text))
+        stream += f"{before}[[{'; '.join(ids)}]]{core}[[/]]{behind}" if ids and core else before + core + behind
+    return stream
+
+
+def from_blanks(output: str, marked: MarkedText) -> Translation:
+    """Read a translation with word-bound blanks."""
+    writer = _Writer(marked)
+    for match in _BLANK.finditer(output):
+        if match["ids"] is None:
+            writer.add(match["escaped"] or match["other"] or "")
+            continue
+        pieces, spans = (sorted({int(n) for n in re.findall(rf"{kind}(\d+)", match["ids"])}) for kind in "pe")
+        for number in pieces:
+            writer.add_piece(number)
+        if not pieces:
+            writer.add(re.sub(r"\[[^\]]*\]|\\(.)", r"\1", match["text"]), spans)
+    return writer.finish()
+
+
+def to_tags(marked: MarkedText) -> str:
+    """Return the sentence with a tag of one letter round each entity, for networks; entities beyond `TAGGED` have none."""
+    text = ""
+    for run in cut(marked):
+        before, core, behind = _around(run.text)
+        for span in reversed(run.spans):
+            if core and span < TAGGED:
+                core = f"<{ascii_lowercase[span]}>{core}</{ascii_lowercase[span]}>"
+        text += before + core + behind
+    return text
+
+
+def from_tags(output: str, marked: MarkedText) -> Translation:
+    """Read a translation with tags: whatever is between the first `<a>` and the next `</a>`, in any order or nesting."""
+    writer, open_spans = _Writer(marked), set[int]()
+    start = 0
+    for tag in [*_TAG.finditer(output), None]:
+        text = output[start : tag.start() if tag else len(output)]
+        for n, part in enumerate(_STAND_IN.split(text) if marked.pieces else [text]):
+            if n % 2:
+                writer.add_piece(int(part))
+            elif part:
+                writer.add(part, sorted(open_spans))
+        if tag is not None:
+            start, span = tag.end(), ascii_lowercase.index(tag[2].lower())
+            if tag[1]:
+                open_spans.discard(span)
+            elif span < len(marked.spans):
+                open_spans.add(span)
+    return writer.finish()
 
 
 @dataclass
@@ -89,10 +134,11 @@ class _Writer:
 
     def add(self, text: str, spans: Iterable[int] = ()) -> None:
         """Add translated text that belongs to some entities; blanks at its edges do not belong to them."""
-        start = len(self.text) + len(text) - len(text.lstrip())
+        before, core, _ = _around(text)
+        start = len(self.text) + len(before)
         self.text += text
-        for span in spans if text.strip() else ():
-            self._note(span, start, start + len(text.strip()))
+        for span in spans if core else ():
+            self._note(span, start, start + len(core))
 
     def add_piece(self, number: int) -> None:
         """Add a protected piece as it was; the second time it is left out."""
@@ -100,16 +146,15 @@ class _Writer:
             return
         self.seen.add(number)
         start, end = self.marked.pieces[number]
-        if self.text[-1:].isalnum():
-            self.text += " "
+        self.text += " " * self.text[-1:].isalnum()
+        shift = len(self.text) - start
         for span, (first, last) in enumerate(self.marked.spans):
             if first < end and start < last:
-                shift = len(self.text) - start
                 self._note(span, max(start, first) + shift, min(end, last) + shift)
         self.text += self.marked.text[start:end]
 
     def finish(self) -> Translation:
-        """Add pieces that did not come back at the end, and tidy blanks."""
+        """Add pieces that did not come back at the end."""
         lost = [number for number in range(len(self.marked.pieces)) if number not in self.seen]
         for number in lost:
             self.text += " "
@@ -125,69 +170,11 @@ class _Writer:
         parts.append((start, end))
 
 
-def to_blanks(marked: MarkedText) -> str:
-    """Return the sentence with word-bound blanks, in the form of Apertium's streams."""
-    parts: list[str] = []
-    for run in cut(marked):
-        ids = [f"t:b:e{span}" for span in sorted(run.spans)]
-        text = run.text
-        if run.piece is not None:
-            ids.append(f"t:b:p{run.piece}")
-            text = f"{' ' * parts[-1][-1:].isalnum() if parts else ''}{stand_in(run.piece)}"
-        core = text.strip()
-        before, _, behind = text.partition(core) if core else (text, "", "")
-        blank = f"[[{'; '.join(ids)}]]" if ids and core else ""
-        parts.append(f"{_escape(before)}{blank}{_escape(core)}{'[[/]]' if blank else ''}{_escape(behind)}")
-    return "".join(parts)
-
-
-def from_blanks(output: str, marked: MarkedText) -> Translation:
-    """Read a translation with word-bound blanks."""
-    writer = _Writer(marked)
-    for match in _BLANK.finditer(output):
-        if match["ids"] is None:
-            writer.add(match["escaped"] or match["other"] or "")
-            continue
-        names = set(re.findall(r"[ep]\d+", match["ids"]))
-        pieces = sorted(int(name[1:]) for name in names if name[0] == "p")
-        text = re.sub(r"\[[^\]]*\]|\\(.)", r"\1", match["text"])
-        for number in pieces:
-            writer.add_piece(number)
-        if not pieces:
-            writer.add(text, sorted(int(name[1:]) for name in names if name[0] == "e"))
-    return writer.finish()
-
-
-def to_tags(marked: MarkedText) -> str:
-    """Return the sentence with a tag of one letter round each entity, for networks; entities beyond `TAGGED` have none."""
-    parts: list[str] = []
-    for run in cut(marked):
-        text = run.text if run.piece is None else stand_in(run.piece)
-        core = text.strip()
-        before, _, behind = text.partition(core) if core else (text, "", "")
-        letters = [ascii_lowercase[span] for span in sorted(run.spans) if span < TAGGED] if core else []
-        opened, closed = "".join(f"<{a}>" for a in letters), "".join(f"</{a}>" for a in reversed(letters))
-        parts.append(f"{before}{opened}{core}{closed}{behind}")
-    return "".join(parts)
-
-
-def from_tags(output: str, marked: MarkedText) -> Translation:
-    """Read a translation with tags: whatever is between the first `<a>` and the next `</a>`, in any order or nesting."""
-    writer, open_spans = _Writer(marked), set[int]()
-    stand_ins = re.compile(r"\bqz\s?(\d+)\s?x\b", re.IGNORECASE)
-    start = 0
-    for tag in [*_TAG.finditer(output), None]:
-        text = output[start : tag.start() if tag else len(output)]
-        for n, part in enumerate(stand_ins.split(text) if marked.pieces else [text]):
-            if n % 2:
-                writer.add_piece(int(part))
-            elif part:
-                writer.add(part, sorted(open_spans))
-        if tag is not None:
-            start, span = tag.end(), ascii_lowercase.index(tag[2].lower())
-            known = span < len(marked.spans)
-            (open_spans.discard if tag[1] or not known else open_spans.add)(span)
-    return writer.finish()
+def _around(text: str) -> tuple[str, str, str]:
+    """Return the blanks before a text, what stands between them, and those behind it."""
+    core = text.strip()
+    before, _, behind = text.partition(core) if core else (text, "", "")
+    return before, core, behind
 
 
 def _escape(text: str) -> str:

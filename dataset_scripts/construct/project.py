@@ -10,27 +10,35 @@ that disagree, a single one, or parts that do not belong together) or `collided`
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.construct.aligner import ALIGNERS, align_words, train_aligner
 from dataset_scripts.construct.records import Record, Span
 from dataset_scripts.construct.stages import Counts, Work
+from dataset_scripts.construct.tools import optional_module
 from dataset_scripts.construct.translate import TO_VOTE
 from dataset_scripts.construct.words import is_function_word
 from reports_2mner.command_line import between, option
 
 DOUBTS = ("missing", "collided", "ambiguous", "one voice")  # what people see first, in this order
 VOICES = ("marker", "fuzzy", "align")
-MOST_JOINED = 2  # function words between the parts of an entity
+MOST_JOINED = 2  # words between the parts of an entity
+COMPOUNDING = ("de",)  # languages that write "a trip to Berlin" as one word, Berlinreise
+COMPOUND = "compound"  # the flag of a sentence with such a word
 Words = tuple[int, int]  # the first word and the one behind the last
+KINDS = {"fast_align": "FastAlignModel", "hmm": "HmmAlignmentModel", "eflomal": "EflomalAlignmentModel"}
+ALIGNERS = (*KINDS, "none")
+ROUNDS = 5
+MOST_PAIRS = 200_000  # to learn from: more need more memory and change little
+MODELS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -47,30 +55,41 @@ class Settings:
 
 def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write all records, translations with their entities."""
-    folder = work.folder / ".aligner"
     manifest = work.manifest("translate")
     if manifest is None:
         raise ValueError(f"`project` needs translations, and {work.folder} holds none; run `translate` first.")
     notes = manifest["counts"]["notes"]
     voted = sorted(name.removesuffix(TO_VOTE) for name in notes if name.endswith(TO_VOTE))
     languages = [] if settings.aligner == "none" else voted
+    folder = work.folder / ".aligner"
     for lang in languages:
-        pairs = ((parent.tokens, child.tokens) for parent, child in _inexact(work, lang))
+        pairs = (
+            (parent.tokens, child.tokens)
+            for parent, child in _pairs(work.records("project"))
+            if parent and child.lang == lang
+        )
         train_aligner(settings.aligner, pairs, folder / lang)
     try:
         function = partial(project_part, settings=settings, aligners=folder if languages else None)
-        return work.map_records(
-            "project", function, settings, " ".join([settings.aligner] if languages else []), engine
-        )
+        return work.map_records("project", function, settings, settings.aligner if languages else "", engine)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _inexact(work: Work, lang: str) -> Iterator[tuple[Record, Record]]:
-    """Yield pairs of sentence and translation whose translator is not exact."""
-    for parent, child in _pairs(work.records("project")):
-        if parent and child.lang == lang and not child.more["translation"]["exact"]:
-            yield parent, child
+def project_part(
+    records: Iterator[Record], counts: Counts, settings: Settings, aligners: Path | None
+) -> Iterator[Record]:
+    """Yield all records; translations get their spans."""
+    for parent, record in _pairs(records):
+        if parent is None:
+            yield record
+            continue
+        aligned: Sequence[Words] = ()
+        if aligners and not record.more["translation"]["exact"]:
+            aligned = align_words(settings.aligner, aligners / record.lang, parent.tokens, record.tokens)
+        projected = project(parent, record, settings, aligned)
+        counts.notes.update(f"{record.lang}: entities {span.status}" for span in projected.spans)
+        yield projected
 
 
 def _pairs(records: Iterator[Record]) -> Iterator[tuple[Record | None, Record]]:
@@ -86,87 +105,79 @@ def _pairs(records: Iterator[Record]) -> Iterator[tuple[Record | None, Record]]:
             yield parent, record
 
 
-def project_part(
-    records: Iterator[Record], counts: Counts, settings: Settings, aligners: Path | None
-) -> Iterator[Record]:
-    """Yield all records; translations get their spans."""
-    for parent, record in _pairs(records):
-        if parent is None:
-            yield record
-            continue
-        aligned = _aligned(parent, record, settings, aligners)
-        projected = project(parent, record, settings, aligned)
-        for span in projected.spans:
-            counts.notes[f"{record.lang}: entities {span.status}"] += 1
-        yield projected
-
-
-def _aligned(parent: Record, record: Record, settings: Settings, aligners: Path | None) -> Sequence[Words] | None:
-    if aligners is None or record.more["translation"]["exact"]:
-        return None
-    return align_words(settings.aligner, aligners / record.lang, parent.tokens, record.tokens)
-
-
-def project(
-    parent: Record, record: Record, settings: Settings, aligned: Sequence[tuple[int, int]] | None = None
-) -> Record:
+def project(parent: Record, record: Record, settings: Settings, aligned: Sequence[Words] = ()) -> Record:
     """Return a translation with the entities of its source.
 
-    Args:
-        parent: the source.
-        record: the translation, with the key `translation` of the stage `translate`.
-        settings: see there.
-        aligned: pairs of words, of the source and of the translation, that belong together; None without an aligner.
+    The translation has the key `translation` of the stage `translate`. `aligned` are pairs of words that belong together:
+    of the source and of the translation.
     """
     exact = record.more["translation"]["exact"]
     votes = [find_votes(parent, record, n, settings, aligned) for n in range(len(parent.labels))]
-    decided = [_decide(vote, exact) for vote in votes]
     spans = [
-        Span(*(words or (0, 0)), source.type, f"project:{by}", n, score, status)
-        for n, (source, (words, by, score, status)) in enumerate(zip(parent.labels, decided, strict=True))
+        _decide(vote, source.type, n, exact) for n, (vote, source) in enumerate(zip(votes, parent.labels, strict=True))
     ]
-    spans = _without_collisions(spans)
-    written = [{"entity": n, **vote} for n, vote in enumerate(votes)]
-    record = replace(record, spans=tuple(spans), more={**record.more, "votes": written})
+    compounds = [n for n, span in enumerate(spans) if _is_compound(parent, record, span)]
+    for n in compounds:
+        spans[n] = replace(spans[n], status="ambiguous")
+    record = replace(
+        record,
+        spans=tuple(_without_collisions(spans)),
+        flags=(*record.flags, COMPOUND) if compounds else record.flags,
+        more={**record.more, "votes": [{"entity": n, **vote} for n, vote in enumerate(votes)]},
+    )
     kept = () if settings.translate_names else settings.keep
-    return _with_names(parent, record, kept).step("project", method="exact" if exact else "votes")
+    # From the last name to the first, so that the words before it stay where they are.
+    for span in sorted(record.spans, key=lambda span: -span.start):
+        if span.is_label and span.type in kept:
+            record = _with_name(record, span, parent)
+    return record.step("project", method="exact" if exact else "votes")
 
 
 def find_votes(
-    parent: Record, record: Record, number: int, settings: Settings, aligned: Sequence[tuple[int, int]] | None
+    parent: Record, record: Record, number: int, settings: Settings, aligned: Sequence[Words] = ()
 ) -> dict[str, Words]:
     """Return the words that each voice gives to an entity; `split` if its parts do not belong together."""
     source, translation = parent.labels[number], record.more["translation"]
     known = [parent.words(source), translation["alone"][number]]
+    parts = sorted(words for place in translation["places"][number] if (words := words_at(record, *place)))
+    whole = (parts[0][0], max(end for _, end in parts)) if parts else None
     votes: dict[str, Words] = {}
-    parts = [words_at(record, *place) for place in translation["places"][number]]
-    if marked := _joined([part for part in parts if part], record):
-        marked = trim(marked, record, parent, source)
-        alike = max(similarity(_string(record, marked), string) for string in known)
-        if translation["exact"] or alike >= settings.similarity:
+    if whole and _belong_together(parts, record, parent.tokens[source.start : source.end]):
+        marked = trim(whole, record, parent, source)
+        if translation["exact"] or _likeness(record, marked, known) >= settings.similarity:
             votes["marker"] = marked
-    elif translation["exact"] and any(parts):
-        found = [part for part in parts if part]
-        votes["split"] = min(found)[0], max(part[1] for part in found)
-    if not translation["exact"]:
-        if found_words := _most_similar(parent, record, source, known, settings.similarity):
-            votes["fuzzy"] = trim(found_words, record, parent, source)
-        targets = [target for word, target in aligned or () if source.start <= word < source.end]
-        if targets:
-            votes["align"] = trim((min(targets), max(targets) + 1), record, parent, source)
+    elif whole and translation["exact"]:
+        votes["split"] = whole
+    if translation["exact"]:
+        return votes
+    if similar := _most_similar(parent, record, source, known, settings.similarity):
+        votes["fuzzy"] = trim(similar, record, parent, source)
+    if targets := [target for word, target in aligned if source.start <= word < source.end]:
+        votes["align"] = trim((min(targets), max(targets) + 1), record, parent, source)
     return votes
 
 
-def _decide(votes: dict[str, Words], exact: bool) -> tuple[Words | None, str, float, str]:
-    """Return the words, who set them, the share of voices and the status."""
+def _decide(votes: dict[str, Words], kind: str, number: int, exact: bool) -> Span:
+    """Return the entity with its words, who set them, the share of voices and the status."""
     if not votes:
-        return None, "none", 0.0, "missing"
+        return Span(0, 0, kind, "project:none", number, 0.0, "missing")
     if exact:
         [(name, words)] = votes.items()
-        return (words, "exact", 1.0, "projected") if name == "marker" else (words, "exact", 0.5, "ambiguous")
-    (words, number), *_ = Counter(votes.values()).most_common(1)  # of equal numbers the earlier voice
+        score, status = (1.0, "projected") if name == "marker" else (0.5, "ambiguous")
+        return Span(*words, kind, "project:exact", number, score, status)
+    (words, agreed), *_ = Counter(votes.values()).most_common(1)  # of equal numbers the earlier voice
     by = "+".join(name for name in votes if votes[name] == words)
-    return words, by, round(number / len(VOICES), 2), "projected" if number > 1 else "ambiguous"
+    status = "projected" if agreed > 1 else "ambiguous"
+    return Span(*words, kind, f"project:{by}", number, round(agreed / len(VOICES), 2), status)
+
+
+def _is_compound(parent: Record, record: Record, span: Span) -> bool:
+    """Return whether an entity was found as a part of a word: three letters more are no inflection."""
+    if record.lang not in COMPOUNDING or span.start == span.end or span.parent is None:
+        return False
+    known = (parent.words(parent.labels[span.parent]), record.more["translation"]["alone"][span.parent])
+    names = "|".join(re.escape(string) for string in known if string)
+    return bool(re.fullmatch(rf"(?:{names})\S{{3,}}|\S{{3,}}(?:{names})", record.words(span), re.IGNORECASE))
 
 
 def _without_collisions(spans: Sequence[Span]) -> list[Span]:
@@ -180,43 +191,41 @@ def _without_collisions(spans: Sequence[Span]) -> list[Span]:
     return [replace(span, status=status[n]) for n, span in enumerate(spans)]
 
 
-def _with_names(parent: Record, record: Record, kept: Sequence[str]) -> Record:
-    """Put the source's strings in the places of projected entities of some types; spans and votes move along."""
-    names = {span.start: span for span in record.spans if span.is_label and span.type in kept}
-    text, word = "", 0
-    tokens: list[str] = []
-    offsets: list[Words] = []
-    place: dict[int, Words] = {}  # of each old word, the first and the last of the words that stand there now
-    while word < len(record.tokens):
-        start, end = record.offsets[word]
-        text += record.text[record.offsets[word - 1][1] if word else 0 : start]
-        pieces, name, old = [(0, end - start)], record.tokens[word], range(word, word + 1)
-        if (span := names.get(word)) and span.parent is not None:
-            source = parent.labels[span.parent]
-            origin = parent.offsets[source.start][0]
-            pieces = [(a - origin, b - origin) for a, b in parent.offsets[source.start : source.end]]
-            name, old = parent.words(source), range(word, span.end)
-        place |= dict.fromkeys(old, (len(tokens), len(tokens) + len(pieces)))
-        offsets += [(len(text) + a, len(text) + b) for a, b in pieces]
-        tokens += [name[a:b] for a, b in pieces]
-        text += name
-        word = old.stop
-    text += record.text[record.offsets[-1][1] :]
+def _with_name(record: Record, span: Span, parent: Record) -> Record:
+    """Put the source's string in the place of an entity; all spans and votes move along."""
+    source = parent.labels[span.parent or 0]
+    (start, _), (_, end) = record.offsets[span.start], record.offsets[span.end - 1]
+    name, origin = parent.words(source), parent.offsets[source.start][0]
+    pieces = [(start + a - origin, start + b - origin) for a, b in parent.offsets[source.start : source.end]]
+    longer, more_words = len(name) - (end - start), len(pieces) - (span.end - span.start)
+    behind = [(a + longer, b + longer) for a, b in record.offsets[span.end :]]
 
-    def now(start: int, end: int) -> Words:
-        return (place[start][0], place[end - 1][1]) if start < end else (0, 0)
+    def moved(first: int, last: int) -> Words:
+        """Return where words are now; those inside the entity have become all of its words."""
+        first = span.start if span.start < first < span.end else first
+        last = span.end if span.start < last < span.end else last
+        return first + more_words * (first >= span.end), last + more_words * (last >= span.end)
 
-    moved = [(span, now(span.start, span.end)) for span in record.spans]
-    spans = tuple(replace(span, start=start, end=end) for span, (start, end) in moved)
-    votes = [{name: now(*v) if name != "entity" else v for name, v in vote.items()} for vote in record.more["votes"]]
-    more = {**record.more, "votes": votes}
-    return replace(record, text=text, tokens=tuple(tokens), offsets=tuple(offsets), spans=spans, more=more)
+    spans = []
+    for other in record.spans:
+        first, last = moved(other.start, other.end)
+        spans.append(replace(other, start=first, end=last))
+    votes = [{name: v if name == "entity" else moved(*v) for name, v in vote.items()} for vote in record.more["votes"]]
+    return replace(
+        record,
+        text=record.text[:start] + name + record.text[end:],
+        tokens=(*record.tokens[: span.start], *parent.tokens[source.start : source.end], *record.tokens[span.end :]),
+        offsets=(*record.offsets[: span.start], *pieces, *behind),
+        spans=tuple(spans),
+        more={**record.more, "votes": votes},
+    )
 
 
-def similarity(first: str, second: str) -> float:
-    """Return the normalised similarity of Levenshtein of two strings, without regard to case."""
-    distance = _library().distance.Levenshtein
-    return float(distance.normalized_similarity(first.lower(), second.lower()))
+def _likeness(record: Record, words: Words, known: Sequence[str]) -> float:
+    """Return the normalised similarity of Levenshtein to the most similar string, without regard to case."""
+    levenshtein = optional_module("rapidfuzz.distance", "rapidfuzz", "Projecting").Levenshtein
+    found = record.text[record.offsets[words[0]][0] : record.offsets[words[1] - 1][1]].lower()
+    return max(levenshtein.normalized_similarity(found, string.lower()) for string in known)
 
 
 def doubt(record: Record) -> int | None:
@@ -238,14 +247,17 @@ def words_at(record: Record, start: int, end: int) -> Words | None:
     return (touched[0], touched[-1] + 1) if touched else None
 
 
-def _joined(parts: Sequence[Words], record: Record) -> Words | None:
-    """Join the parts of an entity if only a few function words stand between them."""
-    ordered = sorted(parts)
-    for (_, end), (start, _) in pairwise(ordered):
-        between_them = record.tokens[end:start]
-        if len(between_them) > MOST_JOINED or not all(is_function_word(word, record.lang) for word in between_them):
-            return None
-    return (ordered[0][0], max(end for _, end in ordered)) if ordered else None
+def _belong_together(parts: Sequence[Words], record: Record, names: Sequence[str]) -> bool:
+    """Return whether only a few function words, or words of the entity itself, stand between its parts.
+
+    Apertium's blanks do not hold a hyphen or an apostrophe that is a word of its own, as in "Jay - Z".
+    """
+    own = {word.lower().replace("’", "'") for word in names}
+    gaps = [record.tokens[end:start] for (_, end), (start, _) in pairwise(parts)]
+    return all(
+        len(gap) <= MOST_JOINED and all(is_function_word(word, record.lang) or word.lower() in own for word in gap)
+        for gap in gaps
+    )
 
 
 def trim(words: Words, record: Record, parent: Record, source: Span) -> Words:
@@ -265,7 +277,7 @@ def _most_similar(parent: Record, record: Record, source: Span, known: Sequence[
     lengths = {len(string.split()) for string in known if string}
     sizes = {size for length in lengths for size in (length - 1, length, length + 1) if size > 0}
     windows = [(n, n + size) for size in sizes for n in range(len(record.tokens) - size + 1)]
-    scored = [(max(similarity(_string(record, words), string) for string in known), words) for words in windows]
+    scored = [(_likeness(record, words, known), words) for words in windows]
     best = max((score for score, _ in scored), default=0.0)
     if best < least:
         return None
@@ -280,15 +292,48 @@ def _most_similar(parent: Record, record: Record, source: Span, known: Sequence[
     return min(found, key=lambda words: abs(words[0] / len(record.tokens) - share))
 
 
-def _string(record: Record, words: Words) -> str:
-    return record.text[record.offsets[words[0]][0] : record.offsets[words[1] - 1][1]]
+def train_aligner(kind: str, pairs: Iterable[tuple[Sequence[str], Sequence[str]]], folder: Path) -> None:
+    """Learn from pairs of sentences, in both directions, and write two models into a folder.
+
+    `kind` is one of `KINDS`; of the pairs, words of a sentence and of its translation, the first `MOST_PAIRS` are used.
+    """
+    forth, back = _new(kind), _new(kind)
+    for source, target in islice(pairs, MOST_PAIRS):
+        forth.add_sentence_pair(_lower(source), _lower(target))
+        back.add_sentence_pair(_lower(target), _lower(source))
+    folder.mkdir(parents=True, exist_ok=True)
+    for model, name in ((forth, "forth"), (back, "back")):
+        model.start_training()
+        for _ in range(ROUNDS):
+            model.train()
+        model.end_training()
+        model.print(str(folder / name))
 
 
-@lru_cache
-def _library() -> Any:
-    try:
-        import rapidfuzz
-        import rapidfuzz.distance
-    except ImportError as error:
-        raise ValueError("Projecting needs rapidfuzz; install it with pip install -e '.[construct]'.") from error
-    return rapidfuzz
+def align_words(kind: str, folder: Path, source: Sequence[str], target: Sequence[str]) -> list[tuple[int, int]]:
+    """Return pairs of positions, in the source and in the target, of words that belong together."""
+    _, matrix = _load(kind, folder).get_best_alignment(_lower(source), _lower(target))
+    rows, columns = matrix.to_numpy().nonzero()
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+@lru_cache(MODELS_AT_ONCE)
+def _load(kind: str, folder: Path) -> Any:
+    forth, back = _new(kind), _new(kind)
+    if not (forth.load(str(folder / "forth")) and back.load(str(folder / "back"))):
+        raise RuntimeError(f"The aligner's models in {folder} cannot be read")
+    aligner = _thot().SymmetrizedAligner(forth, back)
+    aligner.heuristic = _thot().SymmetrizationHeuristic.GROW_DIAG_FINAL_AND
+    return aligner
+
+
+def _new(kind: str) -> Any:
+    return getattr(_thot(), KINDS[kind])()
+
+
+def _thot() -> Any:
+    return optional_module("thot.alignment", "sil-thot", "`aligner` (all but `none`)")
+
+
+def _lower(words: Sequence[str]) -> list[str]:
+    return [word.lower() for word in words]

@@ -8,8 +8,7 @@ import pytest
 
 from dataset_scripts.construct import project as stage
 from dataset_scripts.construct import translate
-from dataset_scripts.construct.aligner import align_words, train_aligner
-from dataset_scripts.construct.project import Settings, project, project_part
+from dataset_scripts.construct.project import Settings, align_words, project, project_part, train_aligner
 from dataset_scripts.construct.records import Record, Span, joined
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.tasks import urgency
@@ -71,6 +70,33 @@ def test_parts_are_joined_over_a_few_function_words_only():
     assert found(record)[0] == ("Ana vio Ruiz", "ambiguous") and len(record.labels) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "parts", "status"),
+    [
+        ("Jay - Z", "Geai - Z", ["Geai", "Z"], "projected"),
+        ("Victoria ’ s Secret", "Victoire ' s Secrets", ["Victoire", "s Secrets"], "projected"),
+        ("Victoria ' s Secret", "Victoire ' s les anges Secrets", ["Victoire", "s", "Secrets"], "ambiguous"),
+        ("Cafe Society", 'Société " Café', ["Société", "Café"], "ambiguous"),
+    ],
+)
+def test_parts_are_joined_over_signs_of_the_entity_itself(name, text, parts, status):
+    parent = source(name.split(), (Span(0, len(name.split()), "ORG"),))
+    record = project(parent, child(text, parts, parent=parent, lang="fr"), Settings())
+    assert found(record) == [(text, status)]
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [("Berlin", "projected"), ("Berlins", "projected"), ("Berlinfan", "ambiguous"), ("Nord-Berlin", "ambiguous")],
+)
+def test_a_german_compound_is_a_question_and_flags_its_sentence(word, status):
+    parent = source(["Berlin", "wins"], (Span(0, 1, "LOC"),))
+    record = child(f"Ein {word} gewinnt", [word], exact=False, parent=parent, lang="de")
+    projected = project(parent, record, Settings(similarity=0.5), [(0, 1)])
+    assert found(projected) == [(word, status)]
+    assert projected.flags == (() if status == "projected" else ("compound",))
+
+
 def test_of_two_entities_on_a_word_the_longer_stays_and_the_other_waits():
     record = exactly("Ana Ruiz-Tiempo en York", ["Ana Ruiz"], ["Tiempo"], ["York"])
     assert found(record) == [("Ana Ruiz-Tiempo", "projected"), ("Ruiz-Tiempo", "collided"), ("York", "projected")]
@@ -104,7 +130,7 @@ ALONE = ["Ana Ruiz", "Tiempo", "Nueva York"]
 GOOD = "Ana Ruiz vio el Tiempo en Nueva York"
 
 
-def voted(text, *entities, aligned=None, alone=ALONE, similarity=0.75):
+def voted(text, *entities, aligned=(), alone=ALONE, similarity=0.75):
     settings = Settings(keep=(), similarity=similarity)
     return project(source(), child(text, *entities, exact=False, alone=alone), settings, aligned)
 

@@ -121,10 +121,10 @@ def test_the_manifest_compares_with_released_entities(work, words):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"recogniser": None}, "Give `--recogniser`"),
+        ({"recogniser": ""}, "such as spacy:en=en_core_web_sm"),
         ({"recogniser": "spacy"}, "`recogniser` must be ENGINE:NAME"),
         ({"recogniser": "magic:en=x"}, "one of \\['spacy', 'hf', '2mner', 'dictionary'\\]"),
-        ({"recogniser": "dictionary:nowhere.tsv"}, "cannot be read"),
+        ({"recogniser": "dictionary:nowhere.tsv"}, "cannot be loaded"),
         ({"recogniser": "hf:nowhere"}, "cannot be loaded"),
         ({"recogniser": "2mner:nowhere"}, "cannot be loaded"),
         ({"label_map": "nowhere"}, r"`label_map` nowhere is none of \['clean', 'paper', 'released', 'same'\]"),
@@ -169,7 +169,7 @@ def test_the_stage_runs_again_when_recogniser_or_map_has_changed(work, words, tm
     recognise.run(work, recognise.Settings(words))
     assert recognise.run(work, recognise.Settings(words))["skipped"]
     (tmp_path / "words.tsv").write_text(f"{WORDS}in\tORG\n")
-    from dataset_scripts.construct.recognisers import _load
+    from dataset_scripts.construct.recognise import _load
 
     _load.cache_clear()
     assert "skipped" not in recognise.run(work, recognise.Settings(words))
@@ -188,7 +188,7 @@ def test_a_pipeline_of_spacy_by_path_keeps_our_words(work, tmp_path):
     manifest = recognise.run(work, recognise.Settings(f"spacy:fr={tmp_path / 'pipeline'}"))
     assert found(work) == [[("Paris", "LOC", "GPE"), ("Louvre", "MISC", "NORP"), ("Paris", "LOC", "GPE")]]
     assert f"spaCy {spacy.__version__}" in manifest["tool"]
-    from dataset_scripts.construct.recognisers import recogniser_for
+    from dataset_scripts.construct.recognise import recogniser_for
 
     recogniser = recogniser_for(f"spacy:fr={tmp_path / 'pipeline'}", "fr")
     assert recogniser.nlp.pipe_names == ["entity_ruler"]  # type: ignore[attr-defined]
@@ -224,7 +224,7 @@ def test_a_token_classifier_reads_long_sentences_in_windows(classifier):
     import torch
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-    from dataset_scripts.construct.recognisers import TokenClassifier
+    from dataset_scripts.construct.recognise import TokenClassifier
 
     recogniser = TokenClassifier(str(classifier))
     text = "Anna in Paris 2 the Louvre in Paris Anna est in the Paris"
@@ -248,7 +248,7 @@ def test_a_token_classifier_reads_long_sentences_in_windows(classifier):
 
 
 def test_a_classifier_whose_labels_have_no_names_is_refused(classifier):
-    from dataset_scripts.construct.recognisers import TokenClassifier
+    from dataset_scripts.construct.recognise import TokenClassifier
 
     config = json.loads((classifier / "config.json").read_text())
     config["id2label"] = {str(n): f"LABEL_{n}" for n in range(5)}

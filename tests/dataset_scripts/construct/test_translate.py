@@ -9,8 +9,15 @@ from dataset_scripts.construct import translate
 from dataset_scripts.construct.marks import MarkedText
 from dataset_scripts.construct.records import Record, Span, joined
 from dataset_scripts.construct.stages import Counts, Work
-from dataset_scripts.construct.translate import Memory, translate_part
-from dataset_scripts.construct.translators import Apertium, Dictionary, Network, Output, make_translator
+from dataset_scripts.construct.translate import (
+    Apertium,
+    Dictionary,
+    Memory,
+    Network,
+    Output,
+    load_translator,
+    translate_part,
+)
 
 WORDS = {"saw": "vio", "in": "en", "the": "el", "Rome": "Roma"}
 
@@ -60,7 +67,7 @@ def test_other_languages_and_translations_pass_unchanged(tmp_path, words):
 
 
 def test_a_sentence_without_words_keeps_those_of_its_source(tmp_path, monkeypatch):
-    monkeypatch.setattr(translate, "_loaded", lambda *_: Dictionary(spoil=lambda text: ""))
+    monkeypatch.setattr(translate, "load_translator", lambda *_: Dictionary(spoil=lambda text: ""))
     records, counts = translated([sentence("Ana saw", Span(0, 1, "PER"))], tmp_path, "dictionary:x")
     assert records[1].text == "Ana saw" and records[1].flags == ("translation: empty",)
     assert records[1].more["translation"]["places"] == (((0, 3),),)
@@ -81,7 +88,7 @@ def test_the_faults_of_networks_are_flagged(tmp_path, monkeypatch, output, flag)
         def translate(self, texts, source, target):
             return [output for _ in texts]
 
-    monkeypatch.setattr(translate, "_loaded", lambda *_: Spoilt())
+    monkeypatch.setattr(translate, "load_translator", lambda *_: Spoilt())
     records, _ = translated([sentence("Ana saw the big house")], tmp_path, "dictionary:x")
     assert records[1].flags == ((f"translation: {flag}",) if flag else ())
 
@@ -111,7 +118,7 @@ def test_settings_are_checked(tmp_path):
     with pytest.raises(ValueError, match="other languages than `source`"):
         translate.Settings(to=("en",))
     with pytest.raises(ValueError, match="`engine` must be apertium, hf:NAME"):
-        make_translator("baidu")
+        load_translator("baidu")
 
 
 def test_without_apertium_the_error_says_what_to_install(monkeypatch):
