@@ -21,7 +21,6 @@ from dataset_scripts.build.engine import Engine
 from dataset_scripts.build.pictures import read_picture_file
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.splits import DEFAULT_GROUP_KEYS, GROUP_KEYS, PICTURE_KEYS, stable_hash
-from modeling_2mner.images import load_image
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +172,8 @@ def examine_pictures_of(task: PictureTask) -> list[PictureTraits | None]:
 
 
 def _examine(task: PictureTask, image_id: str) -> PictureTraits | None:
+    from modeling_2mner.images import load_image  # loads torch, as all of its package
+
     cell = read_picture_file(task.images, image_id, task.max_side).image
     if cell is None:
         return None

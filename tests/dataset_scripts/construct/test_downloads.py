@@ -9,8 +9,8 @@ from threading import Barrier, Lock
 import pytest
 
 from dataset_scripts.construct import downloads
-from dataset_scripts.construct.downloads import Downloads, Rules, _origin, _seconds
-from dataset_scripts.construct.picture_store import Outcome
+from dataset_scripts.construct.downloads import Downloads, Rules, _seconds
+from dataset_scripts.construct.picture_store import Outcome, origin_of
 
 pytest.importorskip("protego", reason="pip install -e '.[construct]'")
 
@@ -208,7 +208,7 @@ def test_more_addresses_than_are_held_at_once(fetch, monkeypatch):
     ],
 )
 def test_origins(url, origin):
-    assert _origin(url) == origin
+    assert origin_of(url) == origin
 
 
 def test_retry_after_is_seconds_or_a_date():
