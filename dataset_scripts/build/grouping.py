@@ -11,11 +11,10 @@ import hashlib
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from dataset_scripts.audit.looks import difference_hash, similar_looks
+from dataset_scripts.audit.looks import alike_looks, difference_hash
 from dataset_scripts.audit.similar import similar_pairs
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.build.pictures import read_picture_file
@@ -151,8 +150,8 @@ def _similar_texts(rows: Sequence[GroupRow], similarity: float) -> Iterator[tupl
 def _similar_looks(looks: Sequence[int | None]) -> Iterator[tuple[int, int]]:
     yield from _equal(looks)
     first = {look: place for place, look in reversed(list(enumerate(looks))) if look is not None}
-    for look, others in similar_looks(first).items():
-        yield from pairwise([first[look], *(first[other] for other in others)])
+    for look, smallest in alike_looks(first).items():
+        yield first[look], first[smallest]
 
 
 def _picture_traits(

@@ -187,7 +187,9 @@ class Downloads:
                 new = list(map(_Task, islice(addresses, max(0, WAITING - len(self._waiting)))))
                 self._waiting += new
                 for task, is_robots in self._next(self._rules.connections - len(running)):
-                    ask = partial(self._web.robots, str(task.origin)) if is_robots else partial(self._web.ask, task.url)
+                    ask = (
+                        partial(self._web.robots, str(task.origin)) if is_robots else partial(self._web.ask, task.url)
+                    )
                     running[pool.submit(ask)] = task, is_robots
                 if running:
                     for work in wait(running, self._pause(), FIRST_COMPLETED).done:

@@ -15,19 +15,20 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 import PIL.Image
 
-from dataset_scripts.audit.looks import MAX_DIFFERENT_BITS, difference_hash, similar_looks
+from dataset_scripts.audit.looks import MAX_DIFFERENT_BITS, alike_looks, difference_hash
 from dataset_scripts.build.pictures import FORMAT_SUFFIXES, find_unsafe_part
-from dataset_scripts.parquet import file_sha256
+from dataset_scripts.parquet import move_folder
 from reports_2mner.files import whole_file, write_file
 
 CLASSES = ("ok", "permanent", "transient", "refused")
@@ -148,7 +149,6 @@ class PictureStore:
 
     def __init__(self, work: Path, only_read: bool = False) -> None:
         self.folder = work / "pictures"
-        self.images = self.folder / "images"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._only_read = only_read
         self._base = sqlite3.connect(self.folder / "manifest.sqlite", isolation_level=None)
@@ -243,32 +243,24 @@ class PictureStore:
         """Give pictures that look alike one name, in `alike`: the smallest difference hash among them."""
         used = "class = 'ok' AND look IS NOT NULL AND url IN (SELECT url FROM images)"
         looks = [int(look, 16) for (look,) in self._base.execute(f"SELECT DISTINCT look FROM pictures WHERE {used}")]
-        names = ((f"{first:016x}", f"{look:016x}") for look, first in _smallest(similar_looks(looks)).items())
+        names = ((f"{first:016x}", f"{look:016x}") for look, first in alike_looks(looks).items())
         with self._transaction():
             self._base.execute("UPDATE pictures SET alike = coalesce(look, substr(sha256, 1, 16))")
             self._base.executemany("UPDATE pictures SET alike = ? WHERE look = ?", names)
 
     def link_images(self) -> None:
-        """Make `images/<image id>.jpg` for every picture, and remove what is none any more."""
-        self.images.mkdir(exist_ok=True)
-        with os.scandir(self.images) as entries:
-            for entry in entries:
-                if not self._is_current(entry):
-                    os.unlink(entry.path)
-        for row in self._base.execute(f"{_IMAGES} WHERE class = 'ok'"):
-            image_id, sha256, suffix = row[0], row[5], row[6]
-            path = self.images / f"{image_id}.jpg"
-            if not find_unsafe_part(image_id) and not path.exists():
-                link_file(self._path(sha256, suffix), path)
+        """Make the folder `images` again, with `<image id>.jpg` for every picture that there is now."""
+        with TemporaryDirectory(dir=self.folder, prefix=".images-") as workplace:
+            fresh = Path(workplace, "images")
+            fresh.mkdir()
+            for image_id, sha256, suffix in self._base.execute(
+                "SELECT image_id, sha256, suffix FROM images JOIN pictures USING (url) WHERE class = 'ok'"
+            ):
+                if not find_unsafe_part(image_id):
+                    link_file(self._path(sha256, suffix), fresh / f"{image_id}.jpg")
+            move_folder(fresh, self.folder / "images")
 
-    def _is_current(self, entry: os.DirEntry[str]) -> bool:
-        found = self.image(entry.name.removesuffix(".jpg"))
-        if found.get("class") != "ok":
-            return False
-        path = self._path(found["sha256"], found["suffix"])
-        return os.path.samefile(entry.path, path) or file_sha256(Path(entry.path)) == found["sha256"]
-
-    def image(self, image_id: str) -> Mapping[str, Any]:
+    def image(self, image_id: str) -> dict[str, Any]:
         """Return what is known of the picture of an image id; an empty mapping if it has no address."""
         found = self._base.execute(f"{_IMAGES} WHERE image_id = ? AND url IS NOT NULL", (image_id,))
         row = found.fetchone()
@@ -302,16 +294,3 @@ def link_file(source: Path, target: Path) -> None:
 
 def _different_bits(first: str | None, second: str) -> int | None:
     return None if first is None else (int(first, 16) ^ int(second, 16)).bit_count()
-
-
-def _smallest(near: Mapping[int, Iterable[int]]) -> dict[int, int]:
-    """Return for each hash the smallest of those that can be reached through neighbours."""
-    smallest: dict[int, int] = {}
-    for look in sorted(near):
-        reached = [] if look in smallest else [look]
-        while reached:
-            other = reached.pop()
-            if other not in smallest:
-                smallest[other] = look
-                reached += near[other]
-    return smallest

@@ -88,20 +88,14 @@ def _publish(work: Work, settings: Settings, key: str, output: Path) -> None:
         shutil.rmtree(other) if other != fresh else None
     output.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(work.place("release"), fresh, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
-    for record in _chosen(work, settings, Counts()):
+    for record in () if settings.leave_out_pictures else _chosen(work, settings, Counts()):
         path = fresh / "images" / f"{record.image_id}.jpg"
-        if _has_picture(record, settings) and not path.exists():
-            try:
-                link_file(work.folder / record.more["image"]["path"], path)
-            except FileNotFoundError as error:
-                raise ValueError(
-                    f"The picture of {record.uid} is gone from {work.folder / 'pictures'}; run `fetch` again."
-                ) from error
+        if _picture(record)["status"] == "ok" and not path.exists():
+            source = work.folder / record.more["image"]["path"]
+            if not source.is_file():
+                raise ValueError(f"The picture {source} of {record.uid} is gone; run `fetch` again.")
+            link_file(source, path)
     move_folder(fresh, output)
-
-
-def _has_picture(record: Record, settings: Settings) -> bool:
-    return not settings.leave_out_pictures and _picture(record)["status"] == "ok"
 
 
 def _picture(record: Record) -> dict[str, Any]:
@@ -115,7 +109,7 @@ def _picture(record: Record) -> dict[str, Any]:
 
 def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder: Path, counts: Counts) -> None:
     """Write the text files, the provenance, the record of the construction and the card."""
-    totals = _Totals()
+    totals = _Totals(with_pictures=not settings.leave_out_pictures)
     texts: dict[str, list[IO[str]]] = {}
     with ExitStack() as stack:
         provenance = stack.enter_context(_create(folder / PROVENANCE))
@@ -127,7 +121,7 @@ def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder
             tags = tags_of_spans(len(record.tokens), record.labels)
             texts[record.lang][split].write(format_sentence(record.image_id, record.tokens, tags))
             provenance.write(f"{json.dumps(_provenance(record, SPLITS[split]), ensure_ascii=False)}\n")
-            totals.add(record, SPLITS[split], _has_picture(record, settings))
+            totals.add(record, SPLITS[split])
             counts.written += 1
     if not counts.written:
         raise ValueError("`release` has no sentence to write; see what the earlier stages left out, or `languages`.")
@@ -186,6 +180,7 @@ def _waiting(record: Record) -> list[Any]:
 class _Totals:
     """Counts of sentences, entities, faults and people, for the card."""
 
+    with_pictures: bool
     sizes: Counter[str] = field(default_factory=Counter)  # by language/split, as `entities` by language/type
     entities: Counter[str] = field(default_factory=Counter)
     waiting: Counter[str] = field(default_factory=Counter)
@@ -195,9 +190,8 @@ class _Totals:
     read: int = 0  # by people
     settled: int = 0
     released: int = 0  # with labels of released files
-    illustrated: int = 0  # with a picture in the folder
 
-    def add(self, record: Record, split: str, illustrated: bool) -> None:
+    def add(self, record: Record, split: str) -> None:
         """Add one sentence."""
         self.sizes[f"{record.lang}/{split}"] += 1
         self.entities.update(f"{record.lang}/{span.type}" for span in record.labels)
@@ -209,7 +203,11 @@ class _Totals:
         self.read += bool(record.annotations)
         self.settled += record.gold is not None
         self.released += any(span.by == "released" for span in record.spans)
-        self.illustrated += illustrated
+
+    @property
+    def illustrated(self) -> int:
+        """The number of sentences whose picture is in the folder."""
+        return self.pictures["ok"] if self.with_pictures else 0
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -75,7 +75,9 @@ def test_the_data_set_has_the_pictures_that_were_fetched(work, tmp_path, monkeyp
     release.run(work, release.Settings(output=new))
     assert construction(new)["pictures"] == {"included": 17, "sentences": STATES}
     card = (new / "README.md").read_text("utf-8")
-    assert "are the pictures as they were found" in card and "1 missing: http 404; 17 ok; 1 refused: robots.txt" in card
+    assert (
+        "are the pictures as they were found" in card and "1 missing: http 404; 17 ok; 1 refused: robots.txt" in card
+    )
     assert {path.name for path in (new / "images").iterdir()} == {f"{name}.jpg" for name in NAMES[:17]}
 
     entries = provenance(new)
@@ -138,7 +140,9 @@ def test_a_release_that_was_stopped_goes_on_with_the_pictures_that_are_there(wor
     with pytest.raises(KeyboardInterrupt):
         release.run(work, release.Settings(output=tmp_path / "new"))
     assert not (tmp_path / "new").exists()
-    monkeypatch.setattr(release, "link_file", lambda source, target: (linked.append(target.name), link(source, target)))
+    monkeypatch.setattr(
+        release, "link_file", lambda source, target: (linked.append(target.name), link(source, target))
+    )
     release.run(work, release.Settings(output=tmp_path / "new"))
     assert sorted(linked) == [f"{name}.jpg" for name in NAMES[:17]]  # each once
     assert len(list((tmp_path / "new" / "images").iterdir())) == 17
