@@ -1,37 +1,28 @@
 """Ask for pictures politely: few requests at a host at once, with pauses, after its robots.txt, and again if it asks so.
 
-One thread decides (`Downloads`), others ask (`Web`). A redirect is a new request with the rules of its own host.
+One thread decides, with a coroutine for each address (`Downloads`), others ask (`Web`). A redirect is a new request with
+the rules of its own host.
 """
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import random
 import re
 import socket
 import ssl
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from dataset_scripts.build.pictures import read_file_inside
-from dataset_scripts.construct.picture_store import (
-    FOLDER,
-    MAX_PIXELS,
-    Outcome,
-    PictureStore,
-    examine,
-    host_of,
-    origin_of,
-)
+from dataset_scripts.construct.picture_store import FOLDER, MAX_PIXELS, Outcome, PictureStore, examine, origin_of
 from reports_2mner.command_line import at_least, between, option
 
 if TYPE_CHECKING:
@@ -46,7 +37,7 @@ MAX_UNREACHED = 10
 MAX_WAITS = 10
 MAX_ROBOTS_BYTES = 500 * 1024  # of robots.txt, as RFC 9309 demands at least
 WAITING = 1_000  # addresses in memory, and robots.txt
-MAX_PAUSE = 0.5  # seconds until the next look at who may be asked
+LEFT_ALONE = "host left alone"
 
 
 @dataclass(frozen=True)
@@ -72,30 +63,20 @@ class Rules:
 
 @dataclass
 class _Task:
-    key: str  # the address as it stands in the manifest
-    url: str = ""  # where it is now, behind redirects
+    url: str  # where it is now, behind redirects
     redirects: int = 0
     retries: int = 0
     is_asked: bool = False
-    ready: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.is_file = self.key.startswith(FOLDER)
-        self.move(self.key)
-
-    def move(self, url: str) -> None:
-        """Go to another address, as a redirect says."""
-        self.url, self.host, self.origin = url, host_of(url), origin_of(url)
 
 
-@dataclass
 class _Host:
-    active: int = 0
-    free: float = 0.0  # when it may be asked next
-    unreached: int = 0
-    waits: float = 0.0  # seconds that it asked to wait, together
-    closed: str = ""  # why it is not asked any more
-    asking: set[str] = field(default_factory=set)  # origins whose robots.txt is on its way
+    def __init__(self, per_host: int) -> None:
+        self.places = asyncio.Semaphore(per_host)
+        self.robots = asyncio.Lock()  # held by whoever reads its robots.txt
+        self.free = 0.0  # when it may be asked next
+        self.unreached = 0
+        self.waits = 0.0  # seconds that it asked to wait, together
+        self.closed = ""  # why it is not asked any more
 
 
 class Web:
@@ -168,147 +149,125 @@ class Downloads:
 
     Args:
         rules: how hosts are asked.
-        web: what asks.
+        web: what asks, in other threads.
         store: where it is written down, in the thread that calls `run`.
         done: called for every address that has got its class.
     """
 
     def __init__(self, rules: Rules, web: Web, store: PictureStore, done: Callable[[], Any]) -> None:
         self._rules, self._web, self._store, self._done = rules, web, store, done
-        self._waiting: list[_Task] = []
-        self._hosts: defaultdict[str, _Host] = defaultdict(_Host)
-        self._rules_of: dict[str, Any] = {}  # by origin: what its robots.txt says
+        self._hosts: dict[str, _Host] = {}
+        self._robots_of: dict[str, Any] = {}  # by origin: what its robots.txt says
 
     def run(self, addresses: Iterator[str]) -> None:
         """Ask until every address has a class."""
-        running: dict[Future, tuple[_Task, bool]] = {}
-        with ThreadPoolExecutor(self._rules.connections) as pool:
-            while True:
-                new = list(map(_Task, islice(addresses, max(0, WAITING - len(self._waiting)))))
-                self._waiting += new
-                for task, is_robots in self._next(self._rules.connections - len(running)):
-                    ask = (
-                        partial(self._web.robots, str(task.origin)) if is_robots else partial(self._web.ask, task.url)
-                    )
-                    running[pool.submit(ask)] = task, is_robots
-                if running:
-                    for work in wait(running, self._pause(), FIRST_COMPLETED).done:
-                        self._settle(*running.pop(work), work.result())
-                elif self._waiting:
-                    time.sleep(self._pause())
-                elif not new:  # otherwise all of them have ended without being asked, and there may be more
-                    return
+        asyncio.run(self._run(addresses))
 
-    def _next(self, room: int) -> list[tuple[_Task, bool]]:
-        """Take those out of the waiting that may be asked now, and whether robots.txt is to be asked first."""
-        chosen: list[tuple[_Task, bool]] = []
-        left: list[_Task] = []
-        for task in self._waiting:
-            if len(chosen) >= room or not self._may_start(task):
-                left.append(task)
-            elif fault := self._forbidden(task):
-                self._end(task, fault)
+    async def _run(self, addresses: Iterator[str]) -> None:
+        self._places = asyncio.Semaphore(self._rules.connections)
+        with ThreadPoolExecutor(self._rules.connections) as self._pool:
+            await asyncio.gather(*(self._work(addresses) for _ in range(WAITING)))
+
+    async def _work(self, addresses: Iterator[str]) -> None:
+        for key in addresses:  # which all workers share
+            task = _Task(key)
+            outcome = await self._settle(task)
+            self._store.keep(key, outcome, task.url, task.retries + task.is_asked)
+            self._done()
+
+    async def _settle(self, task: _Task) -> Outcome:
+        """Ask, follow redirects, and ask again, until there is an outcome to write down."""
+        while True:
+            outcome = await self._ask(task)
+            if outcome.redirect is not None:
+                if task.redirects == MAX_REDIRECTS:
+                    return Outcome("redirects", "permanent", f"more than {MAX_REDIRECTS}")
+                task.url, task.redirects = outcome.redirect, task.redirects + 1
+            elif outcome.again and task.retries + 1 < self._rules.attempts and not self._host(task.url).closed:
+                pause = self._rules.first_wait * 2**task.retries * random.uniform(1, 1.5)
+                task.retries += 1
+                await asyncio.sleep(min(max(pause, outcome.wait or 0), self._rules.longest_wait))
             else:
-                chosen.append((task, self._start(task)))
-        self._waiting = left
-        return chosen
+                return outcome
 
-    def _may_start(self, task: _Task) -> bool:
-        host, now = self._hosts[task.host], time.monotonic()
-        if host.closed or task.origin is None:  # it ends, or is a file
-            return True
-        is_free = host.free <= now and host.active < self._rules.per_host
-        return is_free and task.ready <= now and task.origin not in host.asking
-
-    def _forbidden(self, task: _Task) -> Outcome | None:
-        """Return why an address is not to be asked, as far as that is known without asking."""
-        if task.is_file:
-            return None
-        if task.origin is None:
-            return Outcome("bad address", "refused", f"not an address of http or https: {task.url[:80]!r}")
-        if closed := self._hosts[task.host].closed:
-            return Outcome("host left alone", "transient", closed)
-        robots = self._robots(task)
-        if robots is not None and not robots.can_fetch(task.url, AGENT):
-            return Outcome("robots.txt", "refused", f"{task.origin}/robots.txt")
-        if robots is not None and (robots.crawl_delay(AGENT) or 0) > self._rules.longest_wait:
-            return Outcome("crawl delay", "refused", f"{task.origin}/robots.txt asks for more than `longest_wait`")
-        return None
-
-    def _start(self, task: _Task) -> bool:
-        """Count a request; return whether it is one for robots.txt."""
-        host, robots = self._hosts[task.host], self._robots(task)
-        is_robots = self._rules.robots == "obey" and not task.is_file and robots is None
-        host.active += 1
-        if not task.is_file:
-            pause = (robots.crawl_delay(AGENT) or 0) if robots else 0
-            host.free = max(host.free, time.monotonic() + max(self._rules.delay, pause))
-        if is_robots:
-            host.asking.add(str(task.origin))
-        else:
+    async def _ask(self, task: _Task) -> Outcome:
+        """Ask once, if robots.txt allows it."""
+        if task.url.startswith(FOLDER) and not task.redirects:
             task.is_asked = True
-        return is_robots
+            async with self._places:
+                return await self._in_thread(self._web.ask, task.url)
+        origin, pause = origin_of(task.url), self._rules.delay
+        if origin is None:
+            return Outcome("bad address", "refused", f"not an address of http or https: {task.url[:80]!r}")
+        if self._rules.robots == "obey":
+            robots = await self._robots(origin)
+            if isinstance(robots, Outcome):
+                task.is_asked |= robots.status != LEFT_ALONE
+                return robots
+            if not robots.can_fetch(task.url, AGENT):
+                return Outcome("robots.txt", "refused", f"{origin}/robots.txt")
+            pause = max(pause, robots.crawl_delay(AGENT) or 0)
+            if pause > max(self._rules.longest_wait, self._rules.delay):
+                return Outcome("crawl delay", "refused", f"{origin}/robots.txt asks for more than `longest_wait`")
+        outcome = await self._request(self._host(origin), pause, self._web.ask, task.url)
+        task.is_asked |= outcome.status != LEFT_ALONE
+        return outcome
 
-    def _robots(self, task: _Task) -> Any:
-        """Return the rules of the robots.txt of an address; None if they are not known, or do not matter."""
-        origin = task.origin
-        if self._rules.robots != "obey" or origin is None:
-            return None
-        if origin not in self._rules_of and (text := self._store.robots(origin)) is not None:
-            if len(self._rules_of) >= WAITING:
-                self._rules_of.clear()
-            self._rules_of[origin] = _parse_robots(text)
-        return self._rules_of.get(origin)
+    async def _robots(self, origin: str) -> Any:
+        """Return the rules of robots.txt of an origin, or why it could not be read."""
+        host = self._host(origin)
+        async with host.robots:
+            if origin not in self._robots_of:
+                if (text := self._store.robots(origin)) is None:
+                    text = await self._request(host, self._rules.delay, self._web.robots, origin)
+                    if isinstance(text, Outcome):
+                        return replace(text, reason=f"robots.txt: {text.reason}")
+                    self._store.keep_robots(origin, text)
+                if len(self._robots_of) >= WAITING:
+                    self._robots_of.clear()
+                self._robots_of[origin] = _parse_robots(text)
+            return self._robots_of[origin]
 
-    def _settle(self, task: _Task, is_robots: bool, result: str | Outcome) -> None:
-        """Write down a result, or have the address wait for its next request."""
-        host = self._hosts[task.host]
-        host.active -= 1
-        if is_robots:
-            host.asking.discard(str(task.origin))
+    async def _request(self, host: _Host, pause: float, call: Callable[[str], Any], url: str) -> Any:
+        """Call in another thread when the host may be asked, and leave it alone for a while."""
+        async with host.places:
+            while not host.closed:
+                await asyncio.sleep(host.free - self._now())
+                async with self._places:
+                    if host.closed or host.free > self._now():
+                        continue
+                    host.free = self._now() + pause
+                    result = await self._in_thread(call, url)
+                self._learn(host, result)
+                return result
+        return Outcome(LEFT_ALONE, "transient", host.closed)
+
+    def _learn(self, host: _Host, result: str | Outcome) -> None:
+        """Keep in mind what a result says about the host."""
         if isinstance(result, str):  # robots.txt
             host.unreached = 0
-            self._store.keep_robots(str(task.origin), result)
-            self._waiting.insert(0, task)
             return
-        if is_robots:
-            task.is_asked = True
-            result = replace(result, reason=f"robots.txt: {result.reason}")
-        self._learn(host, result)
-        if result.redirect is not None and task.redirects < MAX_REDIRECTS:
-            task.move(result.redirect)
-            task.redirects += 1
-            self._waiting.insert(0, task)
-        elif result.again and task.retries + 1 < self._rules.attempts and not host.closed:
-            pause = self._rules.first_wait * 2**task.retries * random.uniform(1, 1.5)
-            task.retries += 1
-            task.ready = time.monotonic() + min(max(pause, result.wait or 0), self._rules.longest_wait)
-            self._waiting.append(task)
-        else:
-            self._end(task, result)
-
-    def _learn(self, host: _Host, result: Outcome) -> None:
-        """Keep in mind what a result says about the host."""
-        longest = self._rules.longest_wait
         host.unreached = 0 if result.reached else host.unreached + 1
         if host.unreached >= MAX_UNREACHED:
             host.closed = f"{result.status}, {host.unreached} times in a row"
         if result.wait:
+            longest = self._rules.longest_wait
             host.waits += result.wait
-            host.free = max(host.free, time.monotonic() + result.wait)
+            host.free = max(host.free, self._now() + result.wait)
             if result.wait > longest or host.waits > MAX_WAITS * longest:
                 host.closed = f"asks to wait {result.wait:.0f} s, {host.waits:.0f} s in all"
 
-    def _end(self, task: _Task, outcome: Outcome) -> None:
-        if outcome.redirect is not None:
-            outcome = Outcome("redirects", "permanent", f"more than {MAX_REDIRECTS}")
-        self._store.keep(task.key, outcome, task.url, task.retries + task.is_asked)
-        self._done()
+    def _host(self, url: str) -> _Host:
+        name = urlsplit(origin_of(url) or "").hostname or ""
+        if name not in self._hosts:
+            self._hosts[name] = _Host(self._rules.per_host)
+        return self._hosts[name]
 
-    def _pause(self) -> float:
-        """Return the seconds until one of the waiting may be ready."""
-        ready = min((max(task.ready, self._hosts[task.host].free) for task in self._waiting), default=float("inf"))
-        return min(max(ready - time.monotonic(), 0.01), MAX_PAUSE)
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _in_thread(self, call: Callable[[str], Any], url: str) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call, url)
 
 
 def _parse_robots(text: str) -> Any:

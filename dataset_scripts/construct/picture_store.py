@@ -99,11 +99,6 @@ def origin_of(url: str) -> str | None:
     return f"{scheme}://{host}" if port in (None, _PORTS[scheme]) else f"{scheme}://{host}:{port}"
 
 
-def host_of(url: str) -> str:
-    """Return the host of an address; empty if it is not one of http or https."""
-    return urlsplit(origin_of(url) or "").hostname or ""
-
-
 def plain_url(url: str) -> str:
     """Return an address in the form in which it is asked once: without fragment, blanks around it and standard port."""
     url = url.strip()
@@ -181,7 +176,7 @@ class PictureStore:
                 )
                 if url:
                     new = "INSERT OR IGNORE INTO pictures (url, host) VALUES (?, ?)"
-                    self._base.execute(new, (url, host_of(url)))
+                    self._base.execute(new, (url, origin_of(url) or ""))
 
     def forget(self, kinds: Iterable[str] = ()) -> None:
         """Have addresses asked again: those of some classes, and those whose file is gone; attempts are kept."""

@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import shutil
 from array import array
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from glob import escape
 from pathlib import Path
@@ -109,7 +109,7 @@ def _picture(record: Record) -> dict[str, Any]:
 
 def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder: Path, counts: Counts) -> None:
     """Write the text files, the provenance, the record of the construction and the card."""
-    totals = _Totals(with_pictures=not settings.leave_out_pictures)
+    totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
     texts: dict[str, list[IO[str]]] = {}
     with ExitStack() as stack:
         provenance = stack.enter_context(_create(folder / PROVENANCE))
@@ -121,16 +121,20 @@ def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder
             tags = tags_of_spans(len(record.tokens), record.labels)
             texts[record.lang][split].write(format_sentence(record.image_id, record.tokens, tags))
             provenance.write(f"{json.dumps(_provenance(record, SPLITS[split]), ensure_ascii=False)}\n")
-            totals.add(record, SPLITS[split])
+            _count(totals, record, SPLITS[split])
             counts.written += 1
     if not counts.written:
         raise ValueError("`release` has no sentence to write; see what the earlier stages left out, or `languages`.")
     names = ("stage", "tool", "settings", "counts")
-    construction = {
-        "build": _build_command(settings, totals),
+    included = 0 if settings.leave_out_pictures else totals["pictures"]["ok"]
+    plain = {name: dict(sorted(counter.items())) for name, counter in totals.items()}
+    construction: dict[str, Any] = {
+        "build": _build_command(settings, sort_languages(texts), included > 0),
         "rules": settings.rules,
-        "languages": list(totals.languages),
-        **totals.to_json(),
+        "languages": list(sort_languages(texts)),
+        **{name: plain[name] for name in ("sizes", "entities", "waiting", "flags")},
+        "pictures": {"included": included, "sentences": plain["pictures"]},
+        "people": {"annotators": len(totals["annotators"]), **plain["people"]},
         "release": {"counts": counts.to_json(), "seed": settings.seed},
         "stages": [{name: _without_folders(manifest[name]) for name in names} for manifest in earlier],
     }
@@ -176,51 +180,17 @@ def _waiting(record: Record) -> list[Any]:
     return [span for span in record.spans if not span.is_label and record.gold is None]
 
 
-@dataclass
-class _Totals:
-    """Counts of sentences, entities, faults and people, for the card."""
-
-    with_pictures: bool
-    sizes: Counter[str] = field(default_factory=Counter)  # by language/split, as `entities` by language/type
-    entities: Counter[str] = field(default_factory=Counter)
-    waiting: Counter[str] = field(default_factory=Counter)
-    flags: Counter[str] = field(default_factory=Counter)
-    pictures: Counter[str] = field(default_factory=Counter)  # sentences by what became of their pictures
-    annotators: set[str] = field(default_factory=set)
-    read: int = 0  # by people
-    settled: int = 0
-    released: int = 0  # with labels of released files
-
-    def add(self, record: Record, split: str) -> None:
-        """Add one sentence."""
-        self.sizes[f"{record.lang}/{split}"] += 1
-        self.entities.update(f"{record.lang}/{span.type}" for span in record.labels)
-        self.waiting.update(f"{record.lang}: {span.status}" for span in _waiting(record))
-        self.flags.update(f"{record.lang}: {flag}" for flag in record.flags)
-        picture = _picture(record)
-        self.pictures[": ".join(filter(None, dict.fromkeys((picture["status"], picture["why"]))))] += 1
-        self.annotators.update(str(each["annotator"]) for each in record.annotations if "role" not in each)
-        self.read += bool(record.annotations)
-        self.settled += record.gold is not None
-        self.released += any(span.by == "released" for span in record.spans)
-
-    @property
-    def illustrated(self) -> int:
-        """The number of sentences whose picture is in the folder."""
-        return self.pictures["ok"] if self.with_pictures else 0
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """The languages that were written."""
-        return sort_languages(name.partition("/")[0] for name in self.sizes)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all counts, without names of people."""
-        names = ("sizes", "entities", "waiting", "flags")
-        counts = {name: dict(sorted(getattr(self, name).items())) for name in names}
-        counts["pictures"] = {"included": self.illustrated, "sentences": dict(sorted(self.pictures.items()))}
-        people = {"annotators": len(self.annotators), "sentences": self.read, "settled": self.settled}
-        return {**counts, "people": people}
+def _count(totals: Mapping[str, Counter[str]], record: Record, split: str) -> None:
+    """Add one sentence to the counts of sentences, entities, faults and people, for the card."""
+    picture = _picture(record)
+    totals["sizes"][f"{record.lang}/{split}"] += 1
+    totals["entities"].update(f"{record.lang}/{span.type}" for span in record.labels)
+    totals["waiting"].update(f"{record.lang}: {span.status}" for span in _waiting(record))
+    totals["flags"].update(f"{record.lang}: {flag}" for flag in record.flags)
+    totals["pictures"][": ".join(filter(None, dict.fromkeys((picture["status"], picture["why"]))))] += 1
+    totals["annotators"].update(str(each["annotator"]) for each in record.annotations if "role" not in each)
+    totals["people"].update(sentences=int(bool(record.annotations)), settled=int(record.gold is not None))
+    totals["labels"].update(released=int(any(span.by == "released" for span in record.spans)))
 
 
 def _without_folders(value: Any) -> Any:
@@ -233,32 +203,33 @@ def _without_folders(value: Any) -> Any:
     return f"{kind}{colon}{Path(path).name}" if Path(path).is_absolute() and not path.startswith("//") else value
 
 
-def _build_command(settings: Settings, totals: _Totals) -> str:
+def _build_command(settings: Settings, languages: tuple[str, ...], with_pictures: bool) -> str:
     name = settings.output.name if settings.output else "NEW"
-    pictures = f"--images {name}/images" if totals.illustrated else "--no_images"
+    pictures = f"--images {name}/images" if with_pictures else "--no_images"
     words = ["python -m dataset_scripts.build --source", name, pictures, "--split", settings.build_split]
-    if set(totals.languages) - set(LANGUAGES):
-        words += ["--collection other --languages", *totals.languages]
+    if set(languages) - set(LANGUAGES):
+        words += ["--collection other --languages", *languages]
     if settings.build_picture != "none":
         words += ["--image_policy", settings.build_picture]
     return " ".join([*words, "--output", f"{name}-set"])
 
 
-def _card(work: Work, settings: Settings, totals: _Totals, construction: dict[str, Any]) -> str:
-    rows = [[language_name(lang), *(totals.sizes[f"{lang}/{split}"] for split in SPLITS)] for lang in totals.languages]
+def _card(work: Work, settings: Settings, totals: Mapping[str, Counter[str]], construction: dict[str, Any]) -> str:
+    languages, sizes = construction["languages"], totals["sizes"]
+    rows = [[language_name(lang), *(sizes[f"{lang}/{split}"] for split in SPLITS)] for lang in languages]
     agreement = work.place("agree") / "agreement.md"
     return fill_body(
         CARD,
         title=settings.title,
-        languages=[language_name(lang) for lang in totals.languages],
+        languages=[language_name(lang) for lang in languages],
         sizes=Table(["language", *SPLITS], rows).markdown(),
         construction=construction,
         guideline=settings.guideline or (work.manifest("tasks") or {"tool": ""})["tool"].removeprefix("guideline "),
-        released=totals.released,
+        released=totals["labels"]["released"],
         agreement=agreement.read_text("utf-8") if agreement.is_file() else "",
-        waiting=_listed(totals.waiting) or "none.",
-        flags=_listed(totals.flags),
-        pictures=_listed(totals.pictures),
+        waiting=_listed(totals["waiting"]) or "none.",
+        flags=_listed(totals["flags"]),
+        pictures=_listed(totals["pictures"]),
     )
 
 

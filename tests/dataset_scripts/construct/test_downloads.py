@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -19,17 +20,27 @@ BUSY = Outcome("http 503", "transient", again=True)
 UNREACHED = Outcome("no connection", "transient", again=True, reached=False)
 
 
-class Clock:
-    """A clock that only goes on when somebody sleeps."""
+class Clock(asyncio.SelectorEventLoop):
+    """An event loop whose time only goes on when everybody waits for it."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        super().__init__()
+        self.now, select = 0.0, self._selector.select
 
-    def monotonic(self) -> float:
+        def pass_time(timeout=None):
+            self.now += timeout or 0.0
+            return select(0 if timeout is not None else None)
+
+        self._selector.select = pass_time
+
+    def time(self) -> float:
         return self.now
 
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+    async def run_now(self, _, call, *arguments):
+        return call(*arguments)
+
+    def run_in_executor(self, *arguments):
+        return self.run_now(*arguments)
 
 
 class Web:
@@ -42,13 +53,13 @@ class Web:
 
     def ask(self, url: str) -> Outcome:
         with self._lock:
-            self.asked[url].append(self.clock.now)
+            self.asked[url].append(self.clock.time())
             found = self.answers.get(url, [OK])
             return found[min(len(self.asked[url]), len(found)) - 1]
 
     def robots(self, origin: str) -> str | Outcome:
         with self._lock:
-            self.asked[f"{origin}/robots.txt"].append(self.clock.now)
+            self.asked[f"{origin}/robots.txt"].append(self.clock.time())
             return self.robots_text
 
 
@@ -72,11 +83,13 @@ class Store:
 def fetch(monkeypatch):
     """Ask for addresses; return what was kept of each, and the fake web."""
 
-    def run(addresses, answers=None, robots="", **rules):
-        clock = Clock()
-        monkeypatch.setattr(downloads, "time", clock)
+    def run(addresses, answers=None, robots="", loop=None, **rules):
+        clock = (loop or Clock)()
+        monkeypatch.setattr(downloads.asyncio, "run", clock.run_until_complete)
         web, store, done = Web(clock, answers or {}, robots), Store(), []
         Downloads(Rules(**{"delay": 0.0, **rules}), web, store, lambda: done.append(1)).run(iter(addresses))
+        clock.run_until_complete(clock.shutdown_default_executor())
+        clock.close()
         assert len(done) == len(store.kept) == len(addresses)
         return store.kept, web
 
@@ -106,7 +119,7 @@ def test_as_many_requests_at_a_host_at_once_as_allowed(fetch, monkeypatch):
         return ask(web, url)
 
     monkeypatch.setattr(Web, "ask", watched)
-    fetch(addresses(20), per_host=2, connections=16)
+    fetch(addresses(20), per_host=2, connections=16, loop=asyncio.SelectorEventLoop)
     assert max(peak) == 2
 
 
