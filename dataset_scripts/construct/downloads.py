@@ -74,7 +74,7 @@ class _Host:
         self.places = asyncio.Semaphore(per_host)
         self.robots = asyncio.Lock()  # held by whoever reads its robots.txt
         self.free = 0.0  # when it may be asked next
-        self.unreached = 0
+        self.unreached, self.failed = 0, 0.0  # times in a row, and when it was the last time
         self.waits = 0.0  # seconds that it asked to wait, together
         self.closed = ""  # why it is not asked any more
 
@@ -236,18 +236,21 @@ class Downloads:
                 async with self._places:
                     if host.closed or host.free > self._now():
                         continue
-                    host.free = self._now() + pause
+                    began = self._now()
+                    host.free = began + pause
                     result = await self._in_thread(call, url)
-                self._learn(host, result)
+                self._learn(host, result, began)
                 return result
         return Outcome(LEFT_ALONE, "transient", host.closed)
 
-    def _learn(self, host: _Host, result: str | Outcome) -> None:
+    def _learn(self, host: _Host, result: str | Outcome, began: float) -> None:
         """Keep in mind what a result says about the host."""
-        if isinstance(result, str):  # robots.txt
+        if isinstance(result, str) or result.reached:
             host.unreached = 0
+        elif began >= host.failed:  # those that were on their way together fail together, and count once
+            host.unreached, host.failed = host.unreached + 1, self._now()
+        if isinstance(result, str):  # robots.txt
             return
-        host.unreached = 0 if result.reached else host.unreached + 1
         if host.unreached >= MAX_UNREACHED:
             host.closed = f"{result.status}, {host.unreached} times in a row"
         if result.wait:

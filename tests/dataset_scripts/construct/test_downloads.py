@@ -184,6 +184,18 @@ def test_a_host_that_cannot_be_reached_is_left_alone(fetch):
     assert {entry[0] for url, entry in kept.items() if "b.example" in url} == {"ok"}
 
 
+def test_requests_that_fail_together_count_once(fetch, monkeypatch):
+    together, urls = Barrier(12, timeout=10), addresses(12)
+
+    def fail(web, url):
+        together.wait()
+        return UNREACHED
+
+    monkeypatch.setattr(Web, "ask", fail)
+    kept, _ = fetch(urls, per_host=12, attempts=2, loop=asyncio.SelectorEventLoop, first_wait=0.0)
+    assert {(entry[0], entry[3]) for entry in kept.values()} == {("no connection", 2)}
+
+
 def test_robots_txt_that_cannot_be_read_forbids_for_now(fetch):
     [url] = addresses(1)
     kept, web = fetch([url], robots=BUSY, attempts=2)
