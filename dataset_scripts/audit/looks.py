@@ -42,6 +42,20 @@ def similar_looks(looks: Collection[int]) -> dict[int, list[int]]:
     return {look: sorted(set(near[look])) for look in sorted(near)}
 
 
+def alike_looks(looks: Collection[int]) -> dict[int, int]:
+    """Return for each hash that has similar ones the smallest that can be reached through them: a name for them all."""
+    near = similar_looks(looks)
+    smallest: dict[int, int] = {}
+    for look in near:  # in ascending order
+        reached = [] if look in smallest else [look]
+        while reached:
+            other = reached.pop()
+            if other not in smallest:
+                smallest[other] = look
+                reached += near[other]
+    return smallest
+
+
 def _pairs_of_band(hashes: np.ndarray, band: int) -> Iterator[tuple[int, int]]:
     keys = (hashes >> np.uint64(band * BAND_BITS)) & np.uint64(2**BAND_BITS - 1)
     order = np.argsort(keys, kind="stable")

@@ -11,17 +11,15 @@ import hashlib
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from dataset_scripts.audit.looks import difference_hash, similar_looks
+from dataset_scripts.audit.looks import alike_looks, difference_hash
 from dataset_scripts.audit.similar import similar_pairs
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.build.pictures import read_picture_file
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.splits import DEFAULT_GROUP_KEYS, GROUP_KEYS, PICTURE_KEYS, stable_hash
-from modeling_2mner.images import load_image
 
 logger = logging.getLogger(__name__)
 
@@ -152,8 +150,8 @@ def _similar_texts(rows: Sequence[GroupRow], similarity: float) -> Iterator[tupl
 def _similar_looks(looks: Sequence[int | None]) -> Iterator[tuple[int, int]]:
     yield from _equal(looks)
     first = {look: place for place, look in reversed(list(enumerate(looks))) if look is not None}
-    for look, others in similar_looks(first).items():
-        yield from pairwise([first[look], *(first[other] for other in others)])
+    for look, smallest in alike_looks(first).items():
+        yield first[look], first[smallest]
 
 
 def _picture_traits(
@@ -173,6 +171,8 @@ def examine_pictures_of(task: PictureTask) -> list[PictureTraits | None]:
 
 
 def _examine(task: PictureTask, image_id: str) -> PictureTraits | None:
+    from modeling_2mner.images import load_image  # loads torch, as all of its package
+
     cell = read_picture_file(task.images, image_id, task.max_side).image
     if cell is None:
         return None

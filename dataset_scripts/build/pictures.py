@@ -16,7 +16,6 @@ import PIL.ImageDraw
 import PIL.ImageFont
 
 from dataset_scripts.conll import QUOTED_CHARACTERS
-from modeling_2mner.images import MIN_SIDE, load_image, open_picture, read_file
 
 # A larger file is not a picture of a data set; reading many of them would fill the memory.
 MAX_FILE_BYTES = 50_000_000
@@ -84,6 +83,8 @@ def read_picture_file(folder: Path, image_id: str, max_side: int | None = None) 
 
 def prepare_picture(data: bytes, max_side: int | None = None) -> PreparedPicture:
     """Return the picture in `data` as `read_picture_file` does."""
+    from modeling_2mner.images import load_image, open_picture  # loads torch, as all of its package
+
     loaded = load_image(data)
     if loaded.image is None:
         return PreparedPicture(None, loaded.status, loaded.reason)
@@ -139,6 +140,8 @@ def _is_upright(header: PIL.Image.Image) -> bool:
 
 
 def _to_jpeg(image: PIL.Image.Image, max_side: int) -> bytes:
+    from modeling_2mner.images import MIN_SIDE
+
     # The short side stays long enough for readers of the data set not to find the picture "degenerate".
     scale = min(1.0, max(max_side / max(image.size), MIN_SIDE / min(image.size)))
     if scale < 1:
@@ -151,6 +154,8 @@ def _to_jpeg(image: PIL.Image.Image, max_side: int) -> bytes:
 
 def read_file_inside(folder: Path, name: str) -> bytes:
     """Return a file of a folder; OSError or ValueError if it is absent, too large or a link to another place."""
+    from modeling_2mner.images import read_file
+
     root = os.path.realpath(folder)
     path = os.path.realpath(os.path.join(root, name), strict=True)
     if not path.startswith(os.path.join(root, "")):

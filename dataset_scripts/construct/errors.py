@@ -34,7 +34,6 @@ from dataset_scripts.construct.recognise import OwnRun, picture_of, tool_of
 from dataset_scripts.construct.records import Record, Span, read_records, tags_of_spans
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.splits import stable_hash
-from modeling_2mner.spans import entity_spans
 from reports_2mner.command_line import at_least, option
 from reports_2mner.conll_format import format_sentence
 from reports_2mner.files import write_file, write_lines
@@ -180,6 +179,8 @@ def _sign(name: str, record: Record, start: int, end: int, **values: Any) -> dic
 
 def _model_signs(record: Record, posteriors: np.ndarray, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield where the model reads another entity, or none; the score is that of the tag that it believes least."""
+    from modeling_2mner.spans import entity_spans  # loads torch
+
     numbers = {label: number for number, label in enumerate(labels)}
     tags = tags_of_spans(len(record.tokens), record.labels)
     if unknown := set(tags) - set(numbers):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,37 +28,24 @@ from dataset_scripts.construct.picture_store import CLASSES, FOLDER, Picture, Pi
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.schema import IMAGE_STATUSES
-from modeling_2mner.images import MAX_PIXELS
-from reports_2mner.command_line import at_least, between, option
+from reports_2mner.command_line import option
 from reports_2mner.locks import only_writer
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Rules):
     """Where pictures come from, and how they are asked for."""
 
     images: Path | None = option(None, "folder with pictures <image id>.jpg that need not be fetched")
     urls: Path | None = option(None, "the list of Conceptual 12M (cc12m.tsv), for the addresses of released captions")
     retry: tuple[str, ...] = option((), "ask again for pictures that ended so", choices=CLASSES[1:])
     removed: Path | None = option(None, "folder of pictures that only say that there is none")
-    contact: str | None = option(None, "how the owner of a server reaches you; sent with every request")
-    robots: str = option("obey", "whether robots.txt is read: `obey` or `ignore` it", choices=("obey", "ignore"))
-    connections: int = option(16, "requests at once", type=at_least(1))
-    per_host: int = option(2, "requests at one host at once", type=at_least(1))
-    delay: float = option(0.25, "seconds between the beginnings of two requests at one host", type=at_least(0.0))
-    attempts: int = option(4, "how often an address is asked in one run", type=at_least(1))
-    first_wait: float = option(1.0, "seconds before the second attempt, then doubled", type=at_least(0.0))
-    longest_wait: float = option(120.0, "seconds; hosts that ask for more are left alone", type=at_least(0.0))
-    max_seconds: float = option(20.0, "for one request", type=at_least(0.1))
-    max_bytes: int = option(20_000_000, "of a picture", type=at_least(1))
-    max_pixels: int = option(MAX_PIXELS, "of a picture", type=between(1, MAX_PIXELS))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("images", "removed"):
             if (folder := getattr(self, name)) and not folder.is_dir():
                 raise ValueError(f"`{name}` must be a folder, but {folder} is not; check the path.")
-        if self.contact and not (self.contact.isprintable() and self.contact.isascii()):
-            raise ValueError(f"`contact` must be plain text such as you@example.org, got {self.contact!r}.")
 
 
 def run(work: Work, settings: Settings, engine: Engine = map, allow_loopback: bool = False) -> dict[str, Any]:
@@ -71,31 +58,27 @@ def run(work: Work, settings: Settings, engine: Engine = map, allow_loopback: bo
         allow_loopback: for tests alone, which ask a server on this machine.
     """
     if settings.robots == "obey":
-        _check_protego()
+        try:
+            import protego  # noqa: F401
+        except ImportError as error:
+            raise ValueError("robots.txt is read by protego: pip install '2m-ner[construct]'.") from error
     if settings.images and settings.images.resolve() == (work.folder / "pictures" / "images").resolve():
         raise ValueError("`images` is the folder that this stage writes; name the folder with pictures of your own.")
     work.givers("fetch")
     with only_writer(work.folder / "pictures", "WORK"):
-        store = PictureStore(work.folder)
-        try:
+        with closing(PictureStore(work.folder)) as store:
             store.list_records(_rows(work, settings))
             store.forget(settings.retry)
-            store.forget_lost()
-            _download(store, work, settings, allow_loopback)
+            web = Web(store, settings, settings.images, allow_loopback)
+            with tqdm(desc="pictures", total=store.count_pending(), disable=work.quiet or None) as bar:
+                Downloads(settings, web, store, bar.update).run(store.pending())
+            if left := store.count_pending():
+                raise RuntimeError(f"{left} addresses have got no class")
             store.mark_removed(_examples(settings.removed))
             store.group_alike()
             store.link_images()
             digest = store.digest()
-        finally:
-            store.close()
         return work.map_records("fetch", partial(_with_pictures, work.folder), {"pictures": digest}, engine=engine)
-
-
-def _check_protego() -> None:
-    try:
-        import protego  # noqa: F401
-    except ImportError as error:
-        raise ValueError("robots.txt is read by protego: pip install -e '.[construct]'.") from error
 
 
 def _rows(work: Work, settings: Settings) -> Iterator[tuple[str, str, str | None]]:
@@ -103,24 +86,12 @@ def _rows(work: Work, settings: Settings) -> Iterator[tuple[str, str, str | None
     wanted = (record.image_id for record in work.records("fetch") if not record.url)
     listed = find_urls(settings.urls, wanted) if settings.urls else {}
     for record in work.records("fetch"):
+        address = record.url or listed.get(record.image_id)
         if find_unsafe_part(record.image_id):
             address = None
         elif settings.images and (settings.images / f"{record.image_id}.jpg").exists():
             address = f"{FOLDER}{record.image_id}"
-        else:
-            address = record.url or listed.get(record.image_id)
         yield record.uid, record.image_id, address
-
-
-def _download(store: PictureStore, work: Work, settings: Settings, allow_loopback: bool) -> None:
-    limits = settings.max_bytes, settings.max_seconds, settings.max_pixels
-    web = Web(store, settings.contact or "", *limits, folder=settings.images, allow_loopback=allow_loopback)
-    names = {entry.name for entry in fields(Rules)} - {"obey_robots"}
-    rules = Rules(**{name: getattr(settings, name) for name in names}, obey_robots=settings.robots == "obey")
-    with tqdm(desc="pictures", total=store.count_pending(), disable=work.quiet or None) as bar:
-        Downloads(rules, web, store, bar.update).run(store.pending())
-    if left := store.count_pending():
-        raise RuntimeError(f"{left} addresses have got no class")
 
 
 def _examples(folder: Path | None) -> Iterator[Picture]:
@@ -141,9 +112,8 @@ def _with_pictures(work: Path, records: Iterable[Record], counts: Counts) -> Ite
             address = "" if found.get("url", FOLDER).startswith(FOLDER) else found["address"]
             if record.url and address and plain_url(record.url) != found["url"]:
                 counts.notes["further addresses of the same image id, not asked"] += 1
-            yield replace(record, url=record.url or address or None, more={**record.more, "image": image}).step(
-                "fetch"
-            )
+            more = {**record.more, "image": image}
+            yield replace(record, url=record.url or address or None, more=more).step("fetch")
 
 
 def _image(record: Record, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,30 +15,31 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-import PIL
 import PIL.Image
 
-from dataset_scripts.audit.looks import MAX_DIFFERENT_BITS, difference_hash, similar_looks
+from dataset_scripts.audit.looks import MAX_DIFFERENT_BITS, alike_looks, difference_hash
 from dataset_scripts.build.pictures import FORMAT_SUFFIXES, find_unsafe_part
-from dataset_scripts.parquet import file_sha256
-from modeling_2mner.images import FORMATS, MAX_PIXELS, load_image, open_picture
+from dataset_scripts.parquet import move_folder
 from reports_2mner.files import whole_file, write_file
 
 CLASSES = ("ok", "permanent", "transient", "refused")
 FOLDER = "folder:"  # before an image id: a picture that was not fetched
+MAX_PIXELS = 64_000_000  # as in modeling_2mner.images, which is slow to load; a test holds them equal
 MAX_REASON = 300  # characters
 MAX_SCANS = 100  # of a JPEG; each is decoded at full size, so that a small file can take hours
 SECONDS_OF_ROBOTS = 24 * 3600  # how long robots.txt is believed (RFC 9309)
 # Where known sites lead to once a picture is gone (SQL patterns of final addresses).
 REMOVED_ADDRESSES = ("%://i.imgur.com/removed.png%", "%/photo_unavailable%.png%", "%tinypic.com/images/404.gif%")
+_PORTS = {"http": 80, "https": 443}
 _TABLES = """
 CREATE TABLE IF NOT EXISTS pictures (
     url TEXT PRIMARY KEY, host TEXT NOT NULL, final_url TEXT, status TEXT, class TEXT, reason TEXT,
@@ -54,103 +55,83 @@ CREATE VIEW IF NOT EXISTS manifest AS
     SELECT uid, image_id, address AS url, final_url, status, class, reason, attempts, sha256, bytes, width, height, time
     FROM records LEFT JOIN images USING (image_id) LEFT JOIN pictures USING (url);
 """
+_PENDING = "FROM pictures WHERE class IS NULL AND url IN (SELECT url FROM images)"
+_IMAGES = """SELECT image_id, url, address, status, class, sha256, suffix, width, height, alike
+    FROM images LEFT JOIN pictures USING (url)"""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that decodes.
-
-    Args:
-        sha256: of its bytes.
-        suffix: such as .jpg, by its contents.
-        bytes: how many.
-        width: in pixels, upright.
-        height: in pixels.
-        look: 16 hexadecimal digits of its difference hash; None for a flat one.
-    """
+    """A picture that decodes: its bytes, and its size in pixels when it is upright."""
 
     sha256: str
-    suffix: str
+    suffix: str  # by its contents
     bytes: int
     width: int
     height: int
-    look: str | None
+    look: str | None  # its difference hash, 16 hexadecimal digits; None for a flat picture
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one request, or of an address in the end.
+    """What became of one request, or of an address in the end."""
 
-    Args:
-        status: `ok`, or the fault in one or two words that are always the same for the same fault.
-        kind: one of `CLASSES`.
-        reason: the fault in full.
-        picture: if there is one.
-        again: whether it is worth asking again in the same run.
-        reached: whether the host answered at all.
-        wait: seconds that the host asks to wait.
-        redirect: the address to ask in place of this one.
-    """
-
-    status: str
-    kind: str
-    reason: str = ""
+    status: str  # `ok`, or the fault in one or two words that are always the same for the same fault
+    kind: str  # one of `CLASSES`
+    reason: str = ""  # the fault in full
     picture: Picture | None = None
-    again: bool = False
-    reached: bool = True
-    wait: float | None = None
-    redirect: str | None = None
+    again: bool = False  # whether it is worth asking again in the same run
+    reached: bool = True  # whether the host answered at all
+    wait: float | None = None  # seconds that the host asks to wait
+    redirect: str | None = None  # the address to ask in place of this one
+
+
+def origin_of(url: str) -> str | None:
+    """Return scheme, host and port (unless it is the standard one) of an address; None if it is not of http or https."""
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+    except ValueError:
+        return None
+    if scheme not in _PORTS or not host:
+        return None
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}" if port in (None, _PORTS[scheme]) else f"{scheme}://{host}:{port}"
 
 
 def plain_url(url: str) -> str:
     """Return an address in the form in which it is asked once: without fragment, blanks around it and standard port."""
     url = url.strip()
-    try:
-        parts = urlsplit(url)
-        scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
-    except ValueError:
+    origin = origin_of(url)
+    if origin is None or "@" in (parts := urlsplit(url)).netloc:
         return url
-    if scheme not in ("http", "https") or not host or "@" in parts.netloc:
-        return url
-    host = f"[{host}]" if ":" in host else host
-    netloc = host if port in (None, {"http": 80, "https": 443}[scheme]) else f"{host}:{port}"
-    return urlunsplit((scheme, netloc, parts.path or "/", parts.query, ""))
-
-
-def host_of(url: str) -> str:
-    """Return the host of an address; empty if it has none."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
+    return f"{origin}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
 
 
 def examine(data: bytes, max_pixels: int = MAX_PIXELS) -> Outcome:
     """Decode a picture; any fault is told in the outcome, never raised."""
+    from modeling_2mner.images import FORMATS, load_image, open_picture
+
     try:
         with open_picture(data) as header:
-            size, suffix = header.size, FORMAT_SUFFIXES[str(header.format)]
+            (width, height), suffix = header.size, FORMAT_SUFFIXES[str(header.format)]
     except PIL.Image.DecompressionBombError as error:
         return Outcome("too many pixels", "refused", str(error))
     except Exception as error:  # Pillow raises a dozen unrelated kinds for broken files
         is_other = isinstance(error, PIL.UnidentifiedImageError)  # whose message is an address in memory
         reason = f"none of {', '.join(FORMATS)}" if is_other else f"{type(error).__name__}: {error}"
         return Outcome("no picture", "permanent", reason)
-    if size[0] * size[1] > max_pixels:
-        return Outcome("too many pixels", "refused", f"{size[0]} x {size[1]} pixels, more than {max_pixels}")
+    if width * height > max_pixels:
+        return Outcome("too many pixels", "refused", f"{width} x {height} pixels, more than {max_pixels}")
     if suffix == ".jpg" and data.count(b"\xff\xda") > MAX_SCANS:
         return Outcome("too many scans", "refused", f"a JPEG of more than {MAX_SCANS} scans")
     loaded = load_image(data)
     if loaded.image is None:
         return Outcome(loaded.status, "permanent", loaded.reason)
     look = difference_hash(loaded.image)
-    digest = hashlib.sha256(data).hexdigest()
-    width, height = loaded.image.size
-    return Outcome(
-        "ok",
-        "ok",
-        picture=Picture(digest, suffix, len(data), width, height, None if look is None else f"{look:016x}"),
-    )
+    shown = None if look is None else f"{look:016x}"
+    picture = Picture(hashlib.sha256(data).hexdigest(), suffix, len(data), *loaded.image.size, look=shown)
+    return Outcome("ok", "ok", picture=picture)
 
 
 class PictureStore:
@@ -163,7 +144,6 @@ class PictureStore:
 
     def __init__(self, work: Path, only_read: bool = False) -> None:
         self.folder = work / "pictures"
-        self.images = self.folder / "images"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._only_read = only_read
         self._base = sqlite3.connect(self.folder / "manifest.sqlite", isolation_level=None)
@@ -171,7 +151,6 @@ class PictureStore:
             self._base.execute("PRAGMA journal_mode = WAL")  # what was committed stays when the process is killed
             self._base.execute("PRAGMA synchronous = NORMAL")
             self._base.executescript(_TABLES)
-        self._base.create_function("different_bits", 2, _different_bits, deterministic=True)
 
     def close(self) -> None:
         """Close the manifest, as one file that other machines can read, too."""
@@ -196,38 +175,25 @@ class PictureStore:
                     (image_id, url, address),
                 )
                 if url:
-                    row = (url, "" if url.startswith(FOLDER) else host_of(url))
-                    self._base.execute("INSERT OR IGNORE INTO pictures (url, host) VALUES (?, ?)", row)
+                    new = "INSERT OR IGNORE INTO pictures (url, host) VALUES (?, ?)"
+                    self._base.execute(new, (url, origin_of(url) or ""))
 
-    def forget(self, kinds: Iterable[str]) -> None:
-        """Have addresses of some classes asked again; the number of attempts is kept."""
-        for kind in kinds:
-            self._base.execute(
-                "UPDATE pictures SET class = NULL, status = NULL, reason = NULL WHERE class = ?", (kind,)
-            )
-
-    def forget_lost(self) -> None:
-        """Have addresses asked again whose file is gone from the folder."""
-        rows = self._base.execute(
-            "SELECT url, sha256, suffix FROM pictures WHERE sha256 IS NOT NULL AND class IS NOT NULL"
-        )
-        lost = [(url,) for url, *names in rows if not self._path(*names).exists()]
-        self._base.executemany("UPDATE pictures SET class = NULL WHERE url = ?", lost)
+    def forget(self, kinds: Iterable[str] = ()) -> None:
+        """Have addresses asked again: those of some classes, and those whose file is gone; attempts are kept."""
+        again = "UPDATE pictures SET class = NULL, status = NULL, reason = NULL WHERE"
+        self._base.executemany(f"{again} class = ?", ((kind,) for kind in kinds))
+        files = self._base.execute("SELECT url, sha256, suffix FROM pictures WHERE sha256 IS NOT NULL")
+        lost = [(url,) for url, sha256, suffix in files if not self._path(sha256, suffix).exists()]
+        self._base.executemany(f"{again} url = ?", lost)
 
     def pending(self) -> Iterator[str]:
         """Yield the addresses without a class: one of each host, then a second one of each, and so on."""
-        self._base.execute("CREATE TEMP TABLE IF NOT EXISTS queue (url TEXT)")
-        self._base.execute("DELETE FROM queue")
-        self._base.execute(
-            "INSERT INTO queue SELECT url FROM pictures WHERE class IS NULL AND url IN (SELECT url FROM images) "
-            "ORDER BY row_number() OVER (PARTITION BY host ORDER BY url), url"
-        )
-        yield from (url for (url,) in self._base.execute("SELECT url FROM queue ORDER BY rowid"))
+        order = "ORDER BY row_number() OVER (PARTITION BY host ORDER BY url), url"  # read to the end before the first
+        yield from (url for (url,) in self._base.execute(f"SELECT url {_PENDING} {order}"))
 
     def count_pending(self) -> int:
         """Return how many addresses have no class."""
-        query = "SELECT count(*) FROM pictures WHERE class IS NULL AND url IN (SELECT url FROM images)"
-        return int(self._base.execute(query).fetchone()[0])
+        return int(self._base.execute(f"SELECT count(*) {_PENDING}").fetchone()[0])
 
     def keep(self, url: str, outcome: Outcome, final_url: str, attempts: int) -> None:
         """Write down what became of an address."""
@@ -258,11 +224,11 @@ class PictureStore:
 
     def mark_removed(self, examples: Iterable[Picture]) -> None:
         """Take pictures that look like one of the examples, or come from a known address, for what they say: none."""
+        mark = "UPDATE pictures SET status = 'removed', class = 'permanent' WHERE class = 'ok' AND"
+        self._base.create_function("different_bits", 2, _different_bits, deterministic=True)
         with self._transaction():
             self._base.execute("UPDATE pictures SET status = 'ok', class = 'ok' WHERE status = 'removed'")
-            mark = "UPDATE pictures SET status = 'removed', class = 'permanent' WHERE class = 'ok' AND "
-            for pattern in REMOVED_ADDRESSES:
-                self._base.execute(f"{mark} final_url LIKE ?", (pattern,))
+            self._base.executemany(f"{mark} final_url LIKE ?", ((pattern,) for pattern in REMOVED_ADDRESSES))
             for example in examples:
                 self._base.execute(f"{mark} sha256 = ?", (example.sha256,))
                 if example.look:
@@ -270,54 +236,35 @@ class PictureStore:
 
     def group_alike(self) -> None:
         """Give pictures that look alike one name, in `alike`: the smallest difference hash among them."""
-        used = "class = 'ok' AND url IN (SELECT url FROM images)"
-        looks = [
-            int(look, 16) for (look,) in self._base.execute(f"SELECT DISTINCT look FROM pictures WHERE {used}") if look
-        ]
+        used = "class = 'ok' AND look IS NOT NULL AND url IN (SELECT url FROM images)"
+        looks = [int(look, 16) for (look,) in self._base.execute(f"SELECT DISTINCT look FROM pictures WHERE {used}")]
+        names = ((f"{first:016x}", f"{look:016x}") for look, first in alike_looks(looks).items())
         with self._transaction():
             self._base.execute("UPDATE pictures SET alike = coalesce(look, substr(sha256, 1, 16))")
-            self._base.executemany(
-                "UPDATE pictures SET alike = ? WHERE look = ?",
-                ((f"{first:016x}", f"{look:016x}") for look, first in _smallest(similar_looks(looks)).items()),
-            )
+            self._base.executemany("UPDATE pictures SET alike = ? WHERE look = ?", names)
 
     def link_images(self) -> None:
-        """Make `images/<image id>.jpg` for every picture, and remove what is none any more."""
-        self.images.mkdir(exist_ok=True)
-        with os.scandir(self.images) as entries:
-            for entry in entries:
-                if not self._is_current(entry):
-                    os.unlink(entry.path)
-        query = "SELECT image_id, sha256, suffix FROM images JOIN pictures USING (url) WHERE class = 'ok'"
-        for image_id, sha256, suffix in self._base.execute(query):
-            path = self.images / f"{image_id}.jpg"
-            if not find_unsafe_part(image_id) and not path.exists():
-                with whole_file(path) as draft:
-                    _link(self._path(sha256, suffix), draft)
+        """Make the folder `images` again, with `<image id>.jpg` for every picture that there is now."""
+        with TemporaryDirectory(dir=self.folder, prefix=".images-") as workplace:
+            fresh = Path(workplace, "images")
+            fresh.mkdir()
+            for image_id, sha256, suffix in self._base.execute(
+                "SELECT image_id, sha256, suffix FROM images JOIN pictures USING (url) WHERE class = 'ok'"
+            ):
+                if not find_unsafe_part(image_id):
+                    link_file(self._path(sha256, suffix), fresh / f"{image_id}.jpg")
+            move_folder(fresh, self.folder / "images")
 
-    def _is_current(self, entry: os.DirEntry[str]) -> bool:
-        query = "SELECT sha256, suffix FROM images JOIN pictures USING (url) WHERE class = 'ok' AND image_id = ?"
-        row = self._base.execute(query, (entry.name.removesuffix(".jpg"),)).fetchone()
-        path = self._path(*row) if row else None
-        return path is not None and (os.path.samefile(entry.path, path) or file_sha256(Path(entry.path)) == row[0])
-
-    def image(self, image_id: str) -> Mapping[str, Any]:
+    def image(self, image_id: str) -> dict[str, Any]:
         """Return what is known of the picture of an image id; an empty mapping if it has no address."""
-        found = self._base.execute(
-            "SELECT url, address, status, class, sha256, suffix, width, height, alike FROM images "
-            "JOIN pictures USING (url) WHERE image_id = ?",
-            (image_id,),
-        )
+        found = self._base.execute(f"{_IMAGES} WHERE image_id = ? AND url IS NOT NULL", (image_id,))
         row = found.fetchone()
         return dict(zip([column[0] for column in found.description], row, strict=True)) if row else {}
 
     def digest(self) -> str:
         """Return a hash of all that goes into the records."""
         total = hashlib.sha256()
-        for row in self._base.execute(
-            "SELECT image_id, address, status, class, sha256, suffix, width, height, alike FROM images "
-            "LEFT JOIN pictures USING (url) ORDER BY image_id"
-        ):
+        for row in self._base.execute(f"{_IMAGES} ORDER BY image_id"):
             total.update(repr(row).encode())
         return total.hexdigest()
 
@@ -327,33 +274,18 @@ class PictureStore:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._base.execute("BEGIN IMMEDIATE")
-        try:
+        with self._base:  # commits, or rolls back
             yield
-        except BaseException:
-            self._base.execute("ROLLBACK")
-            raise
-        self._base.execute("COMMIT")
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where there are no hard links, or too many."""
+    with whole_file(target) as draft:
+        try:
+            os.link(source, draft)
+        except OSError:
+            shutil.copyfile(source, draft)
 
 
 def _different_bits(first: str | None, second: str) -> int | None:
     return None if first is None else (int(first, 16) ^ int(second, 16)).bit_count()
-
-
-def _smallest(near: Mapping[int, Iterable[int]]) -> dict[int, int]:
-    """Return for each hash the smallest of those that can be reached through neighbours."""
-    smallest: dict[int, int] = {}
-    for look in sorted(near):
-        reached = [] if look in smallest else [look]
-        while reached:
-            other = reached.pop()
-            if other not in smallest:
-                smallest[other] = look
-                reached += near[other]
-    return smallest
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)

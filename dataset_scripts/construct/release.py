@@ -1,9 +1,10 @@
-"""Write the sentences and their entities in the layout of the MMNERD authors, with their provenance and a card.
+"""Write the sentences, their entities and their pictures in the layout of the MMNERD authors, with provenance and a card.
 
     python -m dataset_scripts.construct release WORK --output MMNERD-new
 
 `dataset_scripts.build` makes the data set of it; the card gives the command. There is one split, 8:1:1 by picture. Entities
-that wait for people (missing, ambiguous, collided) are no labels; the card and construction.json count them.
+that wait for people (missing, ambiguous, collided) are no labels; the card and construction.json count them. Pictures that
+`fetch` found stand in MMNERD-new/images as hard links to those of WORK, unless `--leave_out_pictures` is given.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from __future__ import annotations
 import json
 import shutil
 from array import array
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from glob import escape
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
 from dataset_scripts.build.card import LICENCE
 from dataset_scripts.build.engine import Engine
+from dataset_scripts.build.pictures import find_unsafe_part
 from dataset_scripts.build.sources import FILE_NAMES, FOLDER_PREFIX
 from dataset_scripts.card import fill_body
+from dataset_scripts.construct.picture_store import link_file
 from dataset_scripts.construct.records import Record, tags_of_spans
 from dataset_scripts.construct.settings import DEFAULT_PRESET, PRESETS
 from dataset_scripts.construct.stages import MANIFEST, ORDER, Counts, Work
@@ -51,6 +54,7 @@ class Settings:
     seed: int = option(19, "seed of the split")
     languages: tuple[str, ...] = option((), "languages to write (default: all)", metavar="CODE")
     leave_out_flagged: bool = option(False, "leave out sentences with a fault, such as a translation that was cut off")
+    leave_out_pictures: bool = option(False, "write only addresses and hashes of the pictures")
     rules: str = option(DEFAULT_PRESET, "preset that the card names", choices=tuple(PRESETS))
     build_split: str = option("grouped", "split of the command in the card", choices=METHODS)
     build_picture: str = option(
@@ -59,58 +63,89 @@ class Settings:
 
 
 def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
-    """Write the release into the work folder, and a copy to `output`."""
+    """Write the release: the text into the work folder; a copy, and links to the pictures, to `output`."""
     if settings.output is None:
         raise ValueError("`output` must name the folder to write, such as --output MMNERD-new.")
     output = settings.output.resolve()
     with only_writer(output, "output"):
-        _check_output(output)
+        if output.exists() and not (output / CONSTRUCTION).is_file() and (output.is_file() or any(output.iterdir())):
+            raise ValueError(f"`output` {output} holds something that `release` did not write; name another folder.")
         earlier = [manifest for stage in ORDER if stage != "release" and (manifest := work.manifest(stage))]
         keys = {f"{manifest['stage']}/{MANIFEST}": manifest["key"] for manifest in earlier}
         write = partial(_write, work, settings, earlier)
-        values = {name: value for name, value in vars(settings).items() if name != "output"}
+        values = {**vars(settings), "output": output.name}
         manifest = work.perform("release", write, values, {**work.inputs("release"), **keys})
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as workplace:
-            fresh = Path(workplace, "fresh")
-            shutil.copytree(work.place("release"), fresh, ignore=shutil.ignore_patterns(MANIFEST))
-            move_folder(fresh, output)
+        _publish(work, settings, manifest["key"], output)
+    if not work.quiet:
+        print(f"next: {json.loads((output / CONSTRUCTION).read_text('utf-8'))['build']}")
     return manifest
 
 
-def _check_output(output: Path) -> None:
-    if output.exists() and not (output / CONSTRUCTION).is_file() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"`output` {output} holds something that `release` did not write; name another folder.")
+def _publish(work: Work, settings: Settings, key: str, output: Path) -> None:
+    """Fill a folder beside `output`, where an earlier run for the same `key` may have left some pictures, and move it."""
+    fresh = output.with_name(f".{output.name}.{key[:16]}.partial")
+    for other in output.parent.glob(f".{escape(output.name)}.*.partial"):
+        shutil.rmtree(other) if other != fresh else None
+    output.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(work.place("release"), fresh, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
+    for record in () if settings.leave_out_pictures else _chosen(work, settings, Counts()):
+        path = fresh / "images" / f"{record.image_id}.jpg"
+        if _picture(record)["status"] == "ok" and not path.exists():
+            source = work.folder / record.more["image"]["path"]
+            if not source.is_file():
+                raise ValueError(f"The picture {source} of {record.uid} is gone; run `fetch` again.")
+            link_file(source, path)
+    move_folder(fresh, output)
+
+
+def _picture(record: Record) -> dict[str, Any]:
+    """Return what became of the picture of a record: `status`, `why`, and the SHA-256 if it is ok."""
+    image = record.more.get("image") or {"status": "not fetched", "why": ""}
+    if image["status"] == "ok" and find_unsafe_part(record.image_id):
+        image = {"status": "missing", "why": "unsafe image id"}
+    status = "refused" if image.get("class") == "refused" else image["status"]
+    return {"status": status, "why": image["why"], "sha256": image.get("sha256")}
 
 
 def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder: Path, counts: Counts) -> None:
     """Write the text files, the provenance, the record of the construction and the card."""
-    summary = _Summary()
-    with _Texts(folder, settings.seed) as texts:
+    totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    texts: dict[str, list[IO[str]]] = {}
+    with ExitStack() as stack:
+        provenance = stack.enter_context(_create(folder / PROVENANCE))
         for record in _chosen(work, settings, counts):
-            texts.write(record)
-            summary.add(record)
+            if record.lang not in texts:  # also the splits that get no sentence: the authors' layout has all three
+                places = (folder / f"{FOLDER_PREFIX}{record.lang}" / name for name in FILE_NAMES[0])
+                texts[record.lang] = [stack.enter_context(_create(place)) for place in places]
+            split = split_of_group(settings.seed, record.image_id)
+            tags = tags_of_spans(len(record.tokens), record.labels)
+            texts[record.lang][split].write(format_sentence(record.image_id, record.tokens, tags))
+            provenance.write(f"{json.dumps(_provenance(record, SPLITS[split]), ensure_ascii=False)}\n")
+            _count(totals, record, SPLITS[split])
             counts.written += 1
     if not counts.written:
         raise ValueError("`release` has no sentence to write; see what the earlier stages left out, or `languages`.")
-    texts.complete()
-    stages = [
-        {name: _without_folders(manifest[name]) for name in ("stage", "tool", "settings", "counts")}
-        for manifest in earlier
-    ]
-    build = _build_command(settings, texts.languages)
-    construction = {
-        "build": build,
+    names = ("stage", "tool", "settings", "counts")
+    included = 0 if settings.leave_out_pictures else totals["pictures"]["ok"]
+    plain = {name: dict(sorted(counter.items())) for name, counter in totals.items()}
+    construction: dict[str, Any] = {
+        "build": _build_command(settings, sort_languages(texts), included > 0),
         "rules": settings.rules,
-        "languages": list(texts.languages),
-        "sizes": {f"{lang}/{split}": number for (lang, split), number in sorted(texts.sizes.items())},
-        **summary.to_json(),
+        "languages": list(sort_languages(texts)),
+        **{name: plain[name] for name in ("sizes", "entities", "waiting", "flags")},
+        "pictures": {"included": included, "sentences": plain["pictures"]},
+        "people": {"annotators": len(totals["annotators"]), **plain["people"]},
         "release": {"counts": counts.to_json(), "seed": settings.seed},
-        "stages": stages,
+        "stages": [{name: _without_folders(manifest[name]) for name in names} for manifest in earlier],
     }
     write_json(folder / CONSTRUCTION, construction, indent=1, ensure_ascii=False)
-    write_file(folder / "LICENSE.md", LICENCE.read_bytes())
-    write_file(folder / "README.md", _card(work, settings, texts, summary, stages, build))
+    write_file(folder / "LICENSE.md", fill_body(LICENCE, collection="mmnerd"))
+    write_file(folder / "README.md", _card(work, settings, totals, construction))
+
+
+def _create(path: Path) -> IO[str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("w", encoding="utf-8", newline="\n")
 
 
 def _chosen(work: Work, settings: Settings, counts: Counts) -> Iterator[Record]:
@@ -134,85 +169,28 @@ def _can_be_written(word: str) -> bool:
     return not any(mark in word for mark in "\t\r\n") and not word.startswith(ID_PREFIX)
 
 
-class _Texts:
-    """Writes sentences to the file of their language and split, and their provenance."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self._folder, self._seed = folder, seed
-        self._open: dict[str, Any] = {}
-        self._stack = ExitStack()
-        self.sizes: Counter[tuple[str, str]] = Counter()
-
-    def __enter__(self) -> _Texts:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """The languages written so far."""
-        return sort_languages(lang for lang, _ in self.sizes)
-
-    def write(self, record: Record) -> None:
-        """Write one sentence."""
-        split = split_of_group(self._seed, record.image_id)
-        self.sizes[record.lang, SPLITS[split]] += 1
-        tags = tags_of_spans(len(record.tokens), record.labels)
-        text = format_sentence(record.image_id, record.tokens, tags)
-        self._file(self._path(record.lang, split)).write(text)
-        provenance = {name: getattr(record, name) for name in ("uid", "image_id", "lang", "source", "url")}
-        provenance |= {"split": SPLITS[split], "parent": record.parent and record.parent["uid"]}
-        provenance |= {"steps": record.steps, "flags": record.flags, "settled": record.gold is not None}
-        provenance["waiting"] = [span.to_json() for span in record.spans if not span.is_label and record.gold is None]
-        self._file(PROVENANCE).write(f"{json.dumps(provenance, ensure_ascii=False)}\n")
-
-    def complete(self) -> None:
-        """Make the files of splits that got no sentence: the authors' layout has all three."""
-        with self:
-            for lang in self.languages:
-                for split in range(len(SPLITS)):
-                    if not (self._folder / self._path(lang, split)).exists():
-                        self._file(self._path(lang, split))
-
-    @staticmethod
-    def _path(lang: str, split: int) -> str:
-        return f"{FOLDER_PREFIX}{lang}/{FILE_NAMES[0][split]}"
-
-    def _file(self, name: str) -> Any:
-        if name not in self._open:
-            path = self._folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._open[name] = self._stack.enter_context(path.open("w", encoding="utf-8", newline="\n"))
-        return self._open[name]
+def _provenance(record: Record, split: str) -> dict[str, Any]:
+    values = {name: getattr(record, name) for name in ("uid", "image_id", "lang", "source", "url")}
+    values |= {"picture": _picture(record), "split": split, "parent": record.parent and record.parent["uid"]}
+    values |= {"steps": record.steps, "flags": record.flags, "settled": record.gold is not None}
+    return {**values, "waiting": [span.to_json() for span in _waiting(record)]}
 
 
-class _Summary:
-    """Counts entities, faults and people for the card."""
+def _waiting(record: Record) -> list[Any]:
+    return [span for span in record.spans if not span.is_label and record.gold is None]
 
-    def __init__(self) -> None:
-        self.entities: Counter[str] = Counter()
-        self.waiting: Counter[str] = Counter()
-        self.flags: Counter[str] = Counter()
-        self.sentences = self.gold = self.released = 0
-        self.annotators: set[str] = set()
 
-    def add(self, record: Record) -> None:
-        """Add one sentence."""
-        self.entities.update(f"{record.lang}/{span.type}" for span in record.labels)
-        self.released += any(span.by == "released" for span in record.spans)
-        self.flags.update(f"{record.lang}: {flag}" for flag in record.flags)
-        self.sentences += bool(record.annotations)
-        self.gold += record.gold is not None
-        self.annotators.update(str(each["annotator"]) for each in record.annotations if "role" not in each)
-        if record.gold is None:
-            self.waiting.update(f"{record.lang}: {span.status}" for span in record.spans if not span.is_label)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all counts, without names of people."""
-        counts = {name: dict(sorted(getattr(self, name).items())) for name in ("entities", "waiting", "flags")}
-        people = {"annotators": len(self.annotators), "sentences": self.sentences, "settled": self.gold}
-        return {**counts, "people": people}
+def _count(totals: Mapping[str, Counter[str]], record: Record, split: str) -> None:
+    """Add one sentence to the counts of sentences, entities, faults and people, for the card."""
+    picture = _picture(record)
+    totals["sizes"][f"{record.lang}/{split}"] += 1
+    totals["entities"].update(f"{record.lang}/{span.type}" for span in record.labels)
+    totals["waiting"].update(f"{record.lang}: {span.status}" for span in _waiting(record))
+    totals["flags"].update(f"{record.lang}: {flag}" for flag in record.flags)
+    totals["pictures"][": ".join(filter(None, dict.fromkeys((picture["status"], picture["why"]))))] += 1
+    totals["annotators"].update(str(each["annotator"]) for each in record.annotations if "role" not in each)
+    totals["people"].update(sentences=int(bool(record.annotations)), settled=int(record.gold is not None))
+    totals["labels"].update(released=int(any(span.by == "released" for span in record.spans)))
 
 
 def _without_folders(value: Any) -> Any:
@@ -225,9 +203,10 @@ def _without_folders(value: Any) -> Any:
     return f"{kind}{colon}{Path(path).name}" if Path(path).is_absolute() and not path.startswith("//") else value
 
 
-def _build_command(settings: Settings, languages: tuple[str, ...]) -> str:
+def _build_command(settings: Settings, languages: tuple[str, ...], with_pictures: bool) -> str:
     name = settings.output.name if settings.output else "NEW"
-    words = ["python -m dataset_scripts.build --source", name, "--no_images --split", settings.build_split]
+    pictures = f"--images {name}/images" if with_pictures else "--no_images"
+    words = ["python -m dataset_scripts.build --source", name, pictures, "--split", settings.build_split]
     if set(languages) - set(LANGUAGES):
         words += ["--collection other --languages", *languages]
     if settings.build_picture != "none":
@@ -235,25 +214,22 @@ def _build_command(settings: Settings, languages: tuple[str, ...]) -> str:
     return " ".join([*words, "--output", f"{name}-set"])
 
 
-def _card(
-    work: Work, settings: Settings, texts: _Texts, summary: _Summary, stages: list[dict[str, Any]], build: str
-) -> str:
-    rows = [[language_name(lang), *(texts.sizes[lang, split] for split in SPLITS)] for lang in texts.languages]
+def _card(work: Work, settings: Settings, totals: Mapping[str, Counter[str]], construction: dict[str, Any]) -> str:
+    languages, sizes = construction["languages"], totals["sizes"]
+    rows = [[language_name(lang), *(sizes[f"{lang}/{split}"] for split in SPLITS)] for lang in languages]
     agreement = work.place("agree") / "agreement.md"
-    people = {"annotators": summary.annotators, "sentences": summary.sentences, "gold": summary.gold}
     return fill_body(
         CARD,
         title=settings.title,
-        languages=[language_name(lang) for lang in texts.languages],
-        build=build,
+        languages=[language_name(lang) for lang in languages],
         sizes=Table(["language", *SPLITS], rows).markdown(),
-        stages=stages,
-        preset=settings.rules,
+        construction=construction,
         guideline=settings.guideline or (work.manifest("tasks") or {"tool": ""})["tool"].removeprefix("guideline "),
-        people={**people, "released": summary.released},
+        released=totals["labels"]["released"],
         agreement=agreement.read_text("utf-8") if agreement.is_file() else "",
-        waiting=_listed(summary.waiting) or "none.",
-        flags=_listed(summary.flags),
+        waiting=_listed(totals["waiting"]) or "none.",
+        flags=_listed(totals["flags"]),
+        pictures=_listed(totals["pictures"]),
     )
 
 

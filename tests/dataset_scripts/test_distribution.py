@@ -6,10 +6,10 @@ from shutil import copytree
 import pytest
 
 from dataset_scripts.build.builder import build_dataset
-from dataset_scripts.build.pictures import load_image
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.reading import read_rows
 from dataset_scripts.schema import CONFIGS, SPLITS
+from modeling_2mner.images import load_image
 
 
 def held(rows):

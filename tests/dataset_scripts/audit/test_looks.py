@@ -6,7 +6,7 @@ import PIL.Image
 import pytest
 
 from dataset_scripts.audit import looks as audit_looks
-from dataset_scripts.audit.looks import difference_hash, similar_looks
+from dataset_scripts.audit.looks import alike_looks, difference_hash, similar_looks
 
 
 def cells(values):
@@ -70,3 +70,8 @@ def test_three_bits_in_three_bands_are_enough_and_four_in_four_too_many():
     assert similar_looks([0, 1 << 15 | 1 << 31 | 1 << 47 | 1 << 63]) == {}
     assert similar_looks([0, 0b1111]) == {}
     assert similar_looks([]) == {} and similar_looks([5, 5]) == {}
+
+
+def test_pictures_that_look_alike_through_others_have_one_name():
+    far = 0xFFFF << 32
+    assert alike_looks([63, 7, 0, far, far | 1, 0xFF << 16]) == {0: 0, 7: 0, 63: 0, far: far, far | 1: far}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -9,8 +10,8 @@ from threading import Barrier, Lock
 import pytest
 
 from dataset_scripts.construct import downloads
-from dataset_scripts.construct.downloads import Downloads, Rules, _origin, _seconds
-from dataset_scripts.construct.picture_store import Outcome
+from dataset_scripts.construct.downloads import Downloads, Rules, _seconds
+from dataset_scripts.construct.picture_store import Outcome, origin_of
 
 pytest.importorskip("protego", reason="pip install -e '.[construct]'")
 
@@ -19,17 +20,27 @@ BUSY = Outcome("http 503", "transient", again=True)
 UNREACHED = Outcome("no connection", "transient", again=True, reached=False)
 
 
-class Clock:
-    """A clock that only goes on when somebody sleeps."""
+class Clock(asyncio.SelectorEventLoop):
+    """An event loop whose time only goes on when everybody waits for it."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        super().__init__()
+        self.now, select = 0.0, self._selector.select
 
-    def monotonic(self) -> float:
+        def pass_time(timeout=None):
+            self.now += timeout or 0.0
+            return select(0 if timeout is not None else None)
+
+        self._selector.select = pass_time
+
+    def time(self) -> float:
         return self.now
 
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+    async def run_now(self, _, call, *arguments):
+        return call(*arguments)
+
+    def run_in_executor(self, *arguments):
+        return self.run_now(*arguments)
 
 
 class Web:
@@ -42,13 +53,13 @@ class Web:
 
     def ask(self, url: str) -> Outcome:
         with self._lock:
-            self.asked[url].append(self.clock.now)
+            self.asked[url].append(self.clock.time())
             found = self.answers.get(url, [OK])
             return found[min(len(self.asked[url]), len(found)) - 1]
 
     def robots(self, origin: str) -> str | Outcome:
         with self._lock:
-            self.asked[f"{origin}/robots.txt"].append(self.clock.now)
+            self.asked[f"{origin}/robots.txt"].append(self.clock.time())
             return self.robots_text
 
 
@@ -72,11 +83,13 @@ class Store:
 def fetch(monkeypatch):
     """Ask for addresses; return what was kept of each, and the fake web."""
 
-    def run(addresses, answers=None, robots="", **rules):
-        clock = Clock()
-        monkeypatch.setattr(downloads, "time", clock)
+    def run(addresses, answers=None, robots="", loop=None, **rules):
+        clock = (loop or Clock)()
+        monkeypatch.setattr(downloads.asyncio, "run", clock.run_until_complete)
         web, store, done = Web(clock, answers or {}, robots), Store(), []
         Downloads(Rules(**{"delay": 0.0, **rules}), web, store, lambda: done.append(1)).run(iter(addresses))
+        clock.run_until_complete(clock.shutdown_default_executor())
+        clock.close()
         assert len(done) == len(store.kept) == len(addresses)
         return store.kept, web
 
@@ -106,7 +119,7 @@ def test_as_many_requests_at_a_host_at_once_as_allowed(fetch, monkeypatch):
         return ask(web, url)
 
     monkeypatch.setattr(Web, "ask", watched)
-    fetch(addresses(20), per_host=2, connections=16)
+    fetch(addresses(20), per_host=2, connections=16, loop=asyncio.SelectorEventLoop)
     assert max(peak) == 2
 
 
@@ -171,6 +184,18 @@ def test_a_host_that_cannot_be_reached_is_left_alone(fetch):
     assert {entry[0] for url, entry in kept.items() if "b.example" in url} == {"ok"}
 
 
+def test_requests_that_fail_together_count_once(fetch, monkeypatch):
+    together, urls = Barrier(12, timeout=10), addresses(12)
+
+    def fail(web, url):
+        together.wait()
+        return UNREACHED
+
+    monkeypatch.setattr(Web, "ask", fail)
+    kept, _ = fetch(urls, per_host=12, attempts=2, loop=asyncio.SelectorEventLoop, first_wait=0.0)
+    assert {(entry[0], entry[3]) for entry in kept.values()} == {("no connection", 2)}
+
+
 def test_robots_txt_that_cannot_be_read_forbids_for_now(fetch):
     [url] = addresses(1)
     kept, web = fetch([url], robots=BUSY, attempts=2)
@@ -208,7 +233,7 @@ def test_more_addresses_than_are_held_at_once(fetch, monkeypatch):
     ],
 )
 def test_origins(url, origin):
-    assert _origin(url) == origin
+    assert origin_of(url) == origin
 
 
 def test_retry_after_is_seconds_or_a_date():

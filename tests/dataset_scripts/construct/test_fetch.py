@@ -108,8 +108,8 @@ def test_hostile_addresses_all_end_in_a_class_and_are_asked_once(work, server, m
     records, expected = hostile_records(server)
     assert sum(kind != "ok" for kind in expected.values()) >= 300
     captions(work, records)
-    begin = time.monotonic()
-    result = run(work)
+    begin, slowly = time.monotonic(), {"max_seconds": 2.5}  # a busy machine takes its time
+    result = run(work, **slowly)
     assert result["counts"]["read"] == result["counts"]["written"] == len(records)
     found = {image_id: image.get("class") for image_id, image in images(work).items()}
     assert {image_id: (found[image_id], kind) for image_id, kind in expected.items() if found[image_id] != kind} == {}
@@ -124,8 +124,8 @@ def test_hostile_addresses_all_end_in_a_class_and_are_asked_once(work, server, m
             assert times == 1, path
 
     before = server.requests.copy()
-    assert run(work)["skipped"] and server.requests == before  # nothing is asked again
-    run(work, retry=("transient",))
+    assert run(work, **slowly)["skipped"] and server.requests == before  # nothing is asked again
+    run(work, **slowly, retry=("transient",))
     again = server.requests - before
     assert {path.split("/")[1] for path in again} == set(ANSWERS["transient"])
     assert {image_id: image.get("class") for image_id, image in images(work).items()} == found

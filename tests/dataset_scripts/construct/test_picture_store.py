@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from dataset_scripts.construct.picture_store import Outcome, PictureStore, _smallest, examine, plain_url
+from dataset_scripts.construct.picture_store import Outcome, PictureStore, examine, plain_url
 from tests.dataset_scripts.construct.hostile_server import draw, large_png
 
 
@@ -46,10 +46,6 @@ def test_a_turned_picture_has_its_upright_size():
     Image.new("RGB", (50, 30), "white").save(out, "JPEG", exif=exif)
     picture = examine(out.getvalue()).picture
     assert (picture.width, picture.height) == (30, 50)
-
-
-def test_the_smallest_of_those_that_are_connected():
-    assert _smallest({1: [2], 2: [1, 3], 3: [2], 8: [9], 9: [8]}) == {1: 1, 2: 1, 3: 1, 8: 8, 9: 8}
 
 
 @pytest.fixture
