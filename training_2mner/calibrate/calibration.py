@@ -21,11 +21,12 @@ from training_2mner.calibrate.reliability import Reliability, draw_reliability, 
 from training_2mner.calibrate.temperature import GoldLikelihood, fit_temperature, read_sentences
 from training_2mner.data_record import read_data_record
 from training_2mner.hub.code import SAVE_AGAIN
+from training_2mner.hub.staging import CALIBRATION
 
 logger = logging.getLogger(__name__)
 
 FIELD = "crf_temperature"
-RECORD, FIGURE = "calibration.json", "calibration.png"
+RECORD, FIGURE = CALIBRATION
 CONFIG, CONFIG_CODE = "config.json", "configuration_tagging.py"
 
 
@@ -49,13 +50,10 @@ class Calibration:
     measured: dict[str, tuple[Reliability, Reliability]]
 
     def results(self) -> dict[str, float]:
-        """The numbers for `all_results.json`, of the split it was fitted on."""
+        """The numbers for `all_results.json`, of the split it was fitted on; without entities, only the temperature."""
         before, after = self.measured[self.fitted_on]
-        return {
-            FIELD: self.temperature,
-            "eval_calibration_error_before": before.error,
-            "eval_calibration_error": after.error,
-        }
+        errors = {"eval_calibration_error_before": before.error, "eval_calibration_error": after.error}
+        return {FIELD: self.temperature, **(errors if after.count else {})}
 
     def to_json(self) -> dict[str, Any]:
         """Everything, with the versions that it was made with."""
@@ -66,7 +64,11 @@ class Calibration:
             "data": self.data,
             "splits": {
                 split: {
-                    name: {**asdict(found), "entities": found.count, "calibration_error": found.error}
+                    name: {
+                        **asdict(found),
+                        "entities": found.count,
+                        "calibration_error": found.error if found.count else None,
+                    }
                     for name, found in zip(("before", "after"), pair, strict=True)
                 }
                 for split, pair in self.measured.items()
@@ -133,6 +135,12 @@ def store(folder: Path, calibration: Calibration) -> None:
             folder,
             SAVE_AGAIN,
         )
+
+
+def forget(folder: Path) -> None:
+    """Remove the record and the diagram of a calibration of former weights."""
+    for name in (RECORD, FIGURE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _load(folder: Path, device: torch.device | str) -> tuple[Any, Any]:
