@@ -69,7 +69,6 @@ def test_the_documentation_has_the_records_figures():
 CALIBRATED = {
     "bert-crf-english": "BERT-CRF, English sentences",
     "2m-ner-demo": "2M-NER, generated data",
-    "2m-ner-demo-fifth": "2M-NER, a fifth of them",
     "2m-ner-demo-text": "2M-NER, words alone",
 }
 
