@@ -69,6 +69,7 @@ def test_the_documentation_has_the_records_figures():
 CALIBRATED = {
     "bert-crf-english": "BERT-CRF, English sentences",
     "2m-ner-demo": "2M-NER, generated data",
+    "2m-ner-demo-fifth": "2M-NER, a fifth of them",
     "2m-ner-demo-text": "2M-NER, words alone",
 }
 
@@ -94,7 +95,8 @@ def test_the_documentation_has_the_figures_of_the_calibrations():
             ]
             made[f"{title}, {split}"] = cells
     assert told == made
-    assert all(float(cells[6]) < 3 for title, cells in told.items() if "alone" not in title)
+    below = {title for title, cells in told.items() if float(cells[6]) < 3}
+    assert below == {title for title in told if title.startswith(("BERT-CRF", "2M-NER, generated"))}
 
 
 def test_the_documentation_has_the_error_that_true_scores_would_have():

@@ -13,7 +13,8 @@ from training_2mner.calibrate.calibration import FIGURE, Calibration
 from training_2mner.calibrate.reliability import BINS
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "model_cards" / "scores.md"
-PART = re.compile(r"<!-- calibration -->.*?<!-- end of calibration -->", re.DOTALL)
+# Marks that Markdown does not show: links that nothing refers to.
+PART = re.compile(r"\[//\]: # \(calibration\).*?\[//\]: # \(end of calibration\)", re.DOTALL)
 FORMER_LINE = "- A score is the model's own probability and has not been calibrated.\n"
 NEXT_HEADING = "\n## Training\n"
 

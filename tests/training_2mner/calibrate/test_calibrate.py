@@ -97,9 +97,9 @@ def test_the_record_agrees_with_the_pipeline(calibrated, saved, splits):
 
 def test_the_card_shows_it_between_its_marks(calibrated):
     card = (calibrated / "README.md").read_text(encoding="utf-8")
-    assert card.count("<!-- calibration -->") == card.count("<!-- end of calibration -->") == 1
-    assert card.startswith("# tiny\n\n## Results\n\nF1\n\n## Scores\n\n<!-- calibration -->\nScores are calibrated")
-    assert card.endswith("<!-- end of calibration -->\n\n## Training\n\nlong\n")
+    assert card.count("[//]: # (calibration)") == card.count("[//]: # (end of calibration)") == 1
+    assert card.startswith("# tiny\n\n## Results\n\nF1\n\n## Scores\n\n[//]: # (calibration)\n\nScores are calibrated")
+    assert card.endswith("[//]: # (end of calibration)\n\n## Training\n\nlong\n")
     assert "](calibration.png)" in card and "15 bins of equal size" in card
     record = json.loads((calibrated / "calibration.json").read_text(encoding="utf-8"))
     rows = re.findall(
