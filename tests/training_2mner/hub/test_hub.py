@@ -116,7 +116,7 @@ def test_what_goes_up_and_what_stays(published, built):
     assert set(files) == FILES | {".eval_results/mini.yaml"}
     changed = {"README.md", "requirements.txt", ".eval_results/mini.yaml"}
     assert all(files[name] == (built / name).read_bytes() for name in set(files) - changed)
-    assert published.repo.commit().lfs == {"model.safetensors"}
+    assert published.repo.commit().lfs == {"model.safetensors", "calibration.png"}
     assert {path.name + "/" * path.is_dir() for path in built.iterdir()} - FILES == LEFT_OUT
     assert not any(str(ROOT).encode() in data or str(built.parent).encode() in data for data in files.values())
 
