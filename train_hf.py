@@ -16,13 +16,16 @@ import logging
 import sys
 from pathlib import Path
 
+from datasets import DatasetDict
 from transformers import TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 
+from modeling_2mner.posteriors import word_decoder
 from reports_2mner.command_line import exit_on_error
 from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
 from training_2mner.building import build_tagger
+from training_2mner.calibrate.calibration import Calibration, calibrate, forget, store
 from training_2mner.checkpoints import numbered_checkpoints
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
@@ -51,6 +54,8 @@ def _run(
     with training_arguments.main_process_first(desc="loading the data set"):
         splits = load_splits(data_arguments)
     model, processor = build_tagger(model_arguments, splits["train"]["tokens"], label_names(splits["train"]))
+    if training_arguments.calibrate:
+        word_decoder(model)  # refuses a model without scores of words before it is trained
     if not model.config.uses_image and "image" in splits["train"].column_names:
         splits = splits.remove_columns("image")  # so that a text-only model does not read it
     parts = (model, processor, data_arguments, training_arguments)
@@ -59,9 +64,11 @@ def _run(
     counts = count_pictures(splits) if model.config.uses_image and trainer.is_world_process_zero() else {}
     results = train_and_save(trainer, training_arguments) | counts
     results |= evaluate_on_test(trainer, splits["test"])
+    calibration = calibrate_run(trainer, data_arguments, splits)
+    results |= calibration.results() if calibration else {}
     trainer.save_metrics("all", results)
     if trainer.is_world_process_zero():
-        write_model_card(trainer, model_arguments, data_arguments, splits, results)
+        write_model_card(trainer, model_arguments, data_arguments, splits, results, calibration)
     trainer.end()  # before the push, so that the other processes do not wait for it
     if training_arguments.push_to_hub:
         trainer.push_to_hub()
@@ -82,6 +89,21 @@ def train_and_save(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments)
     trainer.save_model()
     trainer.save_state()
     return results
+
+
+def calibrate_run(trainer: TwoMNERTrainer, data_arguments: DataArguments, splits: DatasetDict) -> Calibration | None:
+    """Calibrate the saved run with `calibrate: true`, in the first process; else remove what an earlier run left of it."""
+    if not trainer.is_world_process_zero():
+        return None
+    folder, args = Path(str(trainer.args.output_dir)), trainer.args
+    if not args.calibrate:
+        forget(folder)
+        return None
+    rows = {"validation": splits["validation"]}
+    calibration = calibrate(folder, rows, data_arguments, args.per_device_eval_batch_size, args.device)
+    store(folder, calibration)
+    trainer.model.config.crf_temperature = calibration.temperature
+    return calibration
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:

@@ -51,6 +51,8 @@ class TwoMNERConfig(TaggingConfig):
         crf_constrained_decoding (`bool`, defaults to `True`): Viterbi returns only valid IOB2.
         crf_constrained_likelihood (`bool`, defaults to `False`): normalise Eq. 16 only over valid
             IOB2 sequences.
+        crf_temperature (`float`, defaults to 1.0): divides all scores where probabilities are computed, see
+            [`TaggingConfig`].
 
     Raises:
         ValueError: for an unknown value, a contradiction or a misspelt field; the message says what to write instead.

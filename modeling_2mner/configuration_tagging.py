@@ -44,6 +44,10 @@ class TaggingConfig(PreTrainedConfig):
         crf_constrained_decoding (`bool`, defaults to `True`): Viterbi returns only valid IOB2.
         crf_constrained_likelihood (`bool`, defaults to `False`): normalise Eq. 16 only over valid
             IOB2 sequences.
+        crf_temperature (`float`, defaults to 1.0): divides emissions and transitions (without a CRF, the emissions)
+            where probabilities are computed: the scores of the pipeline, of prediction and of the server. It is fitted
+            by `python -m training_2mner.calibrate`. Neither the loss nor Viterbi uses it, so with at most one picture
+            a sentence it changes no tag; with several it can, because their posteriors are averaged.
 
     Raises:
         ValueError: for an unknown value, a contradiction or a misspelt field; the message says what to write instead.
@@ -70,6 +74,7 @@ class TaggingConfig(PreTrainedConfig):
     dropout: float | int = 0.1
     crf_constrained_decoding: bool = True
     crf_constrained_likelihood: bool = False
+    crf_temperature: float | int = 1.0
 
     def __post_init__(self, **kwargs: Any) -> None:
         self._refuse_misspelt(kwargs)
@@ -185,6 +190,10 @@ class TaggingConfig(PreTrainedConfig):
 
     def _check_ranges(self) -> None:
         self._check_rate("dropout", 0.1)
+        if not 0 < self.crf_temperature < math.inf:
+            raise ValueError(
+                f"`crf_temperature` is {self.crf_temperature}; write a finite number above 0 (1.0 changes nothing)."
+            )
 
     def _check_rate(self, field: str, usual: float) -> None:
         if not 0 <= getattr(self, field) < 1:

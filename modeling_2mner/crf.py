@@ -53,8 +53,9 @@ class LinearChainCRF(CRF):
     All methods take `emissions` (batch, words, K) of any float type and a bool `mask` (batch, words), and raise
     `ValueError` on other shapes. The mask must be True from the first word of each sentence on, without holes: holes
     raise `ValueError` on the CPU; on other devices and in a compiled graph they are not detected and give wrong
-    results. Emissions of masked words are never read, and a sentence without words is allowed. The inherited `forward`
-    and `decode` are pytorch-crf's, without constraints.
+    results. Emissions of masked words are never read, and a sentence without words is allowed. Probabilities take a
+    `temperature`, which divides all scores, those of the transitions, too: above 1 they come closer to each other, the
+    order of the sequences stays. The inherited `forward` and `decode` are pytorch-crf's, without constraints.
     """
 
     def __init__(self, num_tags: int, labels: Sequence[str] | None = None) -> None:
@@ -67,13 +68,21 @@ class LinearChainCRF(CRF):
         if not any(self.may_start):
             raise ValueError(f"`labels` must contain `O` or a `B-type` label, got {list(names)}.")
 
-    def neg_log_likelihood(self, emissions: Tensor, tags: Tensor, mask: Tensor, constrained: bool = False) -> Tensor:
+    def neg_log_likelihood(
+        self,
+        emissions: Tensor,
+        tags: Tensor,
+        mask: Tensor,
+        constrained: bool = False,
+        temperature: float | Tensor = 1.0,
+    ) -> Tensor:
         """Return the negative log-likelihood of the gold labels of each sentence (Eq. 15-17), not reduced.
 
         `tags` (batch, words) holds label ids; those of masked words are ignored and may be -100. Returns (batch,) in
         float32, or float64 for float64 emissions; a sentence without words has 0. With `constrained`, gold labels
-        that break IOB2 have probability 0: their loss is infinite, its gradients finite. Raises `ValueError` on the
-        CPU if a word's label is outside 0..K-1, and `NotImplementedError` in a backward pass with `create_graph=True`.
+        that break IOB2 have probability 0: their loss is infinite, its gradients finite. A `temperature` given as a
+        tensor with one value gets its gradient, too. Raises `ValueError` on the CPU if a word's label is outside
+        0..K-1, and `NotImplementedError` in a backward pass with `create_graph=True`.
         """
         if tags.shape != mask.shape:
             raise ValueError(f"`tags` {tuple(tags.shape)} and `mask` {tuple(mask.shape)} must have the same shape.")
@@ -84,21 +93,28 @@ class LinearChainCRF(CRF):
                 f"`tags` must lie in 0..{self.num_tags - 1} wherever `mask` is True, got {tags.min()}..{tags.max()}; "
                 f"words without a label must be masked."
             )
-        parameters = self._parameters_for(scores, constrained)
+        scores, parameters = scores / temperature, self._parameters_for(scores, constrained, temperature=temperature)
         loss = _LogPartition.apply(scores, *parameters, mask) - _path_score(scores, *parameters, tags, mask)  # Eq. 17
         return loss.to(_result_dtype(emissions))
 
-    def log_partition(self, emissions: Tensor, mask: Tensor, constrained: bool = False) -> Tensor:
+    def log_partition(
+        self, emissions: Tensor, mask: Tensor, constrained: bool = False, temperature: float = 1.0
+    ) -> Tensor:
         """Return the logarithm of the denominator of Eq. 16 for each sentence, (batch,), differentiable once."""
         scores, mask = self._word_major(emissions, mask)
-        log_z = _LogPartition.apply(scores, *self._parameters_for(scores, constrained), mask)
+        parameters = self._parameters_for(scores, constrained, temperature=temperature)
+        log_z = _LogPartition.apply(scores / temperature, *parameters, mask)
         return log_z.to(_result_dtype(emissions))
 
     @torch.no_grad()
-    def marginals(self, emissions: Tensor, mask: Tensor, constrained: bool = False) -> Tensor:
+    def marginals(
+        self, emissions: Tensor, mask: Tensor, constrained: bool = False, temperature: float = 1.0
+    ) -> Tensor:
         """Return the posterior of every label of every word, (batch, words, K), 0 where masked, without gradient."""
         scores, mask = self._word_major(emissions, mask)
-        before, after = _forward_backward(scores, *self._parameters_for(scores, constrained), mask)
+        parameters = self._parameters_for(scores, constrained, temperature=temperature)
+        scores = scores / temperature
+        before, after = _forward_backward(scores, *parameters, mask)
         posterior = torch.softmax(before + scores + after, dim=1).masked_fill(~mask.unsqueeze(1), 0)
         return posterior.permute(2, 0, 1)[:, : emissions.shape[1]].to(_result_dtype(emissions)).contiguous()
 
@@ -120,7 +136,12 @@ class LinearChainCRF(CRF):
 
     @torch.no_grad()
     def span_posteriors(
-        self, emissions: Tensor, mask: Tensor, spans: Sequence[tuple[int, int, int, int]], constrained: bool = False
+        self,
+        emissions: Tensor,
+        mask: Tensor,
+        spans: Sequence[tuple[int, int, int, int]],
+        constrained: bool = False,
+        temperature: float = 1.0,
     ) -> Tensor:
         """Return the posterior of exactly these entities, (batch, spans), whatever the rest of the sentence.
 
@@ -129,7 +150,8 @@ class LinearChainCRF(CRF):
         `constrained` forbids it. Sums the posterior (Eq. 16) of all sequences that have the span.
         """
         scores, mask = self._word_major(emissions, mask)
-        start, transitions, end = self._parameters_for(scores, constrained)
+        start, transitions, end = self._parameters_for(scores, constrained, temperature=temperature)
+        scores = scores / temperature
         before, after = _forward_backward(scores, start, transitions, end, mask)
         log_z = torch.logsumexp(start.unsqueeze(1) + scores[0] + after[0], 0)
         masses = [_span_mass(scores, before, after, start, transitions, mask, span) - log_z for span in spans]
@@ -137,7 +159,9 @@ class LinearChainCRF(CRF):
         return posterior.clamp(max=1.0).to(_result_dtype(emissions))
 
     @torch.no_grad()
-    def best_paths(self, emissions: Tensor, count: int, constrained: bool = True) -> list[tuple[list[int], float]]:
+    def best_paths(
+        self, emissions: Tensor, count: int, constrained: bool = True, temperature: float = 1.0
+    ) -> list[tuple[list[int], float]]:
         """Return the `count` highest-scoring label sequences of one sentence with their posteriors, best first.
 
         `emissions` is (words, K). A short sentence may have fewer; a sentence without words has one, of probability
@@ -147,11 +171,12 @@ class LinearChainCRF(CRF):
         if not len(emissions):
             return [([], 1.0)]
         mask = torch.ones(1, len(emissions), dtype=torch.bool, device=emissions.device)
-        log_z = self.log_partition(emissions.double().unsqueeze(0), mask, constrained)
+        log_z = self.log_partition(emissions.double().unsqueeze(0), mask, constrained, temperature)
         scores = self._word_major(emissions.unsqueeze(0), mask)[0].squeeze(2)  # (words, labels)
         parameters = self._parameters_for(scores, constrained, bounded=True)
+        # The search knows no temperature, so that rounding cannot change the order of the paths.
         totals, paths = _list_viterbi(_bounded(scores), *parameters, count)
-        return list(zip(paths.tolist(), (totals - log_z).exp().tolist(), strict=True))
+        return list(zip(paths.tolist(), (totals / temperature - log_z).exp().tolist(), strict=True))
 
     def _word_major(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Check the inputs; return emissions (words, labels, batch), 0 where masked, and the mask (words, batch)."""
@@ -170,11 +195,12 @@ class LinearChainCRF(CRF):
         return emissions.permute(1, 2, 0).to(dtype), mask.T
 
     def _parameters_for(
-        self, scores: Tensor, constrained: bool, bounded: bool = False
+        self, scores: Tensor, constrained: bool, bounded: bool = False, temperature: float | Tensor = 1.0
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return start, transition and end scores with type and device of `scores`, -inf where IOB2 forbids."""
         start, transitions, end = (
-            parameter.to(scores) for parameter in (self.start_transitions, self.transitions, self.end_transitions)
+            parameter.to(scores) / temperature  # before the -inf, which would make a temperature's gradient NaN
+            for parameter in (self.start_transitions, self.transitions, self.end_transitions)
         )
         if bounded:
             start, transitions, end = _bounded(start), _bounded(transitions), _bounded(end)

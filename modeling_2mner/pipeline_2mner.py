@@ -7,14 +7,12 @@ import warnings
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 from types import GeneratorType
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch.utils.data import Subset
 from transformers import AutoModelForTokenClassification, AutoProcessor, Pipeline, PreTrainedModel, ProcessorMixin
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .crf import LinearChainCRF
 from .image_sources import load_image_source
 from .images import LoadedImage, PictureSource, count_pixels, is_absent, picture_key
 from .picture_rows import run_rows
@@ -95,8 +93,8 @@ class TwoMNERPipeline(Pipeline):
 
     Returns:
         [`Entities`] for each sentence: dicts with `entity_group`; `score`, the posterior of the entire span under the
-        CRF; `word`; `start` and `end`, code points of the given text (`text[start:end] == word`) or, for words, word
-        indices, `end` exclusive; and `image_status`. A sentence for which the model has no finite scores has no
+        CRF at the model's `crf_temperature`; `word`; `start` and `end`, code points of the given text
+        (`text[start:end] == word`) or, for words, word indices, `end` exclusive; and `image_status`. A sentence for which the model has no finite scores has no
         entities; `error` says so, and a warning names it. A list for a list, an iterator for a generator or data set.
 
     Raises:
@@ -230,7 +228,7 @@ class TwoMNERPipeline(Pipeline):
         read = model_outputs["read"]
         if not read["logits"].isfinite().all():
             return self._mark_unsound(read, n_best, return_word_tags)
-        posteriors = self._posteriors(read["logits"])
+        posteriors = TagPosteriors.from_model(self.model, read["logits"])
         if not posteriors.marginals.isfinite().all():  # the CRF's own weights are not finite
             return self._mark_unsound(read, n_best, return_word_tags)
         readings = []
@@ -267,20 +265,6 @@ class TwoMNERPipeline(Pipeline):
         """Save model and processor, including their code, so that the folder can be loaded as this pipeline."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
-
-    def _posteriors(self, logits: torch.Tensor) -> TagPosteriors:
-        config = self.model.config
-        if not config.tags_words:
-            raise ValueError(
-                'This model was trained with `label_scheme="subword_aux"`: its CRF runs over sub-words and has no '
-                'probabilities of words. Train with `label_scheme="word"`, or use model and processor directly: '
-                "`processor.post_process_entities(model(**batch).predictions, batch)`."
-            )
-        if config.use_crf:
-            return TagPosteriors(
-                logits, config.labels, cast(LinearChainCRF, self.model.crf), config.crf_constrained_decoding
-            )
-        return TagPosteriors(logits, config.labels)
 
     def _entities(self, tags: list[int], posteriors: TagPosteriors, read: dict, threshold: float) -> Entities:
         spans = entity_spans([posteriors.labels[tag] for tag in tags], strict=False)

@@ -23,6 +23,7 @@ from dataset_scripts.parquet import write_dataset
 from modeling_2mner import LABELS, TwoMNERConfig
 from reports_2mner.locks import only_writer
 from training_2mner.arguments import read_command_line
+from training_2mner.calibrate import __main__ as calibrate
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG_CHANGES = {
@@ -342,4 +343,38 @@ def test_two_trainings_do_not_share_a_run_folder(run_file, tmp_path):
         pytest.raises(ValueError, match=r"`output_dir` .* is being written"),
     ):
         train_hf.main(*read_command_line([str(run_file), "--output_dir", str(tmp_path / "run")]))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_calibrated_at_its_end_as_by_the_command(run_file, tmp_path, capsys):
+    folder = tmp_path / "run"
+    settings = ["--output_dir", str(folder), "--num_train_epochs", "1", "--save_strategy", "no"]
+    settings += ["--load_best_model_at_end", "False"]
+    results = train_hf.main(*read_command_line([str(run_file), *settings, "--calibrate", "true"]))
+    temperature = json.loads((folder / "config.json").read_text(encoding="utf-8"))["crf_temperature"]
+    assert temperature == results["crf_temperature"] != 1
+    assert results.items() <= json.loads((folder / "all_results.json").read_text(encoding="utf-8")).items()
+    assert 0 <= results["eval_calibration_error"] <= 1 and 0 <= results["eval_calibration_error_before"] <= 1
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"at the temperature {temperature:g} (" in card and "](calibration.png)" in card
+    assert "has not been calibrated" not in card and "- calibrate: True" in card
+
+    files = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    calibrate.main([str(folder), "--dataset", str(run_file.parent / "mini"), "--device", "cpu"])
+    assert f"The temperature {temperature:g} is in" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == files
+
+    train_hf.main(*read_command_line([str(run_file), *settings]))  # other weights in the same folder
+    assert not list(folder.glob("calibration.*"))
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["crf_temperature"] == 1
+    assert "has not been calibrated" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_run_that_cannot_be_calibrated_does_not_start(run_file, tmp_path):
+    lines = yaml.safe_load(run_file.read_text(encoding="utf-8"))
+    lines["config"] = {"text_config": CONFIG_CHANGES["text_config"], "use_image": False, "label_scheme": "subword_aux"}
+    lines |= {"model": "umt-demo", "calibrate": True, "output_dir": str(tmp_path / "run")}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(lines), encoding="utf-8")
+    with pytest.raises(ValueError, match='label_scheme="subword_aux"'):
+        train_hf.main(*read_command_line([str(tmp_path / "run.yaml")]))
     assert not (tmp_path / "run").exists()

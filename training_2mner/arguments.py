@@ -150,6 +150,11 @@ class TwoMNERTrainingArguments(TrainingArguments):
     restore_callback_states_from_checkpoint: bool = option(
         True, "Resume the count of `patience` where an interrupted run stopped."
     )
+    calibrate: bool = option(
+        False,
+        "At the end, fit the temperature of the scores on the validation split, as `python -m training_2mner.calibrate` "
+        "does. No tag of a sentence with at most one picture depends on it.",
+    )
     resume_anyway: bool = option(
         False, "Resume from a checkpoint (`resume_from_checkpoint`) of a run with other settings."
     )

@@ -154,6 +154,13 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[Word
             f"the checkpoint {arguments.model!r} has the tags {', '.join(config.labels)}, "
             f"the data set {', '.join(labels)}; use a data set with the checkpoint's tags, in the same order."
         )
+    if config.crf_temperature != 1 and "crf_temperature" not in arguments.config_changes:
+        logger.info(
+            "`crf_temperature` %g was fitted to the weights before this training and is 1.0 again; fit it anew with "
+            "`calibrate: true`.",
+            config.crf_temperature,
+        )
+        config.crf_temperature = 1.0
     model = AutoModelForTokenClassification.from_pretrained(arguments.model, config=config)
     return model, AutoProcessor.from_pretrained(arguments.model)
 

@@ -25,6 +25,8 @@ from reports_2mner.push import HUB_ID
 from reports_2mner.tables import Table
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.building import is_checkpoint
+from training_2mner.calibrate.calibration import Calibration
+from training_2mner.calibrate.card import scores_part
 from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
 from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements
@@ -57,6 +59,7 @@ def write_model_card(
     data_arguments: DataArguments,
     splits: DatasetDict,
     results: dict[str, float],
+    calibration: Calibration | None = None,
 ) -> None:
     """Write `README.md` into the run folder."""
     folder, config = Path(trainer.args.output_dir).resolve(), trainer.model.config
@@ -88,6 +91,7 @@ def write_model_card(
             if f"{prefix}_precision" in results
         },
         selection=_selection(trainer),
+        scores=scores_part(calibration),
         training=_training(trainer, model_arguments, data_arguments, results),
         max_length=trainer.processing_class.max_length,
         shows_people=bool(sources & SOURCES_WITH_PEOPLE),

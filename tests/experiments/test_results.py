@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from itertools import takewhile
 from pathlib import Path
@@ -17,6 +19,7 @@ from experiments.tables import __main__ as tables
 from experiments.tables.grid import read_grids
 from experiments.tables.layout import by_system, columns, run_title
 from experiments.tables.values import cell
+from training_2mner.calibrate.reliability import Bin, Reliability
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "experiments" / "results"
@@ -63,9 +66,51 @@ def test_the_documentation_has_the_records_figures():
         assert told[run_title(group[0].run)][:-1] == expected
 
 
+CALIBRATED = {
+    "bert-crf-english": "BERT-CRF, English sentences",
+    "2m-ner-demo": "2M-NER, generated data",
+    "2m-ner-demo-fifth": "2M-NER, a fifth of them",
+    "2m-ner-demo-text": "2M-NER, words alone",
+}
+
+
+def test_the_documentation_has_the_figures_of_the_calibrations():
+    told = read_table(ROOT / "docs" / "results.md", "| Model, split | temperature |")
+    made = {}
+    for name, title in CALIBRATED.items():
+        record = json.loads((RESULTS / "calibration" / f"{name}.json").read_text(encoding="utf-8"))
+        for split, pair in record["splits"].items():
+            found = [
+                Reliability(one["temperature"], [Bin(**each) for each in one["bins"]], 0, one["f1"])
+                for one in pair.values()
+            ]
+            before, after = found
+            assert [one.error for one in found] == [one["calibration_error"] for one in pair.values()]
+            assert before.f1 == after.f1 and (before.temperature, before.right) == (1, pytest.approx(after.right))
+            percent = [100 * value for value in (before.score, after.score, after.right, before.error, after.error)]
+            cells = [
+                f"{after.temperature:.3f}",
+                f"{after.count:,}",
+                *(f"{value:.2f}" for value in (*percent, 100 * after.f1)),
+            ]
+            made[f"{title}, {split}"] = cells
+    assert told == made
+    below = {title for title, cells in told.items() if float(cells[6]) < 3}
+    assert below == {title for title in told if title.startswith(("BERT-CRF", "2M-NER, generated"))}
+
+
+def test_the_documentation_has_the_error_that_true_scores_would_have():
+    """Of n entities with the score p, the share that is right deviates from p by sqrt(2 p (1 - p) / (pi n)) on average."""
+    record = json.loads((RESULTS / "calibration" / "2m-ner-demo-text.json").read_text(encoding="utf-8"))
+    bins = [Bin(**each) for each in record["splits"]["test"]["after"]["bins"]]
+    deviations = [one.count * math.sqrt(2 * one.score * (1 - one.score) / math.pi / one.count) for one in bins]
+    error = 100 * sum(deviations) / sum(one.count for one in bins)
+    assert f"would still be about {error:.0f} % on test" in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+
 def test_the_published_folders_are_small_and_name_no_machine():
     assert FOLDERS
-    for folder in FOLDERS:
+    for folder in [*FOLDERS, RESULTS / "calibration"]:
         files = [path for path in folder.rglob("*") if path.is_file()]
         assert sum(path.stat().st_size for path in files) < 3_000_000
         for path in files:

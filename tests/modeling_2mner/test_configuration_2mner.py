@@ -106,6 +106,7 @@ def test_first_layers_do_not_shorten_the_callers_config():
         ("contrastive_temperature", 0, "above 0"),
         ("contrastive_temperature", float("nan"), "above 0"),
         ("contrastive_temperature", float("inf"), "finite"),
+        *[("crf_temperature", wrong, "finite number above 0") for wrong in (0, -1.0, float("nan"), float("inf"))],
         ("collaboration_heads", 3, "divisor"),
         ("collaboration_heads", 0, "divisor"),
         ("collaboration_intermediate_size", 0, "above 0"),
@@ -182,3 +183,16 @@ def test_code_named_by_an_encoders_config_is_not_run(tmp_path, make_config):
     assert type(build_encoder(config.text_config)).__name__ == "BertModel"
     with pytest.raises(ValueError, match="Unrecognized model type"):
         make_config(text_config={**remote, "model_type": "evil"})
+
+
+@pytest.mark.parametrize("model_type", ["bilstm-crf", "adacan", "bert-crf", "umt", "umgf", "mkgformer"])
+def test_all_models_have_a_temperature_which_is_saved(make_baseline, model_type, tmp_path):
+    make_baseline(model_type).save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert saved["crf_temperature"] == AutoConfig.from_pretrained(tmp_path).crf_temperature == 1.0
+    (tmp_path / "config.json").write_text(json.dumps(saved | {"crf_temperature": 1.625}), encoding="utf-8")
+    AutoConfig.from_pretrained(tmp_path).save_pretrained(tmp_path / "again")
+    assert AutoConfig.from_pretrained(tmp_path / "again").crf_temperature == 1.625
+    del saved["crf_temperature"]  # a config from before the field
+    (tmp_path / "config.json").write_text(json.dumps(saved), encoding="utf-8")
+    assert AutoConfig.from_pretrained(tmp_path).crf_temperature == 1.0

@@ -467,3 +467,26 @@ def test_columns_of_a_batch_are_refused_with_the_remedy(model, processor):
     pipe = TwoMNERPipeline(model=model, processor=processor)
     with pytest.raises(ValueError, match=r"pipe\(batch\['tokens'\]\)"):
         pipe({"tokens": [["Anna", "in"], ["Paris"]]})
+
+
+def test_scores_follow_the_temperature_and_tags_do_not(make_model, processor, pictures):
+    """The same as with emissions and transitions that were divided by it."""
+    settings = {"n_best": 2, "return_word_tags": True}
+    words = ["Das", "Louvre-Museum", "ist", "in", "Paris", ",", "nicht", "Köln", "!"]
+    plain, softer, divided = make_model(), make_model(crf_temperature=2.5), make_model()
+    with torch.no_grad():
+        for parameter in (*divided.classifier.parameters(), *divided.crf.parameters()):
+            parameter /= 2.5
+    answers = [
+        TwoMNERPipeline(model=network, processor=processor, device="cpu")(words, pictures[0], **settings)
+        for network in (plain, softer, divided)
+    ]
+    assert answers[0][0]["entities"]
+    for given, found, expected in zip(*answers, strict=True):
+        assert found["score"] == pytest.approx(expected["score"], abs=1e-6)
+        assert found["score"] != pytest.approx(given["score"], abs=1e-3)
+        for part in ("words", "entities"):
+            assert [{**one, "score": 0} for one in found[part]] == [{**one, "score": 0} for one in given[part]]
+            for one, other, same in zip(given[part], found[part], expected[part], strict=True):
+                assert other["score"] == pytest.approx(same["score"], abs=1e-5)
+                assert other["score"] != pytest.approx(one["score"], abs=1e-4)

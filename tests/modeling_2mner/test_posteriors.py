@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from modeling_2mner.crf import LinearChainCRF
-from modeling_2mner.posteriors import TagPosteriors
+from modeling_2mner.posteriors import TagPosteriors, sentence_posteriors
 from modeling_2mner.spans import entity_spans
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC"]
@@ -45,7 +45,11 @@ def is_valid(names: list[str]) -> bool:
 
 @torch.no_grad()
 def readings_of(
-    emissions: Tensor, labels: list[str], crf: LinearChainCRF | None = None, constrained: bool = False
+    emissions: Tensor,
+    labels: list[str],
+    crf: LinearChainCRF | None = None,
+    constrained: bool = False,
+    temperature: float = 1.0,
 ) -> dict[tuple[int, ...], float]:
     """The probability of every tag sequence of one sentence with one picture, by enumeration."""
     scores = {}
@@ -57,7 +61,7 @@ def readings_of(
             score = score + crf.start_transitions[path[0]] + crf.end_transitions[path[-1]]
             score = score + crf.transitions[list(path[:-1]), list(path[1:])].double().sum()
         scores[path] = float(score)
-    shares = torch.tensor(list(scores.values()), dtype=torch.float64).softmax(0)
+    shares = (torch.tensor(list(scores.values()), dtype=torch.float64) / temperature).softmax(0)
     return dict(zip(scores, shares.tolist(), strict=True))
 
 
@@ -160,3 +164,73 @@ def test_the_type_of_the_emissions_does_not_matter(crf):
     spans = all_spans(5, LABELS)
     assert low.score_spans(spans) == pytest.approx(high.score_spans(spans), abs=1e-6)
     assert [path for path, _ in low.best_readings(3)] == [path for path, _ in high.best_readings(3)]
+
+
+@pytest.mark.parametrize("temperature", [0.4, 3.0])
+@pytest.mark.parametrize("decoder", ["constrained crf", "crf", "none"])
+def test_a_temperature_divides_the_scores_of_all_readings(crf, decoder, temperature):
+    constrained = decoder == "constrained crf"
+    model = None if decoder == "none" else crf(SMALL)
+    emissions = emissions_of(2, 5, SMALL)
+    posteriors = TagPosteriors(emissions, SMALL, model, constrained, temperature)
+    readings = [readings_of(picture, SMALL, model, constrained, temperature) for picture in emissions]
+    marginals = sum(marginals_of(one, 5, SMALL) for one in readings) / 2
+    torch.testing.assert_close(posteriors.marginals.double(), marginals, atol=1e-5, rtol=0)
+    spans = all_spans(5, SMALL)
+    expected = [sum(share_of(span, one, SMALL) for one in readings) / 2 for span in spans]
+    assert posteriors.score_spans(spans) == pytest.approx(expected, abs=1e-5)
+
+    one = TagPosteriors(emissions[:1], SMALL, model, constrained, temperature).best_readings(4)
+    best = sorted(readings[0], key=readings[0].get, reverse=True)[:4]
+    assert [tuple(path) for path, _ in one] == best
+    assert [share for _, share in one] == pytest.approx([readings[0][path] for path in best], abs=1e-6)
+
+
+def test_with_one_picture_no_temperature_changes_the_order_of_the_readings(crf):
+    """Not even among readings whose scores, sums of whole numbers, are exactly equal: quotients would be rounded."""
+    model, emissions = crf(LABELS), emissions_of(1, 4, LABELS).round()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.round_()
+    plain = [path for path, _ in TagPosteriors(emissions, LABELS, model, True).best_readings(200)]
+    for temperature in (1e-3, 0.3, 1.7, 3.0, 1e3):
+        readings = TagPosteriors(emissions, LABELS, model, True, temperature).best_readings(200)
+        assert [path for path, _ in readings] == plain
+
+
+def test_with_several_pictures_a_temperature_weighs_them_against_each_other():
+    """One picture is sure of PER, two lean to LOC: a mean of sure posteriors is a vote, one of soft ones a sum of scores."""
+    labels = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    emissions = torch.full((3, 1, 5), -100.0)
+    emissions[:, 0, 1] = torch.tensor([10.0, 0.0, 0.0])
+    emissions[:, 0, 3] = torch.tensor([0.0, 2.0, 2.0])
+    # The means of PER: (1 + 0.119 + 0.119) / 3 = 0.41 at 1, and (0.731 + 0.450 + 0.450) / 3 = 0.54 at 10.
+    for temperature, tag, share in ((1.0, 3, 0.587), (10.0, 1, 0.544)):
+        posteriors = TagPosteriors(emissions, labels, temperature=temperature)
+        assert posteriors.best_readings(1)[0][0] == [tag]
+        assert posteriors.marginals[0, tag].item() == pytest.approx(share, abs=1e-3)
+
+
+def test_the_posteriors_of_a_model_are_those_at_its_temperature(make_model, batch):
+    plain, softer, softmax = (
+        make_model(),
+        make_model(crf_temperature=2.0),
+        make_model(use_crf=False, crf_temperature=2),
+    )
+    with torch.no_grad():
+        outputs = [network(**batch) for network in (plain, softer)]
+    assert outputs[0].loss.equal(outputs[1].loss) and outputs[0].predictions.equal(outputs[1].predictions)
+    logits, mask = outputs[0].logits, batch["word_mask"]
+    halved = make_model()
+    with torch.no_grad():
+        for parameter in halved.crf.parameters():
+            parameter /= 2
+    expected = sentence_posteriors(halved, logits / 2, mask)
+    for found, wanted in zip(sentence_posteriors(softer, logits, mask), expected, strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+    assert not torch.allclose(expected[0], sentence_posteriors(plain, logits, mask)[0], atol=1e-2)
+    found = sentence_posteriors(softmax, logits, mask)[0]
+    torch.testing.assert_close(found, (logits[0, : len(found)].double() / 2).softmax(-1))
+    assert TagPosteriors.from_model(softer, logits[:1, :5]).score_spans([("PER", 0, 2)]) == pytest.approx(
+        TagPosteriors.from_model(plain, logits[:1, :5], temperature=2.0).score_spans([("PER", 0, 2)])
+    )

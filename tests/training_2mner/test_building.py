@@ -267,3 +267,13 @@ def test_sizes_that_cannot_be_are_refused_without_arguments_too():
         learn_vocabulary(["Anna"], -3)
     with pytest.raises(ValueError, match="`resnet_image_size` must be 1 pixel or more, got 0"):
         imagenet_processor(0)
+
+
+def test_a_temperature_is_not_kept_for_other_weights(build_from, make_model, processor, tmp_path, caplog):
+    make_model(crf_temperature=2.5).save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    with caplog.at_level("INFO"):
+        model, _ = build_from(model=tmp_path)
+    assert model.config.crf_temperature == 1.0 and "fit it anew" in caplog.text
+    model, _ = build_from(model=tmp_path, config={"crf_temperature": 3.0})
+    assert model.config.crf_temperature == 3.0

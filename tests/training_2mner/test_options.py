@@ -80,7 +80,7 @@ REFUSED = [
 # Whose effect other tests show.
 ELSEWHERE = {
     "output_dir learning_rate num_train_epochs push_to_hub hub_model_id hub_private_repo seed use_cpu "
-    "resume_from_checkpoint resume_anyway": "tests/test_train_hf.py",
+    "resume_from_checkpoint resume_anyway calibrate": "tests/test_train_hf.py",
     "hub_strategy hub_revision": "tests/training_2mner/test_arguments.py",
     "hub_token encoder_learning_rate crf_learning_rate freeze gather_negatives": "tests/training_2mner/",
 }

@@ -23,11 +23,12 @@ logger = logging.getLogger(__name__)
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 CARD = "README.md"
+CALIBRATION = ("calibration.json", "calibration.png")  # its record and its diagram, to which the card refers
 NEEDED = (*CONFIG_FILES, CARD)
 OPTIONAL = (
     *("tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"),
     *("tokenizer.model", "sentencepiece.bpe.model", "spiece.model"),
-    *("model.safetensors.index.json", "all_results.json"),
+    *("model.safetensors.index.json", "all_results.json", *CALIBRATION),
 )
 LARGEST = 100 * 2**20  # bytes of a file without weights; the largest vocabularies have a third of that
 STRICT = "F1 (strict)"  # the card's name for the main score

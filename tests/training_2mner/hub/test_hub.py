@@ -38,7 +38,7 @@ CODE |= {f"{name}.py" for name in ("alignment", "crf", "encoders", "fusion", "im
 CODE |= {f"{name}.py" for name in ("foreign_inputs", "pieces", "posteriors", "spans", "torchvision_resnet", "windows")}
 CODE |= {"configuration_tagging.py", "tagging.py"}
 FILES = CODE | {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
-FILES |= {"README.md", "requirements.txt", "all_results.json"}
+FILES |= {"README.md", "requirements.txt", "all_results.json", "calibration.json", "calibration.png"}
 LEFT_OUT = {"checkpoint-3/", "example-1.jpg", "predictions_test.conll", "trainer_state.json", "training_args.bin"}
 
 
@@ -62,6 +62,8 @@ def built(tmp_path_factory, make_model, processor, splits, quiet, make_picture) 
     (folder / "checkpoint-3" / "optimizer.pt").write_bytes(b"a pickle")
     (folder / "training_args.bin").write_bytes(b"a pickle, as the plain Trainer leaves it")
     make_picture(0).save(folder / "example-1.jpg")
+    make_picture(1).save(folder / "calibration.png")
+    (folder / "calibration.json").write_text("{}", encoding="utf-8")
     return folder
 
 
@@ -114,7 +116,7 @@ def test_what_goes_up_and_what_stays(published, built):
     assert set(files) == FILES | {".eval_results/mini.yaml"}
     changed = {"README.md", "requirements.txt", ".eval_results/mini.yaml"}
     assert all(files[name] == (built / name).read_bytes() for name in set(files) - changed)
-    assert published.repo.commit().lfs == {"model.safetensors"}
+    assert published.repo.commit().lfs == {"model.safetensors", "calibration.png"}
     assert {path.name + "/" * path.is_dir() for path in built.iterdir()} - FILES == LEFT_OUT
     assert not any(str(ROOT).encode() in data or str(built.parent).encode() in data for data in files.values())
 
