@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dataset_scripts.annotations.jsonl import AGREED, CONFLICT, DONE, SKIPPED, TOO_FEW, Answer, answers_of, verdict
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct.agree import INSPECTOR
-from dataset_scripts.construct.annotation import AGREED, CONFLICT, DONE, SKIPPED, TOO_FEW, Answer, answers_of, verdict
 from dataset_scripts.construct.collect import Source, check_known, count_answers, fetch_answers, find_answers
 from dataset_scripts.construct.records import Record, Span
 from dataset_scripts.construct.stages import Counts, Work

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dataset_scripts.annotations.jsonl import CONFLICT, DONE, Entity, Task, answers_of, entities_of, verdict
+from dataset_scripts.annotations.label_studio import Server
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct import tasks
 from dataset_scripts.construct.agreement import OUTSIDE, Agreement
-from dataset_scripts.construct.annotation import CONFLICT, DONE, Entity, Task, answers_of, entities_of, verdict
 from dataset_scripts.construct.collect import Answers, find_answers
-from dataset_scripts.construct.label_studio import Server
 from dataset_scripts.construct.records import Record, Span
 from dataset_scripts.construct.stages import Counts, Work
 from reports_2mner.command_line import at_least, between, option

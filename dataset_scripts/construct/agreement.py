@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
 
-from dataset_scripts.construct.annotation import Entity
+from dataset_scripts.annotations.jsonl import Entity
 from dataset_scripts.construct.records import Span, tags_of_spans
 
 OUTSIDE = "O"

@@ -18,9 +18,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from dataset_scripts.annotations.jsonl import OPEN, REFUSED, AnnotationFormat, Answer, Conll, Jsonl
+from dataset_scripts.annotations.label_studio import LabelStudio, Server
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.construct.annotation import OPEN, REFUSED, AnnotationFormat, Answer, Conll, Jsonl
-from dataset_scripts.construct.label_studio import LabelStudio, Server
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.tasks import asked, hash_of, project_title

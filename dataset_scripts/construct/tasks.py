@@ -23,9 +23,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from dataset_scripts.annotations.jsonl import AnnotationFormat, Conll, Jsonl, Task
+from dataset_scripts.annotations.label_studio import PROJECT, LabelStudio, Server, local_address, project_settings
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.construct.annotation import AnnotationFormat, Conll, Jsonl, Task
-from dataset_scripts.construct.label_studio import PROJECT, LabelStudio, Server, local_address, project_settings
 from dataset_scripts.construct.project import DOUBTS, doubt
 from dataset_scripts.construct.records import Record, read_records
 from dataset_scripts.construct.stages import Counts, Work

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from dataset_scripts.construct.annotation import DONE, OPEN, REFUSED, SKIPPED, Answer, Conll, Jsonl, Task
-from dataset_scripts.construct.label_studio import LabelStudio, local_address, project_settings
+from dataset_scripts.annotations.jsonl import DONE, OPEN, REFUSED, SKIPPED, Answer, Conll, Jsonl, Task
+from dataset_scripts.annotations.label_studio import LabelStudio, local_address, project_settings
 from dataset_scripts.construct.records import Record, Span, joined
 from dataset_scripts.schema import ENTITY_TYPES
 

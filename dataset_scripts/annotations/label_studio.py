@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dataset_scripts.construct.annotation import DONE, FLAGS, REFUSED, SKIPPED, Answer, Task
+from dataset_scripts.annotations.jsonl import DONE, FLAGS, REFUSED, SKIPPED, Answer, Task
 from dataset_scripts.construct.records import Span, joined
 from reports_2mner.files import write_json
 from reports_2mner.html import render

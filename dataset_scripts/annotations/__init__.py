@@ -1,0 +1,1 @@
+"""The forms in which annotations are handed out and come back."""
