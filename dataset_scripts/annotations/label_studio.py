@@ -1,8 +1,7 @@
-"""Label Studio (1.23): its files of tasks and its exports, and the same through its HTTP interface.
+"""Files for Label Studio (1.23): tasks to import, the settings of their project, and exports of the type JSON.
 
-A project is known by its title, a task by the `uid` in its data, and pictures are served from a folder on the server's
-disk. The words are joined by blanks, so that every entity can be traced back to words. Label Studio counts code points;
-some of its older editors counted UTF-16 units, which is noticed by the text of the entity.
+A task is known by the `uid` in its data. The words are joined by blanks, so that every entity can be traced back to
+words; sentences of other projects, which have only text, are split by whoever reads them.
 """
 
 from __future__ import annotations
@@ -10,58 +9,92 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dataset_scripts.annotations.jsonl import DONE, FLAGS, REFUSED, SKIPPED, Answer, Task
-from dataset_scripts.construct.records import Span, joined
+from dataset_scripts.annotations.sentence import (
+    DONE,
+    FLAGS,
+    OPEN,
+    SKIPPED,
+    Faults,
+    Mention,
+    Offsets,
+    Sentence,
+    Splitter,
+    Task,
+    joined,
+    mentions_of,
+)
 from reports_2mner.files import write_json
 from reports_2mner.html import render
+from reports_2mner.label_studio_format import code_points, prediction
 
-TOKEN = "LABEL_STUDIO_TOKEN"
 TASKS_PER_FILE = 500
 NO_PICTURE = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs="
-TIMEOUT = 120  # seconds, for each request
 MOST_TITLE = 50  # characters
 PROJECT = "project.json"
 
 
-class LabelStudio:
-    """Files of tasks to import, and exports of the type JSON; see `annotation.AnnotationFormat`.
+def read_label_studio(
+    path: Path, faults: Faults, split: Splitter | None = None, users: Mapping[int, str] | None = None
+) -> Iterator[Sentence]:
+    """Yield a sentence for each annotation of an export, and an open one for each task without any.
 
     Args:
+        path: the export, of the type JSON.
+        faults: takes the tasks that cannot be read.
+        split: splits the `text` of tasks without `tokens` into words; without it these are faults.
         users: names of users by their number; others are called user-7.
     """
+    try:
+        tasks = json.loads(path.read_text("utf-8-sig"))
+    except ValueError as error:
+        faults.add(str(path), f"no JSON ({error})", "export it again, as JSON")
+        return
+    yield from sentences_of(tasks, str(path), path.parent.name, faults, split, users)
 
-    def __init__(self, users: Mapping[int, str] | None = None) -> None:
-        self._users = users or {}
 
-    def write(self, folder: Path, name: str, tasks: Iterable[Task]) -> None:
-        """Write files `NAME-00000.json` of `TASKS_PER_FILE` tasks each."""
-        remaining, number = map(_task, tasks), 0
-        while chunk := list(islice(remaining, TASKS_PER_FILE)):
-            write_json(folder / f"{name}-{number:05d}.json", chunk, ensure_ascii=False)
-            number += 1
+def sentences_of(
+    tasks: Any,
+    origin: str,
+    round: str,
+    faults: Faults,
+    split: Splitter | None = None,
+    users: Mapping[int, str] | None = None,
+) -> Iterator[Sentence]:
+    """Yield the sentences of exported tasks, as `read_label_studio` does; the annotations in the order of their making.
 
-    def read(self, path: Path) -> Iterator[Answer]:
-        """Yield the answers of an export, the last one of each person for each task."""
+    Args:
+        tasks: the export.
+        origin: the file or project, for messages.
+        round: of the annotations.
+        faults: takes the tasks that cannot be read.
+        split: splits texts into words.
+        users: names of users by their number.
+    """
+    if not isinstance(tasks, list):
+        faults.add(origin, "no list of tasks", "export it again, as JSON and not as JSON_MIN")
+        return
+    for number, task in enumerate(tasks, start=1):
+        place = f"{origin}, task {number}"
         try:
-            tasks = json.loads(path.read_text("utf-8"))
-            yield from self.answers(tasks, path.parent.name)
+            sentences = list(_sentences(task, place, round, split, users or {}))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path} is no export of Label Studio of the type JSON ({type(error).__name__}: {error}); export it again."
-            ) from error
+            faults.add(place, error, "export it again, as JSON, or remove the task")
+        else:
+            yield from sentences
 
-    def answers(self, tasks: Iterable[Mapping[str, Any]], round: str) -> Iterator[Answer]:
-        """Yield the answers in exported tasks."""
-        for task in tasks:
-            for said in sorted(task["annotations"], key=lambda said: said["id"]):
-                user = said["completed_by"]
-                number = user["id"] if isinstance(user, Mapping) else user
-                yield _answer(task["data"], said, self._users.get(number, f"user-{number}"), round)
+
+def write_label_studio_tasks(folder: Path, name: str, tasks: Iterable[Task]) -> None:
+    """Write files `NAME-00000.json` of `TASKS_PER_FILE` tasks each."""
+    remaining, number = map(_task, tasks), 0
+    while chunk := list(islice(remaining, TASKS_PER_FILE)):
+        write_json(folder / f"{name}-{number:05d}.json", chunk, ensure_ascii=False)
+        number += 1
 
 
 def project_settings(
@@ -99,173 +132,77 @@ def local_address(picture: Path, root: Path) -> str:
     return f"/data/local-files/?d={quote(Path(os.path.relpath(picture, root)).as_posix())}"
 
 
-class Server:
-    """A Label Studio server.
-
-    Args:
-        url: its address.
-        token: the access token of its owner (by default the environment variable LABEL_STUDIO_TOKEN).
-    """
-
-    def __init__(self, url: str, token: str | None = None) -> None:
-        import httpx
-
-        token = token or os.environ.get(TOKEN, "")
-        if not token:
-            raise ValueError(f"`server` needs the access token of its owner in the environment variable {TOKEN}.")
-        headers = {"Authorization": f"Token {token}"}
-        self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT)
-
-    def push(self, folder: Path, name: str, pictures: Path | None = None) -> int:
-        """Make the project of a folder if needed, and import the tasks that it does not have; return how many these are.
-
-        Args:
-            folder: with `project.json` and files of tasks.
-            name: with which these begin.
-            pictures: the folder of the pictures, as the server sees it.
-        """
-        settings = json.loads((folder / PROJECT).read_text("utf-8"))
-        project = self.project(settings["title"]) or self._ask("POST", "/api/projects", json=settings)["id"]
-        if pictures is not None:
-            self._serve(project, os.path.abspath(pictures))
-        known = {task["data"].get("uid") for task in self._tasks(project)}
-        imported = 0
-        for path in sorted(folder.glob(f"{name}-*.json")):
-            new = [task for task in json.loads(path.read_text("utf-8")) if task["data"]["uid"] not in known]
-            if new:
-                self._ask("POST", f"/api/projects/{project}/import", json=new)
-            imported += len(new)
-        return imported
-
-    def answers(self, title: str) -> Iterator[Answer]:
-        """Yield the answers in the project of this title."""
-        project = self.project(title)
-        if project is None:
-            raise ValueError(f"`project` {title!r} is not on the server; run `tasks --server` first, or name another.")
-        users = {user["id"]: _name(user) for user in self._ask("GET", "/api/users/")}
-        asked = {"exportType": "JSON", "download_all_tasks": "true"}
-        exported = self._ask("GET", f"/api/projects/{project}/export", params=asked)
-        try:
-            yield from LabelStudio(users).answers(exported, title)
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"`project` {title!r} has a task that `tasks` did not write ({error}); remove it."
-            ) from error
-
-    def project(self, title: str) -> int | None:
-        """Return the number of the project with this title."""
-        return next((found["id"] for found in self._pages("/api/projects", {}) if found["title"] == title), None)
-
-    def _serve(self, project: int, folder: str) -> None:
-        """Let the server show the pictures of a folder."""
-        present = self._ask("GET", "/api/storages/localfiles", params={"project": project})
-        if all(storage["path"] != folder for storage in present):
-            storage = {"project": project, "title": "pictures", "path": folder, "use_blob_urls": True}
-            self._ask("POST", "/api/storages/localfiles", json=storage)
-
-    def _tasks(self, project: int) -> Iterator[dict[str, Any]]:
-        return self._pages("/api/tasks", {"project": project, "fields": "all"})
-
-    def _pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield the entries of all pages of a listing."""
-        page, seen = 1, 0
-        while True:
-            found = self._ask("GET", path, params={**params, "page": page, "page_size": TASKS_PER_FILE})
-            entries = found.get("results", found.get("tasks"))
-            yield from entries
-            page, seen = page + 1, seen + len(entries)
-            if not entries or seen >= found.get("count", found.get("total", 0)):
-                return
-
-    def _ask(self, method: str, path: str, **keywords: Any) -> Any:
-        """Send a request; ValueError tells what the server answered."""
-        import httpx
-
-        try:
-            answer = self._http.request(method, path, **keywords)
-        except httpx.HTTPError as error:
-            raise ValueError(f"`server` {self._http.base_url} cannot be reached ({error}); start it first.") from error
-        if answer.is_error:
-            raise ValueError(
-                f"`server` refused {method} {path}: {answer.status_code} {answer.text[:500]}; check {TOKEN}, and that "
-                "it was started with --enable-legacy-api-token."
-            )
-        return answer.json()
-
-
 def _task(task: Task) -> dict[str, Any]:
-    record = task.record
-    text, offsets = joined(record.tokens)
-    data = {"uid": record.uid, "lang": record.lang, "text": text, "tokens": list(record.tokens)}
-    data |= {"image": task.image or NO_PICTURE, "note": task.note or " "}
-    proposals = dict(task.others) or {"proposed": task.spans}
-    predictions = [
-        {
-            "model_version": name,
-            "score": _score(spans),
-            "result": [_result(span, n, text, offsets) for n, span in enumerate(spans)],
-        }
-        for name, spans in proposals.items()
-    ]
-    return {"data": data, "predictions": predictions}
+    told = task.sentence
+    text, offsets = joined(told.words)
+    data = {"uid": told.uid, "lang": told.lang, "text": text, "tokens": list(told.words)}
+    data |= {"image": told.image or NO_PICTURE, "note": task.note or " "}
+    others = {name: mentions_of(entities, offsets) for name, entities in task.others.items()}
+    found = others or {"proposed": tuple(_in_words(told, offsets))}
+    return {"data": data, "predictions": [prediction(text, mentions, name) for name, mentions in found.items()]}
 
 
-def _result(span: Span, number: int, text: str, offsets: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    start, end = offsets[span.start][0], offsets[span.end - 1][1]
-    value = {"start": start, "end": end, "text": text[start:end], "labels": [span.type]}
-    result = {"id": f"e{number}", "from_name": "label", "to_name": "text", "type": "labels", "value": value}
-    return result if span.score is None else {**result, "score": span.score}
+def _in_words(told: Sentence, offsets: Offsets) -> Iterator[Mention]:
+    """Yield the mentions, with their scores, at the places of the joined words."""
+    for mention in told.mentions:
+        (place,) = mentions_of([(*told.words_of(mention), mention.type)], offsets)
+        yield place._replace(score=mention.score)
 
 
-def _score(spans: Sequence[Span]) -> float:
-    return min((span.score for span in spans if span.score is not None), default=1.0)
+def _sentences(
+    task: Mapping[str, Any], place: str, round: str, split: Splitter | None, users: Mapping[int, str]
+) -> Iterator[Sentence]:
+    """Yield a sentence for each annotation of a task, or an open one."""
+    data = task["data"]
+    lang = str(data.get("lang") or "")
+    words, text, offsets = _words(data, lang, split)
+    image = str(data.get("image") or "")
+    told = Sentence(
+        words,
+        text,
+        offsets,
+        uid=str(data.get("uid") or task.get("id") or ""),
+        lang=lang,
+        image="" if image == NO_PICTURE else image,
+        status=OPEN,
+        round=round,
+        place=place,
+    )
+    for said in sorted(task["annotations"], key=lambda said: said["id"]):
+        user = said["completed_by"]
+        number = user["id"] if isinstance(user, Mapping) else user
+        yield _answer(replace(told, annotator=users.get(number, f"user-{number}")), said)
+    if not task["annotations"]:
+        yield told
 
 
-def _answer(data: Mapping[str, Any], said: Mapping[str, Any], by: str, round: str) -> Answer:
-    """Return one annotation of a task as an answer."""
-    tokens = tuple(data["tokens"])
+def _words(data: Mapping[str, Any], lang: str, split: Splitter | None) -> tuple[tuple[str, ...], str, Offsets]:
+    if "tokens" in data:
+        words = tuple(data["tokens"])
+        return words, *joined(words)
+    if split is None:
+        raise ValueError("the task has no `tokens`, and was not written by `tasks`")
+    found, places = split(data["text"], lang)
+    return tuple(found), data["text"], tuple((start, end) for start, end in places)
+
+
+def _answer(told: Sentence, said: Mapping[str, Any]) -> Sentence:
+    """Return one annotation of a task."""
     if said["was_cancelled"]:
-        return Answer(data["uid"], by, tokens, status=SKIPPED, round=round)
-    text, offsets = joined(tokens)
-    flags: list[str] = []
-    places: set[tuple[int, int, str]] = set()
-    widened = 0
+        return replace(told, status=SKIPPED)
+    flags: set[str] = set()
+    mentions: set[Mention] = set()
     for result in said["result"]:
         value = result["value"]
         if result["type"] == "choices":
-            flags += value["choices"]
+            flags |= set(value["choices"])
         elif result["type"] == "labels":
-            found = _characters(text, value)
-            words = found and _words(offsets, *found)
-            if found is None or not words:
-                reason = f"{value.get('text')!r} is not at {value['start']} to {value['end']}"
-                return Answer(data["uid"], by, tokens, status=REFUSED, round=round, reason=reason)
-            widened += found != (offsets[words[0]][0], offsets[words[1] - 1][1])
-            places |= {(*words, label) for label in value["labels"]}
-    spans = tuple(Span(*place) for place in sorted(places))
-    return Answer(data["uid"], by, tokens, spans, DONE, tuple(sorted(set(flags))), round, widened=widened)
-
-
-def _characters(text: str, value: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return start and end of an entity in code points; None if its text is not there."""
-    start, end, words = value["start"], value["end"], value.get("text")
-    if words is None or text[start:end] == words:
-        return (start, end) if 0 <= start < end <= len(text) else None
-    units = text.encode("utf-16-le")
-    if units[2 * start : 2 * end].decode("utf-16-le", "replace") != words:
-        return None
-    start = len(units[: 2 * start].decode("utf-16-le", "replace"))
-    return start, start + len(words)
-
-
-def _words(offsets: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int] | None:
-    """Return the first and the one behind the last of the words that share a character with this stretch."""
-    touched = [n for n, (first, last) in enumerate(offsets) if first < end and last > start]
-    return (touched[0], touched[-1] + 1) if touched else None
-
-
-def _name(user: Mapping[str, Any]) -> str:
-    return str(user.get("username") or f"user-{user['id']}")
+            found = code_points(told.text, value)
+            if found is None:
+                fault = f"{value.get('text')!r} is not at {value['start']} to {value['end']}"
+                return replace(told, status=DONE, fault=fault)
+            mentions |= {Mention(*found, label) for label in value["labels"]}
+    return replace(told, status=DONE, mentions=tuple(sorted(mentions)), flags=tuple(sorted(flags))).checked()
 
 
 def _blocks(text: str) -> list[tuple[str, list[str]]]:
