@@ -1,34 +1,133 @@
-"""What people said about a record, as it stands in its `annotations`, and what follows when all are taken together."""
+"""What people answered: read from files or a Label Studio server, kept in records, and taken together."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from dataset_scripts.annotations.sentence import DONE, REFUSED, SKIPPED, Entity, Sentence, one_word
+from dataset_scripts.annotations.forms import SUFFIXES, read_annotations
+from dataset_scripts.annotations.jsonl import write_jsonl
+from dataset_scripts.annotations.label_studio_server import Server
+from dataset_scripts.annotations.sentence import (
+    DONE,
+    OPEN,
+    REFUSED,
+    SKIPPED,
+    Entity,
+    Sentence,
+    collected_faults,
+    one_word,
+)
 from dataset_scripts.construct.records import Record
+from dataset_scripts.construct.stages import Work
+from dataset_scripts.construct.tasks import hash_of
+from dataset_scripts.parquet import file_sha256
+from reports_2mner.command_line import option
 
 AGREED, CONFLICT, TOO_FEW = "agreed", "conflict", "too few answers"
 Annotation = Mapping[str, Any]  # one of `Record.annotations`
+Answers = dict[str, dict[str, Sentence]]  # of each sentence, by the name of the person
 
 
-def annotation_of(said: Sentence, record: Record, types: Sequence[str]) -> Annotation:
-    """Return an answer as it stands in the record; `refused`, with a reason, if it does not fit or has other types."""
-    reason = said.fault or (_misfit(said, record, types) if said.status == DONE else "")
-    entities = () if reason or said.status != DONE else said.entities
-    values: dict[str, Any] = {"annotator": said.annotator, "status": REFUSED if reason else said.status}
-    values |= {"round": said.round, "flags": list(said.flags)}
-    values |= {"spans": [{"start": start, "end": end, "type": kind} for start, end, kind in entities]}
-    return values | ({"reason": reason} if reason else {}) | ({"widened": n} if (n := len(said.misfits)) else {})
+@dataclass(frozen=True)
+class AnswerSettings:
+    """Where the answers are."""
+
+    answers: tuple[Path, ...] = option((), "files or folders with answers", metavar="PATH")
+    users: Path | None = option(None, 'names of the users in exports, JSON such as {"7": "ana"}')
+    server: str | None = option(None, "address of a Label Studio server; its token is in LABEL_STUDIO_TOKEN")
 
 
-def count_annotations(said: Sequence[Annotation], notes: Counter[str]) -> None:
-    """Count answers by status, and by the reason why they are refused."""
+@dataclass(frozen=True)
+class AnswerFiles:
+    """Files with answers, by path and SHA-256, and the names of users."""
+
+    files: tuple[tuple[Path, str], ...]
+    users: tuple[tuple[int, str], ...] = ()
+
+    def key(self) -> str:
+        """Return a hash of what decides on the answers."""
+        return hash_of([[(path.parent.name, path.suffix, sha256) for path, sha256 in self.files], self.users])
+
+    @lru_cache(maxsize=2)  # noqa: B019 - one reading in each process
+    def read(self) -> Answers:
+        """Return the last answer of each person to each sentence; an open one replaces none."""
+        answers: Answers = {}
+        with collected_faults() as faults:
+            for path, _ in self.files:
+                for answer in read_annotations(path, faults, users=dict(self.users)):
+                    said = answers.get(answer.uid, {})
+                    if not (answer.uid and answer.annotator):
+                        if answer.status != OPEN:
+                            faults.add(answer.place, "an answer without `uid` or `annotator`", "say who answered what")
+                    elif answer.status != OPEN or answer.annotator not in said:
+                        answers[answer.uid] = {**said, answer.annotator: answer}
+        return answers
+
+
+def find_answers(paths: Sequence[Path], users: Path | None = None) -> AnswerFiles:
+    """Return the files that paths stand for, those of a folder in the order of their names.
+
+    Raises:
+        ValueError: for paths without answers, and `users` that are not JSON.
+    """
+    try:
+        names = json.loads(users.read_text("utf-8")) if users else {}
+        numbers = tuple(sorted((int(number), str(name)) for number, name in names.items()))
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(f'`users` {users} is no JSON such as {{"7": "ana"}} ({error}); correct it.') from error
+    files: list[tuple[Path, str]] = []
+    for path in paths:
+        found = sorted(entry for entry in path.rglob("*") if entry.suffix in SUFFIXES) if path.is_dir() else [path]
+        if not found or not all(file.is_file() and file.suffix in SUFFIXES for file in found):
+            raise ValueError(
+                f"`answers` {path} is no file that ends with {', '.join(SUFFIXES)}, and no folder of them."
+            )
+        files += [(file, file_sha256(file)) for file in found]
+    return AnswerFiles(tuple(files), numbers)
+
+
+def take_answers(work: Work, stage: str, settings: AnswerSettings, title: str) -> AnswerFiles:
+    """Return the answers for a stage; those of a server are first saved as WORK/answers/STAGE.jsonl.
+
+    Args:
+        work: the work folder.
+        stage: its name.
+        settings: names files or a server.
+        title: of the project on the server.
+
+    Raises:
+        ValueError: if answers belong to sentences that the stage does not read.
+    """
+    paths = settings.answers
+    if settings.server is not None:
+        path = work.folder / "answers" / f"{stage}.jsonl"
+        with collected_faults() as faults:
+            answers = list(Server(settings.server).sentences(title, faults))
+        write_jsonl(path, sorted(answers, key=lambda answer: (answer.uid, answer.annotator)))
+        paths = (*paths, path)
+    found = find_answers(paths, settings.users)
+    if unknown := sorted(set(found.read()).difference(record.uid for record in work.records(stage))):
+        raise ValueError(
+            f"`answers` has {len(unknown)} sentences that {work.folder} does not have, the first is {unknown[0]}; they "
+            "belong to another work folder, or to records before they were made anew. Leave them out."
+        )
+    return found
+
+
+def annotations_for(record: Record, answers: Answers, types: Sequence[str], notes: Counter[str]) -> list[Annotation]:
+    """Return the answers to a record in the order of the names, and count them by status and reason of refusal."""
+    said = [_annotation(answer, record, types) for _, answer in sorted(answers.get(record.uid, {}).items())]
     for answer in said:
         notes[f"answers {answer['status']}" + (f": {answer['reason']}" if "reason" in answer else "")] += 1
         if "widened" in answer:
             notes["entities widened to whole words"] += answer["widened"]
+    return said
 
 
 def entities_of(said: Annotation) -> set[Entity]:
@@ -50,6 +149,15 @@ def verdict(record: Record, least: int) -> str:
     if len(opinions) > 1:
         return CONFLICT
     return SKIPPED if None in opinions else AGREED
+
+
+def _annotation(said: Sentence, record: Record, types: Sequence[str]) -> Annotation:
+    """Return an answer as it stands in the record; `refused`, with a reason, if it does not fit or has other types."""
+    reason = said.fault or (_misfit(said, record, types) if said.status == DONE else "")
+    spans = [] if reason else [{"start": start, "end": end, "type": kind} for start, end, kind in said.entities]
+    values: dict[str, Any] = {"annotator": said.annotator, "status": REFUSED if reason else said.status}
+    values |= {"round": said.round, "flags": list(said.flags), "spans": spans}
+    return values | ({"reason": reason} if reason else {}) | ({"widened": n} if (n := len(said.misfits)) else {})
 
 
 def _misfit(said: Sentence, record: Record, types: Sequence[str]) -> str:

@@ -211,7 +211,7 @@ def test_sentences_go_through_label_studio_and_come_back(server, ask, place, mon
     assert said["fr/O_3"][0]["status"] == "refused"
 
     main(["agree", str(work.folder), *at])
-    assert "1 tasks imported for the inspector" in capsys.readouterr().out
+    assert "1 tasks imported into 'round trip (inspector)'" in capsys.readouterr().out
     inspect(ask)
     main(["adjudicate", str(work.folder), *at])
     found = {record.uid: record for record in work.records("release")}
