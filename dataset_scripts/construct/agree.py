@@ -19,10 +19,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from dataset_scripts.annotations.agreement import OUTSIDE, Agreement
 from dataset_scripts.annotations.sentence import DONE, Entity, Task
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct import tasks
-from dataset_scripts.construct.agreement import OUTSIDE, Agreement
 from dataset_scripts.construct.answers import (
     CONFLICT,
     Annotation,

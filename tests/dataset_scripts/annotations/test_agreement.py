@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from dataset_scripts.construct.agreement import Agreement, cohen_kappa, krippendorff_alpha
+from dataset_scripts.annotations.agreement import Agreement, cohen_kappa, krippendorff_alpha
 
 # Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), C: what up to four observers gave each of twelve units.
 UNITS = ("111", "2232", "3333", "3333", "2222", "1234", "4444", "1121", "2222", "555", "11", "3")
