@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from dataset_scripts.annotations.answers import AnswerFiles
 from dataset_scripts.annotations.sentence import DONE, SKIPPED
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct.answers import (
@@ -21,7 +22,6 @@ from dataset_scripts.construct.answers import (
     CONFLICT,
     TOO_FEW,
     Annotation,
-    AnswerFiles,
     AnswerSettings,
     annotations_for,
     answers_of,

@@ -1,21 +1,18 @@
-"""What people answered: read from files or a Label Studio server, kept in records, and taken together."""
+"""What people answered: taken from files or a Label Studio server, kept in records, and taken together."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.annotations.forms import SUFFIXES, read_annotations
+from dataset_scripts.annotations.answers import AnswerFiles, Answers, find_answers
 from dataset_scripts.annotations.jsonl import write_jsonl
 from dataset_scripts.annotations.label_studio_server import Server
 from dataset_scripts.annotations.sentence import (
     DONE,
-    OPEN,
     REFUSED,
     SKIPPED,
     Entity,
@@ -25,13 +22,10 @@ from dataset_scripts.annotations.sentence import (
 )
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.stages import Work
-from dataset_scripts.construct.tasks import hash_of
-from dataset_scripts.parquet import file_sha256
 from reports_2mner.command_line import option
 
 AGREED, CONFLICT, TOO_FEW = "agreed", "conflict", "too few answers"
 Annotation = Mapping[str, Any]  # one of `Record.annotations`
-Answers = dict[str, dict[str, Sentence]]  # of each sentence, by the name of the person
 
 
 @dataclass(frozen=True)
@@ -41,55 +35,6 @@ class AnswerSettings:
     answers: tuple[Path, ...] = option((), "files or folders with answers", metavar="PATH")
     users: Path | None = option(None, 'names of the users in exports, JSON such as {"7": "ana"}')
     server: str | None = option(None, "address of a Label Studio server; its token is in LABEL_STUDIO_TOKEN")
-
-
-@dataclass(frozen=True)
-class AnswerFiles:
-    """Files with answers, by path and SHA-256, and the names of users."""
-
-    files: tuple[tuple[Path, str], ...]
-    users: tuple[tuple[int, str], ...] = ()
-
-    def key(self) -> str:
-        """Return a hash of what decides on the answers."""
-        return hash_of([[(path.parent.name, path.suffix, sha256) for path, sha256 in self.files], self.users])
-
-    @lru_cache(maxsize=2)  # noqa: B019 - one reading in each process
-    def read(self) -> Answers:
-        """Return the last answer of each person to each sentence; an open one replaces none."""
-        answers: Answers = {}
-        with collected_faults() as faults:
-            for path, _ in self.files:
-                for answer in read_annotations(path, faults, users=dict(self.users)):
-                    said = answers.get(answer.uid, {})
-                    if not (answer.uid and answer.annotator):
-                        if answer.status != OPEN:
-                            faults.add(answer.place, "an answer without `uid` or `annotator`", "say who answered what")
-                    elif answer.status != OPEN or answer.annotator not in said:
-                        answers[answer.uid] = {**said, answer.annotator: answer}
-        return answers
-
-
-def find_answers(paths: Sequence[Path], users: Path | None = None) -> AnswerFiles:
-    """Return the files that paths stand for, those of a folder in the order of their names.
-
-    Raises:
-        ValueError: for paths without answers, and `users` that are not JSON.
-    """
-    try:
-        names = json.loads(users.read_text("utf-8")) if users else {}
-        numbers = tuple(sorted((int(number), str(name)) for number, name in names.items()))
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f'`users` {users} is no JSON such as {{"7": "ana"}} ({error}); correct it.') from error
-    files: list[tuple[Path, str]] = []
-    for path in paths:
-        found = sorted(entry for entry in path.rglob("*") if entry.suffix in SUFFIXES) if path.is_dir() else [path]
-        if not found or not all(file.is_file() and file.suffix in SUFFIXES for file in found):
-            raise ValueError(
-                f"`answers` {path} is no file that ends with {', '.join(SUFFIXES)}, and no folder of them."
-            )
-        files += [(file, file_sha256(file)) for file in found]
-    return AnswerFiles(tuple(files), numbers)
 
 
 def take_answers(work: Work, stage: str, settings: AnswerSettings, title: str) -> AnswerFiles:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from dataset_scripts.annotations.answers import AnswerFiles
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.construct.answers import AnswerFiles, AnswerSettings, annotations_for, take_answers
+from dataset_scripts.construct.answers import AnswerSettings, annotations_for, take_answers
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.tasks import asked, project_title

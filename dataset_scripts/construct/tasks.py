@@ -187,11 +187,16 @@ def picture_address(record: Record, settings: Settings) -> str:
     return local_address(path, settings.document_root) if settings.document_root else path.name
 
 
+def sentence_of(record: Record, spans: Iterable[Span] = ()) -> Sentence:
+    """Return a record as a sentence of the forms, with these entities."""
+    places = record.offsets
+    mentions = tuple(Mention(places[e.start][0], places[e.end - 1][1], e.type, e.score) for e in spans)
+    return Sentence(record.tokens, record.text, places, mentions, uid=record.uid, lang=record.lang)
+
+
 def task_of(record: Record, proposed: Iterable[Span], settings: Settings, annotator: str) -> Task:
     """Return the task of one annotator for a record, with what is proposed."""
-    places = record.offsets
-    mentions = tuple(Mention(places[e.start][0], places[e.end - 1][1], e.type, e.score) for e in proposed)
-    sentence = Sentence(record.tokens, record.text, places, mentions, uid=record.uid, lang=record.lang)
+    sentence = sentence_of(record, proposed)
     return Task(replace(sentence, annotator=annotator, image=picture_address(record, settings)), note_of(record))
 
 
