@@ -13,6 +13,7 @@ from dataset_scripts.annotations.forms import SUFFIXES, read_annotations
 from dataset_scripts.annotations.sentence import OPEN, Sentence, collected_faults
 from dataset_scripts.parquet import file_sha256
 
+BESIDE = ("asked.json", "manifest.json", "project.json")  # what stands beside tasks in a folder that is copied whole
 Answers = dict[str, dict[str, Sentence]]  # of each sentence by its `uid`, by the name of the person
 
 
@@ -57,8 +58,9 @@ def find_answers(paths: Sequence[Path], users: Path | None = None) -> AnswerFile
         raise ValueError(f'`users` {users} is no JSON such as {{"7": "ana"}} ({error}); correct it.') from error
     files: list[tuple[Path, str]] = []
     for path in paths:
-        found = sorted(entry for entry in path.rglob("*") if entry.suffix in SUFFIXES) if path.is_dir() else [path]
-        if not found or not all(file.is_file() and file.suffix in SUFFIXES for file in found):
+        entries = sorted(path.rglob("*")) if path.is_dir() else [path]
+        found = [entry for entry in entries if entry.suffix in SUFFIXES and entry.name not in BESIDE] or [path]
+        if not all(file.is_file() and file.suffix in SUFFIXES for file in found):
             raise ValueError(
                 f"`answers` {path} is no file that ends with {', '.join(SUFFIXES)}, and no folder of them."
             )
