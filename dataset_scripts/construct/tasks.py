@@ -5,9 +5,9 @@
         --server http://127.0.0.1:8080 --images pictures --document_root .
 
 Sentences with entities that were not placed come first, then those with low scores. JSONL and CoNLL have a file for each
-annotator, in which changing pairs share the sentences; their modules in `dataset_scripts/annotations` describe both. Copy the files before you work
-on them. In Label Studio everybody takes tasks from one project; import `project.json` and the tasks by hand, or let
-`--server` do it, which never imports a sentence twice.
+annotator, in which changing pairs share the sentences; `dataset_scripts/annotations` describes both. Copy the files
+before you work on them. In Label Studio everybody takes tasks from one project; import `project.json` and the tasks by
+hand, or let `--server` do it, which never imports a sentence twice.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ class Settings:
     languages: tuple[str, ...] = option((), "languages to annotate (default: all)", metavar="CODE")
     only_doubts: bool = option(False, "ask only for sentences with entities that were not placed, or with flags")
     no_proposals: bool = option(False, "show no proposed entities, as in training rounds")
-    skip: int = option(
-        0, "sentences of each language to pass over, such as those of a round of training", type=at_least(0)
-    )
+    skip: int = option(0, "sentences of each language to pass over, as those of an earlier round", type=at_least(0))
     limit: int | None = option(None, "sentences of each language at most", type=at_least(1))
     guideline: Path = option(GUIDELINE, "the annotation guideline, Markdown")
     images: Path | None = option(None, "folder of the pictures, <image id>.jpg (default: those of `fetch`)")
