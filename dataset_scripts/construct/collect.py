@@ -10,45 +10,30 @@ reason; of several answers of one person to one sentence the last counts.
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
+from dataset_scripts.annotations.answers import AnswerFiles
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.construct.annotation import OPEN, REFUSED, AnnotationFormat, Answer, Conll, Jsonl
-from dataset_scripts.construct.label_studio import LabelStudio, Server
+from dataset_scripts.construct.answers import AnswerSettings, annotations_for, take_answers
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.stages import Counts, Work
-from dataset_scripts.construct.tasks import asked, hash_of, project_title
-from dataset_scripts.parquet import file_sha256
-from reports_2mner.command_line import option
-from reports_2mner.files import write_lines
-
-SUFFIXES = (".jsonl", ".conll", ".json")
-Answers = dict[str, dict[str, Answer]]  # of each sentence, by the name of the person
+from dataset_scripts.construct.tasks import asked, project_title
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Where the answers are."""
-
-    answers: tuple[Path, ...] = option((), "files or folders with answers", metavar="PATH")
-    users: Path | None = option(None, 'names of the users in exports, JSON such as {"7": "ana"}')
-    server: str | None = option(None, "address of a Label Studio server; its token is in LABEL_STUDIO_TOKEN")
+class Settings(AnswerSettings):
+    """Where the annotators' answers are."""
 
 
 def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write all records, those that were answered with `annotations`."""
-    types = asked(work).types
-    fetched = fetch_answers(work, "collect", settings.server, project_title(work, asked(work)))
-    source = find_answers((*settings.answers, *fetched), settings.users)
-    check_known(source.read(), work, "collect")
-    function = partial(collect_part, source=source, types=types)
-    return work.map_records("collect", function, {"types": types, "answers": source.key()}, engine=engine)
+    given = asked(work)
+    answers = take_answers(work, "collect", settings, project_title(work, given))
+    function = partial(collect_part, source=answers, types=given.types)
+    return work.map_records("collect", function, {"types": given.types, "answers": answers.key()}, engine=engine)
 
 
 def waits(work: Work, settings: Settings) -> str | None:
@@ -60,99 +45,13 @@ def waits(work: Work, settings: Settings) -> str | None:
     )
 
 
-@dataclass(frozen=True)
-class Source:
-    """Files with answers, by path and SHA-256, and the names of users."""
-
-    files: tuple[tuple[Path, str], ...]
-    users: tuple[tuple[int, str], ...] = ()
-
-    def key(self) -> str:
-        """Return a hash of what decides on the answers."""
-        return hash_of([[(path.parent.name, path.suffix, sha256) for path, sha256 in self.files], self.users])
-
-    def read(self) -> Answers:
-        """Return all answers; read once in each process."""
-        return _read(self)
-
-
-def find_answers(paths: Sequence[Path], users: Path | None) -> Source:
-    """Return the files that paths stand for; ValueError for paths without answers."""
-    try:
-        names = json.loads(users.read_text("utf-8")) if users else {}
-        numbers = tuple(sorted((int(number), str(name)) for number, name in names.items()))
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f'`users` {users} is no JSON such as {{"7": "ana"}} ({error}); correct it.') from error
-    return Source(tuple((path, file_sha256(path)) for path in answer_files(paths)), numbers)
-
-
-def fetch_answers(work: Work, stage: str, server: str | None, title: str) -> list[Path]:
-    """Save the answers that a server has in a project as WORK/answers/STAGE.jsonl; return that path, or none."""
-    if server is None:
-        return []
-    path = work.folder / "answers" / f"{stage}.jsonl"
-    answers = sorted(Server(server).answers(title), key=lambda answer: (answer.uid, answer.annotator))
-    write_lines(path, map(_line, answers))
-    return [path]
-
-
-def answer_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files that paths stand for, those of a folder in the order of their names."""
-    for path in paths:
-        found = sorted(entry for entry in path.rglob("*") if entry.suffix in SUFFIXES) if path.is_dir() else [path]
-        if not found or not all(file.is_file() and file.suffix in SUFFIXES for file in found):
-            raise ValueError(
-                f"`answers` {path} is no file that ends with {', '.join(SUFFIXES)}, and no folder of them."
-            )
-        yield from found
-
-
-def check_known(answers: Iterable[str], work: Work, stage: str) -> None:
-    """Raise ValueError if the records that a stage reads lack some of these `uid`s."""
-    if unknown := sorted(set(answers).difference(record.uid for record in work.records(stage))):
-        raise ValueError(
-            f"`answers` has {len(unknown)} sentences that {work.folder} does not have, the first is {unknown[0]}; they "
-            "belong to another work folder, or to records before they were made anew. Leave them out."
-        )
-
-
-def collect_part(records: Iterator[Record], counts: Counts, source: Source, types: Sequence[str]) -> Iterator[Record]:
-    """Yield all records with their answers, in the order of the names."""
-    answers = source.read()
+def collect_part(
+    records: Iterator[Record], counts: Counts, source: AnswerFiles, types: Sequence[str]
+) -> Iterator[Record]:
+    """Yield all records with their answers."""
     for record in records:
-        said = [answer.checked(record, types) for _, answer in sorted(answers.get(record.uid, {}).items())]
-        count_answers(said, counts.notes)
+        said = annotations_for(record, source.read(), types, counts.notes)
         if said:
             counts.notes[f"sentences with {len(said)} answers"] += 1
-            given = tuple(answer.to_json() for answer in said)
-            record = replace(record, annotations=(*record.annotations, *given)).step("collect", answers=len(said))
+            record = replace(record, annotations=(*record.annotations, *said)).step("collect", answers=len(said))
         yield record
-
-
-def count_answers(answers: Iterable[Answer], notes: Counter[str]) -> None:
-    """Count answers by status, and by the reason why they are refused."""
-    for answer in answers:
-        notes[f"answers {answer.status}" + (f": {answer.reason}" if answer.status == REFUSED else "")] += 1
-        if answer.widened:
-            notes["entities widened to whole words"] += answer.widened
-
-
-def _line(answer: Answer) -> str:
-    values = {"uid": answer.uid, "tokens": answer.tokens, **answer.to_json()}
-    return json.dumps(values, ensure_ascii=False)
-
-
-@lru_cache(maxsize=2)
-def _read(source: Source) -> Answers:
-    formats: dict[str, AnnotationFormat] = {
-        ".jsonl": Jsonl(),
-        ".conll": Conll(),
-        ".json": LabelStudio(dict(source.users)),
-    }
-    answers: Answers = {}
-    for path, _ in source.files:
-        for answer in formats[path.suffix].read(path):
-            said = answers.setdefault(answer.uid, {})
-            if answer.status != OPEN or answer.annotator not in said:
-                said[answer.annotator] = answer
-    return answers
