@@ -20,8 +20,7 @@ from .images import LoadedImage, PictureSource, count_pixels, is_absent, picture
 from .picture_rows import run_rows
 from .pieces import place_of
 from .pipeline_inputs import WORD_KEYS, listed, plain_inputs, plain_sentence
-from .posteriors import TagPosteriors
-from .spans import entity_spans
+from .posteriors import Reading, TagPosteriors
 from .stock_arguments import PIPELINE, refuse_unknown
 from .windows import surface
 
@@ -177,7 +176,7 @@ class TwoMNERPipeline(Pipeline):
             raise ValueError(f'`on_bad_image` is {on_bad_image!r}; write "none" or "raise".')
         reading = {"is_split_into_words": is_split_into_words, "allow_urls": allow_urls, "on_bad_image": on_bad_image}
         writing = {"threshold": threshold, "n_best": n_best, "return_word_tags": return_word_tags}
-        return _given(reading), {}, _given(writing)
+        return _given(reading), _given({"n_best": n_best, "return_word_tags": return_word_tags}), _given(writing)
 
     def preprocess(  # type: ignore[override]
         self,
@@ -205,19 +204,24 @@ class TwoMNERPipeline(Pipeline):
             )
         return {"sentence": SentenceWithPictures(words, pictures)}
 
-    def _forward(self, model_inputs: dict) -> dict:  # type: ignore[override]
+    def _forward(  # type: ignore[override]
+        self, model_inputs: dict, n_best: int | None = None, return_word_tags: bool = False
+    ) -> dict:
+        """Read sentences; their posteriors are computed together, where the model is."""
         given = model_inputs["sentence"]
         sentences = given if isinstance(given, list) else [given]
         words = [sentence.words for sentence in sentences]
         images = [[picture.image for picture in sentence.pictures] for sentence in sentences]
-        batch, logits = run_rows(self.model, self.processor, words, images)
+        batch, output, pictures = run_rows(self.model, self.processor, words, images)
+        posteriors = self._posteriors(output, batch["word_mask"], pictures)
+        readings = posteriors.read(n_best, score_tags=return_word_tags)
         read = [
             {
-                "logits": logits[row],  # (pictures, words, labels)
                 "words": batch.words[row],
                 "offsets": batch.offsets[row],
                 "text": batch.texts[row],
                 "pictures": [(picture.status, picture.reason) for picture in sentence.pictures],
+                "readings": readings[row],
             }
             for row, sentence in enumerate(sentences)
         ]
@@ -226,18 +230,15 @@ class TwoMNERPipeline(Pipeline):
     def postprocess(  # type: ignore[override]
         self, model_outputs: dict, threshold: float = 0.0, n_best: int | None = None, return_word_tags: bool = False
     ) -> Entities | dict | list[dict]:
-        """Derive the entities of one sentence from its posteriors."""
+        """Write down the entities of one sentence."""
         read = model_outputs["read"]
-        if not read["logits"].isfinite().all():
-            return self._mark_unsound(read, n_best, return_word_tags)
-        posteriors = self._posteriors(read["logits"])
-        if not posteriors.marginals.isfinite().all():  # the CRF's own weights are not finite
+        if not read["readings"]:
             return self._mark_unsound(read, n_best, return_word_tags)
         readings = []
-        for tags, score in posteriors.best_readings(n_best or 1):
-            reading: dict[str, Any] = {"score": score, "entities": self._entities(tags, posteriors, read, threshold)}
+        for found in read["readings"]:
+            reading: dict[str, Any] = {"score": found.score, "entities": self._entities(found, read, threshold)}
             if return_word_tags:
-                reading["words"] = self._word_tags(tags, posteriors, read)
+                reading["words"] = self._word_tags(found, read)
             readings.append(reading)
         if n_best:
             return readings
@@ -268,7 +269,7 @@ class TwoMNERPipeline(Pipeline):
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
 
-    def _posteriors(self, logits: torch.Tensor) -> TagPosteriors:
+    def _posteriors(self, output: Any, word_mask: torch.Tensor, pictures: list[list[int]]) -> TagPosteriors:
         config = self.model.config
         if not config.tags_words:
             raise ValueError(
@@ -276,14 +277,12 @@ class TwoMNERPipeline(Pipeline):
                 'probabilities of words. Train with `label_scheme="word"`, or use model and processor directly: '
                 "`processor.post_process_entities(model(**batch).predictions, batch)`."
             )
-        if config.use_crf:
-            return TagPosteriors(
-                logits, config.labels, cast(LinearChainCRF, self.model.crf), config.crf_constrained_decoding
-            )
-        return TagPosteriors(logits, config.labels)
+        crf = cast(LinearChainCRF, self.model.crf) if config.use_crf else None
+        constrained = config.use_crf and config.crf_constrained_decoding
+        mask = word_mask.to(output.logits.device)
+        return TagPosteriors(output.logits, mask, config.labels, crf, constrained, pictures, output.predictions)
 
-    def _entities(self, tags: list[int], posteriors: TagPosteriors, read: dict, threshold: float) -> Entities:
-        spans = entity_spans([posteriors.labels[tag] for tag in tags], strict=False)
+    def _entities(self, reading: Reading, read: dict, threshold: float) -> Entities:
         status, reason = _of_pictures(read)
         entities = [
             {
@@ -294,17 +293,17 @@ class TwoMNERPipeline(Pipeline):
                 "end": read["offsets"][end - 1][1],
                 "image_status": status,
             }
-            for (kind, start, end), score in zip(spans, posteriors.score_spans(spans), strict=True)
+            for (kind, start, end), score in zip(reading.spans, reading.span_scores, strict=True)
             if score >= threshold
         ]
         return Entities(entities, status, reason)
 
     @staticmethod
-    def _word_tags(tags: list[int], posteriors: TagPosteriors, read: dict) -> list[dict]:
-        rows = zip(read["words"], tags, posteriors.marginals.tolist(), read["offsets"], strict=True)
+    def _word_tags(reading: Reading, read: dict) -> list[dict]:
+        rows = zip(read["words"], reading.tags, reading.tag_scores, read["offsets"], strict=True)
         return [
-            {"word": word, "tag": posteriors.labels[tag], "score": scores[tag], "start": start, "end": end}
-            for word, tag, scores, (start, end) in rows
+            {"word": word, "tag": tag, "score": score, "start": start, "end": end}
+            for word, tag, score, (start, end) in rows
         ]
 
 
