@@ -169,7 +169,7 @@ class TestInputs:
             assert not isinstance(pipe(data), list) and list(pipe(data)) == expected
             assert [pipe(row) for row in data] == expected
         assert list(pipe(torch.utils.data.Subset(encoded, [2, 1]))) == [expected[2], expected[1]]
-        assert len(pipe(rows)) == 3 and len(pipe(rows, batch_size=2)) == 2
+        assert len(pipe(rows)) == len(pipe(rows, batch_size=2)) == 3
         words = [pipe({"words": row["tokens"]}) for row in rows]
         assert list(pipe(KeyDataset(rows, "tokens"))) == list(pipe(rows["tokens"])) == words
 
