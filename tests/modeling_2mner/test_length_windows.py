@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -46,7 +47,7 @@ def lengths() -> list[int]:
 def test_answers_come_in_the_order_of_the_sentences(lengths, window_batches):
     sentences = Sentences(lengths, 16)
     assert list(sentences.windows(window_batches)) == [f"answer to {length}" for length in lengths]
-    assert sorted(sum(sentences.batches, [])) == sorted(lengths)
+    assert sorted(itertools.chain(*sentences.batches)) == sorted(lengths)
 
 
 def test_there_is_hardly_anything_to_pad(lengths):
