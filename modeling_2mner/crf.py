@@ -5,7 +5,7 @@ Viterbi search only tensor operations. The recursions run in float64 whatever th
 not affect float64), with the batch as the innermost dimension: (words, labels, batch).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ except ImportError as error:
         "The CRF decoder needs the module `torchcrf`, which comes with the distribution `pytorch-crf`: run "
         "`pip install pytorch-crf`. The distribution called `torchcrf` is a different project and does not provide it."
     ) from error
+
+from .lattice import Lattice, Parameters, forward_backward, log_partition, mirror_of, sweep
 
 IGNORED_LABEL = -100
 LARGE = 1e30  # far above any score, and a long sentence of them is still finite in float32
@@ -111,12 +113,18 @@ class LinearChainCRF(CRF):
         self, emissions: Tensor, mask: Tensor, constrained: bool = False, temperature: float = 1.0
     ) -> Tensor:
         """Return the posterior of every label of every word, (batch, words, K), 0 where masked, without gradient."""
+        found = self.lattice(emissions, mask, constrained, temperature).marginals()
+        return found[:, : emissions.shape[1]].to(_result_dtype(emissions)).contiguous()
+
+    @torch.no_grad()
+    def lattice(self, emissions: Tensor, mask: Tensor, constrained: bool = False, temperature: float = 1.0) -> Lattice:
+        """Run forward-backward once, to ask for marginals and for spans of single sentences, in float64.
+
+        An input without words counts as one masked word.
+        """
         scores, mask = self._word_major(emissions, mask)
         parameters = self._parameters_for(scores, constrained, temperature=temperature)
-        scores = scores / temperature
-        before, after = _forward_backward(scores, *parameters, mask)
-        posterior = torch.softmax(before + scores + after, dim=1).masked_fill(~mask.unsqueeze(1), 0)
-        return posterior.permute(2, 0, 1)[:, : emissions.shape[1]].to(_result_dtype(emissions)).contiguous()
+        return Lattice(scores / temperature, mask, parameters)
 
     @torch.no_grad()
     def viterbi(self, emissions: Tensor, mask: Tensor, constrained: bool = True) -> Tensor:
@@ -127,9 +135,9 @@ class LinearChainCRF(CRF):
         scores, mask = self._word_major(emissions, mask)
         scores = _bounded(scores)
         start, transitions, end = self._parameters_for(scores, constrained, bounded=True)
-        mirror = _mirror(mask).unsqueeze(1).expand_as(scores)
+        mirror = mirror_of(mask).unsqueeze(1).expand_as(scores)
         ends = end.unsqueeze(1).expand(scores.shape[1:])
-        best = _sweep(scores.gather(0, mirror), ends, transitions.T.unsqueeze(2), torch.amax)  # backwards in time
+        best = sweep(scores.gather(0, mirror), ends, transitions.T.unsqueeze(2), torch.amax)  # backwards in time
         rest = (scores + best.gather(0, mirror)).transpose(1, 2).contiguous()  # (words, batch, labels)
         path = _trace(rest, start, transitions).masked_fill(~mask, IGNORED_LABEL)
         return path.T[:, : emissions.shape[1]].contiguous()
@@ -149,14 +157,10 @@ class LinearChainCRF(CRF):
         covers exactly the words `start` to `end` - 1. An `I-type` that continues nothing also opens an entity, unless
         `constrained` forbids it. Sums the posterior (Eq. 16) of all sequences that have the span.
         """
-        scores, mask = self._word_major(emissions, mask)
-        start, transitions, end = self._parameters_for(scores, constrained, temperature=temperature)
-        scores = scores / temperature
-        before, after = _forward_backward(scores, start, transitions, end, mask)
-        log_z = torch.logsumexp(start.unsqueeze(1) + scores[0] + after[0], 0)
-        masses = [_span_mass(scores, before, after, start, transitions, mask, span) - log_z for span in spans]
-        posterior = torch.stack(masses, 1).exp() if masses else scores.new_zeros(scores.shape[2], 0)
-        return posterior.clamp(max=1.0).to(_result_dtype(emissions))
+        rows = [row for row in range(len(mask)) for _ in spans]
+        lattice = self.lattice(emissions, mask, constrained, temperature)
+        found = lattice.span_posteriors(rows, [*spans] * len(mask))
+        return found.view(len(mask), len(spans)).to(_result_dtype(emissions))
 
     @torch.no_grad()
     def best_paths(
@@ -196,7 +200,7 @@ class LinearChainCRF(CRF):
 
     def _parameters_for(
         self, scores: Tensor, constrained: bool, bounded: bool = False, temperature: float | Tensor = 1.0
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> Parameters:
         """Return start, transition and end scores with type and device of `scores`, -inf where IOB2 forbids."""
         start, transitions, end = (
             parameter.to(scores) / temperature  # before the -inf, which would make a temperature's gradient NaN
@@ -222,8 +226,8 @@ class _LogPartition(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, scores: Tensor, start: Tensor, transitions: Tensor, end: Tensor, mask: Tensor
     ) -> Tensor:
-        before, after = _forward_backward(scores, start, transitions, end, mask)
-        log_z = torch.logsumexp(start.unsqueeze(1) + scores[0] + after[0], 0)
+        before, after = forward_backward(scores, start, transitions, end, mask)
+        log_z = log_partition(scores, start, after)
         ctx.save_for_backward(scores, transitions, mask, before, after, log_z)
         return log_z.masked_fill(~mask[0], 0)
 
@@ -237,21 +241,9 @@ class _LogPartition(torch.autograd.Function):
         scores, transitions, mask, before, after, log_z = ctx.saved_tensors  # type: ignore[misc]
         right = (scores + after - log_z).masked_fill(~mask.unsqueeze(1), -torch.inf)
         labels = (before + right).exp_() * grad  # (words, labels, batch)
-        last = _mirror(mask)[:1].unsqueeze(1).expand_as(labels[:1])
+        last = mirror_of(mask)[:1].unsqueeze(1).expand_as(labels[:1])
         pairs = (_pair_marginals(before + scores, transitions, right) * grad).sum(2)  # (from, to)
         return labels, labels[0].sum(1), pairs, labels.gather(0, last)[0].sum(1), None
-
-
-def _forward_backward(
-    scores: Tensor, start: Tensor, transitions: Tensor, end: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the log-sums over everything before and after each word, both (words, labels, batch), from one sweep."""
-    mirror = _mirror(mask).unsqueeze(1).expand_as(scores)
-    both = torch.stack([scores, scores.gather(0, mirror)], 2)  # (words, labels, 2, batch)
-    ends = torch.stack([start, end], 1).unsqueeze(2).expand(both.shape[1:])
-    moves = torch.stack([transitions, transitions.T], 2).unsqueeze(3)  # (from, to, 2, 1)
-    before, after = _sweep(both, ends, moves, torch.logsumexp).unbind(2)
-    return before, after.gather(0, mirror)
 
 
 def _pair_marginals(left: Tensor, transitions: Tensor, right: Tensor) -> Tensor:
@@ -263,47 +255,12 @@ def _pair_marginals(left: Tensor, transitions: Tensor, right: Tensor) -> Tensor:
     return counts
 
 
-def _sweep(scores: Tensor, initial: Tensor, moves: Tensor, reduce: Callable[[Tensor, int], Tensor]) -> Tensor:
-    """Propagate `initial` (labels, ...) over the words; return what arrives at each word, without its own score."""
-    states = [initial]
-    for score in scores[:-1].unbind(0):
-        states.append(reduce((states[-1] + score).unsqueeze(1) + moves, 0))
-    return torch.stack(states)
-
-
 def _trace(rest: Tensor, start: Tensor, transitions: Tensor) -> Tensor:
     """Follow the best labels, (words, batch), given the best score from each word to the end, (words, batch, K)."""
     path = [(start + rest[0]).argmax(1)]
     for scores in rest[1:].unbind(0):
         path.append((transitions.index_select(0, path[-1]) + scores).argmax(1))
     return torch.stack(path)
-
-
-def _span_mass(
-    scores: Tensor,
-    before: Tensor,
-    after: Tensor,
-    start: Tensor,
-    transitions: Tensor,
-    mask: Tensor,
-    span: tuple[int, int, int, int],
-) -> Tensor:
-    """Log-sum over all sequences that have exactly this span, (batch,)."""
-    first, end, begin, inside = span
-    others = [label for label in range(len(start)) if label not in (begin, inside)]
-    arriving = before[first - 1, others] + scores[first - 1, others] + transitions[others, inside].unsqueeze(1)
-    opening = torch.logsumexp(arriving, 0) if first else start[inside].expand(mask.shape[1])
-    mass = torch.stack([before[first, begin] + scores[first, begin], opening + scores[first, inside]])
-    labels = [begin, inside]  # possible labels of the last word so far; mass: (labels, batch)
-    for word in range(first + 1, end):
-        mass = torch.logsumexp(mass + transitions[labels, inside].unsqueeze(1), 0, keepdim=True) + scores[word, inside]
-        labels = [inside]
-    rest = after[end - 1, labels]
-    if end < len(mask):
-        ends = [label for label in range(len(start)) if label != inside]
-        onward = transitions[labels][:, ends].unsqueeze(2) + scores[end, ends] + after[end, ends]
-        rest = torch.where(mask[end], torch.logsumexp(onward, 1), rest)
-    return torch.logsumexp(mass + rest, 0)
 
 
 def _list_viterbi(
@@ -332,14 +289,8 @@ def _path_score(scores: Tensor, start: Tensor, transitions: Tensor, end: Tensor,
     """Score of the given labels (Eq. 15), with start and end transitions, (batch,); 0 for an empty sentence."""
     emitted = scores.gather(1, tags.unsqueeze(1)).squeeze(1)  # (words, batch)
     moved = torch.cat([start[tags[:1]], transitions[tags[:-1], tags[1:]]])
-    ended = end[tags.gather(0, _mirror(mask)[:1])].squeeze(0)
+    ended = end[tags.gather(0, mirror_of(mask)[:1])].squeeze(0)
     return (emitted + moved).masked_fill(~mask, 0).sum(0) + ended.masked_fill(~mask[0], 0)
-
-
-def _mirror(mask: Tensor) -> Tensor:
-    """Index (words, batch) that reverses each sentence in place: the first row holds the last words' positions."""
-    positions = torch.arange(len(mask), device=mask.device).unsqueeze(1)
-    return (mask.sum(0) - 1 - positions).clamp(min=0)
 
 
 def _result_dtype(emissions: Tensor) -> torch.dtype:

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from PIL import Image
 
 
 def run_rows(
     model: Any, processor: Any, words: Sequence[str | list[str]], images: Sequence[Sequence[Image.Image | None]]
-) -> tuple[Any, list[torch.Tensor]]:
-    """Emissions of sentences, with each of their pictures.
+) -> tuple[Any, Any, list[list[int]]]:
+    """Read sentences with each of their pictures.
 
     A row of the batch is a sentence with one of its pictures. The first row of each sentence comes first, so that the
     windows of the texts come first, too.
@@ -22,7 +21,8 @@ def run_rows(
         images: of each sentence its pictures in RGB, at least one, which may be `None`.
 
     Returns:
-        The batch, whose first rows are the sentences, and for each sentence its logits `(pictures, words, labels)`.
+        The batch, whose first rows are the sentences; the model's output for it; and for each sentence the rows of
+        its pictures, in their order.
     """
     different = [_different(row if model.config.uses_image else [None] * len(row)) for row in images]
     owners = [number for number, (found, _) in enumerate(different) for _ in found[1:]]
@@ -31,13 +31,13 @@ def run_rows(
     batch = processor([*words, *([] if once else words[owner] for owner in owners)], rows)
     if once and owners:
         _share_windows(batch, len(words), owners)
-    logits = model(**batch.to(model.device)).logits  # (rows, words, labels)
-    answers, following = [], len(words)
+    output = model(**batch.to(model.device))
+    rows_of, following = [], len(words)
     for number, (found, places) in enumerate(different):
         own = [number, *range(following, following + len(found) - 1)]
         following += len(found) - 1
-        answers.append(logits[[own[place] for place in places], : len(batch.words[number])])
-    return batch, answers
+        rows_of.append([own[place] for place in places])
+    return batch, output, rows_of
 
 
 def _different(images: Sequence[Image.Image | None]) -> tuple[list[Image.Image | None], list[int]]:

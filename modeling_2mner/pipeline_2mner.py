@@ -4,22 +4,23 @@ import copy
 import os
 import reprlib
 import warnings
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from types import GeneratorType
 from typing import Any
 
-from torch.utils.data import Subset
+from torch.utils.data import DataLoader, Subset
 from transformers import AutoModelForTokenClassification, AutoProcessor, Pipeline, PreTrainedModel, ProcessorMixin
 from transformers.pipelines import PIPELINE_REGISTRY
+from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from .image_sources import load_image_source
 from .images import LoadedImage, PictureSource, count_pixels, is_absent, picture_key
+from .length_windows import WINDOW_BATCHES, LengthWindows
 from .picture_rows import run_rows
 from .pieces import place_of
 from .pipeline_inputs import WORD_KEYS, listed, plain_inputs, plain_sentence
-from .posteriors import TagPosteriors
-from .spans import entity_spans
+from .posteriors import Reading, TagPosteriors
 from .stock_arguments import PIPELINE, refuse_unknown
 from .windows import surface
 
@@ -90,6 +91,9 @@ class TwoMNERPipeline(Pipeline):
         is_split_into_words (`bool`, *optional*): whether a list of strings is one sentence.
         allow_urls (`bool`, *optional*): fetch pictures from the web, from public hosts only.
         on_bad_image (`str`, *optional*): `"none"` (default) or `"raise"`.
+        window_batches (`int`, *optional*): with a `batch_size` above 1, sentences are sorted by length within this many
+            batches, which saves padding. Answers come in the order of the sentences. The default is 64 for lists and
+            data sets and 1, no sorting, for generators, whose answers may be waited for.
 
     Returns:
         [`Entities`] for each sentence: dicts with `entity_group`; `score`, the posterior of the entire span under the
@@ -163,19 +167,61 @@ class TwoMNERPipeline(Pipeline):
         is_split_into_words: bool | None = None,
         allow_urls: bool | None = None,
         on_bad_image: str | None = None,
+        window_batches: int | None = None,
         **unknown: Any,
     ) -> tuple[dict, dict, dict]:
         known = ("threshold", "n_best", "return_word_tags", "is_split_into_words", "allow_urls", "on_bad_image")
-        refuse_unknown(unknown, PIPELINE, known, "this pipeline")
+        refuse_unknown(unknown, PIPELINE, (*known, "window_batches"), "this pipeline")
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"`threshold` must be a probability from 0 to 1, got {threshold}.")
         if n_best is not None and n_best < 1:
             raise ValueError(f"`n_best` must be at least 1, got {n_best}.")
+        if window_batches is not None and window_batches < 1:
+            raise ValueError(f"`window_batches` must be at least 1, got {window_batches}.")
         if on_bad_image not in (None, "none", "raise"):
             raise ValueError(f'`on_bad_image` is {on_bad_image!r}; write "none" or "raise".')
         reading = {"is_split_into_words": is_split_into_words, "allow_urls": allow_urls, "on_bad_image": on_bad_image}
         writing = {"threshold": threshold, "n_best": n_best, "return_word_tags": return_word_tags}
-        return _given(reading), {}, _given(writing)
+        answering = {"n_best": n_best, "return_word_tags": return_word_tags, "window_batches": window_batches}
+        return _given(reading), _given(answering), _given(writing)
+
+    def get_iterator(
+        self,
+        inputs: Any,
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict,
+        forward_params: dict,
+        postprocess_params: dict,
+    ) -> Iterable[Any]:
+        """Read many sentences in batches of similar length; see [`LengthWindows`]."""
+        known = isinstance(inputs, Sized)
+        dataset: Any
+        if known:
+            dataset = PipelineDataset(inputs, self.preprocess, preprocess_params)
+        else:
+            dataset = PipelineIterator(inputs, self.preprocess, preprocess_params)
+            num_workers = min(num_workers, 1)  # each would read the entire stream
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or its threads warn when the loader forks
+        prepared = DataLoader(dataset, num_workers=num_workers, batch_size=batch_size, collate_fn=list)
+
+        def answer(items: list[dict]) -> list[Any]:
+            read = self.forward({"sentence": [item["sentence"] for item in items]}, **forward_params)["read"]
+            return [self.postprocess({"read": one}, **postprocess_params) for one in read]
+
+        window_batches = forward_params.get("window_batches") or (WINDOW_BATCHES if known and batch_size > 1 else 1)
+        return LengthWindows(
+            prepared, self._measure, answer, batch_size, window_batches, len(inputs) if known else None
+        )
+
+    def _measure(self, items: Sequence[dict]) -> tuple[list[int], list[int]]:
+        """The lengths of prepared sentences in sub-words, and the pixels of their pictures."""
+        sentences = [item["sentence"] for item in items]
+        pixels = [
+            sum(picture.image.width * picture.image.height for picture in sentence.pictures if picture.image)
+            for sentence in sentences
+        ]
+        return self.processor.piece_lengths([sentence.words for sentence in sentences]), pixels
 
     def preprocess(  # type: ignore[override]
         self,
@@ -203,19 +249,29 @@ class TwoMNERPipeline(Pipeline):
             )
         return {"sentence": SentenceWithPictures(words, pictures)}
 
-    def _forward(self, model_inputs: dict) -> dict:  # type: ignore[override]
+    def _forward(  # type: ignore[override]
+        self,
+        model_inputs: dict,
+        n_best: int | None = None,
+        return_word_tags: bool = False,
+        window_batches: int | None = None,
+    ) -> dict:
+        """Read sentences; their posteriors are computed together, where the model is."""
         given = model_inputs["sentence"]
         sentences = given if isinstance(given, list) else [given]
         words = [sentence.words for sentence in sentences]
         images = [[picture.image for picture in sentence.pictures] for sentence in sentences]
-        batch, logits = run_rows(self.model, self.processor, words, images)
+        batch, output, pictures = run_rows(self.model, self.processor, words, images)
+        mask = batch["word_mask"].to(output.logits.device)
+        posteriors = TagPosteriors.from_model(self.model, output.logits, mask, pictures, output.predictions)
+        readings = posteriors.read(n_best, score_tags=return_word_tags)
         read = [
             {
-                "logits": logits[row],  # (pictures, words, labels)
                 "words": batch.words[row],
                 "offsets": batch.offsets[row],
                 "text": batch.texts[row],
                 "pictures": [(picture.status, picture.reason) for picture in sentence.pictures],
+                "readings": readings[row],
             }
             for row, sentence in enumerate(sentences)
         ]
@@ -224,18 +280,15 @@ class TwoMNERPipeline(Pipeline):
     def postprocess(  # type: ignore[override]
         self, model_outputs: dict, threshold: float = 0.0, n_best: int | None = None, return_word_tags: bool = False
     ) -> Entities | dict | list[dict]:
-        """Derive the entities of one sentence from its posteriors."""
+        """Write down the entities of one sentence."""
         read = model_outputs["read"]
-        if not read["logits"].isfinite().all():
-            return self._mark_unsound(read, n_best, return_word_tags)
-        posteriors = TagPosteriors.from_model(self.model, read["logits"])
-        if not posteriors.marginals.isfinite().all():  # the CRF's own weights are not finite
+        if not read["readings"]:
             return self._mark_unsound(read, n_best, return_word_tags)
         readings = []
-        for tags, score in posteriors.best_readings(n_best or 1):
-            reading: dict[str, Any] = {"score": score, "entities": self._entities(tags, posteriors, read, threshold)}
+        for found in read["readings"]:
+            reading: dict[str, Any] = {"score": found.score, "entities": self._entities(found, read, threshold)}
             if return_word_tags:
-                reading["words"] = self._word_tags(tags, posteriors, read)
+                reading["words"] = self._word_tags(found, read)
             readings.append(reading)
         if n_best:
             return readings
@@ -266,8 +319,7 @@ class TwoMNERPipeline(Pipeline):
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
 
-    def _entities(self, tags: list[int], posteriors: TagPosteriors, read: dict, threshold: float) -> Entities:
-        spans = entity_spans([posteriors.labels[tag] for tag in tags], strict=False)
+    def _entities(self, reading: Reading, read: dict, threshold: float) -> Entities:
         status, reason = _of_pictures(read)
         entities = [
             {
@@ -278,17 +330,17 @@ class TwoMNERPipeline(Pipeline):
                 "end": read["offsets"][end - 1][1],
                 "image_status": status,
             }
-            for (kind, start, end), score in zip(spans, posteriors.score_spans(spans), strict=True)
+            for (kind, start, end), score in zip(reading.spans, reading.span_scores, strict=True)
             if score >= threshold
         ]
         return Entities(entities, status, reason)
 
     @staticmethod
-    def _word_tags(tags: list[int], posteriors: TagPosteriors, read: dict) -> list[dict]:
-        rows = zip(read["words"], tags, posteriors.marginals.tolist(), read["offsets"], strict=True)
+    def _word_tags(reading: Reading, read: dict) -> list[dict]:
+        rows = zip(read["words"], reading.tags, reading.tag_scores, read["offsets"], strict=True)
         return [
-            {"word": word, "tag": posteriors.labels[tag], "score": scores[tag], "start": start, "end": end}
-            for word, tag, scores, (start, end) in rows
+            {"word": word, "tag": tag, "score": score, "start": start, "end": end}
+            for word, tag, score, (start, end) in rows
         ]
 
 

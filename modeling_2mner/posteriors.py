@@ -1,6 +1,9 @@
-"""The posteriors of the tags of a sentence, with one picture or averaged over several."""
+"""The posteriors of the tags of sentences, with one picture each or averaged over several."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import torch
@@ -9,48 +12,86 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from .crf import LinearChainCRF
-from .spans import Span
+from .spans import Span, entity_spans
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One tag sequence of a sentence, with its entities.
+
+    Args:
+        tags: a tag for each word.
+        score: the posterior of the entire sequence; 1 where only the best one was asked for.
+        spans: its entities.
+        span_scores: the posterior of each entity.
+        tag_scores: the posterior of the tag of each word; empty if not asked for.
+    """
+
+    tags: list[str]
+    score: float
+    spans: list[Span]
+    span_scores: list[float]
+    tag_scores: list[float]
 
 
 class TagPosteriors:
-    """The tag posteriors of a sentence, averaged over its pictures.
+    """The tag posteriors of a batch of sentences, each averaged over its pictures.
 
     With one picture, the best reading is Viterbi's (Eq. 15), whatever the temperature. With several, it is the valid IOB2
     sequence with the highest product of the averaged posteriors; there a temperature also weighs the pictures against
     each other, since it changes how much a sure one counts, and so it can change the best reading.
 
+    Forward-backward runs once for all rows, where the emissions are; marginals and readings are computed only if they
+    are asked for.
+
     Args:
-        logits (`torch.Tensor` of shape `(pictures, words, labels)`): emissions of the sentence with each picture.
+        logits (`torch.Tensor` of shape `(rows, words, labels)`): emissions of sentences with one of their pictures.
+        word_mask (`torch.Tensor` of shape `(rows, words)`): true where there is a word.
         labels (`list[str]`): tag names in the order of the logits.
         crf ([`LinearChainCRF`], *optional*): the model's decoder; without it, each word is decided independently.
         constrained (`bool`, defaults to `False`): exclude what IOB2 forbids, as the model's decoding does.
         temperature (`float`, defaults to 1.0): divides all scores of a sequence.
+        pictures (`list[list[int]]`, *optional*): of each sentence its rows; by default each row is a sentence.
+        decoded (`torch.Tensor` of shape `(rows, words)`, *optional*): the best tags of each row, where the model has
+            found them already.
     """
 
     def __init__(
         self,
         logits: Tensor,
+        word_mask: Tensor,
         labels: list[str],
         crf: LinearChainCRF | None = None,
         constrained: bool = False,
         temperature: float = 1.0,
+        pictures: Sequence[Sequence[int]] | None = None,
+        decoded: Tensor | None = None,
     ) -> None:
         self.labels = labels
-        self._logits = logits
+        self._logits, self._word_mask = logits, word_mask
         self._crf = crf or _without_transitions(labels, logits.device)
         self._constrained = constrained
         self._temperature = temperature
-        self._mask = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
-        marginals = self._crf.marginals(logits, self._mask, constrained, temperature)
-        self.marginals = marginals.mean(0)  # (words, labels)
+        self._pictures = [[row] for row in range(len(logits))] if pictures is None else pictures
+        self._decoded = decoded
+        self._lattice = self._crf.lattice(logits, word_mask, constrained, temperature)
+        self._lengths: list[int] = word_mask.sum(1).tolist()
 
     @classmethod
-    def from_model(cls, model: PreTrainedModel, logits: Tensor, temperature: float | None = None) -> "TagPosteriors":
-        """The posteriors of one sentence under a model's own decoder.
+    def from_model(
+        cls,
+        model: PreTrainedModel,
+        logits: Tensor,
+        word_mask: Tensor,
+        pictures: Sequence[Sequence[int]] | None = None,
+        decoded: Tensor | None = None,
+        temperature: float | None = None,
+    ) -> "TagPosteriors":
+        """The posteriors of sentences under a model's own decoder.
 
         Args:
             model: the model that the `logits` come from, with or without CRF.
-            logits: `(pictures, words, labels)`.
+            logits, word_mask, pictures, decoded: as above.
             temperature: by default the model's own, `crf_temperature`.
 
         Raises:
@@ -58,23 +99,99 @@ class TagPosteriors:
         """
         config = model.config
         crf, constrained = word_decoder(model)
-        return cls(logits, config.labels, crf, constrained, temperature or config.crf_temperature)
+        temperature = config.crf_temperature if temperature is None else temperature
+        return cls(logits, word_mask, config.labels, crf, constrained, temperature, pictures, decoded)
 
-    def best_readings(self, count: int) -> list[tuple[list[int], float]]:
-        """The up to `count` most likely tag sequences with their posteriors, best first."""
-        if len(self._logits) == 1:
-            return self._crf.best_paths(self._logits[0], count, self._constrained, self._temperature)
-        averaged = _log(self.marginals)
+    @cached_property
+    def _averaged(self) -> Tensor:
+        """The marginals of each sentence, (sentences, words, labels)."""
+        marginals = self._lattice.marginals()[:, : self._logits.shape[1]]
+        if all(len(rows) == 1 for rows in self._pictures):
+            return marginals[[row for (row,) in self._pictures]]
+        return torch.stack([marginals[list(rows)].mean(0) for rows in self._pictures])
+
+    def marginals(self) -> list[Tensor]:
+        """The posteriors of the tags of each sentence, `(words, labels)` each, on the CPU."""
+        averaged = self._rounded(self._averaged).cpu()
+        return [found[: self._length(place)] for place, found in enumerate(averaged)]
+
+    def are_sound(self) -> list[bool]:
+        """Whether the emissions and the posteriors of each sentence are finite numbers."""
+        finite = (self._logits.isfinite() | ~self._word_mask.unsqueeze(2)).all(2).all(1)
+        sound = (finite & self._lattice.is_sound()).tolist()
+        return [all(sound[row] for row in rows) for rows in self._pictures]
+
+    def best_tags(self) -> list[list[int]]:
+        """The most likely tag sequence of each sentence."""
+        one = [place for place, rows in enumerate(self._pictures) if len(rows) == 1]
+        several = [place for place, rows in enumerate(self._pictures) if len(rows) > 1]
+        tags: dict[int, list[int]] = {}
+        if one:
+            decoded = self._decoded
+            if decoded is None:
+                decoded = self._crf.viterbi(self._logits, self._word_mask, self._constrained)
+            best: list[list[int]] = decoded.tolist()
+            tags |= {place: best[self._pictures[place][0]] for place in one}
+        if several:
+            mask = self._word_mask[[self._pictures[place][0] for place in several]]
+            decoder = _without_transitions(self.labels, self._logits.device)
+            averaged: list[list[int]] = decoder.viterbi(_log(self._averaged[several]), mask, constrained=True).tolist()
+            tags |= zip(several, averaged, strict=True)
+        return [tags[place][: self._length(place)] for place in range(len(self._pictures))]
+
+    def best_readings(self, place: int, count: int) -> list[tuple[list[int], float]]:
+        """The up to `count` most likely tag sequences of one sentence with their posteriors, best first."""
+        rows, length = self._pictures[place], self._length(place)
+        if len(rows) == 1:
+            emissions = self._logits[rows[0], :length]
+            return self._crf.best_paths(emissions, count, self._constrained, self._temperature)
+        averaged = _log(self._averaged[place, :length])
         return _without_transitions(self.labels, averaged.device).best_paths(averaged, count, constrained=True)
 
-    def score_spans(self, spans: Sequence[Span]) -> list[float]:
-        """The posterior of each entity: that of exactly this type and these words."""
+    def score_spans(self, spans: Sequence[Sequence[Span]], places: Sequence[int] | None = None) -> list[list[float]]:
+        """The posterior of each entity: that of exactly this type and these words.
+
+        Args:
+            spans: entities, for each of `places`.
+            places: numbers of sentences, each any number of times; by default each sentence once.
+        """
         ids = {label: index for index, label in enumerate(self.labels)}
-        numbered = [(start, end, ids[f"B-{kind}"], ids[f"I-{kind}"]) for kind, start, end in spans]
-        posteriors = self._crf.span_posteriors(
-            self._logits, self._mask, numbered, self._constrained, self._temperature
-        )
-        return posteriors.mean(0).tolist()
+        owners = [self._pictures[place] for place in (range(len(self._pictures)) if places is None else places)]
+        rows: list[int] = []
+        numbered: list[tuple[int, int, int, int]] = []
+        for own, found in zip(owners, spans, strict=True):
+            for kind, start, end in found:
+                rows += own
+                numbered += [(start, end, ids[f"B-{kind}"], ids[f"I-{kind}"])] * len(own)
+        scores = iter(self._rounded(self._lattice.span_posteriors(rows, numbered)).tolist())
+        return [
+            [sum(islice(scores, len(own))) / len(own) for _ in found] for own, found in zip(owners, spans, strict=True)
+        ]
+
+    def read(self, n_best: int | None = None, score_tags: bool = False) -> list[list[Reading]]:
+        """The best readings of each sentence, best first: one without `n_best`, none where scores are not finite."""
+        sound = self.are_sound()
+        if n_best is None:
+            found = [[(tags, 1.0)] for tags in self.best_tags()]
+        else:
+            found = [self.best_readings(place, n_best) if sound[place] else [] for place in range(len(sound))]
+        marginals = [words.tolist() for words in self.marginals()] if score_tags else []
+        places = [(place, *one) for place, own in enumerate(found) if sound[place] for one in own]
+        names = [[self.labels[tag] for tag in tags] for _, tags, _ in places]
+        spans = [entity_spans(tags, strict=False) for tags in names]
+        scores = self.score_spans(spans, [place for place, _, _ in places])
+        readings: list[list[Reading]] = [[] for _ in sound]
+        for (place, tags, score), own_names, own_spans, own_scores in zip(places, names, spans, scores, strict=True):
+            words = [row[tag] for row, tag in zip(marginals[place], tags, strict=True)] if score_tags else []
+            readings[place].append(Reading(own_names, score, own_spans, own_scores, words))
+        return readings
+
+    def _rounded(self, posteriors: Tensor) -> Tensor:
+        """To no more digits than the emissions have, whose last ones depend on the batch."""
+        return posteriors.to(torch.promote_types(self._logits.dtype, torch.float32))
+
+    def _length(self, place: int) -> int:
+        return self._lengths[self._pictures[place][0]]
 
 
 def word_decoder(model: PreTrainedModel) -> tuple[LinearChainCRF, bool]:
@@ -154,4 +271,11 @@ def _without_transitions(labels: list[str], device: torch.device) -> LinearChain
     return crf
 
 
-__all__ = ["TagPosteriors", "average_posteriors", "decode_averaged", "sentence_posteriors", "word_decoder"]
+__all__ = [
+    "Reading",
+    "TagPosteriors",
+    "average_posteriors",
+    "decode_averaged",
+    "sentence_posteriors",
+    "word_decoder",
+]

@@ -23,7 +23,7 @@ from .images import LoadedImage, PictureSource, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
 from .spans import entity_spans
 from .stock_arguments import PROCESSOR, refuse_unknown
-from .windows import encode_words, split_text, surface
+from .windows import encode_words, split_text, surface, well_formed
 
 
 class TwoMNERBatch(BatchFeature):
@@ -239,10 +239,14 @@ class TwoMNERProcessor(ProcessorMixin):
         }
 
     def count_pieces(self, sentences: Sequence[list[str] | str]) -> int:
-        """How many sub-words sentences have together, or words for a model that reads words; one each at least."""
+        """How many sub-words sentences have together, or words for a model that reads words."""
+        return sum(self.piece_lengths(sentences))
+
+    def piece_lengths(self, sentences: Sequence[list[str] | str]) -> list[int]:
+        """How many sub-words each sentence has, at least one a word."""
         words, _ = self._split(sentences)
-        pieces = self.tokenizer(words, is_split_into_words=True, add_special_tokens=False, verbose=False)
-        return sum(max(len(ids), len(split)) for ids, split in zip(pieces["input_ids"], words, strict=True))
+        pieces = self.tokenizer(well_formed(words), is_split_into_words=True, add_special_tokens=False, verbose=False)
+        return [max(len(ids), len(split)) for ids, split in zip(pieces["input_ids"], words, strict=True)]
 
     def post_process_entities(
         self, predictions: torch.Tensor, batch: TwoMNERBatch, labels: Sequence[str] | None = None

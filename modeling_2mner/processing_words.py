@@ -83,9 +83,9 @@ class WordProcessor(OneImageProcessor):
                 f"`tokenizer` is a {type(tokenizer).__name__}; pass a `WordTokenizer`, which numbers words."
             )
 
-    def count_pieces(self, sentences: Sequence[list[str] | str]) -> int:
-        """How many words sentences have together."""
-        return sum(map(len, self._split(sentences)[0]))
+    def piece_lengths(self, sentences: Sequence[list[str] | str]) -> list[int]:
+        """How many words each sentence has."""
+        return [len(words) for words in self._split(sentences)[0]]
 
     @property
     def model_input_names(self) -> list[str]:

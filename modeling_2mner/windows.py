@@ -98,9 +98,7 @@ def encode_words(tokenizer: Any, sentences: list[list[str]], max_length: int) ->
         raise ValueError(
             f"`max_length` is {max_length}, which leaves no room for a word; write {max_length - room + 1} or more."
         )
-    # Half a surrogate pair, which JSON can hold, is not a character: the tokenizer would refuse the entire batch.
-    sentences = [[word.encode(errors="replace").decode() for word in words] for words in sentences]
-    sentences, encoded = _encode_every_word(tokenizer, sentences)
+    sentences, encoded = _encode_every_word(tokenizer, well_formed(sentences))
     input_ids: list[list[int]] = []
     positions: list[list[tuple[int, int]]] = []
     first: list[int] = []
@@ -114,6 +112,11 @@ def encode_words(tokenizer: Any, sentences: list[list[str]], max_length: int) ->
             pieces = _count_pieces(encoded.word_ids(index), len(words))
             positions.append(_append_windows(tokenizer, words, plan_windows(pieces, room), max_length, input_ids))
     return Windows(input_ids, positions, first)
+
+
+def well_formed(sentences: list[list[str]]) -> list[list[str]]:
+    """Replace halves of surrogate pairs, which JSON can hold; the tokenizer would refuse all sentences for one."""
+    return [[word.encode(errors="replace").decode() for word in words] for words in sentences]
 
 
 def plan_windows(pieces: list[int], room: int) -> list[tuple[int, int, int, int]]:
@@ -222,4 +225,4 @@ def _count_pieces(word_ids: list[int | None], num_words: int) -> list[int]:
     return counts
 
 
-__all__ = ["Windows", "encode_words", "plan_windows", "split_text", "surface"]
+__all__ = ["Windows", "encode_words", "plan_windows", "split_text", "surface", "well_formed"]

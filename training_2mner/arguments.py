@@ -122,7 +122,7 @@ class TwoMNERTrainingArguments(TrainingArguments):
             "help": f"Encoders whose weights are not trained: {', '.join(ENCODERS)} (`vit` also means `vision`)."
         },
     )
-    group_by_length: bool = option(True, "Batch training sentences of similar length.")
+    group_by_length: bool = option(True, "Batch sentences of similar length, in training and evaluation.")
     gather_negatives: bool = option(
         False, "Contrast with the pictures of all processes, not only with those of its own."
     )

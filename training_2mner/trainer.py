@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from datasets import Dataset
 from huggingface_hub import CommitInfo
@@ -24,7 +25,7 @@ from transformers import (
 )
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_callback import ProgressCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.encoders import ENCODERS
@@ -247,6 +248,36 @@ class TwoMNERTrainer(Trainer):
         folder, name, token = self.args.output_dir, cast(str, self.args.hub_model_id), self.args.hub_token
         return release(folder, name, self._is_private(), message=commit_message, token=token)
 
+    def evaluation_loop(self, dataloader: DataLoader, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Read a split in batches of similar length; metrics and predictions are in the order of the split."""
+        order = self._evaluation_order(cast(Dataset, dataloader.dataset))
+        compute_metrics = self.compute_metrics
+        if order is None:
+            return super().evaluation_loop(dataloader, *args, **kwargs)
+        if compute_metrics is not None:
+            self.compute_metrics = lambda prediction: compute_metrics(_as_given(prediction, order))
+        try:
+            output = super().evaluation_loop(dataloader, *args, **kwargs)
+        finally:
+            self.compute_metrics = compute_metrics
+        return output._replace(
+            predictions=restore_order(output.predictions, order), label_ids=restore_order(output.label_ids, order)
+        )
+
+    def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler[int] | None:
+        order = self._evaluation_order(eval_dataset)
+        return super()._get_eval_sampler(eval_dataset) if order is None else cast(Sampler[int], order)
+
+    def _evaluation_order(self, dataset: Dataset) -> list[int] | None:
+        """The rows of a split, long ones first, so that there is little to pad; `None` if it is read as it is."""
+        if not self.args.group_by_length or "tokens" not in getattr(dataset, "column_names", ()):
+            return None
+        lengths = self._lengths(dataset)
+        return sorted(range(len(lengths)), key=lambda row: -lengths[row])
+
+    def _lengths(self, dataset: Dataset) -> list[int]:
+        return [len(tokens) for tokens in dataset["tokens"]]
+
     def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
         """Batches of all sentences: `dataloader_drop_last` is for training."""
         with self._keeping_the_last_batch():
@@ -295,7 +326,7 @@ class TwoMNERTrainer(Trainer):
         if not self.args.group_by_length:
             return super()._get_train_sampler(train_dataset)
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        lengths = [len(tokens) for tokens in train_dataset["tokens"]]
+        lengths = self._lengths(train_dataset)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         sampler = LengthGroupedSampler(lengths, batch_size, seed)
         self._epochs.sampler = sampler
@@ -355,6 +386,25 @@ def make_trainer(
             data_arguments.dataset,
         )
     return trainer
+
+
+def _as_given(prediction: EvalPrediction, order: list[int]) -> EvalPrediction:
+    """What is scored, in the order of the split."""
+    parts = (prediction.predictions, prediction.label_ids, prediction.inputs, prediction.losses)
+    return EvalPrediction(*(restore_order(part, order) for part in parts))
+
+
+def restore_order(values: Any, order: list[int]) -> Any:
+    """Put what belongs to the rows `order` into the order of the rows: an array, or tuples, lists and dicts of some."""
+    if isinstance(values, (tuple, list)):
+        return type(values)(restore_order(part, order) for part in values)
+    if isinstance(values, dict):
+        return {name: restore_order(part, order) for name, part in values.items()}
+    if not isinstance(values, np.ndarray) or values.ndim == 0 or len(values) != len(order):
+        return values  # such as a loss for each batch
+    restored = np.empty_like(values)
+    restored[order] = values
+    return restored
 
 
 def part_of(name: str) -> str:

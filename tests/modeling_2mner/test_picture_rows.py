@@ -39,9 +39,10 @@ def test_the_logits_are_those_of_each_picture_alone(make_model, processor, sente
     model = make_model(**changes).double()  # so that nothing but the arithmetic of batches is left out of account
     words = [*sentences[:2], LONG, "", sentences[3]]
     images = [[pictures[0]], [*pictures, None], [pictures[1], None, pictures[1]], [None, pictures[0]], [None, None]]
-    batch, found = run_rows(model, processor, words, images)
+    batch, output, rows = run_rows(model, processor, words, images)
     assert batch.words[: len(words)] == processor(words).words
-    for sentence, row, logits in zip(words, images, found, strict=True):
+    for place, (sentence, row) in enumerate(zip(words, images, strict=True)):
+        logits = output.logits[rows[place], : len(batch.words[place])]
         alone = [model(**processor([sentence], [image])).logits[0] for image in row]
         assert len(logits) == len(row)
         assert (logits - torch.stack(alone)).abs().max() <= 1e-6 if logits.numel() else True
@@ -54,8 +55,9 @@ def test_a_model_that_reads_text_and_picture_together(make_baseline, one_image_p
     one_image_processor = copy.copy(one_image_processor)
     one_image_processor.use_image = model.config.uses_image
     images = [[pictures[0], pictures[1]], [None, pictures[2], None]]
-    _, found = run_rows(model, one_image_processor, sentences[:2], images)
-    for sentence, row, logits in zip(sentences, images, found, strict=False):
+    batch, output, rows = run_rows(model, one_image_processor, sentences[:2], images)
+    for place, (sentence, row) in enumerate(zip(sentences[:2], images, strict=True)):
+        logits = output.logits[rows[place], : len(batch.words[place])]
         alone = [model(**one_image_processor([sentence], [image])).logits[0] for image in row]
         assert (logits - torch.stack(alone)).abs().max() <= 1e-5
 

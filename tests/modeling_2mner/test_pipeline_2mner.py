@@ -18,6 +18,7 @@ from modeling_2mner import TwoMNERPipeline
 from modeling_2mner.images import LoadedImage
 from modeling_2mner.pipeline_2mner import Entities, SentenceWithPictures
 from modeling_2mner.posteriors import TagPosteriors
+from modeling_2mner.spans import Span
 
 TEXT = "Das Louvre-Museum ist in Paris, nicht Köln!"
 WORDS = ["Das", "Louvre-Museum", "ist", "in", "Paris", ",", "nicht", "Köln", "!"]
@@ -168,7 +169,7 @@ class TestInputs:
             assert not isinstance(pipe(data), list) and list(pipe(data)) == expected
             assert [pipe(row) for row in data] == expected
         assert list(pipe(torch.utils.data.Subset(encoded, [2, 1]))) == [expected[2], expected[1]]
-        assert len(pipe(rows)) == 3 and len(pipe(rows, batch_size=2)) == 2
+        assert len(pipe(rows)) == len(pipe(rows, batch_size=2)) == 3
         words = [pipe({"words": row["tokens"]}) for row in rows]
         assert list(pipe(KeyDataset(rows, "tokens"))) == list(pipe(rows["tokens"])) == words
 
@@ -261,16 +262,20 @@ class TestEntities:
         labels = list(model.config.id2label.values())
         crf = model.crf if model.config.use_crf else None
         for images, rows in ((make_picture(0), [0]), (None, [1]), ([make_picture(0), None], [0, 1])):
-            posteriors = TagPosteriors(logits[rows], labels, crf, bool(crf) and decoder != "free")
+            mask = torch.ones(len(rows), len(WORDS), dtype=torch.bool)
+            constrained = bool(crf) and decoder != "free"
+            posteriors = TagPosteriors(logits[rows], mask, labels, crf, constrained, pictures=[[*range(len(rows))]])
             pipe = TwoMNERPipeline(model=model, processor=processor, device="cpu")
             found = pipe(WORDS, images, return_word_tags=True)
             spans = [(entity["entity_group"], entity["start"], entity["end"]) for entity in found["entities"]]
             scores = [entity["score"] for entity in found["entities"]]
-            assert spans and scores == pytest.approx(posteriors.score_spans(spans), abs=1e-5)
+            assert spans and scores == pytest.approx(
+                posteriors.score_spans([[Span(*span) for span in spans]])[0], abs=1e-5
+            )
             chosen = [labels.index(word["tag"]) for word in found["words"]]
-            expected = posteriors.marginals[range(len(WORDS)), chosen].tolist()
+            expected = posteriors.marginals()[0][range(len(WORDS)), chosen].tolist()
             assert [word["score"] for word in found["words"]] == pytest.approx(expected, abs=1e-5)
-            readings = posteriors.best_readings(3)
+            readings = posteriors.best_readings(0, 3)
             shares = [reading["score"] for reading in pipe(WORDS, images, n_best=3)]
             assert shares == pytest.approx([share for _, share in readings], abs=1e-5)
             assert chosen == readings[0][0]

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from modeling_2mner import lattice
 from modeling_2mner.crf import LinearChainCRF
 from modeling_2mner.posteriors import TagPosteriors, sentence_posteriors
-from modeling_2mner.spans import entity_spans
+from modeling_2mner.spans import Span, entity_spans
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC"]
 SMALL = ["O", "B-PER", "I-PER"]
@@ -36,6 +37,18 @@ def crf():
 
 def emissions_of(pictures: int, words: int, labels: list[str]) -> Tensor:
     return 2 * torch.randn(pictures, words, len(labels))
+
+
+def posteriors_of(
+    emissions: Tensor,
+    labels: list[str],
+    crf: LinearChainCRF | None = None,
+    constrained: bool = False,
+    temperature: float = 1.0,
+) -> TagPosteriors:
+    """Those of one sentence with several pictures."""
+    mask = torch.ones(emissions.shape[:2], dtype=torch.bool)
+    return TagPosteriors(emissions, mask, labels, crf, constrained, temperature, [list(range(len(emissions)))])
 
 
 def is_valid(names: list[str]) -> bool:
@@ -90,17 +103,17 @@ def test_scores_equal_an_enumeration_of_all_readings(crf, labels, words, decoder
     constrained = decoder == "constrained crf"
     model = None if decoder == "none" else crf(labels)
     emissions = emissions_of(pictures, words, labels)
-    posteriors = TagPosteriors(emissions, labels, model, constrained)
+    posteriors = posteriors_of(emissions, labels, model, constrained)
     readings = [readings_of(picture, labels, model, constrained) for picture in emissions]
 
     marginals = sum(marginals_of(one, words, labels) for one in readings) / pictures
-    torch.testing.assert_close(posteriors.marginals.double(), marginals, atol=1e-5, rtol=0)
-    torch.testing.assert_close(posteriors.marginals.sum(1), torch.ones(words))
+    torch.testing.assert_close(posteriors.marginals()[0].double(), marginals, atol=1e-5, rtol=0)
+    torch.testing.assert_close(posteriors.marginals()[0].sum(1), torch.ones(words))
 
     spans = all_spans(words, labels)
     expected = [sum(share_of(span, one, labels) for one in readings) / pictures for span in spans]
-    assert posteriors.score_spans(spans) == pytest.approx(expected, abs=1e-5)
-    assert posteriors.score_spans([]) == []
+    assert posteriors.score_spans([spans])[0] == pytest.approx(expected, abs=1e-5)
+    assert posteriors.score_spans([[]])[0] == []
 
 
 @pytest.mark.parametrize("decoder", ["constrained crf", "crf", "none"])
@@ -112,22 +125,22 @@ def test_readings_with_one_picture_are_all_readings_in_order(crf, labels, words,
     readings = readings_of(emissions[0], labels, model, constrained)
     expected = sorted(readings, key=readings.get, reverse=True)
 
-    found = TagPosteriors(emissions, labels, model, constrained).best_readings(len(readings) + 1)
+    found = posteriors_of(emissions, labels, model, constrained).best_readings(0, len(readings) + 1)
     assert [tuple(path) for path, _ in found] == expected
     assert [share for _, share in found] == pytest.approx([readings[path] for path in expected], abs=1e-6)
     assert sum(share for _, share in found) == pytest.approx(1.0)
-    assert TagPosteriors(emissions, labels, model, constrained).best_readings(2) == found[:2]
+    assert posteriors_of(emissions, labels, model, constrained).best_readings(0, 2) == found[:2]
 
 
 @pytest.mark.parametrize("decoder", ["constrained crf", "crf", "none"])
 @pytest.mark.parametrize(("labels", "words"), SIZES)
 def test_readings_with_several_pictures_are_valid_and_follow_the_averaged_posteriors(crf, labels, words, decoder):
     model = None if decoder == "none" else crf(labels)
-    posteriors = TagPosteriors(emissions_of(4, words, labels), labels, model, decoder == "constrained crf")
-    averaged = posteriors.marginals.double().clamp(min=1e-300).log()
+    posteriors = posteriors_of(emissions_of(4, words, labels).double(), labels, model, decoder == "constrained crf")
+    averaged = posteriors.marginals()[0].double().clamp(min=1e-300).log()
     readings = readings_of(averaged, labels, constrained=True)
 
-    found = posteriors.best_readings(4)
+    found = posteriors.best_readings(0, 4)
     expected = sorted(readings, key=readings.get, reverse=True)[:4]
     assert [tuple(path) for path, _ in found] == expected
     assert [share for _, share in found] == pytest.approx([readings[path] for path in expected], abs=1e-9)
@@ -137,33 +150,65 @@ def test_readings_with_several_pictures_are_valid_and_follow_the_averaged_poster
 def test_a_valid_reading_is_found_where_no_valid_one_is_likely(crf, decoder):
     emissions = torch.zeros(2, 3, 9)
     emissions[:, :, LABELS.index("I-PER")] = 1000
-    posteriors = TagPosteriors(emissions, LABELS, None if decoder == "none" else crf(LABELS))
-    assert posteriors.marginals[:, LABELS.index("B-PER")].tolist() == [0, 0, 0]
-    [(path, share)] = posteriors.best_readings(1)
+    posteriors = posteriors_of(emissions, LABELS, None if decoder == "none" else crf(LABELS))
+    assert posteriors.marginals()[0][:, LABELS.index("B-PER")].tolist() == [0, 0, 0]
+    [(path, share)] = posteriors.best_readings(0, 1)
     assert is_valid([LABELS[tag] for tag in path]) and 0 < share <= 1
 
 
 def test_equal_pictures_count_as_one(crf):
     model, emissions = crf(LABELS), emissions_of(1, 6, LABELS)
-    one, three = (TagPosteriors(emissions.expand(count, -1, -1), LABELS, model, True) for count in (1, 3))
+    one, three = (posteriors_of(emissions.expand(count, -1, -1), LABELS, model, True) for count in (1, 3))
     spans = all_spans(6, LABELS)
-    torch.testing.assert_close(one.marginals, three.marginals)
-    assert one.score_spans(spans) == pytest.approx(three.score_spans(spans), abs=1e-6)
+    torch.testing.assert_close(one.marginals()[0], three.marginals()[0])
+    assert one.score_spans([spans])[0] == pytest.approx(three.score_spans([spans])[0], abs=1e-6)
 
 
 @pytest.mark.parametrize("pictures", [1, 2])
 def test_a_sentence_without_words_has_one_reading(crf, pictures):
-    posteriors = TagPosteriors(torch.zeros(pictures, 0, 9), LABELS, crf(LABELS), True)
-    assert posteriors.best_readings(5) == [([], 1.0)]
-    assert posteriors.marginals.shape == (0, 9) and posteriors.score_spans([]) == []
+    posteriors = posteriors_of(torch.zeros(pictures, 0, 9), LABELS, crf(LABELS), True)
+    assert posteriors.best_readings(0, 5) == [([], 1.0)]
+    assert posteriors.marginals()[0].shape == (0, 9) and posteriors.score_spans([[]])[0] == []
 
 
 def test_the_type_of_the_emissions_does_not_matter(crf):
     model, emissions = crf(LABELS), emissions_of(2, 5, LABELS).bfloat16()
-    low, high = TagPosteriors(emissions, LABELS, model), TagPosteriors(emissions.double(), LABELS, model)
+    low, high = posteriors_of(emissions, LABELS, model), posteriors_of(emissions.double(), LABELS, model)
     spans = all_spans(5, LABELS)
-    assert low.score_spans(spans) == pytest.approx(high.score_spans(spans), abs=1e-6)
-    assert [path for path, _ in low.best_readings(3)] == [path for path, _ in high.best_readings(3)]
+    assert low.score_spans([spans])[0] == pytest.approx(high.score_spans([spans])[0], abs=1e-6)
+    assert [path for path, _ in low.best_readings(0, 3)] == [path for path, _ in high.best_readings(0, 3)]
+
+
+@pytest.mark.parametrize("decoder", ["constrained crf", "crf", "none"])
+def test_a_batch_of_sentences_is_read_like_each_of_them_alone(crf, decoder):
+    model = None if decoder == "none" else crf(LABELS)
+    lengths, pictures = [4, 4, 7, 0, 1, 7], [[0], [1], [2, 5, 2], [3], [4]]  # words of the rows; rows of the sentences
+    emissions = torch.randn(6, 7, len(LABELS)) * 2
+    mask = torch.arange(7) < torch.tensor(lengths).unsqueeze(1)
+    spoilt = emissions.masked_fill(~mask.unsqueeze(2), torch.nan)
+    together = TagPosteriors(spoilt, mask, LABELS, model, decoder == "constrained crf", pictures=pictures)
+    for n_best in (None, 4):
+        for rows, found in zip(pictures, together.read(n_best, score_tags=True), strict=True):
+            own = emissions[rows, : lengths[rows[0]]]
+            [alone] = posteriors_of(own, LABELS, model, decoder == "constrained crf").read(n_best, score_tags=True)
+            assert [(one.tags, one.spans) for one in found] == [(one.tags, one.spans) for one in alone]
+            for one, other in zip(found, alone, strict=True):
+                assert one.score == pytest.approx(other.score)
+                assert one.span_scores == pytest.approx(other.span_scores)
+                assert one.tag_scores == pytest.approx(other.tag_scores)
+
+
+def test_forward_backward_runs_once_for_a_batch_and_viterbi_not_again(crf, monkeypatch):
+    calls = []
+    sums, search = lattice.forward_backward, LinearChainCRF.viterbi
+    monkeypatch.setattr(lattice, "forward_backward", lambda *given: calls.append("sums") or sums(*given))
+    monkeypatch.setattr(LinearChainCRF, "viterbi", lambda *given: calls.append("search") or search(*given))
+    emissions, mask = torch.randn(3, 5, 9), torch.ones(3, 5, dtype=torch.bool)
+    model = crf(LABELS)
+    decoded = model.viterbi(emissions, mask, True)
+    calls.clear()
+    readings = TagPosteriors(emissions, mask, LABELS, model, True, decoded=decoded).read(score_tags=True)
+    assert len(readings) == 3 and calls == ["sums"]
 
 
 @pytest.mark.parametrize("temperature", [0.4, 3.0])
@@ -172,15 +217,15 @@ def test_a_temperature_divides_the_scores_of_all_readings(crf, decoder, temperat
     constrained = decoder == "constrained crf"
     model = None if decoder == "none" else crf(SMALL)
     emissions = emissions_of(2, 5, SMALL)
-    posteriors = TagPosteriors(emissions, SMALL, model, constrained, temperature)
+    posteriors = posteriors_of(emissions, SMALL, model, constrained, temperature)
     readings = [readings_of(picture, SMALL, model, constrained, temperature) for picture in emissions]
     marginals = sum(marginals_of(one, 5, SMALL) for one in readings) / 2
-    torch.testing.assert_close(posteriors.marginals.double(), marginals, atol=1e-5, rtol=0)
+    torch.testing.assert_close(posteriors.marginals()[0].double(), marginals, atol=1e-5, rtol=0)
     spans = all_spans(5, SMALL)
     expected = [sum(share_of(span, one, SMALL) for one in readings) / 2 for span in spans]
-    assert posteriors.score_spans(spans) == pytest.approx(expected, abs=1e-5)
+    assert posteriors.score_spans([spans])[0] == pytest.approx(expected, abs=1e-5)
 
-    one = TagPosteriors(emissions[:1], SMALL, model, constrained, temperature).best_readings(4)
+    one = posteriors_of(emissions[:1], SMALL, model, constrained, temperature).best_readings(0, 4)
     best = sorted(readings[0], key=readings[0].get, reverse=True)[:4]
     assert [tuple(path) for path, _ in one] == best
     assert [share for _, share in one] == pytest.approx([readings[0][path] for path in best], abs=1e-6)
@@ -192,9 +237,9 @@ def test_with_one_picture_no_temperature_changes_the_order_of_the_readings(crf):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.round_()
-    plain = [path for path, _ in TagPosteriors(emissions, LABELS, model, True).best_readings(200)]
+    plain = [path for path, _ in posteriors_of(emissions, LABELS, model, True).best_readings(0, 200)]
     for temperature in (1e-3, 0.3, 1.7, 3.0, 1e3):
-        readings = TagPosteriors(emissions, LABELS, model, True, temperature).best_readings(200)
+        readings = posteriors_of(emissions, LABELS, model, True, temperature).best_readings(0, 200)
         assert [path for path, _ in readings] == plain
 
 
@@ -206,9 +251,9 @@ def test_with_several_pictures_a_temperature_weighs_them_against_each_other():
     emissions[:, 0, 3] = torch.tensor([0.0, 2.0, 2.0])
     # The means of PER: (1 + 0.119 + 0.119) / 3 = 0.41 at 1, and (0.731 + 0.450 + 0.450) / 3 = 0.54 at 10.
     for temperature, tag, share in ((1.0, 3, 0.587), (10.0, 1, 0.544)):
-        posteriors = TagPosteriors(emissions, labels, temperature=temperature)
-        assert posteriors.best_readings(1)[0][0] == [tag]
-        assert posteriors.marginals[0, tag].item() == pytest.approx(share, abs=1e-3)
+        posteriors = posteriors_of(emissions, labels, temperature=temperature)
+        assert posteriors.best_readings(0, 1)[0][0] == [tag]
+        assert posteriors.marginals()[0][0, tag].item() == pytest.approx(share, abs=1e-3)
 
 
 def test_the_posteriors_of_a_model_are_those_at_its_temperature(make_model, batch):
@@ -231,6 +276,7 @@ def test_the_posteriors_of_a_model_are_those_at_its_temperature(make_model, batc
     assert not torch.allclose(expected[0], sentence_posteriors(plain, logits, mask)[0], atol=1e-2)
     found = sentence_posteriors(softmax, logits, mask)[0]
     torch.testing.assert_close(found, (logits[0, : len(found)].double() / 2).softmax(-1))
-    assert TagPosteriors.from_model(softer, logits[:1, :5]).score_spans([("PER", 0, 2)]) == pytest.approx(
-        TagPosteriors.from_model(plain, logits[:1, :5], temperature=2.0).score_spans([("PER", 0, 2)])
+    own, mask = logits[:1, :5], mask[:1, :5]
+    assert TagPosteriors.from_model(softer, own, mask).score_spans([[Span("PER", 0, 2)]])[0] == pytest.approx(
+        TagPosteriors.from_model(plain, own, mask, temperature=2.0).score_spans([[Span("PER", 0, 2)]])[0]
     )

@@ -108,3 +108,36 @@ def test_group_by_length_can_be_switched_off(make_trainer, make_model, text_only
     sampler = make_trainer(make_model(**text_only), group_by_length=False)._get_train_sampler()
 
     assert not isinstance(sampler, LengthGroupedSampler)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_split_is_scored_in_batches_of_similar_length_and_in_its_order(
+    make_trainer, make_model, processor, text_only, workers
+):
+    widths, scored = [], []
+
+    class Recorder(TwoMNERDataCollator):
+        def __call__(self, rows):
+            widths.append([len(row["tokens"]) for row in rows])
+            return super().__call__(rows)
+
+    def compute_metrics(prediction):
+        scored.append(prediction.label_ids)
+        return {"words": int((prediction.label_ids >= 0).sum())}
+
+    model = make_model(**text_only)
+    settings = {"per_device_eval_batch_size": 4, "dataloader_num_workers": workers, "compute_metrics": compute_metrics}
+    grouped = make_trainer(model, collator=Recorder(processor), group_by_length=True, **settings)
+    given = make_trainer(model, group_by_length=False, **settings)
+    split = grouped.train_dataset
+    found, expected = grouped.predict(split), given.predict(split)
+    if workers == 0:
+        assert widths == sorted(widths, key=max, reverse=True) and max(map(len, widths)) == 4
+        assert sum(max(batch) - min(batch) for batch in widths) < len(split["tokens"])
+    assert found.predictions.tolist() == expected.predictions.tolist()
+    assert found.label_ids.tolist() == expected.label_ids.tolist()
+    assert [row[: len(tokens)].tolist() for row, tokens in zip(found.label_ids, split["tokens"], strict=True)] == [
+        list(tags) for tags in split["ner_tags"]
+    ]
+    assert scored[0].tolist() == scored[1].tolist() and found.metrics["test_words"] == expected.metrics["test_words"]
+    assert found.metrics["test_loss"] == pytest.approx(expected.metrics["test_loss"], abs=1e-5)

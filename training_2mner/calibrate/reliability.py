@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from modeling_2mner.posteriors import TagPosteriors
@@ -23,6 +25,7 @@ from training_2mner.calibrate.temperature import GoldLikelihood, ReadSentences
 from training_2mner.metrics import entity_scores
 
 BINS = 15
+BATCH_SIZE = 64  # sentences whose posteriors are computed together
 HEIGHT = 3.6  # inches
 
 
@@ -89,17 +92,20 @@ def equal_mass_bins(scores: Sequence[float], right: Sequence[bool], count: int =
 
 def measure(model: PreTrainedModel, sentences: ReadSentences, temperature: float) -> Reliability:
     """Read all sentences at a temperature and compare their entities with the gold ones."""
-    labels = model.config.labels
     scores: list[float] = []
     right: list[bool] = []
     predicted: list[list[str]] = []
-    for emissions, gold in zip(sentences.emissions, sentences.gold, strict=True):
-        posteriors = TagPosteriors.from_model(model, emissions.unsqueeze(0), temperature)
-        [(tags, _)] = posteriors.best_readings(1)
-        predicted.append([labels[tag] for tag in tags])
-        spans, known = entity_spans(predicted[-1], strict=False), set(entity_spans(gold, strict=False))
-        scores += posteriors.score_spans(spans)
-        right += [span in known for span in spans]
+    for start in range(0, len(sentences.gold), BATCH_SIZE):
+        emissions, gold = (part[start : start + BATCH_SIZE] for part in (sentences.emissions, sentences.gold))
+        mask = pad_sequence([torch.ones(len(sentence), dtype=torch.bool) for sentence in emissions], batch_first=True)
+        posteriors = TagPosteriors.from_model(
+            model, pad_sequence(emissions, batch_first=True), mask, temperature=temperature
+        )
+        for [reading], tags in zip(posteriors.read(), gold, strict=True):
+            predicted.append(reading.tags)
+            known = set(entity_spans(tags, strict=False))
+            scores += reading.span_scores
+            right += [span in known for span in reading.spans]
     return Reliability(
         temperature,
         equal_mass_bins(scores, right),

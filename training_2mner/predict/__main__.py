@@ -149,10 +149,11 @@ def predict_to_file(
         settings = {
             "threshold": threshold,
             "return_word_tags": return_word_tags,
+            "batch_size": batch_size,
             "model": model_fingerprint(pipe.model),
         }
         partial = PartialFile(output, settings)
-        first = partial.resume(records, batch_size, overwrite)
+        first = partial.resume(records, overwrite)
         summary = Summary(skipped=first)
         results = pipe(
             _Sentences(copy(records), first),  # a copy, because each reader keeps its own position
@@ -169,8 +170,8 @@ def predict_to_file(
                     Prediction(result["entities"], result["words"]) if return_word_tags else Prediction(result)
                 )
                 file.write(partial.encode(record, prediction))
-                if (index + 1) % batch_size == 0:
-                    file.flush()
+                if index + 1 == first + results.complete:
+                    partial.mark(index + 1, file)
                 summary.add(record, prediction)
                 progress.update()
         partial.finish()

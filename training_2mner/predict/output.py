@@ -24,6 +24,9 @@ from training_2mner.predict.text import ERROR_FIELD, MAX_QUOTE_LENGTH, STATUS_FI
 logger = logging.getLogger(__name__)
 
 
+COMPLETE = "complete_sentences"  # beside the settings
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The result of the pipeline for one sentence; `word_tags` only on request."""
@@ -117,15 +120,13 @@ class PartialFile:
         self._path = output.with_name(f"{output.name}.partial")
         self._settings_path = output.with_name(f"{output.name}.partial.json")
 
-    def resume(self, records: InputRecords, batch_size: int, overwrite: bool) -> int:
-        """Truncate the file after its last complete batch and return the number of sentences in it.
+    def resume(self, records: InputRecords, overwrite: bool) -> int:
+        """Truncate the file after the sentences that were marked as complete, and return their number.
 
-        The batches remain the same, so that scores are reproduced to the last digit. A file from another input or with
-        other settings is an error or, with `overwrite`, is started from scratch.
+        A file from another input or with other settings is an error or, with `overwrite`, is started from scratch.
         """
         try:
-            self._check_settings()
-            kept, end = self._find_end(records, batch_size)
+            kept, end = self._find_end(records, self._check_settings())
         except ValueError:
             if not overwrite:
                 raise
@@ -134,9 +135,17 @@ class PartialFile:
         self._output.parent.mkdir(parents=True, exist_ok=True)
         with open(self._path, "ab") as file:
             file.truncate(end)
-        if not kept:
-            write_json(self._settings_path, self._settings)
+            self.mark(kept, file)
         return kept
+
+    def mark(self, sentences: int, file: BinaryIO) -> None:
+        """Note that the file holds this many sentences, and that they are all those of the batches so far.
+
+        A run continues from there, so that the batches remain the same and scores are reproduced to the last digit.
+        """
+        file.flush()
+        os.fsync(file.fileno())  # or a power failure could leave a mark behind the end of the file
+        write_json(self._settings_path, {**self._settings, COMPLETE: sentences})
 
     def open(self) -> BinaryIO:
         """Open the file to append to it."""
@@ -151,9 +160,10 @@ class PartialFile:
         os.replace(self._path, self._output)
         self._settings_path.unlink()
 
-    def _check_settings(self) -> None:
+    def _check_settings(self) -> int:
+        """Check that the file was started with these settings; return the number of its complete sentences."""
         if not self._path.exists() or not self._path.stat().st_size:
-            return
+            return 0
         try:
             before = json.loads(self._settings_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -163,9 +173,10 @@ class PartialFile:
                 f"{self._path} was started with other settings ({', '.join(changed)}); use those, delete the file, "
                 "or start from scratch with --overwrite."
             )
+        return int(before.get(COMPLETE, 0))
 
-    def _find_end(self, records: InputRecords, batch_size: int) -> tuple[int, int]:
-        """Return the number of sentences in the complete batches of the file, and where these end."""
+    def _find_end(self, records: InputRecords, complete: int) -> tuple[int, int]:
+        """Return how many of the first `complete` sentences are in the file, and where they end."""
         kept = end = position = 0
         for number, block in enumerate(self._blocks(), start=1):
             if number > len(records) or not self._form.repeats(records[number - 1], block.decode("utf-8", "replace")):
@@ -174,7 +185,7 @@ class PartialFile:
                     "or start from scratch with --overwrite."
                 )
             position += len(block)
-            if number % batch_size == 0 or number == len(records):
+            if number == complete:
                 kept, end = number, position
         return kept, end
 

@@ -224,8 +224,9 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add(
         "--max_wait_ms",
         type=at_least(0.0),
-        default=10,
-        help="how long a request waits for others to join its batch (default: %(default)s)",
+        default=0,
+        help="how long a request waits for others even if the model is idle; requests that arrive while it works "
+        "form the next batch anyway (default: %(default)s)",
     )
     add("--max_body_mb", type=at_least(0.0), default=32, help="maximum size of a request (default: %(default)s)")
     add("--max_queue", type=at_least(1), default=256, help="maximum requests in progress (default: %(default)s)")

@@ -35,7 +35,8 @@ class Batcher:
     Args:
         answer (`Callable`): `answer(items, parameters)` returns one answer per item; it is never called concurrently.
         max_batch (`int`): maximum items per call; a request with more items gets its own call.
-        max_wait (`float`): seconds that a request waits for others to join it.
+        max_wait (`float`): seconds that a request waits for others even if the model is idle. Without waiting, those
+            that arrive while it works form the next batch.
         max_queue (`int`): maximum number of waiting requests.
 
     Raises:
@@ -43,7 +44,7 @@ class Batcher:
     """
 
     def __init__(
-        self, answer: Callable[[list, dict], list], max_batch: int = 32, max_wait: float = 0.01, max_queue: int = 256
+        self, answer: Callable[[list, dict], list], max_batch: int = 32, max_wait: float = 0.0, max_queue: int = 256
     ):
         for name, value, least in (
             ("max_batch", max_batch, 1),

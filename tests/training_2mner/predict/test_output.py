@@ -87,26 +87,29 @@ def started(request, tmp_path):
     """A partial file of five sentences with two settings, the bytes of each, and the sentences."""
     partial = PartialFile(tmp_path / request.param, {"threshold": None, "model": {"a": [1]}})
     records = [record(words=[f"word{number}"]) for number in range(5)]
-    assert partial.resume(records, 2, overwrite=False) == 0
+    assert partial.resume(records, overwrite=False) == 0
     blocks = [partial.encode(record, Prediction(Entities())) for record in records]
     with partial.open() as file:
         file.writelines(blocks)
+        partial.mark(5, file)
     return partial, blocks, records, tmp_path / f"{request.param}.partial"
 
 
 def test_a_whole_file_is_kept_whole(started):
     partial, blocks, records, path = started
 
-    assert partial.resume(records, 2, overwrite=False) == 5
+    assert partial.resume(records, overwrite=False) == 5
     assert path.read_bytes() == b"".join(blocks)
 
 
-@pytest.mark.parametrize(("lost", "batch_size", "kept"), [(1, 2, 4), (1, 3, 3), (1, 5, 0), (1, 1, 4)])
-def test_whole_batches_are_kept(started, lost, batch_size, kept):
+@pytest.mark.parametrize(("lost", "marked", "kept"), [(0, 4, 4), (1, 4, 4), (1, 0, 0), (1, 5, 0)])
+def test_what_was_marked_is_kept(started, lost, marked, kept):
     partial, blocks, records, path = started
-    path.write_bytes(b"".join(blocks)[:-lost])
+    with partial.open() as file:
+        partial.mark(marked, file)
+    path.write_bytes(b"".join(blocks)[: -lost or None])
 
-    assert partial.resume(records, batch_size, overwrite=False) == kept
+    assert partial.resume(records, overwrite=False) == kept
     assert path.read_bytes() == b"".join(blocks[:kept])
 
 
@@ -126,9 +129,9 @@ def test_another_input_is_noticed(started):
 
     for others in (changed, records[:3]):
         with pytest.raises(ValueError, match=r"another input: its sentence \d .*--overwrite"):
-            partial.resume(others, 2, overwrite=False)
+            partial.resume(others, overwrite=False)
     assert path.stat().st_size > 0
-    assert partial.resume(changed, 2, overwrite=True) == 0
+    assert partial.resume(changed, overwrite=True) == 0
     assert path.stat().st_size == 0
 
 
@@ -137,9 +140,9 @@ def test_other_settings_are_noticed(started):
     other = PartialFile(path.with_suffix(""), {"threshold": 0.5, "model": {"a": [1]}})
 
     with pytest.raises(ValueError, match=r"other settings \(threshold\)"):
-        other.resume(records, 2, overwrite=False)
-    assert other.resume(records, 2, overwrite=True) == 0
-    assert other.resume(records, 2, overwrite=False) == 0
+        other.resume(records, overwrite=False)
+    assert other.resume(records, overwrite=True) == 0
+    assert other.resume(records, overwrite=False) == 0
 
 
 def test_settings_that_are_gone_are_other_ones(started):
@@ -147,4 +150,4 @@ def test_settings_that_are_gone_are_other_ones(started):
     path.with_name(f"{path.name}.json").unlink()
 
     with pytest.raises(ValueError, match=r"other settings \(model\)"):
-        partial.resume(records, 2, overwrite=False)
+        partial.resume(records, overwrite=False)

@@ -34,11 +34,11 @@ def model():
 
 @pytest.fixture
 def make_batcher(model):
-    """Start a batcher that does not wait for company, and close it in the end."""
+    """Start a batcher, and close it in the end."""
     started = []
 
     def build(**settings) -> Batcher:
-        started.append(Batcher(model, **{"max_wait": 0, **settings}))
+        started.append(Batcher(model, **settings))
         return started[-1]
 
     yield build
@@ -95,6 +95,17 @@ def test_a_request_does_not_wait_for_ever(model, make_batcher):
     model.gate.set()
 
     assert make_batcher(max_wait=0.01).submit(["a"], {}).result(SECONDS) == [("a",)]
+
+
+def test_by_default_an_idle_model_answers_at_once(model, make_batcher, monkeypatch):
+    batcher, waits = make_batcher(), []
+    wait_for = batcher._changed.wait_for
+    monkeypatch.setattr(
+        batcher._changed, "wait_for", lambda *given, timeout=None: waits.append(timeout) or wait_for(*given, timeout)
+    )
+    model.gate.set()
+    assert batcher.submit(["a"], {}).result(SECONDS) == [("a",)]
+    assert [wait for wait in waits if wait is not None] == [0]
 
 
 def test_a_bad_request_fails_alone(model, make_batcher):
