@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -127,40 +122,6 @@ def test_two_releases_are_compared_from_the_command_line(tmp_path, config, mmner
     main(["diff", str(mmnerd), str(tmp_path / "new"), "--changes", str(tmp_path / "changes.jsonl")])
     assert "| es | 40 | 0 | 0 | 0 | 0 |" in capsys.readouterr().out
     assert len((tmp_path / "changes.jsonl").read_text("utf-8").splitlines()) == 80
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
-@needs_real
-def test_work_that_was_killed_gives_the_same_files(tmp_path):
-    """Killed at ten moments on the way, then finished."""
-
-    def command(name):
-        words = [sys.executable, "-m", "dataset_scripts.construct", "all", str(tmp_path / name)]
-        return [*words, "--config", str(tmp_path / f"{name}.yaml"), "--records_per_part", "200"]
-
-    (tmp_path / "words.tsv").write_text("the\tel\nin\ten\n", "utf-8")
-    for name in ("whole", "killed"):
-        (tmp_path / f"{name}.yaml").write_text(
-            f"tweets: {{mmnerd: {REAL}, only_persons: true}}\n"
-            f"translate: {{engine: 'dictionary:{tmp_path / 'words.tsv'}', to: [es]}}\n"
-            f"project:\nrelease: {{output: {tmp_path / name / 'new'}}}\n",
-            "utf-8",
-        )
-    subprocess.run(command("whole"), cwd=ROOT, check=True, capture_output=True)
-    for number in range(10):
-        process = subprocess.Popen(command("killed"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.8 + 0.35 * number)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    subprocess.run(command("killed"), cwd=ROOT, check=True, capture_output=True)
-
-    def files(name):
-        paths = [path for path in (tmp_path / name).rglob("*") if path.is_file()]
-        wanted = [path for path in paths if path.name not in ("manifest.json", "translations.sqlite")]
-        return {path.relative_to(tmp_path / name).as_posix(): path.read_bytes() for path in wanted}
-
-    assert files("killed") == files("whole") and len(files("whole")) > 40
 
 
 @needs_real
