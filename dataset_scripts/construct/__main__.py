@@ -27,6 +27,7 @@ from reports_2mner.files import write_lines
 from reports_2mner.tables import Table
 
 PROGRAM = "python -m dataset_scripts.construct"
+COMPLETE = "All stages of the configuration are complete; the README.md of a release says how it is built."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -96,6 +97,7 @@ def run_all(arguments: Sequence[str]) -> None:
             print(f"{stage}: waits. {message}\nOptions go to `{stage}:` in {CONFIG}; then run this command again.")
             return
         print(run_stage(stage, passed_on), flush=True)
+    print(COMPLETE)
 
 
 def show_difference(arguments: Sequence[str]) -> None:
@@ -116,21 +118,20 @@ def show_difference(arguments: Sequence[str]) -> None:
 
 def _overview(work: Work, named: Sequence[str], arguments: Sequence[str]) -> str:
     """Return a table of all stages, with what they have written and wait for, and the next one."""
-    rows, following = [], None
+    rows, following = [], ""
     for stage in ORDER:
         manifest = work.manifest(stage)
         counts = (manifest or {}).get("counts", {})
-        missing = (
-            "not in the configuration" if stage not in named else _waits(stage, work, read_stage(stage, arguments)[1])
-        )
+        message = _waits(stage, work, read_stage(stage, arguments)[1]) if stage in named else None
+        missing = "people" if message else "" if stage in named else "not in the configuration"
         state = "complete" if manifest else "to do" if stage in named else "-"
-        if state == "to do" and following is None:
+        if state == "to do" and not following:
             following = f"Next: {stage}" + (
-                f", which waits. {missing}" if missing else "; run this without --dry_run."
+                f", which waits. {message}" if message else "; run this without --dry_run."
             )
-        rows.append([stage, state, counts.get("read", ""), counts.get("written", ""), missing or ""])
-    table = Table(["stage", "state", "read", "written", "missing"], rows).markdown()
-    return f"{table}\n{following or 'All stages of the configuration are complete.'}"
+        rows.append([stage, state, counts.get("read", ""), counts.get("written", ""), missing])
+    table = Table(["stage", "state", "read", "written", "waits for"], rows).markdown()
+    return f"{table}\n{following or COMPLETE}"
 
 
 def _waits(stage: str, work: Work, settings: Any) -> str | None:

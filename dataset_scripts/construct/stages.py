@@ -33,7 +33,17 @@ MANIFEST = "manifest.json"
 
 # In the order of the work; the position is the number of the folder.
 SOURCES = ("captions", "tweets")
-ORDER: tuple[str, ...] = (*SOURCES, "recognise", "translate", "project", "fetch", "tasks", "collect", "agree", "adjudicate")
+ORDER: tuple[str, ...] = (
+    *SOURCES,
+    "recognise",
+    "translate",
+    "project",
+    "fetch",
+    "tasks",
+    "collect",
+    "agree",
+    "adjudicate",
+)
 ORDER += ("errors", "release")
 REPORTS = ("tasks", "agree", "errors", "release")  # these write no records: later stages read those of an earlier one
 

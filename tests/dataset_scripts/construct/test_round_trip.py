@@ -116,7 +116,16 @@ def whole_way(folder: Path, perform) -> None:
     """Go from real tweets to a data set in two languages, with two annotators who disagree, and an inspector."""
     work, answers = str(folder / "work"), folder / "answers"
     construct, places = "dataset_scripts.construct", Work(folder / "work")
-    perform(construct, "tweets", work, "--mmnerd", str(REAL.parents[2]), "--only_persons", "--records_per_part=300")
+    perform(
+        construct,
+        "tweets",
+        work,
+        "--mmnerd",
+        str(REAL.parents[2]),
+        "--only_persons",
+        "--limit=600",
+        "--records_per_part=100",
+    )
     perform(construct, "translate", work, "--engine", f"dictionary:{folder.parent / 'words.tsv'}", "--to", "es")
     perform(construct, "project", work)
     perform(construct, "tasks", work, "--annotators", "ana", "ben")
