@@ -32,7 +32,7 @@ COMPLETE = "All stages of the configuration are complete; the README.md of a rel
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and print what was done."""
-    command, *rest = sys.argv[1:] if arguments is None else arguments or [""]
+    command, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
     with exit_on_error():
         if command == "all":
             run_all(rest)
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             parser = make_parser(PROGRAM, __doc__)
             parser.add_argument("stage", choices=(*ORDER, "all", "diff"), help="what to do; more with `STAGE --help`")
-            parser.parse_args([command] if command else [])
+            parser.parse_args([command])
 
 
 def run_stage(stage: str, arguments: Sequence[str]) -> str:
@@ -93,10 +93,14 @@ def run_all(arguments: Sequence[str]) -> None:
         print(_overview(work, named, passed_on))
         return
     for stage in named:
-        if message := _waits(stage, work, read_stage(stage, passed_on)[1]):
+        message = _waits(stage, work, read_stage(stage, passed_on)[1])
+        if message and work.manifest(stage) and not options.redo:
+            print(f"{stage}: was run by itself; kept")
+        elif message:
             print(f"{stage}: waits. {message}\nOptions go to `{stage}:` in {CONFIG}; then run this command again.")
             return
-        print(run_stage(stage, passed_on), flush=True)
+        else:
+            print(run_stage(stage, passed_on), flush=True)
     print(COMPLETE)
 
 
@@ -122,7 +126,8 @@ def _overview(work: Work, named: Sequence[str], arguments: Sequence[str]) -> str
     for stage in ORDER:
         manifest = work.manifest(stage)
         counts = (manifest or {}).get("counts", {})
-        message = _waits(stage, work, read_stage(stage, arguments)[1]) if stage in named else None
+        asks = stage in named and not manifest
+        message = _waits(stage, work, read_stage(stage, arguments)[1]) if asks else None
         missing = "people" if message else "" if stage in named else "not in the configuration"
         state = "complete" if manifest else "to do" if stage in named else "-"
         if state == "to do" and not following:

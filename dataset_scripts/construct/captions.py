@@ -52,15 +52,15 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        self.quotas()
+        if not all(CODE.fullmatch(lang) and number.isdecimal() for lang, _, number in self._quotas()):
+            raise ValueError(f"`quota` must be given as en=30000 fr=5000, got {' '.join(self.quota)}.")
 
     def quotas(self) -> dict[str, int]:
         """Return the quota of each language."""
-        pairs = [entry.partition("=") for entry in self.quota]
-        for lang, _, number in pairs:
-            if not CODE.fullmatch(lang) or not number.isdecimal():
-                raise ValueError(f"`quota` must be given as en=30000 fr=5000, got {' '.join(self.quota)}.")
-        return {lang: int(number) for lang, _, number in pairs}
+        return {lang: int(number) for lang, _, number in self._quotas()}
+
+    def _quotas(self) -> list[tuple[str, str, str]]:
+        return [entry.partition("=") for entry in self.quota]
 
 
 class Caption(NamedTuple):

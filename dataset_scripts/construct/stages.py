@@ -33,18 +33,8 @@ MANIFEST = "manifest.json"
 
 # In the order of the work; the position is the number of the folder.
 SOURCES = ("captions", "tweets")
-ORDER: tuple[str, ...] = (
-    *SOURCES,
-    "recognise",
-    "translate",
-    "project",
-    "fetch",
-    "tasks",
-    "collect",
-    "agree",
-    "adjudicate",
-)
-ORDER += ("errors", "release")
+PEOPLES = ("tasks", "collect", "agree", "adjudicate")
+ORDER = (*SOURCES, "recognise", "translate", "project", "fetch", *PEOPLES, "errors", "release")
 REPORTS = ("tasks", "agree", "errors", "release")  # these write no records: later stages read those of an earlier one
 
 
@@ -252,10 +242,12 @@ class Work:
         """Raise ValueError if a stage's records were made from others than there are now."""
         if stage in SOURCES:
             return
-        files = [(self.place(giver).name, (self.manifest(giver) or {})["files"]) for giver in self.givers(stage)]
-        now = {f"{place}/{name}": sha256 for place, found in files for name, sha256 in found.items()}
-        parts = [_parts_in(values) for values in (now, (self.manifest(stage) or {})["inputs"])]
-        if parts[0] != parts[1]:
+        now = {
+            f"{self.place(giver).name}/{name}": sha256
+            for giver in self.givers(stage)
+            for name, sha256 in (self.manifest(giver) or {})["files"].items()
+        }
+        if _parts_in(now) != _parts_in((self.manifest(stage) or {})["inputs"]):
             raise ValueError(
                 f"The records of {self.place(stage)} were made from others than there are now; run `{stage}` again."
             )

@@ -61,6 +61,22 @@ def test_all_runs_what_the_configuration_names_and_then_finds_nothing_to_do(tmp_
     assert "| translate | complete | 40 | 120 |" in table and "All stages of the configuration are complete" in table
 
 
+def test_all_waits_for_people_and_goes_on_when_their_answers_were_taken(tmp_path, config, capsys):
+    work = tmp_path / "work"
+    config.write_text(config.read_text("utf-8") + "tasks: {annotators: [ana], answers: 1}\ncollect:\n", "utf-8")
+    main(["all", str(work), "--config", str(config)])
+    printed = capsys.readouterr().out
+    assert "collect: waits. People annotate the tasks" in printed and "release" not in printed
+    main(["all", str(work), "--config", str(config), "--dry_run"])
+    assert "Next: collect, which waits. People annotate" in capsys.readouterr().out
+    tasks = (Work(work).place("tasks") / "ana.jsonl").read_text("utf-8")
+    (tmp_path / "ana.jsonl").write_text(tasks.replace('"status": "open"', '"status": "done"'), "utf-8")
+    main(["collect", str(work), "--answers", str(tmp_path / "ana.jsonl")])
+    main(["all", str(work), "--config", str(config)])
+    printed = capsys.readouterr().out
+    assert "collect: was run by itself; kept" in printed and "release: 120 read, 120 written" in printed
+
+
 def test_the_command_line_overrides_the_configuration_and_that_the_preset(tmp_path, config):
     _, settings = read_stage("release", [str(tmp_path), "--config", str(config)])
     assert (settings.rules, settings.build_split, settings.output) == ("paper", "paper", tmp_path / "new")
@@ -107,6 +123,13 @@ def test_the_help_of_a_stage_begins_with_one_sentence_and_an_example(stage, caps
     first, _, rest = capsys.readouterr().out.partition("\n\n")[2].partition("\n\n")
     assert first.endswith(".") and ". " not in first
     assert rest.startswith(f"    python -m dataset_scripts.construct {stage} WORK")
+
+
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_without_a_stage_all_of_them_are_listed(words, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(words)
+    assert "with the stages captions, tweets" in capsys.readouterr().out
 
 
 def test_errors_are_one_line(tmp_path, config):
