@@ -32,18 +32,22 @@ COMPLETE = "All stages of the configuration are complete; the README.md of a rel
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and print what was done."""
-    command, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
+    options = read_command_line(arguments)
     with exit_on_error():
-        if command == "all":
-            run_all(rest)
-        elif command == "diff":
-            show_difference(rest)
-        elif command in ORDER:
-            print(run_stage(command, rest))
+        if options.stage == "all":
+            run_all(options.arguments)
+        elif options.stage == "diff":
+            show_difference(options.arguments)
         else:
-            parser = make_parser(PROGRAM, __doc__)
-            parser.add_argument("stage", choices=(*ORDER, "all", "diff"), help="what to do; more with `STAGE --help`")
-            parser.parse_args([command])
+            print(run_stage(options.stage, options.arguments))
+
+
+def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command; the words behind it are left to its own parser."""
+    words = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
+    parser = make_parser(PROGRAM, __doc__)
+    parser.add_argument("stage", choices=(*ORDER, "all", "diff"), help="what to do; more with `STAGE --help`")
+    return argparse.Namespace(stage=parser.parse_args(words[:1]).stage, arguments=words[1:])
 
 
 def run_stage(stage: str, arguments: Sequence[str]) -> str:
