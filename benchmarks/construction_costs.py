@@ -92,9 +92,9 @@ def machine_table(measured: Mapping[str, Any]) -> Table:
         "release": (SENTENCES, found["release"]),
         "build": (SENTENCES, found["build"]),
     }
-    rows = [[name, n, f"{1000 * each:.3g}", _hours(n * each / 3600)] for name, (n, each) in work.items()]
+    rows = [[name, n, _number(1000 * each), _number(n * each / 3600)] for name, (n, each) in work.items()]
     rows.append(
-        ["fetch: mostly waiting", kept, f"{1000 / PICTURES_A_SECOND:.3g}", _hours(kept / PICTURES_A_SECOND / 3600)]
+        ["fetch: mostly waiting", kept, _number(1000 / PICTURES_A_SECOND), _number(kept / PICTURES_A_SECOND / 3600)]
     )
     return Table(["stage", "sentences", "ms each", "hours of a core"], rows)
 
@@ -106,12 +106,13 @@ def people_table(measured: Mapping[str, Any], minutes: float = MINUTES) -> Table
     rows = []
     for name, asked, people in (("only those in doubt, one person", doubted, 1), ("all, two people", SENTENCES, 2)):
         settled = round(asked * CONFLICTS) if people > 1 else 0
-        rows.append([name, asked, asked * people, settled, _hours((asked * people + settled) * minutes / 60)])
+        rows.append([name, asked, asked * people, settled, _number((asked * people + settled) * minutes / 60)])
     return Table(["who is asked what", "sentences", "answers", "for the inspector", "hours of people"], rows)
 
 
-def _hours(hours: float) -> str:
-    return f"{hours:.2f}" if hours < 1 else f"{hours:,.0f}" if hours >= 10 else f"{hours:.1f}"
+def _number(value: float) -> str:
+    """Return two digits, or all those before the point."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def measure(mmnerd: Path, tokenizer: str, folder: Path) -> dict[str, Any]:

@@ -165,8 +165,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--preset", choices=list(PRESETS), help="rules of the data set (default: that of the config, or clean)")
     add("--redo", action="store_true", help="run the stage even if nothing has changed")
     add("--num_proc", type=at_least(1), default=1, help="number of processes (default: %(default)s)")
-    records = {"type": at_least(1), "default": Work.records_per_part}
-    add("--records_per_part", **records, help="records in a part file of captions and tweets (default: %(default)s)")
+    size, text = Work.records_per_part, "records in a part file of captions and tweets (default: %(default)s)"
+    add("--records_per_part", type=at_least(1), default=size, help=text)
 
 
 if __name__ == "__main__":
