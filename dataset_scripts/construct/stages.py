@@ -33,8 +33,8 @@ MANIFEST = "manifest.json"
 
 # In the order of the work; the position is the number of the folder.
 SOURCES = ("captions", "tweets")
-PEOPLES = ("tasks", "collect", "agree", "adjudicate")
-ORDER = (*SOURCES, "recognise", "translate", "project", "fetch", *PEOPLES, "errors", "release")
+BY_PEOPLE = ("tasks", "collect", "agree", "adjudicate")
+ORDER = (*SOURCES, "recognise", "translate", "project", "fetch", *BY_PEOPLE, "errors", "release")
 REPORTS = ("tasks", "agree", "errors", "release")  # these write no records: later stages read those of an earlier one
 
 
