@@ -1,7 +1,7 @@
 """The data of 2M-NER, from text files and pictures to a published data set. Run it from a checkout.
 
-Commands, each with `--help`: `build`, `mini`, `audit`, `statistics`, `to_conll`, `publish`,
-`construct`.
+Commands, each with `--help`: `build`, `mini`, `audit`, `label_errors`, `statistics`, `to_conll`,
+`publish`, `construct`.
 
 - the form of a data set: `schema`, `rows`, `card`, `example`; writing and reading it: `parquet`,
   `reading`; text files: `conll`, `conll_released`; faults in words: `quality`; new splits: `splits`; the languages of
@@ -10,6 +10,7 @@ Commands, each with `--help`: `build`, `mini`, `audit`, `statistics`, `to_conll`
   `card`
 - `mini/`: the generated data set, from `text` and `pictures` to `generator`
 - `audit/`: `findings` lists the checks, each family of which has its own file; `report` and `page` present the results
+- `label_errors/`: suspected label errors, from `sentences` and `signs` to a `ranking`; `judges` are its models
 - `statistics/`: `counts`, the tables of the `paper`, `tables` and a `figure`
 - `publish/`: `check_folder`, which runs before anything leaves this machine
 - `annotations/`: the forms in which people annotate (`forms`), from `sentence` to `label_studio_server`, and how far they

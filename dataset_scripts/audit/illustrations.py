@@ -24,15 +24,21 @@ ILLUSTRATED = (
 
 def draw_examples(folder: Path | str, findings: Iterable[Finding]) -> dict[str, Thumbnail]:
     """Return a thumbnail for each row of an example of `ILLUSTRATED` that has a picture in the folder, by its id."""
-    wanted = {row for f in findings if f.name in ILLUSTRATED for example in f.examples for row in example.rows}
+    return draw_rows(
+        folder, {row for f in findings if f.name in ILLUSTRATED for example in f.examples for row in example.rows}
+    )
+
+
+def draw_rows(folder: Path | str, wanted: set[str]) -> dict[str, Thumbnail]:
+    """Return a thumbnail for each row with one of these ids that has a picture in the folder."""
     found: dict[str, Thumbnail] = {}
     paths = [path for paths in find_parquet_files(folder).values() for path in paths]
     for path in paths if wanted else ():
-        found |= _draw_rows(path, wanted)
+        found |= _draw_file(path, wanted)
     return found
 
 
-def _draw_rows(path: Path, wanted: set[str]) -> dict[str, Thumbnail]:
+def _draw_file(path: Path, wanted: set[str]) -> dict[str, Thumbnail]:
     """Read only the row groups that contain a wanted row."""
     found: dict[str, Thumbnail] = {}
     with pq.ParquetFile(path) as file:

@@ -13,12 +13,14 @@ from __future__ import annotations
 import csv
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dataset_scripts.build.engine import Engine
+from dataset_scripts.build.sources import SourceFile
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.sources import Namer, hashes_of, released_records, source_files
 from dataset_scripts.construct.stages import Counts, Work
@@ -50,15 +52,15 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        self.quotas()
+        if not all(CODE.fullmatch(lang) and number.isdecimal() for lang, _, number in self._quotas()):
+            raise ValueError(f"`quota` must be given as en=30000 fr=5000, got {' '.join(self.quota)}.")
 
     def quotas(self) -> dict[str, int]:
         """Return the quota of each language."""
-        pairs = [entry.partition("=") for entry in self.quota]
-        for lang, _, number in pairs:
-            if not CODE.fullmatch(lang) or not number.isdecimal():
-                raise ValueError(f"`quota` must be given as en=30000 fr=5000, got {' '.join(self.quota)}.")
-        return {lang: int(number) for lang, _, number in pairs}
+        return {lang: int(number) for lang, _, number in self._quotas()}
+
+    def _quotas(self) -> list[tuple[str, str, str]]:
+        return [entry.partition("=") for entry in self.quota]
 
 
 class Caption(NamedTuple):
@@ -71,59 +73,48 @@ class Caption(NamedTuple):
     released: Record | None = None
 
 
-class Choice(NamedTuple):
-    """The largest hash that a quota takes, by language, and the hashes of names that occur more than once."""
-
-    largest: dict[str, int]
-    repeated: frozenset[int]
-
-
 def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write the records; raises ValueError unless exactly one source is given."""
     if (settings.listing is None) == (settings.mmnerd is None):
         raise ValueError("Give one of `--listing` and `--mmnerd`: where the captions come from.")
-    read, inputs = _released(settings) if settings.mmnerd else _listed(str(settings.listing))
+    read: Callable[[Counts], Iterator[Caption]]  # reads all captions from the start, and counts
+    if settings.listing:
+        inputs, read = {settings.listing: _contents(settings.listing)}, partial(_listed, settings.listing)
+    else:
+        folder = settings.mmnerd or Path()
+        files = source_files(folder, tuple(settings.quotas()) or ("en",))
+        inputs, read = hashes_of(files, folder), partial(_released, files)
 
     def records(counts: Counts) -> Iterator[Record]:
-        choice = _choose(_usable(read(Counts()), Counts(), settings), settings)
-        return _records(_usable(read(counts), counts, settings), counts, settings, choice)
+        largest, repeated = _survey(_usable(read(Counts()), Counts(), settings), settings)
+        return _records(_usable(read(counts), counts, settings), counts, settings, largest, Namer(repeated))
 
     return work.write_records("captions", records, settings, inputs)
 
 
-# Reads all captions from the start, and counts.
-Reader = Callable[[Counts], Iterator[Caption]]
+def _released(files: Sequence[SourceFile], counts: Counts) -> Iterator[Caption]:
+    for record in released_records(files, counts, "mmnerd", "cc12m"):
+        yield Caption(record.lang, record.image_id, None, record.text, record)
 
 
-def _released(settings: Settings) -> tuple[Reader, dict[str, str]]:
-    """Return the reader of released files, and the names of their contents."""
-    folder = settings.mmnerd or Path()
-    files = source_files(folder, tuple(settings.quotas()) or ("en",))
-
-    def read(counts: Counts) -> Iterator[Caption]:
-        for record in released_records(files, counts, "mmnerd", "cc12m"):
-            yield Caption(record.lang, record.image_id, None, record.text, record)
-
-    return read, hashes_of(files, folder)
-
-
-def _listed(listing: str) -> tuple[Reader, dict[str, str]]:
-    """Return the reader of a listing, and the name of its contents."""
+def _listed(listing: str, counts: Counts) -> Iterator[Caption]:
     import fsspec
 
-    def read(counts: Counts) -> Iterator[Caption]:
-        with fsspec.open(listing, "r", encoding="utf-8", newline="") as file:
-            for row in _rows(file, listing):
-                counts.read += 1
-                image_id = row["image_file"].removesuffix(".jpg")
-                yield Caption(row["lang_id"], image_id, row["url"] or None, row["caption"])
+    with fsspec.open(listing, "r", encoding="utf-8", newline="") as file:
+        for row in _rows(file, listing):
+            counts.read += 1
+            yield Caption(row["lang_id"], row["image_file"].removesuffix(".jpg"), row["url"] or None, row["caption"])
+
+
+def _contents(listing: str) -> str:
+    """Return a sure name for the contents of a listing."""
+    import fsspec
 
     try:
         system, path = fsspec.url_to_fs(listing)
-        contents = file_sha256(Path(path)) if "file" in system.protocol else str(system.ukey(path))
+        return file_sha256(Path(path)) if "file" in system.protocol else str(system.ukey(path))
     except (OSError, ValueError, ImportError) as error:
         raise ValueError(f"`listing` {listing} cannot be opened ({error}); check the path or address.") from error
-    return read, {listing: contents}
 
 
 def _rows(file: IO[str], listing: str) -> Iterator[dict[str, str]]:
@@ -162,8 +153,11 @@ def _usable(captions: Iterable[Caption], counts: Counts, settings: Settings) -> 
             yield caption
 
 
-def _choose(captions: Iterable[Caption], settings: Settings) -> Choice:
-    """Read all captions once; keep no more than a number of each."""
+def _survey(captions: Iterable[Caption], settings: Settings) -> tuple[dict[str, int], frozenset[int]]:
+    """Return the largest hash that each quota takes, and the hashes of names that occur more than once.
+
+    All captions are read, and no more than two numbers of each kept.
+    """
     import numpy as np
 
     hashes: defaultdict[str, array[int]] = defaultdict(lambda: array("Q"))
@@ -171,27 +165,25 @@ def _choose(captions: Iterable[Caption], settings: Settings) -> Choice:
     for caption in captions:
         hashes[caption.lang].append(_hash(caption, settings.seed))
         names.append(stable_hash(_uid(caption)))
-    largest = {}
-    for lang, quota in settings.quotas().items():
-        found = np.sort(np.frombuffer(hashes[lang], dtype=np.uint64)) if hashes[lang] else np.zeros(0, np.uint64)
-        largest[lang] = int(found[min(quota, len(found)) - 1]) if quota and len(found) else -1
-    different, times = np.unique(np.frombuffer(names, dtype=np.uint64) if names else [], return_counts=True)
-    return Choice(largest, frozenset(int(name) for name in different[times > 1]))
+    smallest = {lang: np.sort(np.array(hashes[lang]))[:quota] for lang, quota in settings.quotas().items()}
+    largest = {lang: int(found[-1]) if len(found) else -1 for lang, found in smallest.items()}
+    different, times = np.unique(np.array(names), return_counts=True)
+    return largest, frozenset(different[times > 1].tolist())
 
 
-def _records(captions: Iterable[Caption], counts: Counts, settings: Settings, choice: Choice) -> Iterator[Record]:
-    namer = Namer(choice.repeated)
+def _records(
+    captions: Iterable[Caption], counts: Counts, settings: Settings, largest: dict[str, int], namer: Namer
+) -> Iterator[Record]:
     left = settings.quotas()
     for caption in captions:
-        if settings.quota and (_hash(caption, settings.seed) > choice.largest[caption.lang] or not left[caption.lang]):
+        lang = caption.lang
+        if left and (_hash(caption, settings.seed) > largest[lang] or not left[lang]):
             counts.removed["over the quota"] += 1
-        else:
-            if settings.quota:
-                left[caption.lang] -= 1
-            yield _record(caption, namer.name(_uid(caption)), settings).step("captions")
-    for lang, number in left.items():
-        if number:
-            counts.notes[f"missing from the quota of {lang}"] = number
+            continue
+        if left:
+            left[lang] -= 1
+        yield _record(caption, namer.name(_uid(caption)), settings).step("captions")
+    counts.notes.update({f"missing from the quota of {lang}": number for lang, number in left.items() if number})
 
 
 def _record(caption: Caption, uid: str, settings: Settings) -> Record:

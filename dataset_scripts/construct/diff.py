@@ -14,9 +14,10 @@ from dataset_scripts.construct.records import spans_of_tags
 from dataset_scripts.construct.sources import Namer
 from reports_2mner.tables import Table
 
-Sentence = tuple[tuple[str, ...], tuple[str, ...]]  # words and tags
 KINDS = ("added", "removed", "words changed", "entities changed", "unchanged")
 ENTITY_KINDS = ("entity added", "entity removed", "type changed", "borders changed")
+Words = tuple[str, ...]
+Entities = dict[tuple[int, int], str]  # the type by first word and the word behind the last
 
 
 @dataclass
@@ -46,16 +47,14 @@ def compare_releases(old: Path, new: Path) -> Difference:
     difference = Difference()
     before, after = _languages(old), _languages(new)
     for lang in sorted({*before, *after}):
+        earlier, later = (dict(_sentences(found.get(lang, []))) for found in (before, after))
         sentences, entities = Counter[str](), Counter[str]()
-        earlier = dict(_sentences(before.get(lang, [])))
-        for name, sentence in _sentences(after.get(lang, [])):
-            kind, changed = _compare(earlier.pop(name, None), sentence)
+        for name in {**later, **earlier}:
+            kind, changes = _compare(earlier.get(name), later.get(name))
             sentences[kind] += 1
-            entities.update(change["kind"] for change in changed)
+            entities.update(change["kind"] for change in changes)
             if kind != "unchanged":
-                difference.changes.append({"sentence": f"{lang}/{name}", "change": kind, "entities": changed})
-        sentences["removed"] += len(earlier)
-        difference.changes += [{"sentence": f"{lang}/{name}", "change": "removed", "entities": []} for name in earlier]
+                difference.changes.append({"sentence": f"{lang}/{name}", "change": kind, "entities": changes})
         difference.sentences[lang], difference.entities[lang] = sentences, entities
     return difference
 
@@ -68,42 +67,41 @@ def _languages(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _sentences(paths: list[Path]) -> Iterator[tuple[str, Sentence]]:
+def _sentences(paths: list[Path]) -> Iterator[tuple[str, tuple[Words, Entities]]]:
     namer = Namer()
     for path in paths:
         for sentence in read_conll(path, types=None):
-            yield namer.name(sentence.image_id), (sentence.tokens, sentence.tags)
+            spans = spans_of_tags(sentence.tags, "")
+            entities = {(span.start, span.end): span.type for span in spans}
+            yield namer.name(sentence.image_id), (sentence.tokens, entities)
 
 
-def _compare(old: Sentence | None, new: Sentence) -> tuple[str, list[dict[str, Any]]]:
-    if old is None:
-        return "added", []
+def _compare(
+    old: tuple[Words, Entities] | None, new: tuple[Words, Entities] | None
+) -> tuple[str, list[dict[str, Any]]]:
+    if old is None or new is None:
+        return ("added" if new else "removed"), []
     if old[0] != new[0]:
         return "words changed", []
-    changes = list(_entity_changes(old, new))
+    changes = list(_entity_changes(*old, new[1]))
     return ("entities changed" if changes else "unchanged"), changes
 
 
-def _entity_changes(old: Sentence, new: Sentence) -> Iterator[dict[str, Any]]:
+def _entity_changes(words: Words, old: Entities, new: Entities) -> Iterator[dict[str, Any]]:
     """Pair entities with equal borders, then those that overlap; what is left came or went."""
-    before = {(span.start, span.end): span.type for span in spans_of_tags(old[1], "")}
-    after = {(span.start, span.end): span.type for span in spans_of_tags(new[1], "")}
-    for place in sorted({*before} & {*after}):
-        kinds = before.pop(place), after.pop(place)
-        if kinds[0] != kinds[1]:
-            yield _change("type changed", new, place, *kinds)
-    for place in sorted(after):
-        touched = next((old_place for old_place in sorted(before) if _overlap(old_place, place)), None)
-        kind = "borders changed" if touched else "entity added"
-        yield _change(kind, new, place, before.pop(touched) if touched else None, after[place])
-    for place in sorted(before):
-        yield _change("entity removed", new, place, before[place], None)
 
+    def change(kind: str, place: tuple[int, int], before: str | None, after: str | None) -> dict[str, Any]:
+        values = {"kind": kind, "words": " ".join(words[slice(*place)]), "start": place[0], "end": place[1]}
+        return {**values, "old": before, "new": after}
 
-def _overlap(first: tuple[int, int], second: tuple[int, int]) -> bool:
-    return first[0] < second[1] and second[0] < first[1]
-
-
-def _change(kind: str, sentence: Sentence, place: tuple[int, int], old: str | None, new: str | None) -> dict[str, Any]:
-    words = " ".join(sentence[0][slice(*place)])
-    return {"kind": kind, "words": words, "start": place[0], "end": place[1], "old": old, "new": new}
+    left = {place: kind for place, kind in sorted(old.items()) if place not in new}
+    for place, kind in sorted(new.items()):
+        if place in old:
+            if old[place] != kind:
+                yield change("type changed", place, old[place], kind)
+        elif touched := next((other for other in left if other[0] < place[1] and place[0] < other[1]), None):
+            yield change("borders changed", place, left.pop(touched), kind)
+        else:
+            yield change("entity added", place, None, kind)
+    for place, kind in left.items():
+        yield change("entity removed", place, kind, None)

@@ -57,16 +57,12 @@ class Span:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plain values, with the key `from`."""
-        return {_SPAN_KEYS.get(name, name): value for name, value in vars(self).items()}
+        return {"from" if name == "parent" else name: value for name, value in vars(self).items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Span:
         """Read what `to_json` returned; raises TypeError for missing or unknown keys."""
-        return cls(**{_SPAN_FIELDS.get(name, name): value for name, value in values.items()})
-
-
-_SPAN_KEYS = {"parent": "from"}
-_SPAN_FIELDS = {"from": "parent"}
+        return cls(**{"parent" if name == "from" else name: value for name, value in values.items()})
 
 
 @dataclass(frozen=True)
@@ -129,40 +125,26 @@ class Record:
         """Return the plain values."""
         values = {**vars(self), "spans": [span.to_json() for span in self.spans]}
         values["gold"] = None if self.gold is None else [span.to_json() for span in self.gold]
-        return {**{name: values[name] for name in _ORDER}, **self.more}
+        return {**{name: values[name] for name in _KEYS}, **self.more}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Record:
         """Read what `to_json` returned; raises ValueError for anything else."""
         try:
-            known = {name: values[name] for name in _ORDER if name in values}
+            known = {name: values[name] for name in _KEYS if name in values}
             for name in ("tokens", "steps", "annotations", "flags"):
                 known[name] = tuple(known.get(name) or ())
             known["offsets"] = tuple((start, end) for start, end in known["offsets"])
             known["spans"] = tuple(map(Span.from_json, known.get("spans") or ()))
             if known.get("gold") is not None:
                 known["gold"] = tuple(map(Span.from_json, known["gold"]))
-            return cls(**known, more={name: value for name, value in values.items() if name not in _ORDER})
+            return cls(**known, more={name: value for name, value in values.items() if name not in _KEYS})
         except (TypeError, KeyError) as error:
             raise ValueError(f"not a record ({type(error).__name__}: {error})") from error
 
 
-_ORDER: tuple[str, ...] = (
-    "uid",
-    "image_id",
-    "lang",
-    "source",
-    "url",
-    "text",
-    "tokens",
-    "offsets",
-    "parent",
-    "spans",
-    "steps",
-)
-_ORDER += ("annotations", "gold", "flags")
-if {*_ORDER, "more"} != {entry.name for entry in fields(Record)}:
-    raise TypeError("`_ORDER` must name every field of `Record`")
+# The keys in the file, in this order; all others are `more`.
+_KEYS = tuple(entry.name for entry in fields(Record) if entry.name != "more")
 
 
 def read_records(path: Path | str) -> Iterator[Record]:
@@ -207,9 +189,9 @@ def _fault(record: Record) -> str | None:
             return f"`offsets` ({start}, {end}) give {record.text[start:end]!r} and not the word {token!r}"
         last = end
     spans = (*record.spans, *(record.gold or ()))
-    fault = next((fault for span in spans if (fault := _span_fault(span, len(record.tokens)))), None)
-    both = next(((a, b) for a, b in pairwise(record.labels) if b.start < a.end), None)
-    return fault or (f"two entities on one word: {both[0]} and {both[1]}" if both else None)
+    faults = (fault for span in spans if (fault := _span_fault(span, len(record.tokens))))
+    both = (f"two entities on one word: {a} and {b}" for a, b in pairwise(record.labels) if b.start < a.end)
+    return next(faults, None) or next(both, None)
 
 
 def _span_fault(span: Span, length: int) -> str | None:

@@ -22,20 +22,14 @@ DEFAULT_PRESET = "clean"
 # `paper`: section 3 as written. `released`: the rules that can be read off the released files. `clean`: what we advise.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
-        "captions": {"persons": "drop"},
-        "recognise": {"label_map": "paper", "least_mentions": 2},
+        "recognise": {"label_map": "paper"},
         "release": {"rules": "paper", "build_split": "paper", "build_picture": "default"},
     },
     "released": {
-        "captions": {"persons": "drop"},
-        "recognise": {"label_map": "released", "least_mentions": 2, "most_mentions": 2, "propagate": True},
+        "recognise": {"label_map": "released", "most_mentions": 2, "propagate": True},
         "release": {"rules": "released", "build_split": "paper", "build_picture": "default"},
     },
-    "clean": {
-        "captions": {"persons": "drop"},
-        "recognise": {"label_map": "clean", "least_mentions": 2},
-        "release": {"rules": "clean", "build_split": "grouped", "build_picture": "none"},
-    },
+    "clean": {"recognise": {"label_map": "clean"}, "release": {"rules": "clean", "build_split": "grouped"}},
 }
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from dataset_scripts.build.plan import source_of
 from dataset_scripts.build.settings import RENAMED_TYPES
 from dataset_scripts.build.sources import SourceFile, find_source_files
 from dataset_scripts.conll import read_conll
@@ -37,6 +36,8 @@ def released_records(files: Sequence[SourceFile], counts: Counts, collection: st
         collection: one of `COLLECTIONS`.
         wanted: one of `schema.SOURCES`.
     """
+    from dataset_scripts.build.plan import source_of  # loads torch
+
     namer = Namer()
     for file in files:
         sentences = read_conll(file.path, rename=RENAMED_TYPES[collection], repair_tags=collection != "mmnerd")

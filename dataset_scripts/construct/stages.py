@@ -13,7 +13,6 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import datetime, timezone
 from itertools import chain, islice
@@ -33,19 +32,9 @@ RECORDS_PER_PART = 5_000
 MANIFEST = "manifest.json"
 
 # In the order of the work; the position is the number of the folder.
-ORDER: tuple[str, ...] = (
-    "captions",
-    "tweets",
-    "recognise",
-    "translate",
-    "project",
-    "fetch",
-    "tasks",
-    "collect",
-    "agree",
-)
-ORDER += ("adjudicate", "errors", "release")
 SOURCES = ("captions", "tweets")
+BY_PEOPLE = ("tasks", "collect", "agree", "adjudicate")
+ORDER = (*SOURCES, "recognise", "translate", "project", "fetch", *BY_PEOPLE, "errors", "release")
 REPORTS = ("tasks", "agree", "errors", "release")  # these write no records: later stages read those of an earlier one
 
 
@@ -111,7 +100,8 @@ def write_part(task: PartTask) -> dict[str, Any]:
         return manifest
     done.unlink(missing_ok=True)
     counts = Counts()
-    write_records(task.output, _counted(task.function(_read(task.source, counts), counts), counts))
+    records = task.function(_counted(read_records(task.source), counts, "read"), counts)
+    write_records(task.output, _counted(records, counts, "written"))
     counts.check(task.output.parent.name)
     manifest = {"key": key, "sha256": file_sha256(task.output), "counts": counts.to_json()}
     write_json(done, manifest)
@@ -170,41 +160,27 @@ class Work:
         return chain.from_iterable(map(read_records, self.parts(*self.givers(stage))))
 
     def write_records(
-        self,
-        stage: str,
-        records: Callable[[Counts], Iterable[Record]],
-        settings: Any,
-        inputs: Mapping[str, str],
-        tool: str = "",
+        self, stage: str, records: Callable[[Counts], Iterable[Record]], settings: Any, inputs: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Write the records of a stage that reads no parts, such as a source; return its manifest.
+        """Write the records of a source and return its manifest.
 
-        Args:
-            stage: its name.
-            records: returns the records, and counts `read`, `removed` and `added`.
-            settings: a dataclass, or plain values, of all that decides on the files.
-            inputs: SHA-256, or another sure name, of each file that is read.
-            tool: the program and version that does the work.
+        `records` returns them, and counts `read`, `removed` and `added`; the other arguments are those of `perform`.
         """
 
         def write(folder: Path, counts: Counts) -> None:
-            stream = iter(_counted(self._bar(records(counts), stage, "records"), counts))
+            stream = _counted(self._bar(records(counts), stage, "records"), counts, "written")
             for number, first in enumerate(stream):
                 write_records(_part(folder, number), chain([first], islice(stream, self.records_per_part - 1)))
 
-        return self.perform(stage, write, settings, {**inputs, "records per part": str(self.records_per_part)}, tool)
+        return self.perform(stage, write, settings, {**inputs, "records per part": str(self.records_per_part)})
 
     def map_records(
         self, stage: str, function: PartFunction, settings: Any, tool: str = "", engine: Engine = map
     ) -> dict[str, Any]:
         """Write one part for each part that `stage` reads; return its manifest.
 
-        Args:
-            stage: its name.
-            function: turns the records of a part into those of the new part and counts by reason; see `PartFunction`.
-            settings: a dataclass, or plain values, of all that decides on the files.
-            tool: the program and version that does the work.
-            engine: runs `function` on the parts: `map`, or the `map` of a process pool or a cluster.
+        `function` makes the records of the new part; `engine` runs it on the parts: `map`, or the `map` of a process
+        pool or a cluster. The other arguments are those of `perform`.
         """
         sources = self.parts(*self.givers(stage))
 
@@ -243,41 +219,35 @@ class Work:
         """
         with only_writer(self.folder, "WORK"):
             key = _key(stage, settings, tool, inputs)
-            if not self.redo and (manifest := self.manifest(stage)) and self._fits(manifest, stage, key):
+            manifest = None if self.redo else self.manifest(stage)
+            if manifest and manifest["key"] == key and manifest["files"] == _hashes(self.place(stage)):
                 return {**manifest, "skipped": True}
             started, begin = datetime.now(timezone.utc).isoformat(timespec="seconds"), time.perf_counter()
             counts = Counts()
-            with self._partial(stage, keep_partial and not self.redo) as folder:
-                write(folder, counts)
-                counts.check(stage) if stage not in REPORTS else None
-                manifest = {"stage": stage, "key": key, "tool": tool, "settings": _plain(settings)}
-                manifest |= {"inputs": dict(inputs), "counts": counts.to_json(), "files": _hashes(folder)}
-                manifest |= {"started": started, "seconds": round(time.perf_counter() - begin, 3)}
-                write_json(folder / MANIFEST, manifest, indent=1, ensure_ascii=False)
-                move_folder(folder, self.place(stage))
+            folder = self.folder / f".{self.place(stage).name}.partial"
+            if folder.exists() and (self.redo or not keep_partial):
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            write(folder, counts)
+            if stage not in REPORTS:
+                counts.check(stage)
+            manifest = {"stage": stage, "key": key, "tool": tool, "settings": _plain(settings)}
+            manifest |= {"inputs": dict(inputs), "counts": counts.to_json(), "files": _hashes(folder)}
+            manifest |= {"started": started, "seconds": round(time.perf_counter() - begin, 3)}
+            write_json(folder / MANIFEST, manifest, indent=1, ensure_ascii=False)
+            move_folder(folder, self.place(stage))
             return manifest
-
-    @contextmanager
-    def _partial(self, stage: str, keep: bool) -> Iterator[Path]:
-        folder = self.folder / f".{self.place(stage).name}.partial"
-        if folder.exists() and not keep:
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
-
-    def _fits(self, manifest: Mapping[str, Any], stage: str, key: str) -> bool:
-        return manifest["key"] == key and manifest["files"] == _hashes(self.place(stage))
 
     def _check_fresh(self, stage: str) -> None:
         """Raise ValueError if a stage's records were made from others than there are now."""
-        manifest = self.manifest(stage)
-        if stage in SOURCES or manifest is None:
+        if stage in SOURCES:
             return
-        now: dict[str, str] = {}
-        for giver in self.givers(stage):
-            files = (self.manifest(giver) or {"files": {}})["files"]
-            now |= {f"{self.place(giver).name}/{name}": sha256 for name, sha256 in files.items() if _is_part(name)}
-        if now != {name: sha256 for name, sha256 in manifest["inputs"].items() if _is_part(name)}:
+        now = {
+            f"{self.place(giver).name}/{name}": sha256
+            for giver in self.givers(stage)
+            for name, sha256 in (self.manifest(giver) or {})["files"].items()
+        }
+        if _parts_in(now) != _parts_in((self.manifest(stage) or {})["inputs"]):
             raise ValueError(
                 f"The records of {self.place(stage)} were made from others than there are now; run `{stage}` again."
             )
@@ -296,15 +266,9 @@ def describe(manifest: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _read(path: Path, counts: Counts) -> Iterator[Record]:
-    for record in read_records(path):
-        counts.read += 1
-        yield record
-
-
-def _counted(records: Iterable[Record], counts: Counts) -> Iterator[Record]:
+def _counted(records: Iterable[Record], counts: Counts, name: str) -> Iterator[Record]:
     for record in records:
-        counts.written += 1
+        setattr(counts, name, getattr(counts, name) + 1)
         yield record
 
 
@@ -312,8 +276,8 @@ def _part(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05d}.jsonl"
 
 
-def _is_part(name: str) -> bool:
-    return name.rpartition("/")[2].startswith("part-")
+def _parts_in(hashes: Mapping[str, str]) -> dict[str, str]:
+    return {name: sha256 for name, sha256 in hashes.items() if name.rpartition("/")[2].startswith("part-")}
 
 
 def _key(stage: str, settings: Any, tool: str, inputs: Mapping[str, str]) -> str:

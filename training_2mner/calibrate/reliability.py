@@ -96,7 +96,7 @@ def measure(model: PreTrainedModel, sentences: ReadSentences, temperature: float
     right: list[bool] = []
     predicted: list[list[str]] = []
     for start in range(0, len(sentences.gold), BATCH_SIZE):
-        emissions, gold = (part[start : start + BATCH_SIZE] for part in (sentences.emissions, sentences.gold))
+        emissions, gold = sentences.emissions[start : start + BATCH_SIZE], sentences.gold[start : start + BATCH_SIZE]
         mask = pad_sequence([torch.ones(len(sentence), dtype=torch.bool) for sentence in emissions], batch_first=True)
         posteriors = TagPosteriors.from_model(
             model, pad_sequence(emissions, batch_first=True), mask, temperature=temperature

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.settings import BuildSettings
-from dataset_scripts.construct.__main__ import STAGES, main, read_stage
+from dataset_scripts.construct.__main__ import main, module_of, read_stage
 from dataset_scripts.construct.settings import PRESETS, options_of, read_config
 from dataset_scripts.construct.stages import ORDER, Work
 
@@ -53,6 +48,7 @@ def test_all_runs_what_the_configuration_names_and_then_finds_nothing_to_do(tmp_
     main(["all", str(tmp_path / "work"), "--config", str(config), "--dry_run"])
     table = capsys.readouterr().out
     assert "| tweets | to do |" in table and "| captions | - |" in table
+    assert "Next: tweets; run this without --dry_run." in table
     main(["all", str(tmp_path / "work"), "--config", str(config)])
     assert "release: 120 read, 120 written" in capsys.readouterr().out
     written = "".join(path.read_text("utf-8") for path in (tmp_path / "new").iterdir() if path.is_file())
@@ -61,7 +57,24 @@ def test_all_runs_what_the_configuration_names_and_then_finds_nothing_to_do(tmp_
     main(["all", str(tmp_path / "work"), "--config", str(config)])
     assert capsys.readouterr().out.count("nothing has changed") == 4
     main(["all", str(tmp_path / "work"), "--config", str(config), "--dry_run"])
-    assert "| translate | complete | 40 | 120 |" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "| translate | complete | 40 | 120 |" in table and "All stages of the configuration are complete" in table
+
+
+def test_all_waits_for_people_and_goes_on_when_their_answers_were_taken(tmp_path, config, capsys):
+    work = tmp_path / "work"
+    config.write_text(config.read_text("utf-8") + "tasks: {annotators: [ana], answers: 1}\ncollect:\n", "utf-8")
+    main(["all", str(work), "--config", str(config)])
+    printed = capsys.readouterr().out
+    assert "collect: waits. People annotate the tasks" in printed and "release" not in printed
+    main(["all", str(work), "--config", str(config), "--dry_run"])
+    assert "Next: collect, which waits. People annotate" in capsys.readouterr().out
+    tasks = (Work(work).place("tasks") / "ana.jsonl").read_text("utf-8")
+    (tmp_path / "ana.jsonl").write_text(tasks.replace('"status": "open"', '"status": "done"'), "utf-8")
+    main(["collect", str(work), "--answers", str(tmp_path / "ana.jsonl")])
+    main(["all", str(work), "--config", str(config)])
+    printed = capsys.readouterr().out
+    assert "collect: was run by itself; kept" in printed and "release: 120 read, 120 written" in printed
 
 
 def test_the_command_line_overrides_the_configuration_and_that_the_preset(tmp_path, config):
@@ -94,26 +107,29 @@ def test_a_wrong_configuration_is_refused(tmp_path, text, fault):
 
 def test_values_become_words_of_the_command_line():
     config = {"captions": {"quota": {"en": 5}, "keep_labels": True, "mmnerd": None}}
-    assert options_of("captions", "clean", config) == ["--persons=drop", "--quota", "en=5", "--keep_labels"]
+    assert options_of("captions", "clean", config) == ["--quota", "en=5", "--keep_labels"]
 
 
 def test_presets_name_only_options_that_the_stages_have():
     for stages in PRESETS.values():
-        for stage in set(stages) & set(STAGES):
-            assert set(stages[stage]) <= set(STAGES[stage].Settings.__dataclass_fields__), stage
+        for stage in stages:
+            assert set(stages[stage]) <= set(module_of(stage).Settings.__dataclass_fields__), stage
 
 
-def test_stages_are_listed_in_the_order_of_their_work():
-    assert list(STAGES) == [stage for stage in ORDER if stage in STAGES]
-
-
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ORDER)
 def test_the_help_of_a_stage_begins_with_one_sentence_and_an_example(stage, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([stage, "--help"])
     first, _, rest = capsys.readouterr().out.partition("\n\n")[2].partition("\n\n")
     assert first.endswith(".") and ". " not in first
     assert rest.startswith(f"    python -m dataset_scripts.construct {stage} WORK")
+
+
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_without_a_stage_all_of_them_are_listed(words, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(words)
+    assert "with the stages captions, tweets" in capsys.readouterr().out
 
 
 def test_errors_are_one_line(tmp_path, config):
@@ -129,40 +145,6 @@ def test_two_releases_are_compared_from_the_command_line(tmp_path, config, mmner
     main(["diff", str(mmnerd), str(tmp_path / "new"), "--changes", str(tmp_path / "changes.jsonl")])
     assert "| es | 40 | 0 | 0 | 0 | 0 |" in capsys.readouterr().out
     assert len((tmp_path / "changes.jsonl").read_text("utf-8").splitlines()) == 80
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
-@needs_real
-def test_work_that_was_killed_gives_the_same_files(tmp_path):
-    """Killed at ten moments on the way, then finished."""
-
-    def command(name):
-        words = [sys.executable, "-m", "dataset_scripts.construct", "all", str(tmp_path / name)]
-        return [*words, "--config", str(tmp_path / f"{name}.yaml"), "--records_per_part", "200"]
-
-    (tmp_path / "words.tsv").write_text("the\tel\nin\ten\n", "utf-8")
-    for name in ("whole", "killed"):
-        (tmp_path / f"{name}.yaml").write_text(
-            f"tweets: {{mmnerd: {REAL}, only_persons: true}}\n"
-            f"translate: {{engine: 'dictionary:{tmp_path / 'words.tsv'}', to: [es]}}\n"
-            f"project:\nrelease: {{output: {tmp_path / name / 'new'}}}\n",
-            "utf-8",
-        )
-    subprocess.run(command("whole"), cwd=ROOT, check=True, capture_output=True)
-    for number in range(10):
-        process = subprocess.Popen(command("killed"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.8 + 0.35 * number)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    subprocess.run(command("killed"), cwd=ROOT, check=True, capture_output=True)
-
-    def files(name):
-        paths = [path for path in (tmp_path / name).rglob("*") if path.is_file()]
-        wanted = [path for path in paths if path.name not in ("manifest.json", "translations.sqlite")]
-        return {path.relative_to(tmp_path / name).as_posix(): path.read_bytes() for path in wanted}
-
-    assert files("killed") == files("whole") and len(files("whole")) > 40
 
 
 @needs_real
