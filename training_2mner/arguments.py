@@ -33,6 +33,11 @@ class ModelArguments:
         "A preset of configuration_2mner/models (see `python -m configuration_2mner`), a JSON file in "
         "the same form, or a checkpoint to continue from (folder or Hub id).",
     )
+    new_labels: bool = option(
+        False,
+        "Start from the checkpoint `model` with the data set's tags in place of its own: its encoders, alignment and "
+        "fusion are kept, the linear layer before the tags and the CRF are new.",
+    )
     text_encoder: str | None = option(None, "Pretrained text encoder: Hub id or folder. New weights by default.")
     vision_encoder: str | None = option(None, "Pretrained ViT or complete CLIP model: Hub id or folder.")
     resnet_encoder: str | None = option(None, "Pretrained ResNet: Hub id, folder, or torchvision state dict file.")
@@ -68,7 +73,11 @@ class DataArguments:
     """Which data to train and evaluate on."""
 
     dataset: str = option("mmnerd", "Data set: a folder or a Hub id.")
-    dataset_config: str = option("all", "Languages: all, en, fr, es, de, or a pair such as en_de.")
+    dataset_config: str = option(
+        "all",
+        "Configuration: the languages in MMNERD (all, en, fr, es, de, or a pair such as en_de). By default `all`, or the "
+        "only one there is.",
+    )
     dataset_revision: str | None = option(None, "Branch, tag or commit of a Hub data set.")
     boxes_column: str | None = option(
         None,

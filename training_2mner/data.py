@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 import datasets
-from datasets import ClassLabel, Dataset, DatasetDict, Image, List, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Image, List, get_dataset_config_names, load_dataset
 
 from reports_2mner.tags import check_label_names, check_sentences
 from training_2mner.arguments import DataArguments
@@ -41,10 +41,13 @@ class TruncationLoss:
 def load_splits(arguments: DataArguments) -> DatasetDict:
     """Load train, validation and test, with pictures as undecoded bytes, so that a broken one cannot stop the run.
 
+    If the data set has only one configuration, that is taken, and `arguments.dataset_config` names it afterwards.
+
     Raises:
-        ValueError: if a split or a column is missing; the message lists those that exist. For words or tags that
+        ValueError: if a configuration, a split or a column is missing; the message lists those that exist. For words or tags that
             cannot be learned from, the message names split and row.
     """
+    arguments.dataset_config = choose_config(arguments)
     splits = load_dataset(
         arguments.dataset,
         arguments.dataset_config,
@@ -60,6 +63,25 @@ def load_splits(arguments: DataArguments) -> DatasetDict:
     if "image" in splits["train"].column_names:
         splits = splits.cast_column("image", Image(decode=False))
     return _limit(splits, arguments)
+
+
+def choose_config(arguments: DataArguments) -> str:
+    """The configuration to load: the one that is named, or the only one where it was left at its default.
+
+    Raises:
+        ValueError: for one that the data set does not have; the message lists those that it has.
+    """
+    named = arguments.dataset_config
+    found = get_dataset_config_names(arguments.dataset, revision=arguments.dataset_revision)
+    if named in found:
+        return named
+    if named == DataArguments.dataset_config and len(found) == 1:
+        logger.info("`dataset` %r has one configuration, %r, which is taken.", arguments.dataset, found[0])
+        return found[0]
+    raise ValueError(
+        f"`dataset_config` is {named!r}, but `dataset` {arguments.dataset!r} has {', '.join(map(repr, found))}; name one "
+        "of these (--dataset_config)."
+    )
 
 
 def _check_box_columns(dataset: Dataset, arguments: DataArguments) -> None:

@@ -39,6 +39,7 @@ from training_2mner.divergence import DivergenceCallback, check_loss
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import COMMIT_MESSAGE, release
 from training_2mner.metrics import entity_scores, to_tag_names
+from training_2mner.parts import part_of
 from training_2mner.portable_state import BestCheckpointCallback, drop_path
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
@@ -355,15 +356,6 @@ def make_trainer(
             data_arguments.dataset,
         )
     return trainer
-
-
-def part_of(name: str) -> str:
-    """The part of the network a parameter belongs to, by its name: `"encoder"`, `"crf"`, `"head"` or `"new"`."""
-    if any(f"{encoder.module}." in name for encoder in ENCODERS.values()):
-        return "encoder"
-    if any(module.endswith("crf") for module in name.split(".")):
-        return "crf"
-    return "head" if name.rpartition(".")[0].endswith("classifier") else "new"
 
 
 def picture_checksums(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
