@@ -18,6 +18,7 @@ from transformers.training_args import OptimizerNames
 from modeling_2mner.encoders import ENCODER_ALIASES, ENCODERS
 from reports_2mner.command_line import option
 from reports_2mner.push import check_id
+from training_2mner.lora import ATTENTION, check_lora
 from training_2mner.options import check_options
 from training_2mner.ranges import DATA_RANGES, MODEL_RANGES, TRAINING_RANGES, check_ranges
 
@@ -131,6 +132,24 @@ class TwoMNERTrainingArguments(TrainingArguments):
             "help": f"Encoders whose weights are not trained: {', '.join(ENCODERS)} (`vit` also means `vision`)."
         },
     )
+    lora: bool = option(
+        False,
+        "Train the encoders through low-rank adapters (LoRA) only; everything else trains as usual. Needs PEFT: `pip "
+        "install '2m-ner[lora]'`.",
+    )
+    lora_rank: int = option(8, "Rank of the adapters' matrices.")
+    lora_alpha: int = option(16, "The adapters' output is multiplied by `lora_alpha / lora_rank`.")
+    lora_dropout: float = option(0.1, "Dropout before the adapters.")
+    lora_targets: list[str] = field(
+        default_factory=lambda: list(ATTENTION),
+        metadata={
+            "help": "Layers of the encoders that get an adapter, by the end of their names; by default the queries and "
+            "values of their attention."
+        },
+    )
+    lora_keep_adapter: bool = option(
+        False, "Also keep the adapter in the folder `adapter` of the run, as PEFT loads it; the weights are merged."
+    )
     group_by_length: bool = option(True, "Batch training sentences of similar length.")
     gather_negatives: bool = option(
         False, "Contrast with the pictures of all processes, not only with those of its own."
@@ -171,6 +190,8 @@ class TwoMNERTrainingArguments(TrainingArguments):
         check_ranges(self, TRAINING_RANGES)
         super().__post_init__()
         check_options(self)
+        self.lora_targets = [self.lora_targets] if isinstance(self.lora_targets, str) else self.lora_targets
+        check_lora(self)
         self._use_one_gpu()
         if self.push_to_hub:
             self._check_push()

@@ -28,6 +28,7 @@ from training_2mner.building import is_checkpoint
 from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
 from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements
+from training_2mner.lora import TrainedShare
 from training_2mner.model_names import MODEL_PAPERS, TWO_MNER, model_name
 from training_2mner.pictures import describe_pictures
 from training_2mner.trainer import TwoMNERTrainer
@@ -123,7 +124,9 @@ def changed_settings(*arguments: Any) -> dict[str, Any]:
     for group in arguments:
         for entry in fields(group):
             value, default = getattr(group, entry.name), _default(entry)
-            is_telling = isinstance(value, bool | int | float | Enum) or (value and entry.name == "freeze")
+            is_telling = isinstance(value, bool | int | float | Enum) or (
+                value and entry.name in ("freeze", "lora_targets")
+            )
             is_derived = default is None and value is False  # filled in by transformers
             if value != default and is_telling and not is_derived and entry.name not in NO_SETTINGS:
                 changed[entry.name] = value.value if isinstance(value, Enum) else value
@@ -184,13 +187,18 @@ def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:
     decoder = "a CRF to decode" if config.use_crf else "no CRF"
     names = [getattr(arguments, f"{name}_encoder") for name in ENCODERS]
     sources = [plain(_public_name(name)) for name in (*names, arguments.word_vectors) if name]
-    if is_checkpoint(arguments.model):
+    if arguments.new_labels:
+        origin = (
+            f"started from {plain(_public_name(arguments.model))}, which has other labels: its encoders, alignment and "
+            "fusion were kept, the linear layer before the tags and the CRF are new"
+        )
+    elif is_checkpoint(arguments.model):
         origin = f"trained further from {plain(_public_name(arguments.model))}"
     else:
         origin = (
             f"preset {plain(_public_name(arguments.model))}, started from {', '.join(sources) or 'random weights'}"
         )
-    count = sum(parameter.numel() for parameter in trainer.model.parameters())
+    count = TrainedShare.of(trainer.model).published
     text = "Word vectors" if config.reads_words else config.text_config.model_type.upper()
     return f"{text} for the words, {pictures}, {decoder}; {count:,} parameters; {origin}."
 
@@ -242,6 +250,8 @@ def _measured(trainer: TwoMNERTrainer, results: dict[str, float]) -> list[str]:
     if "train_runtime" in results:
         part = ", the last session of a run that was resumed" if args.resume_from_checkpoint else ""
         lines.append(f"- training time: {results['train_runtime']:.0f} s{part}")
+    if args.lora:
+        lines.append(f"- LoRA: {TrainedShare.of(trainer.model)}")
     if "test_samples_per_second" in results:
         lines.append(f"- test: {results['test_samples_per_second']:.0f} sentences a second")
     return lines
