@@ -34,11 +34,6 @@ class ModelArguments:
         "A preset of configuration_2mner/models (see `python -m configuration_2mner`), a JSON file in "
         "the same form, or a checkpoint to continue from (folder or Hub id).",
     )
-    new_labels: bool = option(
-        False,
-        "Start from the checkpoint `model` with the data set's tags in place of its own: its encoders, alignment and "
-        "fusion are kept, the linear layer before the tags and the CRF are new.",
-    )
     text_encoder: str | None = option(None, "Pretrained text encoder: Hub id or folder. New weights by default.")
     vision_encoder: str | None = option(None, "Pretrained ViT or complete CLIP model: Hub id or folder.")
     resnet_encoder: str | None = option(None, "Pretrained ResNet: Hub id, folder, or torchvision state dict file.")
@@ -62,6 +57,11 @@ class ModelArguments:
         None,
         "Licence of the weights for the card, by its Hub name (apache-2.0, cc-by-nc-4.0, other). None "
         "is stated by default, because it also depends on the data and the pretrained encoders.",
+    )
+    new_labels: bool = option(
+        False,
+        "Start from the checkpoint `model` with the data set's tags in place of its own: its encoders, alignment and "
+        "fusion are kept, the linear layer before the tags and the CRF are new.",
     )
 
     def __post_init__(self) -> None:

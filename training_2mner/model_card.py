@@ -22,11 +22,11 @@ from reports_2mner.files import write_lines
 from reports_2mner.language_table import LANGUAGE_TABLE, language_name
 from reports_2mner.markdown import code, plain, quoted
 from reports_2mner.push import HUB_ID
-from reports_2mner.tables import Table
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.building import is_checkpoint
 from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
+from training_2mner.evaluation import results_table
 from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements
 from training_2mner.lora import TrainedShare
 from training_2mner.model_names import MODEL_PAPERS, TWO_MNER, model_name
@@ -84,7 +84,7 @@ def write_model_card(
         data=_data(data_arguments, splits),
         splits=SPLIT_DESCRIPTIONS,
         results={
-            title: results_table(results, trainer, prefix)
+            title: results_table(results, config.labels, prefix)
             for title, prefix in (("Test", "test"), ("Validation", "eval"))
             if f"{prefix}_precision" in results
         },
@@ -98,21 +98,6 @@ def write_model_card(
         license=model_arguments.license and code(model_arguments.license),
     )
     write_lines(folder / "README.md", str(card).rstrip().splitlines())
-
-
-def results_table(results: dict[str, float], trainer: TwoMNERTrainer, prefix: str = "test") -> str:
-    """The scores of a split as a Markdown table: all sentences, then each scored language and source."""
-    labels = trainer.model.config.id2label.values()
-    types = list(dict.fromkeys(label[2:] for label in labels if label != "O"))
-    groups = [name.removesuffix("_precision") for name in results if name.endswith("_precision")]
-    groups = [group for group in groups if group.startswith(prefix) and not group.endswith("_lenient")]
-    header = ["Sentences", "Precision", "Recall", "F1", *types, "lenient F1"]
-    columns = ["precision", "recall", "f1", *(f"f1_{kind}" for kind in types), "lenient_f1"]
-    rows = []
-    for group in groups:
-        name = group.removeprefix(prefix).removeprefix("_").replace("_", " ", 1) or "all"
-        rows.append([name, *(_percent(results.get(f"{group}_{column}")) for column in columns)])
-    return Table(header, rows).markdown()
 
 
 def changed_settings(*arguments: Any) -> dict[str, Any]:
@@ -292,7 +277,3 @@ def _listed(names: list[str]) -> str:
 
 def _default(entry: Field) -> Any:
     return entry.default_factory() if entry.default_factory is not MISSING else entry.default
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
