@@ -24,7 +24,7 @@ import torch
 import transformers
 
 import train_hf
-from dataset_scripts.mini.generator import SPLIT_SIZES, generate_rows
+from dataset_scripts.mini.generator import SPLIT_SIZES, generate_rows, text_only_ceiling
 from dataset_scripts.mini.text import AMBIGUOUS_NAMES, MINI_LANGUAGES
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.rows import row_spans
@@ -91,6 +91,7 @@ def compare(model: Path, seeds: Sequence[int], epochs: int) -> dict[str, Any]:
     return {
         "model": {"name": public_name(str(model)), "test_f1": _results(model)["test_f1"]},
         "types": {old: list(dict.fromkeys(new)) for old, new in NEW_TYPES.items()},
+        "text_only_ceiling": round(text_only_ceiling(held_out["test"]) / 100, 6),
         "sentences": {"train": TRAIN, **{name: len(rows) for name, rows in held_out.items()}},
         "settings": {"epochs": epochs, "common": SETTINGS, "scratch": NETWORK},
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
@@ -169,8 +170,8 @@ def scores_table(record: dict[str, Any]) -> Table:
 def _train(command_line: list[str]) -> dict[str, float]:
     results = train_hf.main(*train_hf.read_command_line(command_line))
     names = ("test_f1", "test_precision", "test_recall", "test_lenient_f1", "eval_f1")
-    types = dict.fromkeys(name for names in NEW_TYPES.values() for name in names)
-    return {name: round(results[name], 6) for name in (*names, *(f"test_f1_{kind}" for kind in types))}
+    types = dict.fromkeys(f"test_f1_{name}" for names in NEW_TYPES.values() for name in names)
+    return {name: round(results[name], 6) for name in (*names, *types) if name in results}
 
 
 def _results(folder: Path) -> dict[str, float]:
