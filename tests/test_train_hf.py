@@ -20,10 +20,13 @@ from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification,
 
 import train_hf
 from dataset_scripts.parquet import write_dataset
+from dataset_scripts.schema import Schema
 from modeling_2mner import LABELS, TwoMNERConfig
 from reports_2mner.locks import only_writer
 from training_2mner.arguments import read_command_line
 from training_2mner.calibrate import __main__ as calibrate
+from training_2mner.hub.release import check_in_clean_process
+from training_2mner.hub.staging import Names, stage
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG_CHANGES = {
@@ -31,6 +34,7 @@ CONFIG_CHANGES = {
     "vision_config": {"num_hidden_layers": 1, "image_size": 32, "patch_size": 16, "hidden_size": 16},
     "resnet_config": {"embedding_size": 8, "hidden_sizes": [8], "depths": [1]},
 }
+FIXED = {"resnet_batch_norm": "fixed"}
 SENTENCES = {
     "en": [(["Anna", "is", "in", "Paris"], ["B-PER", "O", "O", "B-LOC"]), (["Paris", "!"], ["B-LOC", "O"])],
     "fr": [
@@ -252,6 +256,54 @@ def test_resuming_anyway_goes_on(run, run_file, tmp_path):
     train_hf.main(*read_command_line([str(run_file), *flags, "--output_dir", str(tmp_path / "tiny")]))
 
     assert "- resume_anyway: True" in (tmp_path / "tiny" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_run_with_adapters_resumes_and_its_folder_is_released_as_any_other(run, run_file, tmp_path):
+    """The run folder holds no trace of PEFT, which the process that checks a release does not have either."""
+    pytest.importorskip("peft")
+    flags = ["--lora", "true", "--lora_rank", "2", "--config", json.dumps(CONFIG_CHANGES | FIXED)]
+    train_hf.main(*read_command_line([str(run_file), *flags, "--output_dir", str(tmp_path / "complete")]))
+    shutil.copytree(tmp_path / "complete" / "checkpoint-3", tmp_path / "resumed" / "checkpoint-3")
+    flags += ["--output_dir", str(tmp_path / "resumed"), "--resume_from_checkpoint", "True"]
+    train_hf.main(*read_command_line([str(run_file), *flags]))
+
+    folders = [run[0], tmp_path / "complete", tmp_path / "resumed"]
+    plain, first, second = (load_file(folder / "model.safetensors") for folder in folders)
+    assert plain.keys() == first.keys() and all(second[name].equal(value) for name, value in first.items())
+    assert "in adapters" in (tmp_path / "resumed" / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "staged").mkdir()
+    stage(tmp_path / "resumed", tmp_path / "staged", Names("someone/tiny"))
+    check_in_clean_process(tmp_path / "staged")
+
+
+def test_a_run_starts_from_another_with_other_labels(run, run_file, tmp_path):
+    """The frozen encoders of the new run are those of the run it started from, to the last bit."""
+    settings = yaml.safe_load(run_file.read_text(encoding="utf-8"))
+    own = {"image": None, "image_status": "missing"}
+    rows = {
+        ("en", split): [
+            row | own | {"ner_tags": rename(row["ner_tags"])} for row in make_rows("en", split, count, b"")
+        ]
+        for split, count in SPLITS.items()
+    }
+    files = [{"split": split, "path": f"data/*/{split}-*.parquet"} for split in SPLITS]
+    card = yaml.safe_dump({"configs": [{"config_name": "default", "data_files": files}]})
+    write_dataset(tmp_path / "own", rows, f"---\n{card}---\n", schema=Schema.of(["en"], ["HUMAN", "PLACE"]))
+    flags = ["--model", str(run[0]), "--new_labels", "true", "--dataset", str(tmp_path / "own"), "--use_cpu", "True"]
+    flags += ["--output_dir", str(tmp_path / "new"), "--num_train_epochs", "1", "--freeze", "text", "vision", "resnet"]
+    flags += ["--config", json.dumps(FIXED)]
+    train_hf.main(*read_command_line([*flags, "--learning_rate", str(settings["learning_rate"])]))
+
+    before, after = (load_file(folder / "model.safetensors") for folder in (run[0], tmp_path / "new"))
+    encoders = [name for name in before if re.match(r"model\.(text|vision|resnet)_model\.", name)]
+    assert encoders and all(after[name].equal(before[name]) for name in encoders)
+    config = AutoConfig.from_pretrained(tmp_path / "new")
+    assert list(config.id2label.values()) == ["O", "B-HUMAN", "I-HUMAN", "B-PLACE", "I-PLACE"]
+    assert "started from tiny, which has other labels" in (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
+
+
+def rename(tags: list[str]) -> list[str]:
+    return [tag.replace("PER", "HUMAN").replace("LOC", "PLACE") for tag in tags]
 
 
 def test_resuming_without_a_checkpoint_starts(run, run_file, tmp_path):

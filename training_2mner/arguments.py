@@ -18,6 +18,7 @@ from transformers.training_args import OptimizerNames
 from modeling_2mner.encoders import ENCODER_ALIASES, ENCODERS
 from reports_2mner.command_line import option
 from reports_2mner.push import check_id
+from training_2mner.lora import ATTENTION, check_lora
 from training_2mner.options import check_options
 from training_2mner.ranges import DATA_RANGES, MODEL_RANGES, TRAINING_RANGES, check_ranges
 
@@ -57,6 +58,11 @@ class ModelArguments:
         "Licence of the weights for the card, by its Hub name (apache-2.0, cc-by-nc-4.0, other). None "
         "is stated by default, because it also depends on the data and the pretrained encoders.",
     )
+    new_labels: bool = option(
+        False,
+        "Start from the checkpoint `model` with the data set's tags in place of its own: its encoders, alignment and "
+        "fusion are kept, the linear layer before the tags and the CRF are new.",
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, MODEL_RANGES)
@@ -68,7 +74,11 @@ class DataArguments:
     """Which data to train and evaluate on."""
 
     dataset: str = option("mmnerd", "Data set: a folder or a Hub id.")
-    dataset_config: str = option("all", "Languages: all, en, fr, es, de, or a pair such as en_de.")
+    dataset_config: str = option(
+        "all",
+        "Configuration: the languages in MMNERD (all, en, fr, es, de, or a pair such as en_de). By default `all`, or the "
+        "only one there is.",
+    )
     dataset_revision: str | None = option(None, "Branch, tag or commit of a Hub data set.")
     boxes_column: str | None = option(
         None,
@@ -122,6 +132,24 @@ class TwoMNERTrainingArguments(TrainingArguments):
             "help": f"Encoders whose weights are not trained: {', '.join(ENCODERS)} (`vit` also means `vision`)."
         },
     )
+    lora: bool = option(
+        False,
+        "Train the encoders through low-rank adapters (LoRA) only; everything else trains as usual. Needs PEFT: `pip "
+        "install '2m-ner[lora]'`.",
+    )
+    lora_rank: int = option(8, "Rank of the adapters' matrices.")
+    lora_alpha: int = option(16, "The adapters' output is multiplied by `lora_alpha / lora_rank`.")
+    lora_dropout: float = option(0.1, "Dropout before the adapters.")
+    lora_targets: list[str] = field(
+        default_factory=lambda: list(ATTENTION),
+        metadata={
+            "help": "Layers of the encoders that get an adapter, by the end of their names; by default the queries and "
+            "values of their attention."
+        },
+    )
+    lora_keep_adapter: bool = option(
+        False, "Also keep the adapter in the folder `adapter` of the run, as PEFT loads it; the weights are merged."
+    )
     group_by_length: bool = option(True, "Batch sentences of similar length, in training and evaluation.")
     gather_negatives: bool = option(
         False, "Contrast with the pictures of all processes, not only with those of its own."
@@ -167,6 +195,8 @@ class TwoMNERTrainingArguments(TrainingArguments):
         check_ranges(self, TRAINING_RANGES)
         super().__post_init__()
         check_options(self)
+        self.lora_targets = [self.lora_targets] if isinstance(self.lora_targets, str) else self.lora_targets
+        check_lora(self)
         self._use_one_gpu()
         if self.push_to_hub:
             self._check_push()

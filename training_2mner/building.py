@@ -24,6 +24,7 @@ from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.encoders import ENCODERS
 from modeling_2mner.tagging import WordTagger
 from training_2mner.arguments import ModelArguments
+from training_2mner.new_labels import load_with_new_labels
 from training_2mner.word_vectors import build_vocabulary, fill_embeddings, read_word_vectors
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def build_tagger(
     Args:
         arguments: describe the model.
         sentences: the training sentences, for a `new` tokenizer and for the vocabulary of word-based models.
-        labels: the data set's tags; a checkpoint must have the same.
+        labels: the data set's tags; a checkpoint must have the same, unless `new_labels` replaces its own.
 
     Raises:
         ValueError: if the data set's tags are not the checkpoint's, the tokenizer is missing or does not fit, or
@@ -47,6 +48,11 @@ def build_tagger(
     """
     if is_checkpoint(arguments.model):
         return _load_checkpoint(arguments, labels)
+    if arguments.new_labels:
+        raise ValueError(
+            f"`new_labels` is true, but `model` {arguments.model!r} is not a trained model; name a run folder or a Hub id, "
+            "or leave it out: a preset always takes the tags of the data set."
+        )
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     config = load_preset(arguments.model, **{**arguments.config_changes, **names})
     _check_arguments(arguments, config)
@@ -149,10 +155,13 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[Word
     )
     if unknown:
         raise ValueError(f"`{next(iter(unknown))}` is not a field of {type(config).__name__} ({arguments.model!r}).")
+    if arguments.new_labels:
+        return _load_with_new_labels(arguments.model, config, labels)
     if config.labels != labels:
         raise ValueError(
             f"the checkpoint {arguments.model!r} has the tags {', '.join(config.labels)}, "
-            f"the data set {', '.join(labels)}; use a data set with the checkpoint's tags, in the same order."
+            f"the data set {', '.join(labels)}; use a data set with the checkpoint's tags, in the same order, or write "
+            "`new_labels: true` (--new_labels true) to keep its encoders, alignment and fusion and learn the new tags."
         )
     if config.crf_temperature != 1 and "crf_temperature" not in arguments.config_changes:
         logger.info(
@@ -163,6 +172,18 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[Word
         config.crf_temperature = 1.0
     model = AutoModelForTokenClassification.from_pretrained(arguments.model, config=config)
     return model, AutoProcessor.from_pretrained(arguments.model)
+
+
+def _load_with_new_labels(name: str, config: TaggingConfig, labels: list[str]) -> tuple[WordTagger, TwoMNERProcessor]:
+    if config.labels == labels:
+        logger.warning(
+            "`new_labels` is true, but %s already has the tags of the data set; leave it out to keep its linear layer "
+            "and CRF.",
+            name,
+        )
+    numbered = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    renamed = type(config).from_dict(config.to_dict(), **numbered)
+    return load_with_new_labels(name, renamed), AutoProcessor.from_pretrained(name, labels=labels)
 
 
 def _assemble(arguments: ModelArguments, config: TaggingConfig) -> WordTagger:

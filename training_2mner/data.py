@@ -11,13 +11,14 @@ from pathlib import Path
 from random import Random
 
 import datasets
-from datasets import ClassLabel, Dataset, DatasetDict, Image, List, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Image, List, get_dataset_config_names, load_dataset
 
 from reports_2mner.tags import check_label_names, check_sentences
 from training_2mner.arguments import DataArguments
 
 logger = logging.getLogger(__name__)
 
+SPLITS = ("train", "validation", "test")
 PARTS_SEED = 19  # independent of the run's seed, so that the parts are the same for all runs
 
 
@@ -41,25 +42,70 @@ class TruncationLoss:
 def load_splits(arguments: DataArguments) -> DatasetDict:
     """Load train, validation and test, with pictures as undecoded bytes, so that a broken one cannot stop the run.
 
+    If the data set has only one configuration, that is taken, and `arguments.dataset_config` names it afterwards.
+
     Raises:
-        ValueError: if a split or a column is missing; the message lists those that exist. For words or tags that
+        ValueError: if a configuration, a split or a column is missing; the message lists those that exist. For words or tags that
             cannot be learned from, the message names split and row.
     """
-    splits = load_dataset(
+    splits = _read(arguments)
+    for name in SPLITS:
+        _check_split(splits, name, arguments)
+    _check_box_columns(splits["train"], arguments)
+    if "image" in splits["train"].column_names:
+        splits = splits.cast_column("image", Image(decode=False))
+    return _limit(splits, arguments)
+
+
+def load_split(arguments: DataArguments, name: str) -> Dataset:
+    """Load one split, as `load_splits` loads all; the data set need not have others. `max_eval_samples` limits it.
+
+    Raises:
+        ValueError: as `load_splits` does.
+    """
+    splits = _read(arguments)
+    _check_split(splits, name, arguments)
+    dataset = splits[name]
+    _check_box_columns(dataset, arguments)
+    if "image" in dataset.column_names:
+        dataset = dataset.cast_column("image", Image(decode=False))
+    return dataset.select(range(min(arguments.max_eval_samples or len(dataset), len(dataset))))
+
+
+def _read(arguments: DataArguments) -> DatasetDict:
+    arguments.dataset_config = choose_config(arguments)
+    return load_dataset(
         arguments.dataset,
         arguments.dataset_config,
         revision=arguments.dataset_revision,
         cache_dir=cache_folder(arguments.dataset),
     )
-    for name in ("train", "validation", "test"):
-        if name not in splits:
-            raise ValueError(f"`dataset` {arguments.dataset!r} has no split {name!r}, only {', '.join(splits)}.")
-        check_columns(splits[name], arguments.dataset, ("tokens", "ner_tags"))
-        check_tags(splits[name], f"`dataset` {arguments.dataset!r}, split {name!r}")
-    _check_box_columns(splits["train"], arguments)
-    if "image" in splits["train"].column_names:
-        splits = splits.cast_column("image", Image(decode=False))
-    return _limit(splits, arguments)
+
+
+def _check_split(splits: DatasetDict, name: str, arguments: DataArguments) -> None:
+    if name not in splits:
+        raise ValueError(f"`dataset` {arguments.dataset!r} has no split {name!r}, only {', '.join(splits)}.")
+    check_columns(splits[name], arguments.dataset, ("tokens", "ner_tags"))
+    check_tags(splits[name], f"`dataset` {arguments.dataset!r}, split {name!r}")
+
+
+def choose_config(arguments: DataArguments) -> str:
+    """The configuration to load: the one that is named, or the only one where it was left at its default.
+
+    Raises:
+        ValueError: for one that the data set does not have; the message lists those that it has.
+    """
+    named = arguments.dataset_config
+    found = get_dataset_config_names(arguments.dataset, revision=arguments.dataset_revision)
+    if named in found:
+        return named
+    if named == DataArguments.dataset_config and len(found) == 1:
+        logger.info("`dataset` %r has one configuration, %r, which is taken.", arguments.dataset, found[0])
+        return found[0]
+    raise ValueError(
+        f"`dataset_config` is {named!r}, but `dataset` {arguments.dataset!r} has {', '.join(map(repr, found))}; name one "
+        "of these (--dataset_config)."
+    )
 
 
 def _check_box_columns(dataset: Dataset, arguments: DataArguments) -> None:

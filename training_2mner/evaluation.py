@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets import Dataset
 
 from reports_2mner.conll_format import format_sentence
 from reports_2mner.files import write_file
+from reports_2mner.tables import Table
 from training_2mner.data import text_values
 from training_2mner.metrics import grouped_entity_scores, to_tag_names
 from training_2mner.trainer import TwoMNERTrainer
@@ -46,16 +48,48 @@ def predict_tags(
     return output.metrics or {}, to_tag_names(output.label_ids, output.label_ids, labels), predictions
 
 
+def group_scores(
+    dataset: Dataset, references: list[list[str]], predictions: list[list[str]], prefix: str
+) -> dict[str, float]:
+    """The scores of each language and of each source, under `test_lang_en_f1` and so on."""
+    scores: dict[str, float] = {}
+    for column in GROUP_COLUMNS:
+        if column in dataset.column_names:
+            for group, values in grouped_entity_scores(predictions, references, text_values(dataset, column)).items():
+                scores |= {f"{prefix}_{column}_{group}_{name}": value for name, value in values.items()}
+    return scores
+
+
+def results_table(results: dict[str, float], labels: Sequence[str], prefix: str = "test") -> str:
+    """The scores of a split as a Markdown table: all sentences, then each scored language and source.
+
+    Args:
+        results: under `test_precision`, `test_lang_en_f1_PER` and so on.
+        labels: the tags, whose types are the columns.
+        prefix: of the names.
+    """
+    types = list(dict.fromkeys(label[2:] for label in labels if label != "O"))
+    groups = [name.removesuffix("_precision") for name in results if name.endswith("_precision")]
+    groups = [group for group in groups if group.startswith(prefix) and not group.endswith("_lenient")]
+    header = ["Sentences", "Precision", "Recall", "F1", *types, "lenient F1"]
+    columns = ["precision", "recall", "f1", *(f"f1_{kind}" for kind in types), "lenient_f1"]
+    rows = []
+    for group in groups:
+        name = group.removeprefix(prefix).removeprefix("_").replace("_", " ", 1) or "all"
+        rows.append([name, *(_percent(results.get(f"{group}_{column}")) for column in columns)])
+    return Table(header, rows).markdown()
+
+
 def _score(
     trainer: TwoMNERTrainer, dataset: Dataset, prefix: str
 ) -> tuple[dict[str, float], list[list[str]], list[list[str]]]:
     """Return the scores and the gold and predicted tags they were computed from."""
     scores, references, predictions = predict_tags(trainer, dataset, prefix)  # the Trainer scores the entire split
-    for column in GROUP_COLUMNS:
-        if column in dataset.column_names:
-            for group, values in grouped_entity_scores(predictions, references, text_values(dataset, column)).items():
-                scores |= {f"{prefix}_{column}_{group}_{name}": value for name, value in values.items()}
-    return scores, references, predictions
+    return scores | group_scores(dataset, references, predictions, prefix), references, predictions
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def write_predictions(path: Path, dataset: Dataset, references: list[list[str]], predictions: list[list[str]]) -> None:

@@ -22,14 +22,15 @@ from reports_2mner.files import write_lines
 from reports_2mner.language_table import LANGUAGE_TABLE, language_name
 from reports_2mner.markdown import code, plain, quoted
 from reports_2mner.push import HUB_ID
-from reports_2mner.tables import Table
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.building import is_checkpoint
 from training_2mner.calibrate.calibration import Calibration
 from training_2mner.calibrate.card import scores_part
 from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
+from training_2mner.evaluation import results_table
 from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements
+from training_2mner.lora import TrainedShare
 from training_2mner.model_names import MODEL_PAPERS, TWO_MNER, model_name
 from training_2mner.pictures import describe_pictures
 from training_2mner.trainer import TwoMNERTrainer
@@ -86,7 +87,7 @@ def write_model_card(
         data=_data(data_arguments, splits),
         splits=SPLIT_DESCRIPTIONS,
         results={
-            title: results_table(results, trainer, prefix)
+            title: results_table(results, config.labels, prefix)
             for title, prefix in (("Test", "test"), ("Validation", "eval"))
             if f"{prefix}_precision" in results
         },
@@ -103,21 +104,6 @@ def write_model_card(
     write_lines(folder / "README.md", str(card).rstrip().splitlines())
 
 
-def results_table(results: dict[str, float], trainer: TwoMNERTrainer, prefix: str = "test") -> str:
-    """The scores of a split as a Markdown table: all sentences, then each scored language and source."""
-    labels = trainer.model.config.id2label.values()
-    types = list(dict.fromkeys(label[2:] for label in labels if label != "O"))
-    groups = [name.removesuffix("_precision") for name in results if name.endswith("_precision")]
-    groups = [group for group in groups if group.startswith(prefix) and not group.endswith("_lenient")]
-    header = ["Sentences", "Precision", "Recall", "F1", *types, "lenient F1"]
-    columns = ["precision", "recall", "f1", *(f"f1_{kind}" for kind in types), "lenient_f1"]
-    rows = []
-    for group in groups:
-        name = group.removeprefix(prefix).removeprefix("_").replace("_", " ", 1) or "all"
-        rows.append([name, *(_percent(results.get(f"{group}_{column}")) for column in columns)])
-    return Table(header, rows).markdown()
-
-
 def changed_settings(*arguments: Any) -> dict[str, Any]:
     """The fields of dataclasses that differ from their defaults.
 
@@ -127,7 +113,9 @@ def changed_settings(*arguments: Any) -> dict[str, Any]:
     for group in arguments:
         for entry in fields(group):
             value, default = getattr(group, entry.name), _default(entry)
-            is_telling = isinstance(value, bool | int | float | Enum) or (value and entry.name == "freeze")
+            is_telling = isinstance(value, bool | int | float | Enum) or (
+                value and entry.name in ("freeze", "lora_targets")
+            )
             is_derived = default is None and value is False  # filled in by transformers
             if value != default and is_telling and not is_derived and entry.name not in NO_SETTINGS:
                 changed[entry.name] = value.value if isinstance(value, Enum) else value
@@ -188,13 +176,18 @@ def _network(trainer: TwoMNERTrainer, arguments: ModelArguments) -> str:
     decoder = "a CRF to decode" if config.use_crf else "no CRF"
     names = [getattr(arguments, f"{name}_encoder") for name in ENCODERS]
     sources = [plain(_public_name(name)) for name in (*names, arguments.word_vectors) if name]
-    if is_checkpoint(arguments.model):
+    if arguments.new_labels:
+        origin = (
+            f"started from {plain(_public_name(arguments.model))}, which has other labels: its encoders, alignment and "
+            "fusion were kept, the linear layer before the tags and the CRF are new"
+        )
+    elif is_checkpoint(arguments.model):
         origin = f"trained further from {plain(_public_name(arguments.model))}"
     else:
         origin = (
             f"preset {plain(_public_name(arguments.model))}, started from {', '.join(sources) or 'random weights'}"
         )
-    count = sum(parameter.numel() for parameter in trainer.model.parameters())
+    count = TrainedShare.of(trainer.model).published
     text = "Word vectors" if config.reads_words else config.text_config.model_type.upper()
     return f"{text} for the words, {pictures}, {decoder}; {count:,} parameters; {origin}."
 
@@ -246,6 +239,8 @@ def _measured(trainer: TwoMNERTrainer, results: dict[str, float]) -> list[str]:
     if "train_runtime" in results:
         part = ", the last session of a run that was resumed" if args.resume_from_checkpoint else ""
         lines.append(f"- training time: {results['train_runtime']:.0f} s{part}")
+    if args.lora:
+        lines.append(f"- LoRA: {TrainedShare.of(trainer.model)}")
     if "test_samples_per_second" in results:
         lines.append(f"- test: {results['test_samples_per_second']:.0f} sentences a second")
     return lines
@@ -286,7 +281,3 @@ def _listed(names: list[str]) -> str:
 
 def _default(entry: Field) -> Any:
     return entry.default_factory() if entry.default_factory is not MISSING else entry.default
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"

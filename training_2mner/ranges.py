@@ -58,6 +58,8 @@ TRAINING_RANGES = {
     **dict.fromkeys(("gradient_accumulation_steps", "eval_accumulation_steps", "ddp_timeout"), COUNT),
     **dict.fromkeys(("dataloader_prefetch_factor", "ddp_bucket_cap_mb", "torch_empty_cache_steps"), COUNT),
     **dict.fromkeys(("seed", "data_seed"), SEED),
+    **dict.fromkeys(("lora_rank", "lora_alpha"), COUNT),
+    "lora_dropout": DECAY,
     "max_steps": Range(1, also=(-1,)),
 }
 

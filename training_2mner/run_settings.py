@@ -17,6 +17,7 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
 from training_2mner.arguments import DataArguments
+from training_2mner.lora import LORA_SETTINGS
 from training_2mner.trainer import RUN_SETTINGS, TwoMNERTrainer
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def describe_run(trainer: TwoMNERTrainer, data_arguments: DataArguments, splits:
     boxes = [name for name in (data_arguments.boxes_column, data_arguments.small_boxes_column) if name is not None]
     settings = {
         **{name: getattr(trainer.args, name, None) for name in TRAINING},
+        **({name: getattr(trainer.args, name) for name in LORA_SETTINGS} if trainer.args.lora else {}),
         **{name: getattr(data_arguments, name) for name in DATA},
         "data": {name: fingerprint(splits[name], boxes) for name in ("train", "validation")},
         "model": _without_notes(trainer.model.config.to_dict()),

@@ -39,7 +39,9 @@ from training_2mner.data import has_pictures
 from training_2mner.divergence import DivergenceCallback, check_loss
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import COMMIT_MESSAGE, release
+from training_2mner.lora import ADAPTER, TrainedShare, add_adapters, merged_weights, write_adapter
 from training_2mner.metrics import entity_scores, to_tag_names
+from training_2mner.parts import part_of
 from training_2mner.portable_state import BestCheckpointCallback, drop_path
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
@@ -110,6 +112,7 @@ class TwoMNERTrainer(Trainer):
     model: WordTagger
     processing_class: TwoMNERProcessor
     run_settings: dict[str, Any] | None = None  # what checkpoints tell of their run
+    _merges = False  # whether the weights are saved with their adapters merged
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -122,15 +125,15 @@ class TwoMNERTrainer(Trainer):
         self.add_callback(BestCheckpointCallback)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(ReadableProgressCallback)
-        self._freeze(self.model)
+        self._prepare(self.model)
         self._check_against_data()
         if self.args.patience is not None:
             self.add_callback(EarlyStoppingCallback(self.args.patience))
 
     def call_model_init(self, trial: Any = None) -> WordTagger:
-        """Build the model of a hyper-parameter search and freeze the encoders that the run freezes."""
+        """Build the model of a hyper-parameter search and freeze and adapt its encoders as the run says."""
         model = cast(WordTagger, super().call_model_init(trial))
-        self._freeze(model)
+        self._prepare(model)
         return model
 
     def compute_loss(
@@ -219,13 +222,23 @@ class TwoMNERTrainer(Trainer):
             open_repository(connect(token or self.args.hub_token), name, self._is_private())
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the model without pushing it, since its scores and its card do not exist yet."""
+        """Save the model without pushing it, since its scores and its card do not exist yet.
+
+        Adapters (`lora`) are merged into the weights, except in checkpoints, from which a training is resumed.
+        """
+        self._merges = self.args.lora and not _internal_call
         super().save_model(output_dir, _internal_call=True)
+        self._merges = False
         if self.args.should_save:
+            if self.args.lora_keep_adapter and not _internal_call:
+                write_adapter(self.model, Path(output_dir or str(self.args.output_dir)) / ADAPTER)
             folder = Path(output_dir or str(self.args.output_dir))
             (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle with every token and path of the run
             if _internal_call and self.run_settings is not None:
                 write_json(folder / RUN_SETTINGS, self.run_settings, indent=2)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        super()._save(output_dir, merged_weights(self.model) if self._merges else state_dict)
 
     def save_state(self) -> None:
         """Save the state of the run, without paths."""
@@ -338,6 +351,12 @@ class TwoMNERTrainer(Trainer):
                 self._part_sums[name] = self._part_sums.get(name, 0) + value.detach()
         self._part_count += 1
 
+    def _prepare(self, model: WordTagger) -> None:
+        self._freeze(model)
+        if self.args.lora:
+            add_adapters(model, self.args, self.args.freeze)
+            logger.info("`lora`: %s.", TrainedShare.of(model))
+
     def _freeze(self, model: WordTagger) -> None:
         for name in self.args.freeze:
             if name != "text" and not model.config.uses_image:
@@ -405,15 +424,6 @@ def restore_order(values: Any, order: list[int]) -> Any:
     restored = np.empty_like(values)
     restored[order] = values
     return restored
-
-
-def part_of(name: str) -> str:
-    """The part of the network a parameter belongs to, by its name: `"encoder"`, `"crf"`, `"head"` or `"new"`."""
-    if any(f"{encoder.module}." in name for encoder in ENCODERS.values()):
-        return "encoder"
-    if any(module.endswith("crf") for module in name.split(".")):
-        return "crf"
-    return "head" if name.rpartition(".")[0].endswith("classifier") else "new"
 
 
 def picture_checksums(inputs: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -12,7 +12,7 @@ from transformers.models.bert.modeling_bert import BertLayer
 
 from modeling_2mner import UMTConfig, UMTForTokenClassification, UMTModel
 from modeling_2mner.modeling_umt import conversion_matrix
-from training_2mner.trainer import part_of
+from training_2mner.parts import part_of
 
 VISUAL = ("resnet_model", "visual_", "region_", "word_transformer", "gate")
 

@@ -126,6 +126,20 @@ def test_unknown_configuration_is_an_error(data_folder):
         load_splits(DataArguments(dataset=str(data_folder), dataset_config="en"))
 
 
+def test_the_only_configuration_is_taken(write_data_folder, splits, caplog):
+    folder = write_data_folder(splits)
+    (folder / "README.md").unlink()  # one configuration, `default`
+    arguments = DataArguments(dataset=str(folder))
+    with caplog.at_level("INFO"):
+        loaded = load_splits(arguments)
+
+    assert loaded["test"]["tokens"][:] == splits["test"]["tokens"][:]
+    assert arguments.dataset_config == "default"
+    assert "has one configuration, 'default', which is taken" in caplog.text
+    with pytest.raises(ValueError, match=r"`dataset_config` is 'en', but .* has 'default'; name one of these"):
+        load_splits(DataArguments(dataset=str(folder), dataset_config="en"))
+
+
 def test_cutting_counts_what_is_lost(long_sentences):
     cut, loss = cut_sentences(long_sentences, CUT)
 

@@ -10,9 +10,11 @@ import yaml
 from datasets import DatasetDict
 from huggingface_hub import ModelCard
 
+from modeling_2mner import LABELS
 from reports_2mner.language_table import LANGUAGE_TABLE, Language
 from training_2mner.arguments import DataArguments, ModelArguments
-from training_2mner.model_card import changed_settings, results_table, write_model_card
+from training_2mner.evaluation import results_table
+from training_2mner.model_card import changed_settings, write_model_card
 
 RESULTS = {
     "train_runtime": 12.3,
@@ -98,8 +100,8 @@ def test_text_tells_data_results_and_training(write_card, make_trainer):
     card, _ = write_card(learning_rate=3e-4, freeze=["vit"], seed=0, encoder_learning_rate=0.0)
 
     assert "24 train, 7 validation, 9 test sentences (12 cc12m in train, 12 twitter2017 in train)" in card.text
-    assert results_table(RESULTS, make_trainer()) in card.text
-    assert f"Validation:\n\n{results_table(RESULTS, make_trainer(), 'eval')}\n" in card.text
+    assert results_table(RESULTS, LABELS) in card.text
+    assert f"Validation:\n\n{results_table(RESULTS, LABELS, 'eval')}\n" in card.text
     assert "- training time: 12 s\n" in card.text and "- hardware: cpu (" in card.text
     for line in ("- learning_rate: 0.0003", "- freeze: ['vision']", "- seed: 0", "- encoder_learning_rate: 0.0"):
         assert line in card.text
@@ -132,19 +134,19 @@ def test_the_chosen_epoch(write_card):
 
 def test_names_of_sources_cannot_leave_their_cell(make_trainer):
     results = {f"test_source_my|own_{score}": 0.5 for score in ("precision", "recall", "f1", "lenient_f1")}
-    line = results_table(results, make_trainer()).splitlines()[-1]
+    line = results_table(results, LABELS).splitlines()[-1]
     assert line.startswith(r"| source my\|own | 50.00 | 50.00 | 50.00 | ")
 
 
-def test_results_table(make_trainer):
-    assert results_table(RESULTS, make_trainer()).splitlines() == [
+def test_results_table():
+    assert results_table(RESULTS, LABELS).splitlines() == [
         "| Sentences | Precision | Recall | F1 | PER | LOC | ORG | MISC | lenient F1 |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         "| all | 50.00 | 25.00 | 33.33 | 12.50 | - | - | - | 40.00 |",
         "| lang en | 75.00 | - | 61.24 | - | - | - | - | - |",
         "| source cc12m | 100.00 | - | - | - | - | - | - | - |",
     ]
-    assert results_table(RESULTS, make_trainer(), "eval").splitlines()[2:] == [
+    assert results_table(RESULTS, LABELS, "eval").splitlines()[2:] == [
         "| all | 60.00 | - | 71.24 | - | - | - | - | - |"
     ]
 
@@ -308,3 +310,22 @@ def test_a_folders_name_is_shown_and_nothing_else(write_card, tmp_path, make_tra
     assert not [token for token in inline if token.type == "link_open" and "javascript" in str(token.attrs)]
     heading = shown[[token.type for token in shown].index("heading_open") + 1]
     assert "".join(child.content for child in heading.children) == HOSTILE.replace("\n", " ")
+
+
+def test_what_was_kept_of_a_model_with_other_labels(write_card):
+    card, _ = write_card(ModelArguments("someone/2m-ner", new_labels=True))
+    assert (
+        "started from someone/2m-ner, which has other labels: its encoders, alignment and fusion were kept, the"
+        in card.text
+    )
+
+
+def test_the_share_of_the_weights_that_adapters_train(write_card, make_model, model):
+    pytest.importorskip("peft")
+    card, _ = write_card(network=make_model(), lora=True, lora_rank=2)
+    size = sum(weight.numel() for weight in model.parameters())
+    assert f"; {size:,} parameters; " in card.text  # of the published network, without adapters
+    assert re.search(
+        r"- LoRA: [\d,]+ of [\d,]+ parameters are trained \(\d+\.\d\d %\), 640 of them in adapters", card.text
+    )
+    assert "- lora_rank: 2" in card.text

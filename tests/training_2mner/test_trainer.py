@@ -11,7 +11,8 @@ from torch import nn
 from modeling_2mner.alignment import contrastive_loss
 from training_2mner.arguments import TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
-from training_2mner.trainer import TwoMNERTrainer, part_of, picture_checksums
+from training_2mner.parts import part_of
+from training_2mner.trainer import TwoMNERTrainer, picture_checksums
 
 SGD = {"plain_adam": False, "optim": "sgd", "max_grad_norm": 0.0}  # unlike Adam it shows a wrong scale of the loss
 RESUMABLE = {

@@ -1,0 +1,1 @@
+"""Score a finished model on any data set: `finished.py` does it, `entity_types.py` brings the entity types of both together."""
