@@ -15,10 +15,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dataset_scripts.annotations.sentence import DONE, SKIPPED
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct.agree import INSPECTOR
-from dataset_scripts.construct.annotation import AGREED, CONFLICT, DONE, SKIPPED, TOO_FEW, Answer, answers_of, verdict
-from dataset_scripts.construct.collect import Source, check_known, count_answers, fetch_answers, find_answers
+from dataset_scripts.construct.answers import (
+    AGREED,
+    CONFLICT,
+    TOO_FEW,
+    Annotation,
+    annotation_of,
+    answers_of,
+    count_annotations,
+    entities_of,
+    verdict,
+)
+from dataset_scripts.construct.collect import Source, check_known, fetch_answers, find_answers
 from dataset_scripts.construct.records import Record, Span
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.tasks import asked, project_title
@@ -70,14 +81,14 @@ def adjudicate_part(
     """Yield all records, and count how each was settled."""
     answers = source.read()
     for record in records:
-        said = [answer.checked(record, types) for answer in answers.get(record.uid, {}).values()]
-        count_answers(said, counts.notes)
+        said = [annotation_of(answer, record, types) for answer in answers.get(record.uid, {}).values()]
+        count_annotations(said, counts.notes)
         record, state = settle(record, said, least)
         counts.notes[state] += 1
         yield record
 
 
-def settle(record: Record, said: list[Answer], least: int) -> tuple[Record, str]:
+def settle(record: Record, said: list[Annotation], least: int) -> tuple[Record, str]:
     """Return a record with `gold`, if it can be settled, and how it was or why not.
 
     Args:
@@ -86,15 +97,15 @@ def settle(record: Record, said: list[Answer], least: int) -> tuple[Record, str]
         least: how many annotators a sentence needs.
     """
     state = verdict(record, least)
-    given = [answer for answer in said if answer.status in (DONE, SKIPPED)]
-    flags = {flag for entry in (*record.annotations, *(a.to_json() for a in given)) for flag in entry["flags"]}
+    given = [answer for answer in said if answer["status"] in (DONE, SKIPPED)]
+    flags = {flag for entry in (*record.annotations, *given) for flag in entry["flags"]}
     record = replace(
         record,
-        annotations=(*record.annotations, *({**answer.to_json(), "role": INSPECTOR} for answer in said)),
+        annotations=(*record.annotations, *({**answer, "role": INSPECTOR} for answer in said)),
         flags=(*record.flags, *sorted(flags - set(record.flags))),
     )
     if state == CONFLICT and given:
-        state = "settled by the inspector" if given[-1].status == DONE else SKIPPED
+        state = "settled by the inspector" if given[-1]["status"] == DONE else SKIPPED
     if state == SKIPPED:
         return replace(record, flags=(*record.flags, SKIPPED)).step("adjudicate", state=state), "skipped"
     if state in (CONFLICT, TOO_FEW):
@@ -103,6 +114,6 @@ def settle(record: Record, said: list[Answer], least: int) -> tuple[Record, str]
         answers = answers_of(record)
         entities, by = next(iter(answers.values())), "+".join(answers)
     else:
-        entities, by = {(span.start, span.end, span.type) for span in given[-1].spans}, given[-1].annotator
+        entities, by = entities_of(given[-1]), given[-1]["annotator"]
     gold = tuple(Span(*entity, by=by, status=HUMAN) for entity in sorted(entities))
     return replace(record, gold=gold).step("adjudicate", state=state), state

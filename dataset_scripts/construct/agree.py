@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dataset_scripts.annotations.label_studio_server import Server
+from dataset_scripts.annotations.sentence import DONE, Entity, Task
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct import tasks
 from dataset_scripts.construct.agreement import OUTSIDE, Agreement
-from dataset_scripts.construct.annotation import CONFLICT, DONE, Entity, Task, answers_of, entities_of, verdict
+from dataset_scripts.construct.answers import CONFLICT, answers_of, entities_of, verdict
 from dataset_scripts.construct.collect import Answers, find_answers
-from dataset_scripts.construct.label_studio import Server
 from dataset_scripts.construct.records import Record, Span
 from dataset_scripts.construct.stages import Counts, Work
 from reports_2mner.command_line import at_least, between, option
@@ -118,9 +119,7 @@ def _count(work: Work, counts: Counts, gold: Answers, least: int) -> Found:
     found = Found()
     for record in work.records("agree"):
         counts.read += 1
-        right = [
-            entities_of(answer.to_json()) for answer in gold.get(record.uid, {}).values() if answer.status == DONE
-        ]
+        right = [set(answer.entities) for answer in gold.get(record.uid, {}).values() if answer.status == DONE]
         found.add(record, right[-1] if right else None)
         counts.notes[f"sentences: {verdict(record, least)}"] += 1
     counts.written = found.overall.sentences
@@ -149,12 +148,11 @@ def _inspections(work: Work, given: tasks.Settings) -> Iterator[Task]:
     for record in work.records("agree"):
         if verdict(record, given.answers) == CONFLICT:
             answers = answers_of(record)
-            others = {name: [Span(*entity) for entity in sorted(found)] for name, found in answers.items()}
+            others = {name: sorted(found) for name, found in answers.items()}
             common = [Span(*entity) for entity in sorted(set.intersection(*answers.values()))]
             remarks = {said["annotator"]: said["flags"] or said["status"] for said in record.annotations}
             said = [f"{name}: {remark}" for name, remark in remarks.items() if remark != DONE]
-            note = " | ".join(filter(None, [tasks.note_of(record), *said]))
-            yield Task(record, tuple(common), INSPECTOR, note, tasks.picture_address(record, given), others)
+            yield tasks.task_of(record, common, given, INSPECTOR, said, others)
 
 
 def _figures(found: Agreement) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
 
-from dataset_scripts.construct.annotation import Entity
-from dataset_scripts.construct.records import Span, tags_of_spans
+from dataset_scripts.annotations.sentence import Entity, tags_of_entities
 
 OUTSIDE = "O"
 Pairs = Counter[tuple[str, str]]
@@ -43,7 +42,7 @@ class Agreement:
     def of_sentence(cls, answers: Sequence[Collection[Entity]], length: int) -> Agreement:
         """Count one sentence of `length` words; needs at least two answers, in the order of people's names."""
         result = cls(1, int(any(set(answer) != set(answers[0]) for answer in answers)))
-        columns = [tags_of_spans(length, (Span(*entity) for entity in answer)) for answer in answers]
+        columns = [tags_of_entities(length, answer) for answer in answers]
         for (left, left_tags), (right, right_tags) in combinations(list(zip(answers, columns, strict=True)), 2):
             result.common.update(kind for _, _, kind in set(left) & set(right))
             result.found.update(kind for _, _, kind in (*left, *right))

@@ -11,25 +11,25 @@ reason; of several answers of one person to one sentence the last counts.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from dataset_scripts.annotations.forms import SUFFIXES, read_annotations
+from dataset_scripts.annotations.jsonl import write_jsonl
+from dataset_scripts.annotations.label_studio_server import Server
+from dataset_scripts.annotations.sentence import OPEN, Sentence, collected_faults
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.construct.annotation import OPEN, REFUSED, AnnotationFormat, Answer, Conll, Jsonl
-from dataset_scripts.construct.label_studio import LabelStudio, Server
+from dataset_scripts.construct.answers import annotation_of, count_annotations
 from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.tasks import asked, hash_of, project_title
 from dataset_scripts.parquet import file_sha256
 from reports_2mner.command_line import option
-from reports_2mner.files import write_lines
 
-SUFFIXES = (".jsonl", ".conll", ".json")
-Answers = dict[str, dict[str, Answer]]  # of each sentence, by the name of the person
+Answers = dict[str, dict[str, Sentence]]  # of each sentence, by the name of the person
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,9 @@ def fetch_answers(work: Work, stage: str, server: str | None, title: str) -> lis
     if server is None:
         return []
     path = work.folder / "answers" / f"{stage}.jsonl"
-    answers = sorted(Server(server).answers(title), key=lambda answer: (answer.uid, answer.annotator))
-    write_lines(path, map(_line, answers))
+    with collected_faults() as faults:
+        answers = list(Server(server).sentences(title, faults))
+    write_jsonl(path, sorted(answers, key=lambda answer: (answer.uid, answer.annotator)))
     return [path]
 
 
@@ -120,39 +121,26 @@ def collect_part(records: Iterator[Record], counts: Counts, source: Source, type
     """Yield all records with their answers, in the order of the names."""
     answers = source.read()
     for record in records:
-        said = [answer.checked(record, types) for _, answer in sorted(answers.get(record.uid, {}).items())]
-        count_answers(said, counts.notes)
+        given = sorted(answers.get(record.uid, {}).items())
+        said = tuple(annotation_of(answer, record, types) for _, answer in given)
+        count_annotations(said, counts.notes)
         if said:
             counts.notes[f"sentences with {len(said)} answers"] += 1
-            given = tuple(answer.to_json() for answer in said)
-            record = replace(record, annotations=(*record.annotations, *given)).step("collect", answers=len(said))
+            record = replace(record, annotations=(*record.annotations, *said)).step("collect", answers=len(said))
         yield record
-
-
-def count_answers(answers: Iterable[Answer], notes: Counter[str]) -> None:
-    """Count answers by status, and by the reason why they are refused."""
-    for answer in answers:
-        notes[f"answers {answer.status}" + (f": {answer.reason}" if answer.status == REFUSED else "")] += 1
-        if answer.widened:
-            notes["entities widened to whole words"] += answer.widened
-
-
-def _line(answer: Answer) -> str:
-    values = {"uid": answer.uid, "tokens": answer.tokens, **answer.to_json()}
-    return json.dumps(values, ensure_ascii=False)
 
 
 @lru_cache(maxsize=2)
 def _read(source: Source) -> Answers:
-    formats: dict[str, AnnotationFormat] = {
-        ".jsonl": Jsonl(),
-        ".conll": Conll(),
-        ".json": LabelStudio(dict(source.users)),
-    }
     answers: Answers = {}
-    for path, _ in source.files:
-        for answer in formats[path.suffix].read(path):
-            said = answers.setdefault(answer.uid, {})
-            if answer.status != OPEN or answer.annotator not in said:
-                said[answer.annotator] = answer
+    with collected_faults() as faults:
+        for path, _ in source.files:
+            for answer in read_annotations(path, faults, users=dict(source.users)):
+                if not (answer.uid and answer.annotator):
+                    if answer.status != OPEN:
+                        faults.add(answer.place, "an answer without `uid` or `annotator`", "add who answered what")
+                    continue
+                said = answers.setdefault(answer.uid, {})
+                if answer.status != OPEN or answer.annotator not in said:
+                    said[answer.annotator] = answer
     return answers

@@ -5,7 +5,7 @@
         --server http://127.0.0.1:8080 --images pictures --document_root .
 
 Sentences with entities that were not placed come first, then those with low scores. JSONL and CoNLL have a file for each
-annotator, in which changing pairs share the sentences; `annotation.py` describes both. Copy the files before you work
+annotator, in which changing pairs share the sentences; their modules in `dataset_scripts/annotations` describe both. Copy the files before you work
 on them. In Label Studio everybody takes tasks from one project; import `project.json` and the tasks by hand, or let
 `--server` do it, which never imports a sentence twice.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -23,11 +23,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from dataset_scripts.annotations.forms import WRITERS
+from dataset_scripts.annotations.label_studio import PROJECT, local_address, project_settings
+from dataset_scripts.annotations.label_studio_server import Server
+from dataset_scripts.annotations.sentence import Entity, Mention, Sentence, Task
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.construct.annotation import AnnotationFormat, Conll, Jsonl, Task
-from dataset_scripts.construct.label_studio import PROJECT, LabelStudio, Server, local_address, project_settings
 from dataset_scripts.construct.project import DOUBTS, doubt
-from dataset_scripts.construct.records import Record, read_records
+from dataset_scripts.construct.records import Record, Span, read_records
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.parquet import file_sha256
 from dataset_scripts.schema import ENTITY_TYPES
@@ -39,7 +41,6 @@ ASKED = (
 )
 PUBLIC = ("format", "answers", "types", "languages", "only_doubts", "no_proposals", "limit")
 GUIDELINE = Path(__file__).parents[2] / "docs" / "guideline.md"
-FORMATS: dict[str, AnnotationFormat] = {"jsonl": Jsonl(), "conll": Conll(), "label_studio": LabelStudio()}
 FLAGGED, BY_SCORE, STEPS = len(DOUBTS), len(DOUBTS) + 1, 10
 
 
@@ -47,7 +48,7 @@ FLAGGED, BY_SCORE, STEPS = len(DOUBTS), len(DOUBTS) + 1, 10
 class Settings:
     """Who is asked what."""
 
-    format: str = option("jsonl", "form of the tasks", choices=tuple(FORMATS))
+    format: str = option("jsonl", "form of the tasks", choices=tuple(WRITERS))
     annotators: tuple[str, ...] = option((), "names, if some know only some languages as eva=es,fr", metavar="NAME")
     answers: int = option(2, "annotators of each sentence", type=at_least(1))
     types: tuple[str, ...] = option(ENTITY_TYPES, "types of entities", metavar="TYPE")
@@ -163,7 +164,7 @@ def write_tasks(folder: Path, work: Work, settings: Settings, name: str, tasks: 
         title, guideline = project_title(work, settings, inspector), _guideline(settings)
         project = project_settings(title, settings.types, guideline, 1 if inspector else settings.answers)
         write_json(folder / PROJECT, project, indent=1, ensure_ascii=False)
-    FORMATS[settings.format].write(folder, name, tasks)
+    WRITERS[settings.format](folder, name, tasks)
 
 
 def find_picture(record: Record, images: Path | None) -> Path | None:
@@ -178,6 +179,22 @@ def picture_address(record: Record, settings: Settings) -> str:
     if path is None:
         return ""
     return local_address(path, settings.document_root) if settings.document_root else path.name
+
+
+def task_of(
+    record: Record,
+    proposed: Iterable[Span],
+    settings: Settings,
+    annotator: str,
+    remarks: Sequence[str] = (),
+    others: Mapping[str, Sequence[Entity]] | None = None,
+) -> Task:
+    """Return the task of one annotator for a record, with what is proposed and what others said."""
+    places = record.offsets
+    mentions = tuple(Mention(places[e.start][0], places[e.end - 1][1], e.type, e.score) for e in proposed)
+    sentence = Sentence(record.tokens, record.text, places, mentions, uid=record.uid, lang=record.lang)
+    sentence = replace(sentence, annotator=annotator, image=picture_address(record, settings))
+    return Task(sentence, " | ".join(filter(None, [note_of(record), *remarks])), others or {})
 
 
 def note_of(record: Record) -> str:
@@ -233,8 +250,8 @@ def _tasks(queues: Iterable[Path], settings: Settings, name: str | None, counts:
         counts.written += first
         if name is None or name in _group(turn, record.lang, settings):
             counts.notes["tasks"] += 1
-            spans = () if settings.no_proposals else record.labels
-            yield Task(record, spans, name or "", note_of(record), picture_address(record, settings))
+            proposed = () if settings.no_proposals else record.labels
+            yield task_of(record, proposed, settings, name or "")
 
 
 def _group(turn: int, lang: str, settings: Settings) -> Sequence[str]:

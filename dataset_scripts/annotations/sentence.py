@@ -1,0 +1,216 @@
+"""One annotated sentence, whatever form it comes in, and the account of what cannot be read.
+
+Places in the text count Unicode code points, as Python does: an emoji of several code points counts as several. Readers
+of all forms are used alike:
+
+    with collected_faults() as faults:
+        for sentence in read_annotations(path, faults):
+            print(sentence.words, sentence.entities, sentence.annotator)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from reports_2mner.tags import find_iob2_violation
+
+OPEN, DONE, SKIPPED, REFUSED = "open", "done", "skipped", "refused"
+FLAGS = ("translation wrong", "picture missing", "not this language")
+FAULTS_SHOWN = 10
+
+Entity = tuple[int, int, str]  # the first word, the one behind the last, the type
+Offsets = tuple[tuple[int, int], ...]
+# Splits a text in a language ("" for unknown) into words and the start and end of each.
+Splitter = Callable[[str, str], tuple[Sequence[str], Sequence[tuple[int, int]]]]
+
+
+class UnusableError(ValueError):
+    """Entities that fit no sentence: the sentence can be read, and is kept with this as its `fault`."""
+
+
+class Mention(NamedTuple):
+    """An entity by its place in the text: code points `start` to `end`, exclusive."""
+
+    start: int
+    end: int
+    type: str
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What one person, or nobody in particular, said about one sentence.
+
+    Args:
+        words: its words.
+        text: the sentence; the words joined by blanks if the form holds only words.
+        offsets: start and end of each word in `text`, in code points.
+        mentions: the entities; none unless the status is `done`.
+        tags: one tag a word, as they stand in a form of tags, whatever their scheme; empty in other forms.
+        uid: its name; "" if the form gives none.
+        lang: ISO 639; "" if unknown.
+        image: path or address of its picture; "" for none.
+        annotator: who said it; "" if the form does not tell.
+        status: `open` (no answer yet), `done`, `skipped` or `refused`.
+        flags: remarks, such as those of `FLAGS`.
+        round: the folder of the file, or the title of the project.
+        fault: why the entities cannot be used, which are then left out; "" if they can.
+        place: file and line, for messages.
+    """
+
+    words: tuple[str, ...]
+    text: str
+    offsets: Offsets
+    mentions: tuple[Mention, ...] = ()
+    tags: tuple[str, ...] = ()
+    uid: str = ""
+    lang: str = ""
+    image: str = ""
+    annotator: str = ""
+    status: str = DONE
+    flags: tuple[str, ...] = ()
+    round: str = ""
+    fault: str = ""
+    place: str = ""
+
+    @property
+    def entities(self) -> tuple[Entity, ...]:
+        """The entities in words, in order; each has all words with which it shares a character."""
+        return tuple(sorted((*self.words_of(mention), mention.type) for mention in self.mentions))
+
+    @property
+    def misfits(self) -> tuple[Mention, ...]:
+        """The mentions that begin or end inside a word, and are widened in `entities`."""
+        return tuple(mention for mention in self.mentions if mention[:2] != self._borders(*self.words_of(mention)))
+
+    def words_of(self, mention: Mention) -> tuple[int, int]:
+        """Return the first word that shares a character with a mention, and the one behind the last; (0, 0) if none does."""
+        touched = [n for n, (start, end) in enumerate(self.offsets) if start < mention.end and end > mention.start]
+        return (touched[0], touched[-1] + 1) if touched else (0, 0)
+
+    def checked(self) -> Sentence:
+        """Return the sentence, or one with a `fault` and without entities if they fit neither text nor each other."""
+        fault = self.fault or self._fault()
+        return replace(self, mentions=(), fault=fault) if fault else self
+
+    def _borders(self, first: int, behind: int) -> tuple[int, int]:
+        return self.offsets[first][0], self.offsets[behind - 1][1]
+
+    def _fault(self) -> str:
+        for start, end, *_ in self.mentions:
+            if not 0 <= start < end <= len(self.text):
+                return f"an entity lies outside the sentence, at {start} to {end}"
+        for mention in self.mentions:
+            if self.words_of(mention) == (0, 0):
+                return f"an entity without words, at {mention.start} to {mention.end}"
+        both = next(((one, other) for one, other in pairwise(self.entities) if other[0] < one[1]), None)
+        return f"entities overlap: words {both[0][:2]} and {both[1][:2]}" if both else ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A sentence for one person (`annotator`), or for whoever takes it, with what is proposed as its mentions.
+
+    Args:
+        sentence: words, text, picture and proposals.
+        note: what the person should know: open questions, the sentence it was translated from.
+        others: what others answered, by name; only to be looked at.
+    """
+
+    sentence: Sentence
+    note: str = ""
+    others: Mapping[str, Sequence[Entity]] = field(default_factory=dict)
+
+
+@dataclass
+class Faults:
+    """The lines that cannot be read: their number, and the first ten with place and remedy."""
+
+    count: int = 0
+    shown: list[str] = field(default_factory=list)
+
+    def add(self, place: str, error: Exception | str, remedy: str = "correct it") -> None:
+        """Count a line that cannot be read."""
+        self.count += 1
+        if len(self.shown) < FAULTS_SHOWN:
+            cause = f"{error} is missing" if isinstance(error, KeyError) else f"{error}".rstrip(".")
+            self.shown.append(f"{place}: {cause}; {remedy}.")
+
+
+@contextmanager
+def collected_faults() -> Iterator[Faults]:
+    """Collect what cannot be read in one or more files, and raise one ValueError for all of it at the end."""
+    faults = Faults()
+    yield faults
+    if faults.count == 1:
+        raise ValueError(faults.shown[0])
+    if faults.count:
+        head = f"{faults.count:,} lines or sentences cannot be read"
+        more = f"; the first {FAULTS_SHOWN} are" if faults.count > FAULTS_SHOWN else ""
+        raise ValueError("\n".join([f"{head}{more}:", *faults.shown]))
+
+
+def joined(words: Sequence[str]) -> tuple[str, Offsets]:
+    """Return the words joined by blanks, and the offsets of each."""
+    offsets, start = [], 0
+    for word in words:
+        offsets.append((start, start + len(word)))
+        start += len(word) + 1
+    return " ".join(words), tuple(offsets)
+
+
+def one_word(word: str) -> str:
+    """Return a word without what separates words and columns in text files."""
+    return re.sub(r"\s", "_", word)
+
+
+def located(words: Sequence[str], text: str) -> Offsets | None:
+    """Return the offsets of words in their text, or None if it does not hold them in this order."""
+    offsets, behind = [], 0
+    for word in words:
+        start = text.find(word, behind)
+        if start < 0:
+            return None
+        behind = start + len(word)
+        offsets.append((start, behind))
+    return tuple(offsets)
+
+
+def mentions_of(entities: Iterable[Entity], offsets: Offsets) -> tuple[Mention, ...]:
+    """Return the places in the text of entities that are counted in words; UnusableError outside the sentence."""
+    mentions = []
+    for start, end, kind in entities:
+        if not 0 <= start < end <= len(offsets):
+            raise UnusableError(f"an entity lies outside the sentence: words {start} to {end} of {len(offsets)}")
+        mentions.append(Mention(offsets[start][0], offsets[end - 1][1], kind))
+    return tuple(mentions)
+
+
+def entities_of_tags(tags: Sequence[str]) -> tuple[Entity, ...]:
+    """Return the entities of tags; UnusableError unless they are IOB2."""
+    odd = next((tag for tag in tags if not re.fullmatch(r"O|[BI]-.+", tag)), None)
+    if odd is not None or find_iob2_violation(tags) is not None:
+        raise UnusableError("the tags are not IOB2")
+    starts = [place for place, tag in enumerate(tags) if tag.startswith("B-")]
+    ends = [next((n for n in range(start + 1, len(tags)) if tags[n][0] != "I"), len(tags)) for start in starts]
+    return tuple((start, end, tags[start][2:]) for start, end in zip(starts, ends, strict=True))
+
+
+def tags_of_entities(length: int, entities: Iterable[Entity]) -> tuple[str, ...]:
+    """Return the IOB2 tags of a sentence of `length` words; the entities must not overlap."""
+    tags = ["O"] * length
+    for start, end, kind in entities:
+        tags[start:end] = [f"B-{kind}", *[f"I-{kind}"] * (end - start - 1)]
+    return tuple(tags)
+
+
+def known_status(value: object) -> str:
+    """Return a status; ValueError if it is none."""
+    if value not in (OPEN, DONE, SKIPPED, REFUSED):
+        raise ValueError(f"`status` must be {OPEN}, {DONE} or {SKIPPED}, got {value!r}")
+    return str(value)

@@ -1,0 +1,41 @@
+"""What people said about a record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dataset_scripts.annotations.sentence import REFUSED, Mention, Sentence, joined
+from dataset_scripts.construct.answers import annotation_of
+from dataset_scripts.construct.records import Record
+from dataset_scripts.schema import ENTITY_TYPES
+
+WORDS = ("Ana", "Ruiz", "en", "París")
+TEXT, OFFSETS = joined(WORDS)
+RECORD = Record("es/O_1", "O_1", "es", "other", TEXT, WORDS, OFFSETS)
+SAID = Sentence(WORDS, TEXT, OFFSETS, (Mention(0, 6, "PER"),), uid="es/O_1", annotator="ana", round="first")
+
+
+def test_an_answer_is_kept_in_words_and_tells_what_was_widened():
+    assert annotation_of(SAID, RECORD, ENTITY_TYPES) == {
+        "annotator": "ana",
+        "status": "done",
+        "round": "first",
+        "flags": [],
+        "spans": [{"start": 0, "end": 2, "type": "PER"}],
+        "widened": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"words": WORDS[:3]}, "the words are not those of the sentence"),
+        ({"mentions": (Mention(0, 3, "CITY"),)}, "unknown type 'CITY'"),
+        ({"fault": "entities overlap"}, "entities overlap"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_refused(values, reason):
+    found = annotation_of(replace(SAID, **values), RECORD, ENTITY_TYPES)
+    assert (found["status"], found["reason"], found["spans"]) == (REFUSED, reason, [])
