@@ -12,5 +12,7 @@ Commands, each with `--help`: `build`, `mini`, `audit`, `statistics`, `to_conll`
 - `audit/`: `findings` lists the checks, each family of which has its own file; `report` and `page` present the results
 - `statistics/`: `counts`, the tables of the `paper`, `tables` and a `figure`
 - `publish/`: `check_folder`, which runs before anything leaves this machine
+- `annotations/`: the forms in which people annotate (`forms`), from `sentence` to `label_studio_server`, and how far they
+  agree
 - `construct/`: a data set made anew from public captions and tweets, a module for each stage
 """

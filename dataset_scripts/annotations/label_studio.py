@@ -182,11 +182,12 @@ def _sentences(
         place=place,
         part=str(data.get("split") or ""),
     )
-    for said in sorted(task["annotations"], key=lambda said: said["id"]):
+    annotations = task.get("annotations") or []  # files to import have none
+    for said in sorted(annotations, key=lambda said: said["id"]):
         user = said["completed_by"]
         number = user["id"] if isinstance(user, Mapping) else user
         yield _answer(replace(told, annotator=users.get(number, f"user-{number}")), said)
-    if not task["annotations"]:
+    if not annotations:
         yield told
 
 

@@ -35,13 +35,16 @@ class Server:
         headers = {"Authorization": f"Token {token}"}
         self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT)
 
-    def push(self, folder: Path, name: str, pictures: Path | None = None) -> int:
-        """Make the project of a folder if needed, and import the tasks that it does not have; return how many these are.
+    def push(self, folder: Path, name: str, pictures: Path | None = None) -> tuple[str, int]:
+        """Make the project of a folder if needed, and import the tasks that it does not have.
 
         Args:
             folder: with `project.json` and files of tasks.
             name: with which these begin.
             pictures: the folder of the pictures, as the server sees it.
+
+        Returns:
+            The title of the project, and how many tasks were imported.
         """
         settings = json.loads((folder / PROJECT).read_text("utf-8"))
         project = self.project(settings["title"]) or self._ask("POST", "/api/projects", json=settings)["id"]
@@ -54,7 +57,8 @@ class Server:
             if new:
                 self._ask("POST", f"/api/projects/{project}/import", json=new)
             imported += len(new)
-        return imported
+        self._remove_doubles(project)
+        return settings["title"], imported
 
     def sentences(self, title: str, faults: Faults) -> Iterator[Sentence]:
         """Yield the sentences in the project of this title, as `label_studio.read_label_studio` does."""
@@ -68,7 +72,21 @@ class Server:
 
     def project(self, title: str) -> int | None:
         """Return the number of the project with this title."""
-        return next((found["id"] for found in self._pages("/api/projects", {}) if found["title"] == title), None)
+        found = (project["id"] for project in self._pages("/api/projects", {}) if project["title"] == title)
+        return min(found, default=None)
+
+    def _remove_doubles(self, project: int) -> None:
+        """Remove tasks with the `uid` of another, unless people have answered them.
+
+        The server ends an import whose sender was stopped, perhaps after the next one has asked for the known tasks.
+        """
+        tasks = sorted(self._tasks(project), key=lambda task: (-task["total_annotations"], task["id"]))
+        seen: set[str] = set()
+        for task in tasks:
+            uid = task["data"].get("uid", f"task {task['id']}")
+            if uid in seen and not task["total_annotations"]:
+                self._ask("DELETE", f"/api/tasks/{task['id']}/")
+            seen.add(uid)
 
     def _serve(self, project: int, folder: str) -> None:
         """Let the server show the pictures of a folder."""
@@ -104,7 +122,7 @@ class Server:
                 f"`server` refused {method} {path}: {answer.status_code} {answer.text[:500]}; check {TOKEN}, and that "
                 "it was started with --enable-legacy-api-token."
             )
-        return answer.json()
+        return answer.json() if answer.content else None
 
 
 def _name(user: Mapping[str, Any]) -> str:

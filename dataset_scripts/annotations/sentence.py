@@ -99,6 +99,11 @@ class Sentence:
         touched = [n for n, (start, end) in enumerate(self.offsets) if start < mention.end and end > mention.start]
         return (touched[0], touched[-1] + 1) if touched else (0, 0)
 
+    def string(self, entity: Entity) -> str:
+        """Return the text of an entity that is counted in words."""
+        first, behind = self._borders(entity[0], entity[1])
+        return self.text[first:behind]
+
     def checked(self) -> Sentence:
         """Return the sentence, or one with a `fault` and without entities if they fit neither text nor each other."""
         fault = self.fault or self._fault()

@@ -12,50 +12,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from dataset_scripts.annotations.answers import AnswerFiles
 from dataset_scripts.annotations.sentence import DONE, SKIPPED
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.construct.agree import INSPECTOR
 from dataset_scripts.construct.answers import (
     AGREED,
     CONFLICT,
     TOO_FEW,
     Annotation,
-    annotation_of,
+    AnswerSettings,
+    annotations_for,
     answers_of,
-    count_annotations,
     entities_of,
+    take_answers,
     verdict,
 )
-from dataset_scripts.construct.collect import Source, check_known, fetch_answers, find_answers
 from dataset_scripts.construct.records import Record, Span
 from dataset_scripts.construct.stages import Counts, Work
-from dataset_scripts.construct.tasks import asked, project_title
+from dataset_scripts.construct.tasks import INSPECTOR, asked, project_title
 from reports_2mner.command_line import option
 
 HUMAN = "human"  # the status of an entity that people have settled
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(AnswerSettings):
     """Where the inspector's answers are."""
 
-    answers: tuple[Path, ...] = option((), "files or folders with the inspector's answers", metavar="PATH")
     leave_open: bool = option(False, "go on without an inspector, and leave conflicts open")
-    users: Path | None = option(None, "names of the users in exports, as for `collect`")
-    server: str | None = option(None, "address of a Label Studio server; its token is in LABEL_STUDIO_TOKEN")
 
 
 def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write all records, those that are settled with `gold`."""
     given = asked(work)
-    fetched = fetch_answers(work, "adjudicate", settings.server, project_title(work, given, inspector=True))
-    source = find_answers((*settings.answers, *fetched), settings.users)
-    check_known(source.read(), work, "adjudicate")
-    function = partial(adjudicate_part, source=source, types=given.types, least=given.answers)
-    plain = {"types": given.types, "least": given.answers, "answers": source.key()}
+    answers = take_answers(work, "adjudicate", settings, project_title(work, given, inspector=True))
+    function = partial(adjudicate_part, source=answers, types=given.types, least=given.answers)
+    plain = {"types": given.types, "least": given.answers, "answers": answers.key()}
     return work.map_records("adjudicate", function, plain, engine=engine)
 
 
@@ -76,14 +70,11 @@ def waits(work: Work, settings: Settings) -> str | None:
 
 
 def adjudicate_part(
-    records: Iterator[Record], counts: Counts, source: Source, types: tuple[str, ...], least: int
+    records: Iterator[Record], counts: Counts, source: AnswerFiles, types: tuple[str, ...], least: int
 ) -> Iterator[Record]:
     """Yield all records, and count how each was settled."""
-    answers = source.read()
     for record in records:
-        said = [annotation_of(answer, record, types) for answer in answers.get(record.uid, {}).values()]
-        count_annotations(said, counts.notes)
-        record, state = settle(record, said, least)
+        record, state = settle(record, annotations_for(record, source.read(), types, counts.notes), least)
         counts.notes[state] += 1
         yield record
 
@@ -98,22 +89,29 @@ def settle(record: Record, said: list[Annotation], least: int) -> tuple[Record, 
     """
     state = verdict(record, least)
     given = [answer for answer in said if answer["status"] in (DONE, SKIPPED)]
-    flags = {flag for entry in (*record.annotations, *given) for flag in entry["flags"]}
-    record = replace(
-        record,
-        annotations=(*record.annotations, *({**answer, "role": INSPECTOR} for answer in said)),
-        flags=(*record.flags, *sorted(flags - set(record.flags))),
-    )
+    flags = {flag for answer in (*record.annotations, *given) for flag in answer["flags"]}
     if state == CONFLICT and given:
         state = "settled by the inspector" if given[-1]["status"] == DONE else SKIPPED
     if state == SKIPPED:
-        return replace(record, flags=(*record.flags, SKIPPED)).step("adjudicate", state=state), "skipped"
-    if state in (CONFLICT, TOO_FEW):
-        return record.step("adjudicate", state=state) if record.annotations else record, f"left open: {state}"
+        flags.add(SKIPPED)
+    answered = bool(record.annotations or said)
+    record = replace(
+        record,
+        annotations=(*record.annotations, *({**answer, "role": INSPECTOR} for answer in said)),
+        flags=(*record.flags, *sorted(flags.difference(record.flags))),
+        gold=_gold(record, state, given),
+    )
+    record = record.step("adjudicate", state=state) if answered else record
+    return record, f"left open: {state}" if state in (CONFLICT, TOO_FEW) else state
+
+
+def _gold(record: Record, state: str, given: list[Annotation]) -> tuple[Span, ...] | None:
+    """Return the entities that people have settled on; None if they have not."""
+    if state in (CONFLICT, TOO_FEW, SKIPPED):
+        return None
+    answers = answers_of(record)
     if state == AGREED:
-        answers = answers_of(record)
         entities, by = next(iter(answers.values())), "+".join(answers)
     else:
         entities, by = entities_of(given[-1]), given[-1]["annotator"]
-    gold = tuple(Span(*entity, by=by, status=HUMAN) for entity in sorted(entities))
-    return replace(record, gold=gold).step("adjudicate", state=state), state
+    return tuple(Span(*entity, by=by, status=HUMAN) for entity in sorted(entities))

@@ -1,34 +1,78 @@
-"""What people said about a record, as it stands in its `annotations`, and what follows when all are taken together."""
+"""What people answered: taken from files or a Label Studio server, kept in records, and taken together."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from dataset_scripts.annotations.sentence import DONE, REFUSED, SKIPPED, Entity, Sentence, one_word
+from dataset_scripts.annotations.answers import AnswerFiles, Answers, find_answers
+from dataset_scripts.annotations.jsonl import write_jsonl
+from dataset_scripts.annotations.label_studio_server import Server
+from dataset_scripts.annotations.sentence import (
+    DONE,
+    REFUSED,
+    SKIPPED,
+    Entity,
+    Sentence,
+    collected_faults,
+    one_word,
+)
 from dataset_scripts.construct.records import Record
+from dataset_scripts.construct.stages import Work
+from reports_2mner.command_line import option
 
 AGREED, CONFLICT, TOO_FEW = "agreed", "conflict", "too few answers"
 Annotation = Mapping[str, Any]  # one of `Record.annotations`
 
 
-def annotation_of(said: Sentence, record: Record, types: Sequence[str]) -> Annotation:
-    """Return an answer as it stands in the record; `refused`, with a reason, if it does not fit or has other types."""
-    reason = said.fault or (_misfit(said, record, types) if said.status == DONE else "")
-    entities = () if reason or said.status != DONE else said.entities
-    values: dict[str, Any] = {"annotator": said.annotator, "status": REFUSED if reason else said.status}
-    values |= {"round": said.round, "flags": list(said.flags)}
-    values |= {"spans": [{"start": start, "end": end, "type": kind} for start, end, kind in entities]}
-    return values | ({"reason": reason} if reason else {}) | ({"widened": n} if (n := len(said.misfits)) else {})
+@dataclass(frozen=True)
+class AnswerSettings:
+    """Where the answers are."""
+
+    answers: tuple[Path, ...] = option((), "files or folders with answers", metavar="PATH")
+    users: Path | None = option(None, 'names of the users in exports, JSON such as {"7": "ana"}')
+    server: str | None = option(None, "address of a Label Studio server; its token is in LABEL_STUDIO_TOKEN")
 
 
-def count_annotations(said: Sequence[Annotation], notes: Counter[str]) -> None:
-    """Count answers by status, and by the reason why they are refused."""
+def take_answers(work: Work, stage: str, settings: AnswerSettings, title: str) -> AnswerFiles:
+    """Return the answers for a stage; those of a server are first saved as WORK/answers/STAGE.jsonl.
+
+    Args:
+        work: the work folder.
+        stage: its name.
+        settings: names files or a server.
+        title: of the project on the server.
+
+    Raises:
+        ValueError: if answers belong to sentences that the stage does not read.
+    """
+    paths = settings.answers
+    if settings.server is not None:
+        path = work.folder / "answers" / f"{stage}.jsonl"
+        with collected_faults() as faults:
+            answers = list(Server(settings.server).sentences(title, faults))
+        write_jsonl(path, sorted(answers, key=lambda answer: (answer.uid, answer.annotator)))
+        paths = (*paths, path)
+    found = find_answers(paths, settings.users)
+    if unknown := sorted(set(found.read()).difference(record.uid for record in work.records(stage))):
+        raise ValueError(
+            f"`answers` has {len(unknown)} sentences that {work.folder} does not have, the first is {unknown[0]}; they "
+            "belong to another work folder, or to records before they were made anew. Leave them out."
+        )
+    return found
+
+
+def annotations_for(record: Record, answers: Answers, types: Sequence[str], notes: Counter[str]) -> list[Annotation]:
+    """Return the answers to a record in the order of the names, and count them by status and reason of refusal."""
+    said = [_annotation(answer, record, types) for _, answer in sorted(answers.get(record.uid, {}).items())]
     for answer in said:
         notes[f"answers {answer['status']}" + (f": {answer['reason']}" if "reason" in answer else "")] += 1
         if "widened" in answer:
             notes["entities widened to whole words"] += answer["widened"]
+    return said
 
 
 def entities_of(said: Annotation) -> set[Entity]:
@@ -50,6 +94,15 @@ def verdict(record: Record, least: int) -> str:
     if len(opinions) > 1:
         return CONFLICT
     return SKIPPED if None in opinions else AGREED
+
+
+def _annotation(said: Sentence, record: Record, types: Sequence[str]) -> Annotation:
+    """Return an answer as it stands in the record; `refused`, with a reason, if it does not fit or has other types."""
+    reason = said.fault or (_misfit(said, record, types) if said.status == DONE else "")
+    spans = [] if reason else [{"start": start, "end": end, "type": kind} for start, end, kind in said.entities]
+    values: dict[str, Any] = {"annotator": said.annotator, "status": REFUSED if reason else said.status}
+    values |= {"round": said.round, "flags": list(said.flags), "spans": spans}
+    return values | ({"reason": reason} if reason else {}) | ({"widened": n} if (n := len(said.misfits)) else {})
 
 
 def _misfit(said: Sentence, record: Record, types: Sequence[str]) -> str:

@@ -16,6 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from dataset_scripts.annotations.sentence import joined as joined
+from dataset_scripts.annotations.sentence import tags_of_entities
 from dataset_scripts.schema import TYPE
 from reports_2mner.files import write_lines
 from reports_2mner.language_table import CODE
@@ -178,15 +180,6 @@ def write_records(path: Path | str, records: Iterable[Record]) -> None:
     write_lines(path, (json.dumps(record.to_json(), ensure_ascii=False) for record in records))
 
 
-def joined(tokens: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Return the words joined by blanks, and the offsets of each."""
-    offsets, start = [], 0
-    for token in tokens:
-        offsets.append((start, start + len(token)))
-        start += len(token) + 1
-    return " ".join(tokens), tuple(offsets)
-
-
 def spans_of_tags(tags: Sequence[str], by: str) -> tuple[Span, ...]:
     """Return the entities of IOB2 tags."""
     starts = [place for place, tag in enumerate(tags) if tag.startswith("B-")]
@@ -196,10 +189,7 @@ def spans_of_tags(tags: Sequence[str], by: str) -> tuple[Span, ...]:
 
 def tags_of_spans(length: int, spans: Iterable[Span]) -> tuple[str, ...]:
     """Return the IOB2 tags of a sentence of `length` words; the spans must not overlap."""
-    tags = ["O"] * length
-    for span in spans:
-        tags[span.start : span.end] = [f"B-{span.type}", *[f"I-{span.type}"] * (span.end - span.start - 1)]
-    return tuple(tags)
+    return tags_of_entities(length, ((span.start, span.end, span.type) for span in spans))
 
 
 def _fault(record: Record) -> str | None:

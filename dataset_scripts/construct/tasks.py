@@ -5,9 +5,9 @@
         --server http://127.0.0.1:8080 --images pictures --document_root .
 
 Sentences with entities that were not placed come first, then those with low scores. JSONL and CoNLL have a file for each
-annotator, in which changing pairs share the sentences; their modules in `dataset_scripts/annotations` describe both. Copy the files before you work
-on them. In Label Studio everybody takes tasks from one project; import `project.json` and the tasks by hand, or let
-`--server` do it, which never imports a sentence twice.
+annotator, in which changing pairs share the sentences; `dataset_scripts/annotations` describes both. Copy the files
+before you work on them. In Label Studio everybody takes tasks from one project; import `project.json` and the tasks by
+hand, or let `--server` do it, which never imports a sentence twice.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from itertools import combinations
+from itertools import chain, combinations
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from dataset_scripts.annotations.forms import WRITERS
 from dataset_scripts.annotations.label_studio import PROJECT, local_address, project_settings
 from dataset_scripts.annotations.label_studio_server import Server
-from dataset_scripts.annotations.sentence import Entity, Mention, Sentence, Task
+from dataset_scripts.annotations.sentence import Mention, Sentence, Task
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct.project import DOUBTS, doubt
 from dataset_scripts.construct.records import Record, Span, read_records
@@ -36,11 +37,10 @@ from dataset_scripts.schema import ENTITY_TYPES
 from reports_2mner.command_line import at_least, option
 from reports_2mner.files import write_file, write_json
 
-ASKED = (
-    "asked.json"  # all settings, for the later stages; the manifest, which is published, names no people and places
-)
-PUBLIC = ("format", "answers", "types", "languages", "only_doubts", "no_proposals", "limit")
+ASKED = "asked.json"  # all settings, for later stages; the manifest, which is published, names no people and places
+PUBLIC = ("format", "answers", "types", "languages", "only_doubts", "no_proposals", "skip", "limit")
 GUIDELINE = Path(__file__).parents[2] / "docs" / "guideline.md"
+INSPECTOR = "inspector"
 FLAGGED, BY_SCORE, STEPS = len(DOUBTS), len(DOUBTS) + 1, 10
 
 
@@ -55,6 +55,7 @@ class Settings:
     languages: tuple[str, ...] = option((), "languages to annotate (default: all)", metavar="CODE")
     only_doubts: bool = option(False, "ask only for sentences with entities that were not placed, or with flags")
     no_proposals: bool = option(False, "show no proposed entities, as in training rounds")
+    skip: int = option(0, "sentences of each language to pass over, as those of an earlier round", type=at_least(0))
     limit: int | None = option(None, "sentences of each language at most", type=at_least(1))
     guideline: Path = option(GUIDELINE, "the annotation guideline, Markdown")
     images: Path | None = option(None, "folder of the pictures, <image id>.jpg (default: those of `fetch`)")
@@ -85,12 +86,12 @@ def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write the tasks; with `server` also import those that the project lacks."""
     refuse_edited(work, "tasks")
     values = json.loads(json.dumps(vars(settings), default=str))
-    settings = _with_pictures(work, settings)
+    settings, guideline = _with_pictures(work, settings), _guideline(settings)
     plain = {name: values[name] for name in PUBLIC} | {"annotators": len(settings.annotators)}
-    inputs = work.inputs("tasks") | {"guideline": hash_of(_guideline(settings)), "asked": hash_of(values)}
+    inputs = work.inputs("tasks") | {"guideline": hash_of(guideline), "asked": hash_of(values)}
 
     def write(folder: Path, counts: Counts) -> None:
-        write_file(folder / "guideline.md", _guideline(settings))
+        write_file(folder / "guideline.md", guideline)
         write_json(folder / ASKED, values, indent=1, ensure_ascii=False)
         queues = _queues(work, settings, folder, counts)
         for name in [None] if settings.format == "label_studio" else settings.names():
@@ -98,14 +99,18 @@ def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
         for path in queues:
             path.unlink()
 
-    version = re.search(r"^Version (\w+(?:\.\w+)*)", _guideline(settings), re.MULTILINE)
-    manifest = work.perform(
-        "tasks", write, plain, inputs, f"guideline {version[1] if version else inputs['guideline'][:12]}"
-    )
-    if settings.server:
-        new = Server(settings.server).push(work.place("tasks"), "tasks", settings.images)
-        print(f"{new:,} tasks imported into {project_title(work, settings)!r} on {settings.server}")
+    version = re.search(r"^Version (\w+(?:\.\w+)*)", guideline, re.MULTILINE)
+    tool = f"guideline {version[1] if version else inputs['guideline'][:12]}"
+    manifest = work.perform("tasks", write, plain, inputs, tool)
+    push_tasks(work.place("tasks"), "tasks", settings, settings.server)
     return manifest
+
+
+def push_tasks(folder: Path, name: str, settings: Settings, server: str | None) -> None:
+    """Import the tasks of a folder into their project, if there is a server."""
+    if server:
+        project, new = Server(server).push(folder, name, settings.images)
+        print(f"{new:,} tasks imported into {project!r} on {server}")
 
 
 def asked(work: Work) -> Settings:
@@ -160,9 +165,8 @@ def write_tasks(folder: Path, work: Work, settings: Settings, name: str, tasks: 
     """Write tasks in the format of `settings` as files of this name; for Label Studio with their project."""
     folder.mkdir(exist_ok=True)
     if settings.format == "label_studio":
-        inspector = name == "inspector"
-        title, guideline = project_title(work, settings, inspector), _guideline(settings)
-        project = project_settings(title, settings.types, guideline, 1 if inspector else settings.answers)
+        title, answers = project_title(work, settings, name == INSPECTOR), 1 if name == INSPECTOR else settings.answers
+        project = project_settings(title, settings.types, _guideline(settings), answers)
         write_json(folder / PROJECT, project, indent=1, ensure_ascii=False)
     WRITERS[settings.format](folder, name, tasks)
 
@@ -181,32 +185,27 @@ def picture_address(record: Record, settings: Settings) -> str:
     return local_address(path, settings.document_root) if settings.document_root else path.name
 
 
-def task_of(
-    record: Record,
-    proposed: Iterable[Span],
-    settings: Settings,
-    annotator: str,
-    remarks: Sequence[str] = (),
-    others: Mapping[str, Sequence[Entity]] | None = None,
-) -> Task:
-    """Return the task of one annotator for a record, with what is proposed and what others said."""
+def sentence_of(record: Record, spans: Iterable[Span] = ()) -> Sentence:
+    """Return a record as a sentence of the forms, with these entities."""
     places = record.offsets
-    mentions = tuple(Mention(places[e.start][0], places[e.end - 1][1], e.type, e.score) for e in proposed)
-    sentence = Sentence(record.tokens, record.text, places, mentions, uid=record.uid, lang=record.lang)
-    sentence = replace(sentence, annotator=annotator, image=picture_address(record, settings))
-    return Task(sentence, " | ".join(filter(None, [note_of(record), *remarks])), others or {})
+    mentions = tuple(Mention(places[e.start][0], places[e.end - 1][1], e.type, e.score) for e in spans)
+    return Sentence(record.tokens, record.text, places, mentions, uid=record.uid, lang=record.lang)
+
+
+def task_of(record: Record, proposed: Iterable[Span], settings: Settings, annotator: str) -> Task:
+    """Return the task of one annotator for a record, with what is proposed."""
+    sentence = sentence_of(record, proposed)
+    return Task(replace(sentence, annotator=annotator, image=picture_address(record, settings)), note_of(record))
 
 
 def note_of(record: Record) -> str:
     """Return what an annotator should know: entities that wait for a decision, and the sentence in its first language."""
-    alone = record.more.get("translation", {}).get("alone", ())
-    doubts = [
-        f"{span.status}: {span.type} {record.words(span) or (alone[span.parent] if span.parent is not None and alone else '')}"
-        for span in record.spans
-        if not span.is_label
-    ]
-    parts = [*record.flags, *doubts, *([f"translated from: {record.parent['text']}"] if record.parent else [])]
-    return " | ".join(parts)
+    alone = record.more.get("translation", {}).get("alone")
+    notes = list(record.flags)
+    for span in (span for span in record.spans if not span.is_label):
+        translated = alone[span.parent] if alone and span.parent is not None else ""
+        notes.append(f"{span.status}: {span.type} {record.words(span) or translated}")
+    return " | ".join([*notes, *([f"translated from: {record.parent['text']}"] if record.parent else [])])
 
 
 def urgency(record: Record) -> int:
@@ -223,17 +222,15 @@ def _queues(work: Work, settings: Settings, folder: Path, counts: Counts) -> lis
     paths = [folder / f".queue-{number:02d}.jsonl" for number in range(BY_SCORE + STEPS)]
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("w", encoding="utf-8", newline="\n")) for path in paths]
-        for part in work.parts(*work.givers("tasks")):
-            lines = part.open(encoding="utf-8", newline="\n")
-            for line, record in zip(stack.enter_context(lines), read_records(part), strict=True):
-                counts.read += 1
-                place = urgency(record)
-                if settings.languages and record.lang not in settings.languages:
-                    counts.removed["in another language"] += 1
-                elif settings.only_doubts and place > FLAGGED:
-                    counts.removed["without doubts"] += 1
-                else:
-                    files[place].write(line)
+        for record in work.records("tasks"):
+            counts.read += 1
+            place = urgency(record)
+            if settings.languages and record.lang not in settings.languages:
+                counts.removed["in another language"] += 1
+            elif settings.only_doubts and place > FLAGGED:
+                counts.removed["without doubts"] += 1
+            else:
+                files[place].write(f"{json.dumps(record.to_json(), ensure_ascii=False)}\n")
     return paths
 
 
@@ -241,17 +238,17 @@ def _tasks(queues: Iterable[Path], settings: Settings, name: str | None, counts:
     """Yield the tasks of one annotator, or all with None; each group of annotators gets every so many sentences."""
     turns: Counter[str] = Counter()
     first = name is None or name == next(iter(settings.names()))  # counts what is the same for all
-    for record in (record for queue in queues for record in read_records(queue)):
+    end = inf if settings.limit is None else settings.skip + settings.limit
+    for record in chain.from_iterable(map(read_records, queues)):
         turn = turns[record.lang]
-        if settings.limit is not None and turn >= settings.limit:
-            counts.removed["over the limit"] += first
-            continue
         turns[record.lang] += 1
+        if not settings.skip <= turn < end:
+            counts.removed["over the limit" if turn >= end else "passed over"] += first
+            continue
         counts.written += first
         if name is None or name in _group(turn, record.lang, settings):
             counts.notes["tasks"] += 1
-            proposed = () if settings.no_proposals else record.labels
-            yield task_of(record, proposed, settings, name or "")
+            yield task_of(record, () if settings.no_proposals else record.labels, settings, name or "")
 
 
 def _group(turn: int, lang: str, settings: Settings) -> Sequence[str]:

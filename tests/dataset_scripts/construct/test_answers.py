@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from dataset_scripts.annotations.sentence import REFUSED, Mention, Sentence, joined
-from dataset_scripts.construct.answers import annotation_of
+from dataset_scripts.construct.answers import annotations_for
 from dataset_scripts.construct.records import Record
 from dataset_scripts.schema import ENTITY_TYPES
 
@@ -18,7 +19,10 @@ SAID = Sentence(WORDS, TEXT, OFFSETS, (Mention(0, 6, "PER"),), uid="es/O_1", ann
 
 
 def test_an_answer_is_kept_in_words_and_tells_what_was_widened():
-    assert annotation_of(SAID, RECORD, ENTITY_TYPES) == {
+    notes = Counter()
+    (said,) = annotations_for(RECORD, {"es/O_1": {"ana": SAID}}, ENTITY_TYPES, notes)
+    assert notes == {"answers done": 1, "entities widened to whole words": 1}
+    assert said == {
         "annotator": "ana",
         "status": "done",
         "round": "first",
@@ -37,5 +41,7 @@ def test_an_answer_is_kept_in_words_and_tells_what_was_widened():
     ],
 )
 def test_an_answer_that_does_not_fit_is_refused(values, reason):
-    found = annotation_of(replace(SAID, **values), RECORD, ENTITY_TYPES)
+    said = {"es/O_1": {"ana": replace(SAID, **values)}}
+    (found,) = annotations_for(RECORD, said, ENTITY_TYPES, notes := Counter())
     assert (found["status"], found["reason"], found["spans"]) == (REFUSED, reason, [])
+    assert notes[f"answers refused: {reason}"] == 1

@@ -197,6 +197,9 @@ def test_sentences_go_through_label_studio_and_come_back(server, ask, place, mon
     for number in (3, 0):  # the second time nothing is imported again
         main(["tasks", str(work.folder), "--format", "label_studio", *at, *pictures])
         assert f"{number} tasks imported" in capsys.readouterr().out
+        if number:  # a double, as an import leaves that was ended late; the second command removes it
+            project, tasks = imported_tasks(ask, "round trip")
+            ask("POST", f"/api/projects/{project['id']}/import", json=[{"data": tasks[0]["data"]}])
     project, tasks = imported_tasks(ask, "round trip")
     check_project(ask, project, tasks)
     people = annotate(ask, tasks)
@@ -211,7 +214,7 @@ def test_sentences_go_through_label_studio_and_come_back(server, ask, place, mon
     assert said["fr/O_3"][0]["status"] == "refused"
 
     main(["agree", str(work.folder), *at])
-    assert "1 tasks imported for the inspector" in capsys.readouterr().out
+    assert "1 tasks imported into 'round trip (inspector)'" in capsys.readouterr().out
     inspect(ask)
     main(["adjudicate", str(work.folder), *at])
     found = {record.uid: record for record in work.records("release")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -211,6 +212,55 @@ def test_the_last_answer_of_a_person_counts_and_an_open_one_replaces_none(work):
     (answers / "3.jsonl").write_bytes((work.place("tasks") / "ana.jsonl").read_bytes())
     collect.run(work, collect.Settings(answers=(answers,)))
     assert [record.annotations[0]["spans"] for record in work.records("agree")] == [[]] * 4
+
+
+def test_a_whole_folder_of_tasks_may_be_copied_and_answered_there(work):
+    hand_out(work)
+    copied = work.folder.parent / "copied"
+    shutil.copytree(work.place("tasks"), copied)
+    answer(copied / "ana.jsonl", copied / "ana.jsonl", entities_of(work))
+    counts = collect.run(work, collect.Settings(answers=(copied,)))["counts"]
+    assert counts["notes"] == {"answers done": 4, "answers open": 4, "sentences with 2 answers": 4}
+    hand_out(work, format="label_studio")
+    shutil.copytree(work.place("tasks"), work.folder.parent / "imported")
+    counts = collect.run(work, collect.Settings(answers=(copied, work.folder.parent / "imported")))["counts"]
+    assert counts["notes"]["answers done"] == 4
+
+
+def test_an_answer_of_nobody_is_an_error(work, tmp_path):
+    hand_out(work)
+    line = {"uid": "es/0", "tokens": ["Ana"], "spans": []}
+    (tmp_path / "a.jsonl").write_text(json.dumps(line), "utf-8")
+    with pytest.raises(ValueError, match=r"a\.jsonl:1: an answer without `uid` or `annotator`; say who answered what"):
+        collect.run(work, collect.Settings(answers=(tmp_path / "a.jsonl",)))
+
+
+def test_every_two_of_three_annotators_are_compared(work):
+    hand_out(work, annotators=("ana", "ben", "eva"), answers=3)
+    place, answers, found = work.place("tasks"), work.folder / "answers", entities_of(work)
+    for name, said in (("ana", found), ("ben", found), ("eva", {**found, "es/0": []})):
+        answer(place / f"{name}.jsonl", answers / f"{name}.jsonl", said)
+    collect.run(work, collect.Settings(answers=(answers,)))
+    agree.run(work, agree.Settings())
+    pairs = {name: figures["span F1"] for name, figures in agreement(work)["people"].items()}
+    assert pairs == {"ana and ben": 1.0, "ana and eva": 12 / 14, "ben and eva": 12 / 14}
+
+
+def test_each_round_of_training_has_other_sentences_and_its_own_scores(work, tmp_path):
+    found, gold = entities_of(work), tmp_path / "gold.jsonl"
+    words = f"Ana Ruiz en {HOSTILE}".split()
+    lines = [{"uid": uid, "annotator": "gold", "tokens": words, "spans": spans} for uid, spans in found.items()]
+    gold.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+    for number, said in enumerate([{uid: spans[:1] for uid, spans in found.items()}, found]):
+        counts = hand_out(work, no_proposals=True, skip=2 * number, limit=2)["counts"]
+        assert counts["removed"] == ({"passed over": 2} if number else {"over the limit": 2})
+        for name in ("ana", "ben"):
+            path = work.folder / "answers" / f"round-{number}" / f"{name}.jsonl"
+            answer(work.place("tasks") / f"{name}.jsonl", path, said)
+    collect.run(work, collect.Settings(answers=(work.folder / "answers",)))
+    agree.run(work, agree.Settings(gold=(gold,)))
+    rows = [(row["annotator"], row["round"], row["right"], row["gold"]) for row in agreement(work)["annotators"]]
+    assert rows == [(name, f"round-{n}", right, 4) for name in ("ana", "ben") for n, right in enumerate((2, 4))]
 
 
 def test_answers_to_other_sentences_are_an_error(work, tmp_path):

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from dataset_scripts.construct.agreement import Agreement, cohen_kappa, krippendorff_alpha
+from dataset_scripts.annotations.agreement import Agreement, cohen_kappa, krippendorff_alpha
 
 # Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), C: what up to four observers gave each of twelve units.
 UNITS = ("111", "2232", "3333", "3333", "2222", "1234", "4444", "1121", "2222", "555", "11", "3")
@@ -16,6 +16,12 @@ def coincidences(units):
     for unit in units:
         for pair in permutations(unit, 2):
             found[pair] += 1 / (len(unit) - 1)
+    return found
+
+
+def compared(answers, length) -> Agreement:
+    found = Agreement()
+    found.add(answers, length)
     return found
 
 
@@ -37,14 +43,14 @@ def test_one_label_is_full_agreement_and_nothing_is_no_figure():
 
 def test_entities_count_with_words_and_type():
     ana, ben = {(0, 2, "PER"), (3, 4, "LOC")}, {(0, 1, "PER"), (3, 4, "LOC")}
-    found = Agreement.of_sentence([ana, ben], 5)
+    found = compared([ana, ben], 5)
     assert found.f1() == 0.5 and found.f1("PER") == 0.0 and found.f1("LOC") == 1.0
     assert (found.sentences, found.conflicts) == (1, 1)
     assert found.confusion() == {("PER", "PER"): 1, ("PER", "O"): 1, ("O", "PER"): 1, ("LOC", "LOC"): 1, ("O", "O"): 2}
 
 
 def test_three_people_are_compared_in_pairs():
-    found = Agreement.of_sentence([{(0, 1, "PER")}, {(0, 1, "PER")}, set()], 1)
+    found = compared([{(0, 1, "PER")}, {(0, 1, "PER")}, set()], 1)
     assert found.f1() == 2 / 4
     assert found.coincidences[("B-PER", "B-PER")] == 1.0 and found.coincidences[("O", "B-PER")] == 1.0
 
@@ -52,5 +58,5 @@ def test_three_people_are_compared_in_pairs():
 def test_sums_are_those_of_all_sentences():
     total = Agreement()
     for _ in range(3):
-        total.add(Agreement.of_sentence([{(0, 1, "PER")}, {(0, 1, "ORG")}], 2))
+        total.add([{(0, 1, "PER")}, {(0, 1, "ORG")}], 2)
     assert (total.sentences, total.conflicts, total.f1(), total.tags[("B-PER", "B-ORG")]) == (3, 3, 0.0, 3)

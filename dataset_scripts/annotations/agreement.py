@@ -7,10 +7,11 @@ any number of changing people. Whoever reads only one figure should read F1.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
+from typing import Any
 
 from dataset_scripts.annotations.sentence import Entity, tags_of_entities
 
@@ -36,29 +37,30 @@ class Agreement:
     common: Counter[str] = field(default_factory=Counter)
     found: Counter[str] = field(default_factory=Counter)
     tags: Pairs = field(default_factory=Counter)
-    coincidences: Counter[tuple[str, str]] = field(default_factory=Counter)
+    coincidences: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
 
-    @classmethod
-    def of_sentence(cls, answers: Sequence[Collection[Entity]], length: int) -> Agreement:
-        """Count one sentence of `length` words; needs at least two answers, in the order of people's names."""
-        result = cls(1, int(any(set(answer) != set(answers[0]) for answer in answers)))
+    def add(self, answers: Sequence[Collection[Entity]], length: int) -> None:
+        """Count a sentence of `length` words; needs at least two answers, in the order of people's names."""
+        self.sentences += 1
+        self.conflicts += any(set(answer) != set(answers[0]) for answer in answers)
         columns = [tags_of_entities(length, answer) for answer in answers]
         for (left, left_tags), (right, right_tags) in combinations(list(zip(answers, columns, strict=True)), 2):
-            result.common.update(kind for _, _, kind in set(left) & set(right))
-            result.found.update(kind for _, _, kind in (*left, *right))
-            result.tags.update(zip(left_tags, right_tags, strict=True))
-        weight = 1 / (len(answers) - 1)
+            self.common.update(kind for _, _, kind in set(left) & set(right))
+            self.found.update(kind for _, _, kind in (*left, *right))
+            self.tags.update(zip(left_tags, right_tags, strict=True))
         for word in zip(*columns, strict=True):
             for pair in permutations(word, 2):
-                result.coincidences[pair] += weight  # type: ignore[assignment]
-        return result
+                self.coincidences[pair] += 1 / (len(answers) - 1)
 
-    def add(self, other: Agreement) -> None:
-        """Add other counts."""
-        self.sentences += other.sentences
-        self.conflicts += other.conflicts
-        for name in ("common", "found", "tags", "coincidences"):
-            getattr(self, name).update(getattr(other, name))
+    def figures(self) -> dict[str, Any]:
+        """Return all figures by name."""
+        counts = {"sentences": self.sentences, "conflicts": self.conflicts, "entities of both": self.found.total()}
+        kappas = {"kappa, marked words": self.kappa(marked=True), "kappa, all words": self.kappa()}
+        return {**counts, "span F1": self.f1(), "alpha": self.alpha(), **kappas}
+
+    def figures_of(self, kind: str) -> dict[str, Any]:
+        """Return the figures of one type by name."""
+        return {"entities of both": self.found[kind], "span F1": self.f1(kind)}
 
     def f1(self, kind: str | None = None) -> float | None:
         """Return span F1, of one type or all; None if nothing was found."""
@@ -110,11 +112,10 @@ def krippendorff_alpha(coincidences: Mapping[tuple[str, str], float]) -> float |
         coincidences: over all things that m >= 2 people labelled, for each ordered pair of different people's labels,
             1 / (m - 1).
     """
-    values: Counter[str] = Counter()
-    different = 0.0
-    for (left, right), weight in coincidences.items():
-        values[left] += weight  # type: ignore[assignment]
-        different += weight if left != right else 0.0
+    values: dict[str, float] = defaultdict(float)
+    for (left, _), weight in coincidences.items():
+        values[left] += weight
+    different = sum(weight for (left, right), weight in coincidences.items() if left != right)
     total = sum(values.values())
     expected = total**2 - sum(weight**2 for weight in values.values())
     if not expected:
