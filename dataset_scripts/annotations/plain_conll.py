@@ -23,6 +23,7 @@ from reports_2mner.conll_format import ID_PREFIX
 DOCUMENT = "-DOCSTART-"
 COMMENT = "#"
 _SNIFFED = 200  # lines that are looked at to recognise a file
+LEAST_SHARE = 0.25  # of them that have a tag; the others are faults, which are reported only if the file is read
 
 
 def looks_like_conll(path: Path) -> bool:
@@ -33,7 +34,8 @@ def looks_like_conll(path: Path) -> bool:
     except UnicodeDecodeError:
         return False
     rows = [_cells(line) for line in lines if line.strip() and not _is_mark(line) and not _is_comment(line, 2)]
-    return bool(rows) and all(len(row) > 1 for row in rows) and any(row[-1] == OUTSIDE for row in rows)
+    tagged = [row for row in rows if len(row) > 1]
+    return any(row[-1] == OUTSIDE for row in tagged) and len(tagged) >= LEAST_SHARE * len(rows)
 
 
 def read_plain_conll(

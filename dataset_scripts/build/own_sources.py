@@ -43,8 +43,11 @@ def find_own_files(source: Path, own: OwnSettings) -> list[OwnFile]:
         raise ValueError(
             f"`source` {source} is not there; check the path, or add `--form data_set` for a data set on the Hub."
         )
-    paths = [source] if source.is_file() else _texts_in(source)
-    files = [OwnFile(path, form, part_of(path, source)) for path in paths if (form := own.form or form_of(path))]
+    if source.is_file():
+        found = [(source, own.form or form_of(source))]
+    else:
+        found = [(path, form_of(path)) for path in _texts_in(source)]
+    files = [OwnFile(path, form, part_of(path, source)) for path, form in found if form and own.form in (None, form)]
     if own.form is None and any(file.form == "metadata" for file in files):
         files = [file for file in files if file.form == "metadata"]
     if not files:
