@@ -42,6 +42,7 @@ SPLIT_WORDS = {  # names of splits elsewhere
     "testb": "test",
 }
 TRAIN = 0
+MOST_SEEDS = 1000
 EIGHT_ONE_ONE = (8, 1, 1)
 
 
@@ -53,6 +54,23 @@ def split_of_group(seed: int, group: str, sizes: Sequence[int] = EIGHT_ONE_ONE) 
     train, validation, test = _least(sizes)
     share = stable_hash(f"{seed}/{group}") // (2**64 // (train + validation + test))
     return 0 if share < train else 1 if share < train + validation else 2 if test else 0
+
+
+def seed_without_empty_split(seed: int, groups: Iterable[str], sizes: Sequence[int] = EIGHT_ONE_ONE) -> int:
+    """Return the first seed, from `seed` on, with which every split of a share above 0 has a group.
+
+    A few groups can all fall into the same split by chance. With too few groups, or by `MOST_SEEDS` tries, it is `seed`.
+    """
+    names = set(groups)
+    wanted = {place for place, size in enumerate(sizes) if size}
+    if len(names) < len(wanted):
+        return seed
+    fitting = (
+        other
+        for other in range(seed, seed + MOST_SEEDS)
+        if wanted <= {split_of_group(other, name, sizes) for name in names}
+    )
+    return next(fitting, seed)
 
 
 def split_pool(seed: int, names: Iterable[str], sizes: Sequence[int] = EIGHT_ONE_ONE) -> array[int]:

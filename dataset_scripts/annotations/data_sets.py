@@ -46,7 +46,7 @@ def read_data_set(
             if isinstance(rows.features.get("image"), Image):
                 rows = rows.cast_column("image", Image(decode=False))
             for number, row in enumerate(rows):
-                place = f"{source}, {name}, row {number}"
+                place = f"{source}/{name}, row {number}"
                 try:
                     values = _values(row, rows, names, pictures)
                     yield sentence_of({"split": name, **values}, split, "", place)

@@ -105,7 +105,8 @@ class OwnCorpus:
 
     def describe(self) -> dict[str, Any]:
         """Return what the record of a build says about its source."""
-        return {**self._own.to_dict(), "form": self.form, "scheme": self.scheme, "widened": self.widened}
+        hub = {} if self._source.exists() else {"source": self._source.as_posix()}  # no path of this machine
+        return {**hub, **self._own.to_dict(), "form": self.form, "scheme": self.scheme, "widened": self.widened}
 
     def _stored(self) -> Iterator[dict[str, Any]]:
         with open(self._lines, encoding="utf-8") as file:

@@ -92,7 +92,7 @@ def _picture(image: str, file: OwnFile, images: Path) -> str | None:
 
 def _place(sentence: Sentence, source: Path) -> str:
     """Return the place of a sentence below the source, which names it where no picture does."""
-    return sentence.place.removeprefix(str(source if source.is_dir() else source.parent)).lstrip("/\\")
+    return sentence.place.removeprefix(str(source if source.is_dir() else source.parent)).lstrip("/\\, ")
 
 
 def _widened(sentence: Sentence, start: int, end: int, kind: str) -> dict[str, Any]:

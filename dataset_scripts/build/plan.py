@@ -30,7 +30,14 @@ from dataset_scripts.conll_released import read_conll_as_released
 from dataset_scripts.languages import KNOWN_ALREADY, Languages, assign_languages
 from dataset_scripts.quality import find_text_flags
 from dataset_scripts.schema import ENTITY_TYPES, SPLITS, Schema, sort_languages, types_of
-from dataset_scripts.splits import EIGHT_ONE_ONE, Leak, Overlap, split_of_group, split_pool
+from dataset_scripts.splits import (
+    EIGHT_ONE_ONE,
+    Leak,
+    Overlap,
+    seed_without_empty_split,
+    split_of_group,
+    split_pool,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +84,11 @@ def make_plan(
     plan = _plan(corpus, source, folder, _with_split(settings, corpus), corpus.images, engine, own.sizes)
     plan.changes.update(corpus.changes)
     plan.own = corpus.describe()
+    if empty := [split for split in SPLITS if not any(found == split for _, found in plan.sizes)]:
+        logger.warning(
+            "The data set has no %s; training needs all three splits. `--split grouped` or `--split paper` makes them.",
+            " and no ".join(empty),
+        )
     return plan
 
 
@@ -99,7 +111,8 @@ def _plan(
 ) -> Plan:
     if settings.split == "grouped":
         settings = replace(settings, group_by=resolve_keys(settings.group_by, images))
-    splits = _split(corpus, settings, images, engine, sizes)
+    splits, seed = _split(corpus, settings, images, engine, sizes)
+    settings = replace(settings, seed=seed)
     plan = Plan(files=corpus.files, images=images)
     overlap = Overlap(corpus.order)
     describe = _Describer(corpus, settings)
@@ -183,17 +196,20 @@ def _layouts(corpus: _Corpus, settings: BuildSettings) -> dict[str, dict[str, An
 
 def _split(
     corpus: _Corpus | OwnCorpus, settings: BuildSettings, images: Path | None, engine: Engine, sizes: Sequence[int]
-) -> array[int]:
-    """Return each row's position in `SPLITS`."""
+) -> tuple[array[int], int]:
+    """Return each row's position in `SPLITS`, and the seed of the split."""
+    seed = settings.seed
     if settings.split == "paper":
-        return split_pool(settings.seed, (named.name for named in corpus.sentences()), sizes)
+        return split_pool(seed, (named.name for named in corpus.sentences()), sizes), seed
     if settings.split == "grouped":
         rows = (
             GroupRow(n.name, n.sentence.image_id, n.lang, n.sentence.tokens, n.picture) for n in corpus.sentences()
         )
         names = group_names(rows, settings.group_by or (), settings, images, engine)
-        return array("b", (split_of_group(settings.seed, name, sizes) for name in names))
-    return array("b", (SPLITS.index(named.given_split) for named in corpus.sentences()))
+        if isinstance(corpus, OwnCorpus) and (seed := seed_without_empty_split(seed, names, sizes)) != settings.seed:
+            logger.info("With seed %d a split would be empty: seed %d is taken.", settings.seed, seed)
+        return array("b", (split_of_group(seed, name, sizes) for name in names)), seed
+    return array("b", (SPLITS.index(named.given_split) for named in corpus.sentences())), seed
 
 
 class _Describer:

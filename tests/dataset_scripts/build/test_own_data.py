@@ -241,13 +241,16 @@ def test_languages_are_stated_or_told_from_the_words(tmp_path):
         build(write_lines(source, [{**rows[0], "lang": "Italiano!"}]), tmp_path / "bad")
 
 
-def test_splits_are_those_of_names_columns_or_made(tmp_path):
+def test_splits_are_those_of_names_columns_or_made(tmp_path, caplog):
     row = {"tokens": ["Hi"], "ner_tags": ["O"]}
     for name in ("train", "my-dev", "test"):
         write_lines(tmp_path / "three" / f"{name}.jsonl", [row])
     write_lines(tmp_path / "three" / "extra.jsonl", [row])
     build(tmp_path / "three", tmp_path / "a")
     assert [found["split"] for found in read_rows(tmp_path / "a")] == ["train", "validation", "test"]
+    assert "Left out, since their names state no split" in caplog.text and "no validation" not in caplog.text
+    build(tmp_path / "three" / "train.jsonl", tmp_path / "one")
+    assert "The data set has no validation and no test; training needs all three splits." in caplog.text
     stated = write_lines(tmp_path / "all.jsonl", [{**row, "split": name} for name in ("test", "val", "Training")])
     build(stated, tmp_path / "b")
     assert [found["split"] for found in read_rows(tmp_path / "b")] == ["train", "validation", "test"]
@@ -258,6 +261,10 @@ def test_splits_are_those_of_names_columns_or_made(tmp_path):
     assert "split 50:30:20 (seed 19)" in (tmp_path / "c" / "README.md").read_text("utf-8")
     build(many, tmp_path / "d")  # no split is stated
     assert "8:1:1 in expectation" in (tmp_path / "d" / "README.md").read_text("utf-8")
+    few = write_lines(tmp_path / "few.jsonl", [{"tokens": [f"w{n}"], "ner_tags": ["O"]} for n in range(5)])
+    for seed in range(10):  # no split is empty, however few the sentences are
+        build(few, tmp_path / f"few-{seed}", seed=seed)
+        assert {found["split"] for found in read_rows(tmp_path / f"few-{seed}")} == {"train", "validation", "test"}
     with pytest.raises(ValueError, match=r"all.jsonl:1: `split` must be one of train, .*got 'fold'"):
         build(write_lines(stated, [{**row, "split": "fold"}]), tmp_path / "e")
 
@@ -295,6 +302,7 @@ def test_a_saved_data_set_with_other_columns(stored, tmp_path):
         ("test", ["B-PER", "I-PER"], "ok"),
         ("test", ["B-SHIP"], "missing"),
     ]
+    assert [row["image_id"] for row in rows][1::2] == ["train, row 1", "test, row 1"]
     assert read_schema(next((tmp_path / "set").rglob("*.parquet"))).types == ("PER", "SHIP")
     with pytest.raises(
         ValueError, match=r"`columns` names 'nothing', but `source` .* has the columns words, labels, photo"
