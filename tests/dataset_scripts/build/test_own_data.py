@@ -436,3 +436,20 @@ def test_an_interrupted_build_goes_on(tmp_path, photos, monkeypatch):
     files = {path.relative_to(tmp_path / "set"): path for path in (tmp_path / "set").rglob("*.parquet")}
     assert files[Path("data/it") / kept.name].stat().st_mtime_ns == made
     assert {row["image_id"]: row for row in read_rows(tmp_path / "set")} == straight
+
+
+def test_the_example_of_the_documentation(tmp_path, monkeypatch, photos):
+    page = (Path(__file__).resolve().parents[3] / "docs" / "dataset.md").read_text("utf-8")
+    section = page.split("\n## Your own data\n")[1].split("\n## ")[0]
+    sentences, commands = (
+        block.split("```")[0] for block in (section.split("```text\n")[1], section.split("\n```\n")[2])
+    )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sentences.conll").write_text(sentences, encoding="utf-8")
+    for old, new in (("foto_0.jpg", "harbour_01.jpg"), ("foto_1.png", "harbour_02.png")):
+        (photos / old).rename(photos / new)
+    command = next(line for line in commands.splitlines() if line.startswith("python -m dataset_scripts.build "))
+    main(command.split()[3:])
+    rows = {row["image_id"]: row for row in read_rows("ships")}
+    assert {name: row["image_status"] for name, row in rows.items()} == {"harbour_01": "ok", "harbour_02": "ok"}
+    assert rows["harbour_01"]["ner_tags"] == ["O", "B-SHIP", "I-SHIP", "O", "B-PORT"]
