@@ -22,17 +22,16 @@ from reports_2mner.conll_format import ID_PREFIX
 
 DOCUMENT = "-DOCSTART-"
 COMMENT = "#"
-_SNIFFED = 200  # lines that are looked at to recognise a file
+_SNIFFED = 20_000  # characters that are looked at to recognise a file
 LEAST_SHARE = 0.25  # of them that have a tag; the others are faults, which are reported only if the file is read
 
 
 def looks_like_conll(path: Path) -> bool:
     """Return whether the first lines of a file have words and tags, of which at least one is no entity."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            lines = [line.rstrip("\r\n") for _, line in zip(range(_SNIFFED), file, strict=False)]
-    except UnicodeDecodeError:
-        return False
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        text = file.read(_SNIFFED)
+    lines = text.split("\n")
+    lines = lines[:-1] if len(text) == _SNIFFED else lines  # the last one may be cut off
     rows = [_cells(line) for line in lines if line.strip() and not _is_mark(line) and not _is_comment(line, 2)]
     tagged = [row for row in rows if len(row) > 1]
     return any(row[-1] == OUTSIDE for row in tagged) and len(tagged) >= LEAST_SHARE * len(rows)
@@ -51,7 +50,7 @@ def read_plain_conll(
     """
     reader = _Reader(path, faults, (word_column or 1) - 1, -1 if tag_column is None else tag_column - 1)
     with open(path, "rb") as file:
-        for number, raw in enumerate([b""] if path.stat().st_size == 0 else file, start=1):
+        for number, raw in enumerate(file, start=1):
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
             except UnicodeDecodeError:

@@ -82,6 +82,11 @@ def test_all_faults_are_counted(tmp_path):
     [
         ("Ana B-PER\nruns O\n", True),
         ("IMGID:a\nruns\tO\n", True),
+        ("Hi O", True),
+        ("word\nHi O\nword\n", True),  # the lines without a tag are faults, which only its reader can name
+        (b"B\xff B-PER\nruns O\n", True),
+        ("word\n" * 9 + "Hi O\n", False),
+        ("Ana O\n" + "a b\n" * 9000, True),
         ("This is a text about data.\nIt has several words a line.\n", False),
         ("", False),
         ("PER\nLOC\n", False),

@@ -9,7 +9,7 @@ import datasets
 import PIL.Image
 import pytest
 
-from dataset_scripts.build.__main__ import main
+from dataset_scripts.build.__main__ import main, own_of, read_command_line, settings_of
 from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.own import OwnSettings
 from dataset_scripts.build.settings import BuildSettings
@@ -406,6 +406,30 @@ def test_what_cannot_be_read_is_said(tmp_path):
 def test_settings_that_cannot_be_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         OwnSettings(**change)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "expected"),
+    [
+        ("folders/train_valid_test_en", [], ("mmnerd", False)),
+        ("folders", [], ("mmnerd", False)),
+        ("others/train_valid_test_sc", [], ("other", False)),
+        ("others", ["--collection", "other"], ("other", False)),
+        ("others", ["--scheme", "iob1"], ("other", True)),
+        ("three", [], ("other", True)),
+        ("three", ["--collection", "other"], ("other", False)),
+        ("three", ["--collection", "twitter2015"], ("twitter2015", False)),
+        ("three/train.txt", ["--collection", "other"], ("other", True)),
+        ("user/name", ["--form", "data_set"], ("other", True)),
+    ],
+)
+def test_what_is_a_collection_and_what_is_ones_own(tmp_path, write_files, monkeypatch, source, options, expected):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("folders/train_valid_test_en", "others/train_valid_test_sc"):
+        write_files(tmp_path / folder, [], [], [])
+    write_files(tmp_path / "three", [], [], [], ("train.txt", "valid.txt", "test.txt"))
+    read = read_command_line(["--source", source, "--no_images", *options])
+    assert (settings_of(read).collection, own_of(read) is not None) == expected
 
 
 def test_a_collection_takes_no_option_of_own_data(capsys):
