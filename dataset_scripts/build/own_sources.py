@@ -57,9 +57,9 @@ def find_own_files(source: Path, own: OwnSettings) -> list[OwnFile]:
         )
     forms = {file.form: file.path for file in files}
     if len(forms) > 1:
-        found = ", ".join(f"{form} ({path})" for form, path in sorted(forms.items()))
+        named = ", ".join(f"{form} ({path})" for form, path in sorted(forms.items()))
         raise ValueError(
-            f"`source` {source} holds several forms: {found}; choose one with `--form`, or name the file."
+            f"`source` {source} holds several forms: {named}; choose one with `--form`, or name the file."
         )
     return _with_splits(files)
 
