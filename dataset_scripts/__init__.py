@@ -7,7 +7,7 @@ Commands, each with `--help`: `build`, `mini`, `audit`, `label_errors`, `statist
   `reading`; text files: `conll`, `conll_released`; faults in words: `quality`; new splits: `splits`; the languages of
   mixed files: `languages`; sentences on pages: `marked_sentences`
 - `build/`, in the order of the data: `settings`, `sources`, `urls`, `plan`, `pictures`, `shards`, `engine`, `builder`,
-  `card`
+  `card`; data of one's own: `own` (settings), `own_sources`, `own_lines`, `own_corpus`, `named_pictures`
 - `mini/`: the generated data set, from `text` and `pictures` to `generator`
 - `audit/`: `findings` lists the checks, each family of which has its own file; `report` and `page` present the results
 - `label_errors/`: suspected label errors, from `sentences` and `signs` to a `ranking`; `judges` are its models

@@ -47,7 +47,7 @@ def open_data_set(dataset: Path | str, config: str | None = None) -> Iterator[Pa
         # Reports show the name of the folder, so the copy has the data set's name.
         name = Path(dataset).resolve().name
         folder = Path(place) / name
-        _copy(dataset, _load(dataset, config, Path(place) / "cache"), folder)
+        _copy(dataset, load_rows(dataset, config, Path(place) / "cache"), folder)
         try:
             yield folder
         except ValueError as error:
@@ -79,7 +79,8 @@ def _is_ours(dataset: Path | str) -> bool:
     return all(needed <= set(pq.read_schema(path).names) for paths in files.values() for path in paths)
 
 
-def _load(dataset: Path | str, config: str | None, cache: Path) -> Mapping[str, Dataset]:
+def load_rows(dataset: Path | str, config: str | None, cache: Path) -> Mapping[str, Dataset]:
+    """Load the splits of a folder or Hub id; ValueError for anything that `datasets` cannot load. `cache` is for folders."""
     folder = Path(dataset)
     try:
         if any((folder / name).is_file() for name in STORED_ON_DISK):

@@ -93,7 +93,7 @@ def fill_body(template: Path, **values: Any) -> str:
     """Fill the Jinja template of a card's body."""
     from jinja2 import Template
 
-    return Template(template.read_text(encoding="utf-8"), keep_trailing_newline=True).render(values)
+    return Template(template.read_text(encoding="utf-8"), keep_trailing_newline=True).render(values, plain=plain)
 
 
 def config_metadata(counts: DatasetCounts, fingerprint: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import permutations
@@ -20,6 +20,8 @@ from dataset_scripts.conll import ConllSentence
 from dataset_scripts.schema import LANGUAGES, sort_languages
 
 SentenceReader = Callable[[SourceFile], Iterator[ConllSentence]]
+LEAST_SHARE = 0.1
+RANKS_KEPT = 5  # of the languages of a text
 KNOWN_ALREADY = -1  # in place of a language: another file holds this sentence
 
 
@@ -99,15 +101,18 @@ def _scores(tokens: Sequence[str], languages: Sequence[str], known: tuple[str, .
 
 
 @lru_cache(1)  # the languages are a global setting of py3langid
-def _identifier(known: tuple[str, ...]) -> Callable[[str], list[tuple[str, float]]]:
+def _identifier(known: tuple[str, ...] | None) -> Callable[[str], list[tuple[str, float]]]:
     try:
         import py3langid
     except ImportError as error:
         raise ValueError(
             "A file holds several languages and no folder of a single language shows which sentence has which; add "
             "those folders, or install py3langid, which infers them from the words: pip install py3langid."
+            if known
+            else "The files do not state their language; name it with `--language`, or install py3langid, which tells it "
+            "from the words: pip install '2m-ner[data]'."
         ) from error
-    py3langid.set_languages(list(known))
+    py3langid.set_languages(None if known is None else list(known))
     return py3langid.rank
 
 
@@ -122,3 +127,21 @@ def _best_languages(group: Sequence[dict[str, float]]) -> tuple[str, ...]:
     if not choices:
         return tuple(max(scores, key=scores.__getitem__) for scores in group)
     return max(choices, key=lambda chosen: sum(scores[lang] for lang, scores in zip(chosen, group, strict=True)))
+
+
+def guess_languages(texts: Iterable[str]) -> list[str]:
+    """Guess the language of each text of one data set, by py3langid.
+
+    A single text is too short to be sure: a language that fewer than a tenth of the texts seem to have is not among those
+    of the data set, so its texts get the likeliest of the others.
+    """
+    rank = _identifier(None)
+    order = sorted(code for code, _ in rank(""))
+    ranks = array("B")  # the likeliest languages of all texts, as positions in `order`
+    for text in texts:
+        ranks.extend(order.index(code) for code, _ in rank(text)[:RANKS_KEPT])
+    groups = [ranks[start : start + RANKS_KEPT] for start in range(0, len(ranks), RANKS_KEPT)]
+    votes = Counter(group[0] for group in groups)
+    common = votes.most_common(1)[0][0]
+    kept = {place for place, number in votes.items() if number >= LEAST_SHARE * len(groups)} | {common}
+    return [order[next((place for place in group if place in kept), common)] for group in groups]

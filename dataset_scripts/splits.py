@@ -17,6 +17,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import gcd
 
 from dataset_scripts.schema import DEFAULT_CONFIG, LANGUAGES, SPLITS, available_configs
 
@@ -30,30 +31,62 @@ PICTURE_KEYS = ("picture_bytes", "similar_picture")  # keys for which pictures a
 HELD_OUT = SPLITS[1:]
 SPLIT_WORDS = {  # names of splits elsewhere
     "train": "train",
+    "training": "train",
+    "val": "validation",
     "valid": "validation",
     "validation": "validation",
     "dev": "validation",
+    "development": "validation",
+    "testa": "validation",  # as in CoNLL-2003
     "test": "test",
+    "testb": "test",
 }
 TRAIN = 0
-_TENTH = 2**64 // 10
+MOST_SEEDS = 1000
+EIGHT_ONE_ONE = (8, 1, 1)
 
 
-def split_of_group(seed: int, group: str) -> int:
-    """Return the position in `SPLITS` of all rows of a group, by its name alone, whatever else the data set holds."""
-    tenth = stable_hash(f"{seed}/{group}") // _TENTH
-    return 0 if tenth < 8 else 1 if tenth < 9 else 2
+def split_of_group(seed: int, group: str, sizes: Sequence[int] = EIGHT_ONE_ONE) -> int:
+    """Return the position in `SPLITS` of all rows of a group, by its name alone, whatever else the data set holds.
+
+    `sizes` are the shares of the splits.
+    """
+    train, validation, test = _least(sizes)
+    share = stable_hash(f"{seed}/{group}") // (2**64 // (train + validation + test))
+    return 0 if share < train else 1 if share < train + validation else 2 if test else 0
 
 
-def split_pool(seed: int, names: Iterable[str]) -> array[int]:
-    """Cut rows with these names 8:1:1 in a random order; return each one's position in `SPLITS`."""
+def seed_without_empty_split(seed: int, groups: Iterable[str], sizes: Sequence[int] = EIGHT_ONE_ONE) -> int:
+    """Return the first seed, from `seed` on, with which every split of a share above 0 has a group.
+
+    A few groups can all fall into the same split by chance. With too few groups, or by `MOST_SEEDS` tries, it is `seed`.
+    """
+    names = set(groups)
+    wanted = {place for place, size in enumerate(sizes) if size}
+    if len(names) < len(wanted):
+        return seed
+    fitting = (
+        other
+        for other in range(seed, seed + MOST_SEEDS)
+        if wanted <= {split_of_group(other, name, sizes) for name in names}
+    )
+    return next(fitting, seed)
+
+
+def split_pool(seed: int, names: Iterable[str], sizes: Sequence[int] = EIGHT_ONE_ONE) -> array[int]:
+    """Cut rows with these names in a random order into shares of these `sizes`; return each one's position in `SPLITS`."""
     hashes = array("Q", (stable_hash(f"{seed}/{name}") for name in names))
     order = sorted(range(len(hashes)), key=hashes.__getitem__)
-    tenth = len(order) // 10
+    validation, test = (len(order) * size // sum(sizes) for size in sizes[1:])
     splits = array("b", bytes(len(order)))
     for rank, place in enumerate(order):
-        splits[place] = 2 if rank < tenth else 1 if rank < 2 * tenth else 0
+        splits[place] = 2 if rank < test else 1 if rank < test + validation else 0
     return splits
+
+
+def _least(sizes: Sequence[int]) -> list[int]:
+    """Return the smallest whole numbers with the ratio of these: 80, 10, 10 is the same split as 8, 1, 1."""
+    return [size // gcd(*sizes) for size in sizes]
 
 
 def stable_hash(text: str) -> int:

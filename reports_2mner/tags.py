@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _IOB2 = "Tags must be IOB2: the first word of every entity has B-, the others have I-"
-_IO = "IOB1 and IO tags become IOB2 when the first I- of every entity becomes B-; `python -m dataset_scripts.build` does it"
-_IO += " for text files (`--repair_tags`)."
-_BIOES = "BIOES and BILOU tags become IOB2 when S- and U- become B-, and E-, L- and M- become I-."
+_BUILD = "`python -m dataset_scripts.build --source` makes a data set of it with IOB2 tags"
+_IO = f"IOB1 and IO tags become IOB2 when the first I- of every entity becomes B-; {_BUILD}."
+_BIOES = f"BIOES and BILOU tags become IOB2 when S- and U- become B-, and E-, L- and M- become I-; {_BUILD}."
 _NO_LABEL = "A negative number means that the tag is not known: leave such sentences out, or give their tags."
 _NUMBER = "Number the tags by the names of the column `ner_tags`, from 0 on."
 

@@ -37,20 +37,24 @@ from dataset_scripts.annotations.sentence import (
 from reports_2mner.files import write_lines
 
 
-def read_jsonl(path: Path, faults: Faults, split: Splitter | None = None) -> Iterator[Sentence]:
+def read_jsonl(
+    path: Path, faults: Faults, split: Splitter | None = None, columns: Mapping[str, str] | None = None
+) -> Iterator[Sentence]:
     """Yield the sentence of each line.
 
     Args:
         path: the file, UTF-8.
         faults: takes the lines that hold no sentence.
         split: splits the `text` of lines without `tokens` into words; without it these are faults.
+        columns: names of keys by those above, where they differ.
     """
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 place = f"{path}:{number}"
                 try:
-                    sentence = _sentence(json.loads(line.decode("utf-8-sig")), split, path.parent.name, place)
+                    values = renamed_keys(json.loads(line.decode("utf-8-sig")), columns)
+                    sentence = sentence_of(values, split, path.parent.name, place)
                 except (ValueError, KeyError, TypeError) as error:
                     faults.add(place, error)
                 else:
@@ -90,7 +94,16 @@ def _plain(told: Sentence) -> dict[str, Any]:
     return values | {name: value for name in names if (value := getattr(told, name))}
 
 
-def _sentence(values: Any, split: Splitter | None, folder: str, place: str) -> Sentence:
+def renamed_keys(values: Any, columns: Mapping[str, str] | None) -> Any:
+    """Return an object with our names of keys; `columns` has those of the object by ours."""
+    if not columns or not isinstance(values, dict):
+        return values
+    others = {name: value for name, value in values.items() if name not in columns}
+    return others | {ours: values[theirs] for ours, theirs in columns.items() if theirs in values}
+
+
+def sentence_of(values: Any, split: Splitter | None, folder: str, place: str) -> Sentence:
+    """Return the sentence of one line; ValueError, KeyError or TypeError for one that holds none."""
     if not isinstance(values, dict):
         raise ValueError(f"a sentence is an object in braces, got {type(values).__name__}")
     lang, fault = _text(values, "lang"), _text(values, "fault")
@@ -116,6 +129,7 @@ def _sentence(values: Any, split: Splitter | None, folder: str, place: str) -> S
         round=_text(values, "round") or folder,
         fault=fault,
         place=place,
+        part=_text(values, "split"),
     ).checked()
 
 

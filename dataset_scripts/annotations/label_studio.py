@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from dataset_scripts.annotations.jsonl import renamed_keys
 from dataset_scripts.annotations.sentence import (
     DONE,
     FLAGS,
@@ -40,7 +41,11 @@ PROJECT = "project.json"
 
 
 def read_label_studio(
-    path: Path, faults: Faults, split: Splitter | None = None, users: Mapping[int, str] | None = None
+    path: Path,
+    faults: Faults,
+    split: Splitter | None = None,
+    users: Mapping[int, str] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Iterator[Sentence]:
     """Yield a sentence for each annotation of an export, and an open one for each task without any.
 
@@ -49,13 +54,14 @@ def read_label_studio(
         faults: takes the tasks that cannot be read.
         split: splits the `text` of tasks without `tokens` into words; without it these are faults.
         users: names of users by their number; others are called user-7.
+        columns: names of keys in the data of a task by ours, such as text and image.
     """
     try:
         tasks = json.loads(path.read_text("utf-8-sig"))
     except ValueError as error:
         faults.add(str(path), f"no JSON ({error})", "export it again, as JSON")
         return
-    yield from sentences_of(tasks, str(path), path.parent.name, faults, split, users)
+    yield from sentences_of(tasks, str(path), path.parent.name, faults, split, users, columns)
 
 
 def sentences_of(
@@ -65,6 +71,7 @@ def sentences_of(
     faults: Faults,
     split: Splitter | None = None,
     users: Mapping[int, str] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Iterator[Sentence]:
     """Yield the sentences of exported tasks, as `read_label_studio` does; the annotations in the order of their making.
 
@@ -75,6 +82,7 @@ def sentences_of(
         faults: takes the tasks that cannot be read.
         split: splits texts into words.
         users: names of users by their number.
+        columns: names of keys in the data of a task by ours.
     """
     if not isinstance(tasks, list):
         faults.add(origin, "no list of tasks", "export it again, as JSON and not as JSON_MIN")
@@ -82,7 +90,7 @@ def sentences_of(
     for number, task in enumerate(tasks, start=1):
         place = f"{origin}, task {number}"
         try:
-            sentences = list(_sentences(task, place, round, split, users or {}))
+            sentences = list(_sentences(task, place, round, split, users or {}, columns))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             faults.add(place, error, "export it again, as JSON, or remove the task")
         else:
@@ -150,10 +158,15 @@ def _in_words(told: Sentence, offsets: Offsets) -> Iterator[Mention]:
 
 
 def _sentences(
-    task: Mapping[str, Any], place: str, round: str, split: Splitter | None, users: Mapping[int, str]
+    task: Mapping[str, Any],
+    place: str,
+    round: str,
+    split: Splitter | None,
+    users: Mapping[int, str],
+    columns: Mapping[str, str] | None,
 ) -> Iterator[Sentence]:
     """Yield a sentence for each annotation of a task, or an open one."""
-    data = task["data"]
+    data = renamed_keys(task["data"], columns)
     lang = str(data.get("lang") or "")
     words, text, offsets = _words(data, lang, split)
     image = str(data.get("image") or "")
@@ -167,6 +180,7 @@ def _sentences(
         status=OPEN,
         round=round,
         place=place,
+        part=str(data.get("split") or ""),
     )
     annotations = task.get("annotations") or []  # files to import have none
     for said in sorted(annotations, key=lambda said: said["id"]):
@@ -203,7 +217,13 @@ def _answer(told: Sentence, said: Mapping[str, Any]) -> Sentence:
                 fault = f"{value.get('text')!r} is not at {value['start']} to {value['end']}"
                 return replace(told, status=DONE, fault=fault)
             mentions |= {Mention(*found, label) for label in value["labels"]}
-    return replace(told, status=DONE, mentions=tuple(sorted(mentions)), flags=tuple(sorted(flags))).checked()
+    return replace(
+        told,
+        status=DONE,
+        mentions=tuple(sorted(mentions)),
+        flags=tuple(sorted(flags)),
+        settled=bool(said.get("ground_truth")),
+    ).checked()
 
 
 def _blocks(text: str) -> list[tuple[str, list[str]]]:

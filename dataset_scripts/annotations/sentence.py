@@ -61,6 +61,9 @@ class Sentence:
         round: the folder of the file, or the title of the project.
         fault: why the entities cannot be used, which are then left out; "" if they can.
         place: file and line, for messages.
+        lines: the line of each word in forms of one word a line, otherwise empty.
+        part: the split that the form states, such as train; "" if it states none.
+        settled: whether this is the answer that counts (`ground_truth` in Label Studio).
     """
 
     words: tuple[str, ...]
@@ -77,6 +80,9 @@ class Sentence:
     round: str = ""
     fault: str = ""
     place: str = ""
+    lines: tuple[int, ...] = ()
+    part: str = ""
+    settled: bool = False
 
     @property
     def entities(self) -> tuple[Entity, ...]:

@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from dataset_scripts.build.card import LICENCE, card_of_build
 from dataset_scripts.build.engine import Engine
+from dataset_scripts.build.own import OwnSettings
 from dataset_scripts.build.plan import Plan, make_plan
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem, ShardResult, ShardTask, versions, write_shard
@@ -34,13 +35,14 @@ SHARES_FIGURE = "figures/entity_shares.png"
 
 @dataclass
 class BuildReport:
-    """What was written, what splits share, what was changed, and the rows with unusable pictures."""
+    """What was written, what splits share, what was changed, the rows with unusable pictures, and widened entities."""
 
     counts: DatasetCounts
     leaks: list[Leak]
     changes: Counter[str]
     problems: list[Problem]
     types: tuple[str, ...]
+    widened: list[dict[str, Any]] = field(default_factory=list)
 
 
 def build_dataset(
@@ -50,12 +52,14 @@ def build_dataset(
     overwrite: bool = False,
     settings: BuildSettings | None = None,
     engine: Engine = map,
+    own: OwnSettings | None = None,
 ) -> BuildReport:
     """Write the data set of the files under `source` to the folder `output`.
 
     `images` holds `<image id>.jpg` files; with None no row has a picture. `engine` runs the shards: `map`, or the
     `map` of a process pool or a cluster. All text is checked before the first picture is read. An interrupted build
-    continues where it stopped when it is started again. Raises ValueError for an unsuitable folder and for an invalid
+    continues where it stopped when it is started again. With `own` the source is annotated data of any form, and pictures
+    may also stand beside the text. Raises ValueError for an unsuitable folder and for an invalid
     line.
     """
     output = Path(output).resolve()
@@ -67,11 +71,11 @@ def build_dataset(
             f"`images` must be a folder with <image id>.jpg files, but {images} is not a folder; check the path."
         )
     with _workplace(output) as workplace:
-        plan = make_plan(Path(source), workplace / "rows", settings, images, engine)
-        settings = plan.settings
+        plan = make_plan(Path(source), workplace / "rows", settings, images, engine, own)
+        settings, images = plan.settings, plan.images
         fresh = workplace / "fresh"
         results = _run(engine, _tasks(plan, fresh / "data", images, settings), plan)
-        report = _finish(plan, results, fresh, output.name, settings)
+        report = _finish(plan, results, fresh, output.name, settings, own)
         move_folder(fresh, output)
     if images and not any(count.statuses["ok"] for count in report.counts.values()):
         logger.warning("None of the data set's pictures was found in %s; check `images`.", images)
@@ -140,19 +144,21 @@ def _finish(
     folder: Path,
     name: str,
     settings: BuildSettings,
+    own: OwnSettings | None,
 ) -> BuildReport:
     """Write everything except the shards: the card, the licence text, the record of the build and the figures."""
     counts = {key: sum((result.counts for _, result in group), SplitCounts()) for key, group in results.items()}
     problems = [problem for group in results.values() for _, result in group for problem in result.problems]
-    report = BuildReport(counts, plan.leaks, plan.changes, problems, plan.schema.types)
+    widened = plan.own["widened"] if plan.own else []
+    report = BuildReport(counts, plan.leaks, plan.changes, problems, plan.schema.types, widened)
     figure = _draw_figure(counts, folder)
-    write_file(folder / "LICENSE.md", fill_body(LICENCE, collection=settings.collection))
+    write_file(folder / "LICENSE.md", fill_body(LICENCE, collection=settings.collection, own=own))
     record = _record(plan, results, folder, settings)
     write_json(folder / "build.json", record, indent=1)
     files = fingerprint({path: entry["sha256"] for path, entry in record["files"].items()})
     example = write_example(folder)
     card = card_of_build(
-        report.counts, files, name, settings, plan.leaks, plan.changes, figure, plan.schema, example=example
+        report.counts, files, name, settings, plan.leaks, plan.changes, figure, plan.schema, example=example, own=own
     )
     write_file(folder / "README.md", card)
     return report
@@ -182,6 +188,7 @@ def _record(
         "changes": dict(plan.changes),
         "leaks": [asdict(leak) for leak in plan.leaks],
         **({"layouts": plan.layouts} if plan.layouts else {}),
+        **({"own": plan.own} if plan.own else {}),
         "files": {
             task.output.relative_to(folder).as_posix(): {
                 "rows": result.counts.sentences,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dataset_scripts.build.own import OwnSettings
 from dataset_scripts.build.settings import OPEN, BuildSettings
 from dataset_scripts.card import dataset_card, fill_body
 from dataset_scripts.rows import DatasetCounts
 from dataset_scripts.schema import COLUMNS, TYPE_NAMES, Schema, sort_languages
-from dataset_scripts.splits import Leak
+from dataset_scripts.splits import EIGHT_ONE_ONE, Leak
 from reports_2mner.language_table import language_name
 from reports_2mner.tables import Table
 
@@ -37,6 +39,10 @@ GROUP_KEY_TEXTS = {
     "text": "exactly the same words",
     "similar_text": "similar words in one language",
 }
+# The licences of data that the Hub knows, by the beginning of their names
+HUB_LICENCE = re.compile(
+    r"(cc(-(by|0|pd|zero))?(-(nc|nd|sa|\d\.\d))*|(apache|mit|odc-by|odbl|pddl|gpl|lgpl|afl|gfdl|cdla|mpl|bsd)[\w.-]*)"
+)
 # The card of data of unknown origin does not explain columns by other data sets, whose rows it cannot contain.
 OTHER_COLUMNS = {
     "tokens": "The words of the sentence.",
@@ -57,10 +63,11 @@ def card_of_build(
     figure: str | None,
     schema: Schema,
     example: str,
+    own: OwnSettings | None = None,
 ) -> str:
     """Return README.md; `name` is that of the folder, `figure` the path in it of the figure of entity shares, if any.
 
-    `example` is the Markdown of `example.py`.
+    `example` is the Markdown of `example.py`; `own` has title, licence and origin of data of one's own.
     """
     body = fill_body(
         BODY,
@@ -69,21 +76,38 @@ def card_of_build(
         shared=" or ".join(GROUP_KEY_TEXTS[key] for key in settings.group_by or () if key in GROUP_KEY_TEXTS),
         leak_table=leak_table(leaks),
         changes={change: number for change, number in changes.items() if number},
+        own=own,
+        shares=":".join(map(str, own.sizes if own else EIGHT_ONE_ONE)),
+        citation=_citation(own, name) if own and own.title and own.homepage else None,
     )
     return dataset_card(
         counts,
         fingerprint,
         name=name,
-        title=COLLECTION_TITLES[settings.collection],
+        title=own.title if own and own.title else COLLECTION_TITLES[settings.collection],
         summary=_summary(counts, settings.collection, schema),
         schema=schema,
         body=body,
         columns=COLUMNS | OTHER_COLUMNS if settings.collection == OPEN else COLUMNS,
         example=example,
-        license_name="unknown-see-license" if settings.collection == OPEN else "mixed-see-license",
-        license_link="LICENSE.md",
+        **_licence(settings, own),
         annotations_creators=ANNOTATORS.get(settings.collection, ("expert-generated",)),
     )
+
+
+def _licence(settings: BuildSettings, own: OwnSettings | None) -> dict[str, str]:
+    """Return the fields of the card's licence; a name that the Hub does not know stands as that of another licence."""
+    if own and own.license and HUB_LICENCE.fullmatch(own.license.lower()):
+        return {"license": own.license.lower()}
+    name = "unknown-see-license" if settings.collection == OPEN else "mixed-see-license"
+    return {"license_name": own.license if own and own.license else name, "license_link": "LICENSE.md"}
+
+
+def _citation(own: OwnSettings, name: str) -> str:
+    """Return an entry for BibTeX, whose braces and lines the values cannot break."""
+    title, homepage = (re.sub(r"[\s{}`\\]+", " ", str(value)).strip() for value in (own.title, own.homepage))
+    key = re.sub(r"\W+", "-", name, flags=re.ASCII).strip("-") or "dataset"
+    return f"@misc{{{key},\n  title        = {{{title}}},\n  howpublished = {{\\url{{{homepage}}}}}\n}}"
 
 
 def _summary(counts: DatasetCounts, collection: str, schema: Schema) -> str:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from dataset_scripts.audit.looks import alike_looks, difference_hash
 from dataset_scripts.audit.similar import similar_pairs
 from dataset_scripts.build.engine import Engine
-from dataset_scripts.build.pictures import read_picture_file
+from dataset_scripts.build.pictures import read_picture_of
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.splits import DEFAULT_GROUP_KEYS, GROUP_KEYS, PICTURE_KEYS, stable_hash
 
@@ -28,19 +28,20 @@ LARGE_SHARE = 0.1  # a larger group does not fit into validation or test, a tent
 
 
 class GroupRow(NamedTuple):
-    """What a row is grouped by."""
+    """What a row is grouped by; `picture` is that of `NamedSentence`."""
 
     name: str
     image_id: str
     lang: str
     tokens: Sequence[str]
+    picture: str | None = ""
 
 
 class PictureTask(NamedTuple):
-    """Pictures of the folder `images` to examine in the form in which they will be embedded."""
+    """Pictures, by id and file, of the folder `images` to examine in the form in which they will be embedded."""
 
     images: Path
-    image_ids: tuple[str, ...]
+    pictures: tuple[tuple[str, str | None], ...]
     max_side: int | None
 
 
@@ -157,23 +158,23 @@ def _similar_looks(looks: Sequence[int | None]) -> Iterator[tuple[int, int]]:
 def _picture_traits(
     rows: Sequence[GroupRow], images: Path, max_side: int | None, engine: Engine
 ) -> list[PictureTraits | None]:
-    image_ids = list(dict.fromkeys(row.image_id for row in rows))
-    parts = [image_ids[start : start + PICTURES_PER_TASK] for start in range(0, len(image_ids), PICTURES_PER_TASK)]
+    pictures = list(dict.fromkeys((row.image_id, row.picture) for row in rows))
+    parts = [pictures[start : start + PICTURES_PER_TASK] for start in range(0, len(pictures), PICTURES_PER_TASK)]
     tasks = [PictureTask(images.resolve(), tuple(part), max_side) for part in parts]
     found = [traits for part in engine(examine_pictures_of, tasks) for traits in part]
-    known = dict(zip(image_ids, found, strict=True))
-    return [known[row.image_id] for row in rows]
+    known = dict(zip(pictures, found, strict=True))
+    return [known[row.image_id, row.picture] for row in rows]
 
 
 def examine_pictures_of(task: PictureTask) -> list[PictureTraits | None]:
     """Return the traits of each picture of a task; None for one that the data set will not contain."""
-    return [_examine(task, image_id) for image_id in task.image_ids]
+    return [_examine(task, *picture) for picture in task.pictures]
 
 
-def _examine(task: PictureTask, image_id: str) -> PictureTraits | None:
+def _examine(task: PictureTask, image_id: str, picture: str | None) -> PictureTraits | None:
     from modeling_2mner.images import load_image  # loads torch, as all of its package
 
-    cell = read_picture_file(task.images, image_id, task.max_side).image
+    cell = read_picture_of(task.images, image_id, picture, task.max_side).image
     if cell is None:
         return None
     decoded = load_image(cell["bytes"]).image

@@ -71,7 +71,24 @@ def read_picture_file(folder: Path, image_id: str, max_side: int | None = None) 
         return PreparedPicture(
             None, "unreadable", f"refused, the image id has {unsafe}: {image_id[:QUOTED_CHARACTERS]!r}"
         )
-    name = f"{image_id}.jpg"
+    return _read_inside(folder, f"{image_id}.jpg", max_side)
+
+
+def read_picture_of(folder: Path, image_id: str, picture: str | None, max_side: int | None = None) -> PreparedPicture:
+    """Return the picture of a row as `read_picture_file` does.
+
+    `picture` is its file in the folder, None if the row has none, and "" if it is `<image_id>.jpg`.
+    """
+    if picture is None:
+        return PreparedPicture(None, "missing", "the sentence names no picture")
+    if not picture:
+        return read_picture_file(folder, image_id, max_side)
+    if "\0" in picture:
+        return PreparedPicture(None, "unreadable", f"refused, a NUL character: {picture[:QUOTED_CHARACTERS]!r}")
+    return _read_inside(folder, picture, max_side)
+
+
+def _read_inside(folder: Path, name: str, max_side: int | None) -> PreparedPicture:
     try:
         data = read_file_inside(folder, name)
     except FileNotFoundError:

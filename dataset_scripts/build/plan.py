@@ -10,7 +10,7 @@ import json
 import logging
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -18,6 +18,9 @@ from typing import IO, Any
 
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.build.grouping import GroupRow, group_names, resolve_keys
+from dataset_scripts.build.named_sentence import NamedSentence, free_name
+from dataset_scripts.build.own import OwnSettings
+from dataset_scripts.build.own_corpus import OwnCorpus
 from dataset_scripts.build.settings import OPEN, RENAMED_TYPES, BuildSettings
 from dataset_scripts.build.sources import SourceFile, find_source_files
 from dataset_scripts.build.urls import CAPTION_ID, find_urls
@@ -27,20 +30,16 @@ from dataset_scripts.conll_released import read_conll_as_released
 from dataset_scripts.languages import KNOWN_ALREADY, Languages, assign_languages
 from dataset_scripts.quality import find_text_flags
 from dataset_scripts.schema import ENTITY_TYPES, SPLITS, Schema, sort_languages, types_of
-from dataset_scripts.splits import Leak, Overlap, split_of_group, split_pool, stable_hash
+from dataset_scripts.splits import (
+    EIGHT_ONE_ONE,
+    Leak,
+    Overlap,
+    seed_without_empty_split,
+    split_of_group,
+    split_pool,
+)
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class NamedSentence:
-    """A sentence with its language and the name of its row."""
-
-    sentence: ConllSentence
-    given_split: str
-    lang: str
-    name: str
-    inferred: bool
 
 
 @dataclass
@@ -60,22 +59,61 @@ class Plan:
     layouts: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: Schema = field(default_factory=Schema)
     settings: BuildSettings = field(default_factory=BuildSettings)
+    images: Path | None = None
+    own: dict[str, Any] | None = None
 
 
 def make_plan(
-    source: Path, folder: Path, settings: BuildSettings, images: Path | None = None, engine: Engine = map
+    source: Path,
+    folder: Path,
+    settings: BuildSettings,
+    images: Path | None = None,
+    engine: Engine = map,
+    own: OwnSettings | None = None,
 ) -> Plan:
     """Read the distribution under `source` and write its rows as JSON lines to `folder`.
 
     A grouped split looks at the pictures in `images`, with `engine`, if it is to keep equal or similar ones together.
+    With `own` the source is data of one's own, of any form; its pictures may stand beside the text.
 
     Raises ValueError for an unsuitable source, and for an invalid line, with file and line.
     """
-    corpus = _Corpus(source, settings)
+    if own is None:
+        return _plan(_Corpus(source, settings), source, folder, settings, images, engine, EIGHT_ONE_ONE)
+    corpus = OwnCorpus(source, settings, own, folder.parent, images)
+    plan = _plan(corpus, source, folder, _with_split(settings, corpus), corpus.images, engine, own.sizes)
+    plan.changes.update(corpus.changes)
+    plan.own = corpus.describe()
+    if empty := [split for split in SPLITS if not any(found == split for _, found in plan.sizes)]:
+        logger.warning(
+            "The data set has no %s; training needs all three splits. `--split grouped` or `--split paper` makes them.",
+            " and no ".join(empty),
+        )
+    return plan
+
+
+def _with_split(settings: BuildSettings, corpus: OwnCorpus) -> BuildSettings:
+    """Make a split where the files have none."""
+    if settings.split != "given" or corpus.has_splits:
+        return settings
+    logger.info("The files state no split: a grouped one is made; `--split paper` makes another.")
+    return replace(settings, split="grouped")
+
+
+def _plan(
+    corpus: _Corpus | OwnCorpus,
+    source: Path,
+    folder: Path,
+    settings: BuildSettings,
+    images: Path | None,
+    engine: Engine,
+    sizes: Sequence[int],
+) -> Plan:
     if settings.split == "grouped":
         settings = replace(settings, group_by=resolve_keys(settings.group_by, images))
-    splits = _split(corpus, settings, images, engine)
-    plan = Plan(files=[file.path for file in corpus.files])
+    splits, seed = _split(corpus, settings, images, engine, sizes)
+    settings = replace(settings, seed=seed)
+    plan = Plan(files=corpus.files, images=images)
     overlap = Overlap(corpus.order)
     describe = _Describer(corpus, settings)
     with _RowFiles(folder, settings.rows_per_shard) as out:
@@ -93,7 +131,7 @@ def make_plan(
     plan.rows = {key: out.paths[key] for key in keys}
     plan.sizes = out.sizes
     plan.leaks = overlap.leaks()
-    plan.layouts = _layouts(corpus, settings)
+    plan.layouts = _layouts(corpus, settings) if isinstance(corpus, _Corpus) else {}
     plan.schema = Schema.of(languages, corpus.types)
     plan.settings = replace(settings, languages=settings.languages or languages, types=corpus.types)
     return plan
@@ -108,9 +146,10 @@ class _Corpus:
         read = read_conll if settings.compatibility == "strict" else released
         types = settings.types or (None if settings.collection == OPEN else ENTITY_TYPES)
         self._read_path = partial(read, rename=settings.renamed_types, repair_tags=settings.repair_tags, types=types)
-        self.files = find_source_files(source, settings.languages, settings.train_file)
+        self.sources = find_source_files(source, settings.languages, settings.train_file)
+        self.files = [file.path for file in self.sources]
         self._types: set[str] = set()
-        self._languages: Languages = assign_languages(self.files, self._read_first if types is None else self._read)
+        self._languages: Languages = assign_languages(self.sources, self._read_first if types is None else self._read)
         self.order = self._languages.order
         self._wanted = [self.order.index(lang) for lang in settings.languages or self.order if lang in self.order]
         self.types = types or types_of(self._types)
@@ -132,25 +171,15 @@ class _Corpus:
         """Yield the sentences in the requested languages; repeated names are numbered from the second on."""
         used: Counter[int] = Counter()
         place = -1
-        for file in self.files:
+        for file in self.sources:
             for sentence in self._read(file):
                 place += 1
                 code = self._languages.codes[place]
                 if code == KNOWN_ALREADY or code not in self._wanted:
                     continue
-                name = _free_name(f"{self.order[code]}/{sentence.image_id}", used)
+                name = free_name(f"{self.order[code]}/{sentence.image_id}", used)
                 inferred = place in self._languages.inferred
                 yield NamedSentence(sentence, file.split, self.order[code], name, inferred)
-
-
-def _free_name(name: str, used: Counter[int]) -> str:
-    """Return the name, numbered from its second use on; `used` counts uses by hash."""
-    free, key = name, stable_hash(name)
-    while used[stable_hash(free)]:
-        used[key] += 1
-        free = f"{name}#{used[key]}"
-    used[stable_hash(free)] += 1
-    return free
 
 
 def _layouts(corpus: _Corpus, settings: BuildSettings) -> dict[str, dict[str, Any]]:
@@ -158,26 +187,35 @@ def _layouts(corpus: _Corpus, settings: BuildSettings) -> dict[str, dict[str, An
     if settings.split != "given" or settings.compatibility != "strict":
         return {}
     found = {
-        f"{file.languages[0]}/{file.split}": Layout.of(file.path) for file in corpus.files if len(file.languages) == 1
+        f"{file.languages[0]}/{file.split}": Layout.of(file.path)
+        for file in corpus.sources
+        if len(file.languages) == 1
     }
     return {place: layout.to_dict() for place, layout in found.items() if not layout.is_usual}
 
 
-def _split(corpus: _Corpus, settings: BuildSettings, images: Path | None, engine: Engine) -> array[int]:
-    """Return each row's position in `SPLITS`."""
+def _split(
+    corpus: _Corpus | OwnCorpus, settings: BuildSettings, images: Path | None, engine: Engine, sizes: Sequence[int]
+) -> tuple[array[int], int]:
+    """Return each row's position in `SPLITS`, and the seed of the split."""
+    seed = settings.seed
     if settings.split == "paper":
-        return split_pool(settings.seed, (named.name for named in corpus.sentences()))
+        return split_pool(seed, (named.name for named in corpus.sentences()), sizes), seed
     if settings.split == "grouped":
-        rows = (GroupRow(n.name, n.sentence.image_id, n.lang, n.sentence.tokens) for n in corpus.sentences())
+        rows = (
+            GroupRow(n.name, n.sentence.image_id, n.lang, n.sentence.tokens, n.picture) for n in corpus.sentences()
+        )
         names = group_names(rows, settings.group_by or (), settings, images, engine)
-        return array("b", (split_of_group(settings.seed, name) for name in names))
-    return array("b", (SPLITS.index(named.given_split) for named in corpus.sentences()))
+        if isinstance(corpus, OwnCorpus) and (seed := seed_without_empty_split(seed, names, sizes)) != settings.seed:
+            logger.info("With seed %d a split would be empty: seed %d is taken.", settings.seed, seed)
+        return array("b", (split_of_group(seed, name, sizes) for name in names)), seed
+    return array("b", (SPLITS.index(named.given_split) for named in corpus.sentences())), seed
 
 
 class _Describer:
     """Turns sentences into rows without pictures."""
 
-    def __init__(self, corpus: _Corpus, settings: BuildSettings) -> None:
+    def __init__(self, corpus: _Corpus | OwnCorpus, settings: BuildSettings) -> None:
         self._collection = settings.collection
         image_ids = (named.sentence.image_id for named in corpus.sentences())
         self._urls = find_urls(settings.urls, image_ids) if settings.urls else {}
@@ -196,7 +234,9 @@ class _Describer:
         flags += ["repaired_tags"] if named.sentence.repaired else []
         flags += ["inferred_language"] if named.inferred else []
         known_split = named.given_split if self._collection == "twitter2017" else self._tw2017.get(image_id)
+        picture = {} if named.picture == "" else {"picture": named.picture}
         return {
+            **picture,
             "id": named.name,
             "tokens": named.sentence.tokens,
             "ner_tags": named.sentence.tags,

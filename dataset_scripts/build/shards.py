@@ -26,7 +26,7 @@ from dataset_scripts.build.pictures import (
     DEFAULT_IMAGE_ID,
     PreparedPicture,
     find_unsafe_part,
-    read_picture_file,
+    read_picture_of,
     stand_in_picture,
 )
 from dataset_scripts.parquet import file_sha256, write_parquet
@@ -94,7 +94,7 @@ def versions() -> dict[str, str]:
 def _encoded_rows(task: ShardTask, counts: SplitCounts, problems: list[Problem]) -> Iterator[dict[str, Any]]:
     find = lru_cache(REMEMBERED_PICTURES)(partial(_find_picture, task))
     for row in _read_rows(task.rows):
-        picture = find(row["image_id"])
+        picture = find(row["image_id"], row.pop("picture", ""))
         if picture.reason and task.images:
             problems.append(Problem(row["id"], picture.status, picture.reason))
         encoded = encode_row({**row, **_image_columns(picture, task.embed)}, task.schema)
@@ -107,8 +107,8 @@ def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file)
 
 
-def _find_picture(task: ShardTask, image_id: str) -> PreparedPicture:
-    picture = read_picture_file(task.images, image_id, task.max_side) if task.images else NOT_LOOKED_FOR
+def _find_picture(task: ShardTask, image_id: str, name: str | None) -> PreparedPicture:
+    picture = read_picture_of(task.images, image_id, name, task.max_side) if task.images else NOT_LOOKED_FOR
     if picture.image is None and task.use_default:
         return replace(stand_in_picture(task.images, task.max_side), reason=f"{picture.status}, {picture.reason}")
     return picture
@@ -127,17 +127,18 @@ def _task_key(task: ShardTask) -> str:
     settings = [task.images is not None, task.embed, task.use_default, task.max_side]
     digest.update(json.dumps([settings, versions(), list(COLUMNS), asdict(task.schema)]).encode())
     if task.images:
-        for image_id in [DEFAULT_IMAGE_ID, *(row["image_id"] for row in _read_rows(task.rows))]:
-            digest.update(repr(_fingerprint(task.images, image_id)).encode())
+        named = ((row["image_id"], row.get("picture", "")) for row in _read_rows(task.rows))
+        for image_id, name in [(DEFAULT_IMAGE_ID, ""), *named]:
+            digest.update(repr(_fingerprint(task.images, image_id, name)).encode())
     return digest.hexdigest()
 
 
-def _fingerprint(folder: Path, image_id: str) -> tuple[int, int] | None:
-    if find_unsafe_part(image_id):
+def _fingerprint(folder: Path, image_id: str, name: str | None) -> tuple[int, int] | None:
+    if name is None or (not name and find_unsafe_part(image_id)):
         return None
     try:
-        status = os.stat(os.path.join(folder, f"{image_id}.jpg"))
-    except OSError:
+        status = os.stat(os.path.join(folder, name or f"{image_id}.jpg"))
+    except (OSError, ValueError):
         return None
     return status.st_size, status.st_mtime_ns
 

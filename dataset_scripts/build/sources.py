@@ -45,7 +45,7 @@ def find_source_files(
     """
     if not source.is_dir():
         raise ValueError(f"`source` must be a folder, but {source} is not; check the path.")
-    folders = _distribution(source)
+    folders = language_folders(source)
     if not folders:
         return _files_side_by_side(source, languages or ("en",), train_file)
     languages = languages or sort_languages(language for group in folders.values() for language in group)
@@ -58,7 +58,7 @@ def find_source_files(
     return [file for folder, group in wanted.items() for file in _files(folder, group, train_file)]
 
 
-def _distribution(source: Path) -> dict[Path, tuple[str, ...]]:
+def language_folders(source: Path) -> dict[Path, tuple[str, ...]]:
     """Return the language folders in `source`, or `source` itself, or those in its only subfolder that has any."""
     if here := _folders_in(source):
         return here
@@ -70,6 +70,11 @@ def _distribution(source: Path) -> dict[Path, tuple[str, ...]]:
             f"`source` {source} has language folders in {[str(child) for child in below]}; name one of these."
         )
     return next(iter(below.values()), {})
+
+
+def has_three_files(source: Path) -> bool:
+    """Return whether a folder holds files such as train.txt, valid.txt and test.txt."""
+    return source.is_dir() and _names(source) is not None
 
 
 def _folders_in(holder: Path) -> dict[Path, tuple[str, ...]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dataset_scripts.annotations.plain_conll import read_plain_conll
+from dataset_scripts.annotations.sentence import collected_faults
 from dataset_scripts.conll import read_conll, write_conll
 from dataset_scripts.conll_layout import Layout
 from tests.adversary import generators
@@ -41,6 +43,34 @@ def test_conll_files_of_the_builder(tmp_path):
 
     with promise(
         "A CoNLL file for the builder is refused with file, line and remedy, or comes back byte for byte"
+    ) as held:
+        for _ in range(1500):
+            held.check(read, generators.conll(chance))
+
+
+def test_conll_files_of_ones_own(tmp_path):
+    chance, path = chance_for("own conll"), tmp_path / "train.txt"
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        try:
+            with collected_faults() as faults:
+                sentences = list(read_plain_conll(path, faults))
+        except ValueError as error:
+            assert str(error).count(f"{path}:") >= 1
+            return refusal_of(error, path)
+        lines = content.decode("utf-8-sig").split("\n")
+        words = sum(map(is_word, lines))
+        assert sum(len(sentence.words) for sentence in sentences) == words, "words were lost"
+        for sentence in sentences:
+            assert len(sentence.words) == len(sentence.tags) == len(sentence.lines) and all(sentence.words)
+
+    def is_word(line: str) -> bool:
+        is_mark = "\t" not in line and line.startswith(("IMGID:", "#"))
+        return bool(line.strip(" \t\r")) and not is_mark and not line.startswith("-DOCSTART-")
+
+    with promise(
+        "Every word of a CoNLL file of one's own is read, or the file is refused with lines and remedies"
     ) as held:
         for _ in range(1500):
             held.check(read, generators.conll(chance))

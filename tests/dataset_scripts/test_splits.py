@@ -4,7 +4,7 @@ from random import Random
 import pytest
 
 from dataset_scripts.schema import CONFIGS, LANGUAGES, SPLITS
-from dataset_scripts.splits import Leak, Overlap, split_of_group, split_pool, stable_hash
+from dataset_scripts.splits import Leak, Overlap, seed_without_empty_split, split_of_group, split_pool, stable_hash
 
 TRAIN, VALIDATION, TEST = range(3)
 NAMES = [f"{lang}/O_{number}" for number in range(500) for lang in LANGUAGES]
@@ -142,3 +142,23 @@ def test_four_languages_are_reported_in_every_configuration():
 
 def test_no_rows_leak_nothing():
     assert Overlap().leaks() == []
+
+
+def test_splits_can_have_other_sizes():
+    names = [f"n{number}" for number in range(1000)]
+    usual = [split_of_group(7, name) for name in names]
+    assert [split_of_group(7, name, (80, 10, 10)) for name in names] == usual
+    assert list(split_pool(7, names, (80, 10, 10))) == list(split_pool(7, names))
+    assert Counter(split_pool(7, names, (5, 3, 2))) == {0: 500, 1: 300, 2: 200}
+    shares = Counter(split_of_group(7, name, (5, 3, 2)) for name in names)
+    assert all(abs(shares[place] - size) < 50 for place, size in enumerate((500, 300, 200)))
+    assert {split_of_group(7, name, (9, 1, 0)) for name in names} == {0, 1}
+
+
+def test_a_seed_leaves_no_split_empty_where_that_can_be():
+    for names in (["a", "b", "c"], [f"n{number}" for number in range(12)]):
+        seed = seed_without_empty_split(0, names)
+        assert {split_of_group(seed, name) for name in names} == {0, 1, 2}
+        assert all({split_of_group(other, name) for name in names} != {0, 1, 2} for other in range(seed))
+    assert seed_without_empty_split(5, ["a", "b"]) == 5
+    assert {split_of_group(seed_without_empty_split(0, ["a", "b"], (1, 1, 0)), n, (1, 1, 0)) for n in "ab"} == {0, 1}

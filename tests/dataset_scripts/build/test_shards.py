@@ -108,7 +108,7 @@ def test_other_versions_write_it_again(task, monkeypatch):
 def test_repeated_pictures_are_read_once(task, monkeypatch):
     read = []
     monkeypatch.setattr(
-        shards, "read_picture_file", lambda folder, image_id, side: read.append(image_id) or shards.NOT_LOOKED_FOR
+        shards, "read_picture_of", lambda folder, image_id, name, side: read.append(image_id) or shards.NOT_LOOKED_FOR
     )
     write_shard(task)
     assert read == ["a", "b"]

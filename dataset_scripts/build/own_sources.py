@@ -1,0 +1,139 @@
+"""Find and read the files of data of one's own: which form they have, and which split their names state."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_scripts.annotations.data_sets import read_data_set
+from dataset_scripts.annotations.jsonl import read_jsonl
+from dataset_scripts.annotations.label_studio import read_label_studio
+from dataset_scripts.annotations.plain_conll import looks_like_conll, read_plain_conll
+from dataset_scripts.annotations.sentence import Faults, Sentence
+from dataset_scripts.any_data_set import STORED_ON_DISK
+from dataset_scripts.build.named_pictures import SUFFIXES as PICTURE_SUFFIXES
+from dataset_scripts.build.own import OwnSettings
+from dataset_scripts.splits import SPLIT_WORDS
+
+logger = logging.getLogger(__name__)
+
+METADATA = "metadata.jsonl"
+LINES_OF_JSON = (".jsonl", ".ndjson")
+STORED_ROWS = (".parquet", ".arrow")
+NO_TEXT = (*PICTURE_SUFFIXES, *STORED_ROWS, ".zip", ".gz", ".tar", ".pdf", ".md", ".py", ".csv")
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A file, or a data set as a whole, its form, and the split that its name states ("" for none)."""
+
+    path: Path
+    form: str
+    part: str = ""
+
+
+def find_own_files(source: Path, own: OwnSettings) -> list[OwnFile]:
+    """List the files under `source`, or the source itself; ValueError if there is none, or of several forms."""
+    if own.form == "data_set" or (own.form is None and is_data_set(source)):
+        return [OwnFile(source, "data_set")]
+    if not source.exists():
+        raise ValueError(
+            f"`source` {source} is not there; check the path, or add `--form data_set` for a data set on the Hub."
+        )
+    if source.is_file():
+        found = [(source, own.form or form_of(source))]
+    else:
+        found = [(path, form_of(path)) for path in _texts_in(source)]
+    files = [OwnFile(path, form, part_of(path, source)) for path, form in found if form and own.form in (None, form)]
+    if own.form is None and any(file.form == "metadata" for file in files):
+        files = [file for file in files if file.form == "metadata"]
+    if not files:
+        raise ValueError(
+            f"`source` {source} holds nothing that was recognised: CoNLL (word and tag on each line), JSONL, {METADATA}, an "
+            "export of Label Studio, or a data set; check the path, or name the form with `--form`."
+        )
+    forms = {file.form: file.path for file in files}
+    if len(forms) > 1:
+        named = ", ".join(f"{form} ({path})" for form, path in sorted(forms.items()))
+        raise ValueError(
+            f"`source` {source} holds several forms: {named}; choose one with `--form`, or name the file."
+        )
+    return _with_splits(files)
+
+
+def is_data_set(source: Path) -> bool:
+    """Return whether a folder holds the files of a data set, as `datasets` writes them."""
+    if not source.is_dir():
+        return False
+    stored = any((source / name).is_file() for name in STORED_ON_DISK)
+    return stored or any(next(source.rglob(f"*{suffix}"), None) for suffix in STORED_ROWS)
+
+
+def form_of(path: Path) -> str | None:
+    """Return the form of a file by its name and first lines, or None for any other file."""
+    if path.name == METADATA:
+        return "metadata"
+    if path.suffix in LINES_OF_JSON:
+        return "jsonl"
+    if path.suffix == ".json":
+        return "label_studio" if _first_character(path) == "[" else None
+    return "conll" if path.suffix not in NO_TEXT and looks_like_conll(path) else None
+
+
+def part_of(path: Path, source: Path) -> str:
+    """Return the split that the name of a file states, or of the nearest folder up to `source`; "" for none."""
+    names = [path.stem + path.suffix, *(parent.name for parent in path.parents if parent.is_relative_to(source))]
+    words = (word for name in names for word in re.findall("[a-z]+", name.lower()))
+    return next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), "")
+
+
+def read_own_file(file: OwnFile, own: OwnSettings, faults: Faults, pictures: Path) -> Iterator[Sentence]:
+    """Yield the sentences of a file.
+
+    Args:
+        file: with its form.
+        own: names of columns and the like.
+        faults: takes what cannot be read.
+        pictures: a folder for the pictures that a data set holds itself.
+    """
+    names = own.column_names
+    if file.form == "conll":
+        numbers = {name: int(number) for name, number in names.items() if number.isdecimal()}
+        return read_plain_conll(file.path, faults, numbers.get("tokens"), numbers.get("ner_tags"))
+    if file.form == "label_studio":
+        return read_label_studio(file.path, faults, split_into_words, columns=names)
+    if file.form == "data_set":
+        return read_data_set(str(file.path), own.dataset_config, names, faults, split_into_words, pictures)
+    return read_jsonl(file.path, faults, split_into_words, columns=names)
+
+
+def split_into_words(text: str, lang: str) -> tuple[Sequence[str], Sequence[tuple[int, int]]]:
+    """Split a text as the pipeline does, in every language alike: what is trained on is what will be predicted."""
+    # The package of the models takes seconds to load, and files of words do not need it.
+    from modeling_2mner.windows import split_text
+
+    return split_text(text)
+
+
+def _texts_in(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() not in NO_TEXT)
+    return sorted(path for path in found if not any(part[0] == "." for part in path.relative_to(folder).parts))
+
+
+def _first_character(path: Path) -> str:
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        return file.read(1000).lstrip()[:1]
+
+
+def _with_splits(files: list[OwnFile]) -> list[OwnFile]:
+    """Keep the files that are named after splits, if there are any; say which are left out."""
+    named = [file for file in files if file.part]
+    if named and (others := [file.path for file in files if not file.part]):
+        logger.warning(
+            "Left out, since their names state no split, while those of other files do: %s.",
+            ", ".join(map(str, others)),
+        )
+    return named or files
