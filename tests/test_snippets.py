@@ -258,6 +258,33 @@ def test_the_python_of_the_readme(here):
         assert names["pipe"].model.config.labels
 
 
+def test_the_released_network_is_built_as_its_page_says(make_model, tokenizer, tmp_path, monkeypatch):
+    """On folders that are called what the encoders are called on the Hub."""
+    monkeypatch.chdir(tmp_path)
+    parts = make_model(vision_config={"hidden_size": 16}).model  # as wide as the text encoder, as the release needs it
+    for part in (parts.text_model, tokenizer):
+        part.save_pretrained("google-bert/bert-base-multilingual-cased")
+    parts.vision_model.save_pretrained("openai/clip-vit-base-patch32")
+    parts.resnet_model.save_pretrained("microsoft/resnet-152")
+    run_python(ROOT / "docs" / "paper-vs-release.md", "Training the released network")
+    reloads("released")({})
+
+
+def test_no_page_has_python_that_no_test_runs():
+    run = {
+        "README.md": None,
+        "recipes.md": None,
+        "paper-vs-release.md": None,
+        "other-programs.md": "test_other_programs.py",
+        "dataset.md": "dataset_scripts/test_loading.py",
+    }
+    pages = [README, RECIPES, *OTHER_PAGES]
+    having = {page.name for page in pages if any(python(page, title) for title in sections(page))}
+    assert having == set(run)
+    for page, test in run.items():
+        assert test is None or page in (ROOT / "tests" / test).read_text("utf-8")
+
+
 def is_run(words: list[str]) -> bool:
     """Whether a command needs nothing but the reader's folder."""
     if words[:2] == ["python", "train_hf.py"]:
