@@ -123,7 +123,7 @@ class TwoMNERTrainer(Trainer):
         if self.data_collator in (default_data_collator, None) or isinstance(
             self.data_collator, DataCollatorWithPadding
         ):
-            self.data_collator = self._own_collator()
+            self.data_collator = cast(Any, self._own_collator())
         self.compute_metrics = self.compute_metrics or self.compute_entity_scores
         self._part_sums: dict[str, torch.Tensor] = {}
         self._part_count = 0
