@@ -24,20 +24,7 @@ from reports_2mner.files import write_file
 PICTURES_PER_TYPE = 10
 WIDTH, HEIGHT, OVERSAMPLING = 128, 96, 2
 
-NAMES = (
-    "Aurora",
-    "Juniper",
-    "Marigold",
-    "Windrush",
-    "Peregrine",
-    "Bluebell",
-    "Silver Lady",
-    "Old Tom",
-    "Morning Star",
-    "Little Nell",
-    "Captain Flint",
-    "Northern Belle",
-)
+NAMES = ("Aurora", "Juniper", "Morning Star", "Old Tom", "Silver Lady", "Windrush")
 # The words around the name show its type.
 TELLING = {
     "BIRD": (
@@ -83,14 +70,8 @@ SILENT = (
     "Everyone stopped to look at {} .",
     "I never tire of {} .",
     "At last , a good picture of {} !",
-    "This is {} again , in better light .",
-    "Nobody had told me about {} before .",
-    "My favourite this week is {} .",
     "Can you see {} ?",
     "{} looks splendid today .",
-    "We named it {} .",
-    "The children drew {} all afternoon .",
-    "Another view of {} .",
 )
 
 Color = tuple[int, int, int]
@@ -102,7 +83,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     parser.add_argument(
         "--output", type=Path, default=Path("runs") / "field_guide", help="folder to write (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=19, help="equal seeds give equal files (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=16, help="equal seeds give equal files (default: %(default)s)")
     return parser.parse_args(arguments)
 
 
@@ -112,10 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with exit_on_error():
         sentences = write_own_data(options.output, options.seed)
     pictures = len(TELLING) * PICTURES_PER_TYPE
-    print(f"{sentences} sentences in {options.output / 'sentences.conll'}, {pictures} pictures in {options.output / 'photos'}.")
+    print(
+        f"{sentences} sentences in {options.output / 'sentences.conll'}, {pictures} pictures in {options.output / 'photos'}."
+    )
 
 
-def write_own_data(folder: Path, seed: int = 19) -> int:
+def write_own_data(folder: Path, seed: int = 16) -> int:
     """Write `sentences.conll` and the folder `photos`, and return the number of sentences.
 
     Args:
@@ -131,7 +114,7 @@ def write_own_data(folder: Path, seed: int = 19) -> int:
     for number, kind in enumerate(subjects, start=1):
         picture = f"photo_{number:02}"
         write_file(folder / "photos" / f"{picture}.jpg", draw_picture(kind, rng))
-        for sentences in (telling[kind], silent, telling[kind], silent):
+        for sentences in (telling[kind], silent, telling[kind], silent, silent):
             blocks.append("\n".join([f"IMGID:{picture}", *tag_words(*next(sentences), kind), ""]))
     write_file(folder / "sentences.conll", "\n".join(blocks))
     return len(blocks)
@@ -170,10 +153,11 @@ def draw_picture(kind: str, rng: Random) -> bytes:
 
 
 def _every_name_in(templates: Sequence[str], rng: Random) -> Iterator[tuple[str, str]]:
-    """Return all pairs of a template and a name in random order: no sentence occurs twice."""
+    """Yield all pairs of a template and a name in random order, then all again in another order, without end."""
     pairs = [(template, name) for template in templates for name in NAMES]
-    rng.shuffle(pairs)
-    return iter(pairs)
+    while True:
+        rng.shuffle(pairs)
+        yield from pairs
 
 
 def _sky(tile: Tile, rng: Random) -> None:
@@ -194,6 +178,11 @@ def _under_water(tile: Tile, rng: Random) -> None:
 def _meadow(tile: Tile, rng: Random) -> None:
     _sky(tile, rng)
     tile.box(0, rng.uniform(0.6, 0.75), 1, 1, hsv(rng.uniform(0.25, 0.36), 0.6, 0.6))
+
+
+def _dusk(tile: Tile, rng: Random) -> None:
+    tile.box(0, 0, 1, 1, hsv(rng.uniform(0.02, 0.1), 0.5, 0.95))
+    tile.box(0, rng.uniform(0.75, 0.85), 1, 1, hsv(rng.uniform(0.05, 0.1), 0.4, 0.35))
 
 
 def _bird(tile: Tile, color: Color) -> None:
@@ -260,7 +249,7 @@ _BACKGROUNDS: dict[str, Callable[[Tile, Random], None]] = {
     "FISH": _under_water,
     "FLOWER": _meadow,
     "KITE": _sky,
-    "TOWER": _sea,
+    "TOWER": _dusk,
 }
 
 
