@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -18,6 +20,7 @@ from random import Random
 from PIL import Image
 
 from dataset_scripts.mini.canvas import WHITE, Tile, hsv, regular, shade
+from modeling_2mner.images import open_picture
 from reports_2mner.command_line import exit_on_error, make_parser
 from reports_2mner.files import write_file
 
@@ -149,6 +152,26 @@ def draw_picture(kind: str, rng: Random) -> bytes:
     picture.paste(subject, corner, subject)
     out = io.BytesIO()
     picture.reduce(OVERSAMPLING).save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
+def contact_sheet(folder: Path, names: Sequence[str] = (), count: int = 12) -> bytes:
+    """Return a JPEG with pictures of a folder side by side, six in a row.
+
+    Args:
+        folder: where the pictures are, all of the same size.
+        names: their file names; by default the first `count` of the folder.
+        count: how many to show if no `names` are given.
+    """
+    pictures = [
+        open_picture((folder / name).read_bytes(), name) for name in names or sorted(os.listdir(folder))[:count]
+    ]
+    columns = min(len(pictures), 6)
+    sheet = Image.new("RGB", (columns * WIDTH, math.ceil(len(pictures) / columns) * HEIGHT))
+    for number, picture in enumerate(pictures):
+        sheet.paste(picture, (number % columns * WIDTH, number // columns * HEIGHT))
+    out = io.BytesIO()
+    sheet.save(out, "JPEG", quality=80)
     return out.getvalue()
 
 
