@@ -106,7 +106,8 @@ class BuildSettings:
             raise ValueError(f"`group_by` must be some of {list(GROUP_KEYS)}, got {list(self.group_by)}.")
         if self.group_by is not None and self.split != "grouped":
             raise ValueError(
-                f"`group_by` belongs to `split` grouped, got `split` {self.split}; leave one of them out."
+                f"`group_by` belongs to `split` grouped, got `split` {self.split}; set `split` to grouped or leave "
+                "`group_by` out."
             )
         if not 0 < self.similarity <= 1:
             raise ValueError(f"`similarity` must be above 0 and at most 1, got {self.similarity}; 0.8 is usual.")
