@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.annotations.schemes import Evidence
+from dataset_scripts.annotations.schemes import Evidence, part_and_type
 from dataset_scripts.annotations.sentence import DONE, Faults, Sentence, collected_faults
 from dataset_scripts.build.named_sentence import NamedSentence, free_name
 from dataset_scripts.build.own import OwnSettings
@@ -74,10 +74,10 @@ class OwnCorpus:
         beside = source if source.is_dir() else source.parent
         self._images = pictures if self.form == "data_set" else images or beside
         self._has_pictures = False
-        evidence = Evidence()
+        self._evidence = Evidence()
         with collected_faults() as faults:
-            write_lines(self._lines, self._read(found, evidence, pictures, faults))
-            self.scheme = own.scheme or evidence.scheme
+            write_lines(self._lines, self._read(found, pictures, faults))
+            self.scheme = own.scheme or self._evidence.scheme
             self._check(faults)
         if not self._parts:
             raise ValueError(f"`source` {source} holds no annotated sentence; check the path.")
@@ -87,7 +87,7 @@ class OwnCorpus:
         self.types = settings.types or types_by_frequency(self._types)
         self._guessed = self._guess()
         self.order = sort_languages({*LANGUAGES, *self._languages} - {""})
-        self._tell(evidence)
+        self._tell()
 
     def sentences(self) -> Iterator[NamedSentence]:
         """Yield the sentences in the requested languages; repeated names are numbered from the second on."""
@@ -115,7 +115,7 @@ class OwnCorpus:
     def _tagged(self, line: Line) -> Tagged:
         return tagged(line, self.scheme, self._own.renamed)
 
-    def _read(self, files: Sequence[OwnFile], evidence: Evidence, pictures: Path, faults: Faults) -> Iterator[str]:
+    def _read(self, files: Sequence[OwnFile], pictures: Path, faults: Faults) -> Iterator[str]:
         """Yield the sentences of all files as lines."""
         for file in files:
             for sentence in self._settled(read_own_file(file, self._own, faults, pictures)):
@@ -127,7 +127,7 @@ class OwnCorpus:
                     faults.add(sentence.place, error)
                     continue
                 line["lang"] = line["lang"] or self._own.language or ""
-                evidence.add(sentence.tags)
+                self._evidence.add(sentence.tags)
                 yield json.dumps(line)
 
     def _settled(self, sentences: Iterable[Sentence]) -> Iterator[Sentence]:
@@ -148,6 +148,8 @@ class OwnCorpus:
             self._has_pictures |= line["picture"] is not None
             self._types.update(tag[2:] for tag in found.tags if tag[0] == "B")
             self._count(line, found)
+            if self._has_odd_tags(line, faults):
+                continue
             if not self._settings.repair_tags:
                 self._report_stray(line, found, faults)
             self._report_types(line, found, faults)
@@ -163,6 +165,20 @@ class OwnCorpus:
             if kind:
                 self.changes["entities widened to whole words"] += 1
                 self.widened.append({"place": line["image_id"], **entity, "type": kind})
+
+    def _has_odd_tags(self, line: Line, faults: Faults) -> bool:
+        """Report tags that would silently become types of their own, such as `PER` or `I-` among `B-PER` and `I-PER`."""
+        words = [word for word, tag in enumerate(line["tags"]) if self._evidence.is_odd(tag)]
+        if self._own.scheme == "io" or not words:  # IO has both
+            return False
+        for word in words:
+            tag = line["tags"][word]
+            cause = "has a prefix, while most tags have none"
+            if not part_and_type(tag)[0]:
+                cause = "is a type alone, while most tags have a prefix"
+            cause = f"the tag {tag!r} of {line['words'][word]!r} {cause}"
+            faults.add(place_of(line, word), cause, "correct it, or allow both with `--scheme io`")
+        return True
 
     def _report_stray(self, line: Line, found: Tagged, faults: Faults) -> None:
         for word in found.converted.stray:
@@ -190,10 +206,10 @@ class OwnCorpus:
         order = sort_languages({*LANGUAGES, *self._languages} - {""})
         return array("b", map(order.index, codes))
 
-    def _tell(self, evidence: Evidence) -> None:
+    def _tell(self) -> None:
         """Log what was recognised."""
         logger.info("Form: %s; %s sentences.", self.form, f"{self._parts.total():,}")
-        if evidence.parts.total():
+        if self._evidence.parts.total():
             logger.info("Scheme of the tags: %s; `--scheme` names another.", self.scheme.upper())
         logger.info("Types: %s.", ", ".join(f"{kind} {self._types[kind]:,}" for kind in self.types))
         if len(self._guessed):

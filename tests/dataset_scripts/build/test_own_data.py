@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import datasets
@@ -218,6 +219,28 @@ def test_a_tag_that_continues_nothing_is_refused_with_its_line_or_repaired(tmp_p
         ValueError, match=r"train.txt:4: unknown type 'LOC'; known are O, B-PER, I-PER; add it to `--types`"
     ):
         build(tmp_path / "train.txt", tmp_path / "two", types=("PER",), repair_tags=True)
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        ("PER", "the tag 'PER' of 'd' is a type alone, while most tags have a prefix"),
+        ("I-", "the tag 'I-' of 'd' is a type alone"),
+        ("o", "the tag 'o' of 'd' is a type alone"),
+        ("W-PER", "the tag 'W-PER' of 'd' is a type alone"),
+    ],
+)
+def test_a_tag_without_the_prefix_that_others_have_is_no_type_of_its_own(tmp_path, odd, message):
+    path = tmp_path / "train.txt"
+    path.write_text(f"a\tB-PER\nb\tI-PER\nc\tO\n\nd\t{odd}\ne\tO\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{path}:5: {message}')}.*; correct it, or .*--scheme io`.$"):
+        build(path, tmp_path / "set")
+    path.write_text(path.read_text(encoding="utf-8").replace("B-", "").replace("I-PER", "PER"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace(f"d\t{odd}", "d\tB-PER"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r":5: the tag 'B-PER' of 'd' has a prefix, while most tags have none"):
+        build(path, tmp_path / "set")
+    rows, _ = build(path, tmp_path / "set", OwnSettings(language="it", scheme="io"))
+    assert [row["ner_tags"] for row in rows.values()] == [["B-PER", "I-PER", "O"], ["B-PER", "O"]]
 
 
 def test_languages_are_stated_or_told_from_the_words(tmp_path):
