@@ -115,7 +115,7 @@ def test_a_line_that_is_no_answer_is_refused_with_its_number(line, tmp_path):
     [
         ([(0, 7, "PER")], "an entity lies outside the sentence"),
         ([(3, 3, "PER")], "an entity lies outside the sentence"),
-        ([(0, 3, "PER"), (2, 4, "LOC")], "entities overlap"),
+        ([(0, 3, "PER"), (2, 4, "LOC")], "(LOC, 4 to 12) overlap"),
     ],
 )
 def test_an_answer_that_does_not_fit_its_sentence_is_kept_with_its_fault(spans, fault, tmp_path):
@@ -251,7 +251,10 @@ def test_a_project_of_others_has_text_that_is_split_and_tasks_without_annotation
     [
         ("{", r"export.json: no JSON .*; export it again"),
         ('{"id": 1}', "no list of tasks"),
-        ('[{"annotations": []}]', r"export.json, task 1: 'data' is missing; export it again"),
+        (
+            '[{"annotations": []}]',
+            r"export.json, task 1: no task of Label Studio, which has `data`.*; export it again",
+        ),
         ('[{"data": {"text": "x"}, "annotations": []}]', "the task has no `tokens`"),
     ],
 )
