@@ -38,6 +38,7 @@ TASKS_PER_FILE = 500
 NO_PICTURE = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs="
 MOST_TITLE = 50  # characters
 PROJECT = "project.json"
+UNREAD_SPANS = ("hypertextlabels", "paragraphlabels")  # of HTML and of dialogues
 
 
 def read_label_studio(
@@ -218,7 +219,11 @@ def _answer(told: Sentence, said: Mapping[str, Any]) -> Sentence:
     flags: set[str] = set()
     mentions: set[Mention] = set()
     for result in said["result"]:
-        value = result["value"]
+        if result["type"] in UNREAD_SPANS:
+            raise ValueError(
+                f"the spans of the type {result['type']!r} are not counted in a text; annotate a `Text` tag"
+            )
+        value = result.get("value", {})  # a relation has none
         if result["type"] == "choices":
             flags |= set(value["choices"])
         elif result["type"] == "labels":

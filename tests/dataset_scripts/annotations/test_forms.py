@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -226,6 +227,23 @@ def test_a_place_without_its_text_is_a_fault(value):
 def test_a_cancelled_task_is_skipped_and_unknown_users_have_a_number():
     found = read_export(was_cancelled=True, completed_by={"id": 8})
     assert (found.status, found.annotator) == (SKIPPED, "user-8")
+
+
+def test_relations_say_nothing_about_entities():
+    (task,) = exported({"start": 4, "end": 12, "text": "Ana Ruiz", "labels": ["PER"]})
+    task["annotations"][0]["result"].append({"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"})
+    with collected_faults() as faults:
+        (found,) = sentences_of([task], "export.json", "round", faults)
+    assert found.entities == ENTITIES[:1]
+
+
+@pytest.mark.parametrize("kind", ["hypertextlabels", "paragraphlabels"])
+def test_spans_that_are_not_counted_in_a_text_are_refused_and_not_lost(kind):
+    (task,) = exported({"start": "/p[1]/text()[1]", "end": "/p[1]/text()[1]", kind: ["PER"]})
+    task["annotations"][0]["result"][0]["type"] = kind
+    faults = Faults()
+    assert list(sentences_of([task], "export.json", "round", faults)) == []
+    assert re.match(f"export.json, task 1: the spans of the type '{kind}' .*; annotate a `Text`", faults.shown[0])
 
 
 def test_tasks_for_label_studio_hold_proposals_in_code_points(tmp_path):
