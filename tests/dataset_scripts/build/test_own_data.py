@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from pathlib import Path
 
 import datasets
@@ -132,6 +133,19 @@ def test_pictures_are_found_beside_the_text(tmp_path, photos):
         "../secret": "unreadable",
     }
     assert str(tmp_path) not in (tmp_path / "set" / "build.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("stored", "named"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_picture_is_found_however_its_accents_are_spelt(tmp_path, stored, named):
+    spelt = {form: unicodedata.normalize(form, "Köln") for form in (stored, named)}
+    (tmp_path / f"{spelt[stored]}.jpg").write_bytes(encode(PIL.Image.new("RGB", (70, 60)), "JPEG"))
+    for name, text in (
+        ("a.jsonl", json.dumps({"tokens": ["a"], "ner_tags": ["O"], "image": spelt[named]})),
+        ("b.conll", f"IMGID:{spelt[named]}\na\tO\n"),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        rows, _ = build(tmp_path / name, tmp_path / f"{name}-set")
+        assert [row["image_status"] for row in rows.values()] == ["ok"]
 
 
 def test_entities_in_text_keep_their_places_and_those_inside_words_are_listed(tmp_path, capsys):
