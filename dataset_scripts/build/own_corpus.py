@@ -75,7 +75,7 @@ class OwnCorpus:
         self.form = found[0].form
         self.files = [file.path for file in found if file.path.is_file()]
         beside = source if source.is_dir() else source.parent
-        self._images = pictures if self.form == "data_set" else images or beside
+        self._images = images or beside
         self._has_pictures = False
         self.without_split = ""
         self._evidence = Evidence()
@@ -128,6 +128,8 @@ class OwnCorpus:
                 try:
                     if sentence.fault and not sentence.tags:
                         raise ValueError(sentence.fault)
+                    if self.form == "data_set" and (pictures.is_dir() or not self._images.is_dir()):
+                        self._images = pictures  # it holds them itself; otherwise its cells are paths
                     line = line_of(sentence, file, self._source, self._images)
                 except ValueError as error:
                     faults.add(sentence.place, error)

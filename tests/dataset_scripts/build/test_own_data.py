@@ -492,6 +492,17 @@ def test_a_saved_data_set_with_other_columns(stored, tmp_path):
         build(stored, tmp_path / "two", OwnSettings())
 
 
+def test_a_data_set_with_paths_of_pictures(tmp_path, photos):
+    rows = {"text": ["Anna Rossi", "Roma"], "image": ["foto_0.jpg", str(photos / "more" / "foto_2.JPG")]}
+    entities = [{"start": [0], "end": [4], "label": ["PER"]}, {"start": [], "end": [], "label": []}]
+    datasets.Dataset.from_dict({**rows, "entities": entities}).save_to_disk(str(tmp_path / "stored"))
+    found, _ = build(tmp_path / "stored", tmp_path / "set", images=photos)
+    assert [(row["image_status"], row["ner_tags"]) for row in found.values()] == [
+        ("ok", ["B-PER", "O"]),
+        ("ok", ["O"]),
+    ]
+
+
 def label_studio(text, *annotations, image="/data/local-files/?d=root/photos/more/foto_2.JPG"):
     said = [
         {
