@@ -92,7 +92,9 @@ def form_of(path: Path, own: OwnSettings) -> str | None:
         return "label_studio" if _first_character(path) == "[" else None
     tag_column = own.column_names.get("ner_tags", "")
     number = int(tag_column) if tag_column.isdecimal() else None
-    return "conll" if path.suffix not in NO_TEXT and looks_like_conll(path, number) else None
+    # A wrong number is named by the reader, with the line.
+    found = path.suffix not in NO_TEXT and (looks_like_conll(path, number) or looks_like_conll(path))
+    return "conll" if found else None
 
 
 def part_of(path: Path, source: Path) -> str:

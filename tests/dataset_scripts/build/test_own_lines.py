@@ -68,6 +68,7 @@ def test_a_stated_split_is_never_replaced_in_silence(tmp_path):
         ("a.conll", "Hi\tO\n", ("tokens=0",), "got tokens=0"),
         ("a.conll", "Hi\tO\n", ("image=3",), "got image=3"),
         ("a.conll", "Hi\tO\n", ("tokens=1", "ner_tags=1"), "must name different columns"),
+        ("a.conll", "Hi\tO\n", ("ner_tags=9",), "a.conll:1: only 2 columns: .*; name other columns with `--columns"),
         ("a.conll", "Hi\tO\n", ("tokens=1", "tokens=2"), "says two things about 'tokens'"),
         (
             "a.jsonl",
