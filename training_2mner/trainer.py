@@ -42,7 +42,7 @@ from training_2mner.data import has_pictures
 from training_2mner.divergence import DivergenceCallback, check_loss
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import COMMIT_MESSAGE, release
-from training_2mner.lora import ADAPTER, TrainedShare, add_adapters, merged_weights, write_adapter
+from training_2mner.lora import ADAPTER, TrainedShare, add_adapters, forget_adapter, merged_weights, write_adapter
 from training_2mner.metrics import entity_scores, to_tag_names
 from training_2mner.parts import part_of
 from training_2mner.portable_state import BestCheckpointCallback, drop_path
@@ -247,9 +247,11 @@ class TwoMNERTrainer(Trainer):
         super().save_model(output_dir, _internal_call=True)
         self._merges = False
         if self.args.should_save:
-            if self.args.lora_keep_adapter and not _internal_call:
-                write_adapter(self.model, Path(output_dir or str(self.args.output_dir)) / ADAPTER)
             folder = Path(output_dir or str(self.args.output_dir))
+            if self.args.lora_keep_adapter and not _internal_call:
+                write_adapter(self.model, folder / ADAPTER)
+            elif not _internal_call:
+                forget_adapter(folder / ADAPTER)
             (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle with every token and path of the run
             if _internal_call and self.run_settings is not None:
                 write_json(folder / RUN_SETTINGS, self.run_settings, indent=2)
