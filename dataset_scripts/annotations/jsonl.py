@@ -33,6 +33,7 @@ from dataset_scripts.annotations.sentence import (
     known_status,
     located,
     mentions_of,
+    read_json,
 )
 from reports_2mner.files import write_lines
 
@@ -50,7 +51,7 @@ def read_jsonl(path: Path, faults: Faults, split: Splitter | None = None) -> Ite
             if line.strip():
                 place = f"{path}:{number}"
                 try:
-                    sentence = _sentence(json.loads(line.decode("utf-8-sig")), split, path.parent.name, place)
+                    sentence = _sentence(read_json(line.decode("utf-8-sig")), split, path.parent.name, place)
                 except (ValueError, KeyError, TypeError) as error:
                     faults.add(place, error)
                 else:
@@ -112,7 +113,7 @@ def _sentence(values: Any, split: Splitter | None, folder: str, place: str) -> S
         image=_text(values, "image") or _text(values, "file_name"),
         annotator=_text(values, "annotator").strip(),
         status=status,
-        flags=tuple(values.get("flags") or ()),
+        flags=_flags(values),
         round=_text(values, "round") or folder,
         fault=fault,
         place=place,
@@ -127,6 +128,13 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     return value or ""
 
 
+def _flags(values: Mapping[str, Any]) -> tuple[str, ...]:
+    flags = values.get("flags") or []
+    if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
+        raise ValueError(f"`flags` must be a list of remarks, got {flags!r}")
+    return tuple(flags)
+
+
 def _words(values: Mapping[str, Any], lang: str, split: Splitter | None) -> tuple[tuple[str, ...], str, Offsets]:
     """Return the words, the text and the place of each word in it."""
     words, text = values.get("tokens"), _text(values, "text")
@@ -139,7 +147,6 @@ def _words(values: Mapping[str, Any], lang: str, split: Splitter | None) -> tupl
     if offsets is None and text and "entities" in values:
         raise ValueError("`tokens` are not the words of `text`, in which `entities` are counted")
     text, offsets = (text, offsets) if offsets else joined(words)
-    text.encode()  # raises UnicodeEncodeError, a ValueError, for half of a surrogate pair
     return tuple(words), text, offsets
 
 
@@ -155,6 +162,10 @@ def _tags(values: Mapping[str, Any], length: int) -> tuple[str, ...]:
 
 
 def _mentions(values: Mapping[str, Any], tags: tuple[str, ...], offsets: Offsets) -> tuple[Mention, ...]:
+    for name in ("entities", "spans"):
+        found = values.get(name, [])
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            raise ValueError(f"`{name}` must be a list of objects in braces")
     if "entities" in values:
         return tuple(Mention(*_borders(found), _type(found, "label")) for found in values["entities"])
     if "spans" in values:

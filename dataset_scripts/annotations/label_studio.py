@@ -28,6 +28,7 @@ from dataset_scripts.annotations.sentence import (
     Task,
     joined,
     mentions_of,
+    read_json,
 )
 from reports_2mner.files import write_json
 from reports_2mner.html import render
@@ -51,7 +52,7 @@ def read_label_studio(
         users: names of users by their number; others are called user-7.
     """
     try:
-        tasks = json.loads(path.read_text("utf-8-sig"))
+        tasks = read_json(path.read_text("utf-8-sig"))
     except ValueError as error:
         faults.add(str(path), f"no JSON ({error})", "export it again, as JSON")
         return
