@@ -6,7 +6,6 @@ words; sentences of other projects, which have only text, are split by whoever r
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace

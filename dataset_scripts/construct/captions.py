@@ -38,6 +38,7 @@ from reports_2mner.command_line import option
 from reports_2mner.language_table import CODE
 
 COLUMNS = ("image_file", "caption", "url", "lang_id")
+LONGEST = 10_000  # characters of a caption; those of Conceptual 12M are far shorter
 LONGEST_FIELD = 1 << 20  # characters; one that is longer comes from a quote that was not closed
 
 
@@ -154,6 +155,8 @@ def _usable(captions: Iterable[Caption], counts: Counts, settings: Settings) -> 
             counts.removed[UNUSABLE_ID] += 1
         elif not caption.text.strip():
             counts.removed["empty"] += 1
+        elif len(caption.text) > LONGEST:
+            counts.removed[f"longer than {LONGEST:,} characters"] += 1
         elif settings.persons == "drop" and PERSON_REMNANT.search(PERSON.sub(" ", caption.text)):
             counts.removed["with a remnant of <PERSON>"] += 1
         elif settings.persons == "drop" and PERSON.search(caption.text):

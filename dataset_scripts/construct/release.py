@@ -41,6 +41,7 @@ from reports_2mner.locks import only_writer
 from reports_2mner.tables import Table
 
 CARD = LICENCE.with_name("construction_card.md")
+EMPTY_SPLIT = "language with an empty split, which `build` refuses; leave it out (`languages`)"
 CONSTRUCTION, PROVENANCE = "construction.json", "provenance.jsonl"
 
 
@@ -125,6 +126,9 @@ def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder
             counts.written += 1
     if not counts.written:
         raise ValueError("`release` has no sentence to write; see what the earlier stages left out, or `languages`.")
+    for lang in texts:
+        if not all(totals["sizes"][f"{lang}/{split}"] for split in SPLITS):
+            counts.notes[f"{EMPTY_SPLIT}: {lang}"] = 1
     names = ("stage", "tool", "settings", "counts")
     included = 0 if settings.leave_out_pictures else totals["pictures"]["ok"]
     plain = {name: dict(sorted(counter.items())) for name, counter in totals.items()}

@@ -79,8 +79,9 @@ def test_translations_are_in_one_split_and_every_split_has_its_file(tmp_path):
         for found in read_conll(path):
             place.setdefault(found.image_id, set()).add(path.name)
     assert all(len(names) == 1 for names in place.values()) and len(set.union(*place.values())) == 3
-    release.run(work_of(tmp_path / "one", RECORDS[:1]), release.Settings(output=tmp_path / "small"))
+    manifest = release.run(work_of(tmp_path / "one", RECORDS[:1]), release.Settings(output=tmp_path / "small"))
     assert len(list((tmp_path / "small").rglob("*_conll_format.txt"))) == 3
+    assert [*manifest["counts"]["notes"]] == [f"{release.EMPTY_SPLIT}: en"]
 
 
 def test_what_waits_for_people_and_what_is_at_fault_is_counted(work, tmp_path):

@@ -86,6 +86,7 @@ ROWS = [
     ("1---a.jpg", "again", "http://x/a", "en"),
     ("7---g.jpg", "ja", "http://x/g", "de"),
     ("8---h.jpg", "what", "http://x/h", "Klingon"),
+    ("9---i.jpg", "so " * 4_000, "http://x/h", "en"),
 ]
 
 
@@ -109,6 +110,7 @@ def test_a_listing_is_read_as_csv_and_all_values_stay_text(work, tmp_path):
     assert counts["removed"] == {
         "empty": 1,
         "in a language without a quota": 1,
+        "longer than 10,000 characters": 1,
         "with <PERSON>": 1,
         "with a remnant of <PERSON>": 1,
         "with an unknown language": 1,
