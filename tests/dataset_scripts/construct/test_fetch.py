@@ -22,7 +22,7 @@ from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.stages import Work
 from tests.dataset_scripts.construct.hostile_server import ANSWERS, KIND_OF, NOWHERE, HostileServer, draw, plain
 
-pytest.importorskip("protego", reason="pip install -e '.[construct]'")
+pytest.importorskip("protego", reason="pip install '2m-ner[construct]'")
 
 ROOT = Path(__file__).resolve().parents[3]
 FAST = {"connections": 32, "per_host": 32, "delay": 0.0, "attempts": 2, "first_wait": 0.01, "max_seconds": 1.0}
