@@ -38,6 +38,7 @@ from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_file, write_json
 from reports_2mner.language_table import language_name
 from reports_2mner.locks import only_writer
+from reports_2mner.markdown import plain
 from reports_2mner.tables import Table
 
 CARD = LICENCE.with_name("construction_card.md")
@@ -131,14 +132,14 @@ def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder
             counts.notes[f"{EMPTY_SPLIT}: {lang}"] = 1
     names = ("stage", "tool", "settings", "counts")
     included = 0 if settings.leave_out_pictures else totals["pictures"]["ok"]
-    plain = {name: dict(sorted(counter.items())) for name, counter in totals.items()}
+    counted = {name: dict(sorted(counter.items())) for name, counter in totals.items()}
     construction: dict[str, Any] = {
         "build": _build_command(settings, sort_languages(texts), included > 0),
         "rules": settings.rules,
         "languages": list(sort_languages(texts)),
-        **{name: plain[name] for name in ("sizes", "entities", "waiting", "flags")},
-        "pictures": {"included": included, "sentences": plain["pictures"]},
-        "people": {"annotators": len(totals["annotators"]), **plain["people"]},
+        **{name: counted[name] for name in ("sizes", "entities", "waiting", "flags")},
+        "pictures": {"included": included, "sentences": counted["pictures"]},
+        "people": {"annotators": len(totals["annotators"]), **counted["people"]},
         "release": {"counts": counts.to_json(), "seed": settings.seed},
         "stages": [{name: _without_folders(manifest[name]) for name in names} for manifest in earlier],
     }
@@ -224,7 +225,7 @@ def _card(work: Work, settings: Settings, totals: Mapping[str, Counter[str]], co
     agreement = work.place("agree") / "agreement.md"
     return fill_body(
         CARD,
-        title=settings.title,
+        title=plain(settings.title),
         languages=[language_name(lang) for lang in languages],
         sizes=Table(["language", *SPLITS], rows).markdown(),
         construction=construction,
@@ -238,4 +239,4 @@ def _card(work: Work, settings: Settings, totals: Mapping[str, Counter[str]], co
 
 
 def _listed(counter: Counter[str]) -> str:
-    return "; ".join(f"{number:,} {name}" for name, number in sorted(counter.items()))
+    return "; ".join(f"{number:,} {plain(name)}" for name, number in sorted(counter.items()))

@@ -13,6 +13,7 @@ from dataset_scripts.construct.records import Record, Span, joined
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.tasks import urgency
 from dataset_scripts.construct.words import split_words
+from reports_2mner.locks import only_writer
 
 pytest.importorskip("rapidfuzz", reason="rapidfuzz is not installed: pip install '2m-ner[construct]'")
 SOURCE_TEXT = ["Ana", "Ruiz", "saw", "the", "Times", "in", "New", "York"]
@@ -214,6 +215,8 @@ def test_the_whole_way_with_a_dictionary_is_the_same_in_two_processes(tmp_path):
         assert manifest["counts"]["notes"] == {"es: entities projected": 15}
         files.append([path.read_bytes() for path in work.parts("project")])
     assert files[0] == files[1] and not (tmp_path / "two" / ".aligner").exists()
+    with only_writer(work.folder / ".aligner", "WORK"), pytest.raises(ValueError, match="is being written by process"):
+        stage.run(work, Settings())
 
 
 def _read(records, counts):

@@ -98,6 +98,13 @@ def test_what_waits_for_people_and_what_is_at_fault_is_counted(work, tmp_path):
     assert len(lines) == 122 and lines[0]["waiting"][0]["status"] == "ambiguous" and not lines[120]["waiting"]
 
 
+def test_remarks_of_annotators_are_shown_in_the_card_as_they_are(tmp_path):
+    records = [*RECORDS, sentence(99, flags=("<img src=x>\n# [a](b)",))]
+    release.run(work_of(tmp_path / "work", records), release.Settings(output=tmp_path / "new", title="<b>"))
+    card = (tmp_path / "new" / "README.md").read_text("utf-8")
+    assert card.startswith(r"# \<b\>") and r"1 en: \<img src=x\> # \[a\](b)" in card
+
+
 def test_sentences_are_left_out_only_with_a_reason(work, tmp_path):
     settings = release.Settings(output=tmp_path / "new", languages=("es",), leave_out_flagged=True)
     counts = release.run(work, settings)["counts"]
