@@ -10,6 +10,7 @@ that wait for people (missing, ambiguous, collided) are no labels; the card and 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from array import array
 from collections import Counter, defaultdict
@@ -210,13 +211,13 @@ def _without_folders(value: Any) -> Any:
 
 def _build_command(settings: Settings, languages: tuple[str, ...], with_pictures: bool) -> str:
     name = settings.output.name if settings.output else "NEW"
-    pictures = f"--images {name}/images" if with_pictures else "--no_images"
-    words = ["python -m dataset_scripts.build --source", name, pictures, "--split", settings.build_split]
+    pictures = ["--images", f"{name}/images"] if with_pictures else ["--no_images"]
+    words = ["python", "-m", "dataset_scripts.build", "--source", name, *pictures, "--split", settings.build_split]
     if set(languages) - set(LANGUAGES):
-        words += ["--collection other --languages", *languages]
+        words += ["--collection", "other", "--languages", *languages]
     if settings.build_picture != "none":
         words += ["--image_policy", settings.build_picture]
-    return " ".join([*words, "--output", f"{name}-set"])
+    return shlex.join([*words, "--output", f"{name}-set"])
 
 
 def _card(work: Work, settings: Settings, totals: Mapping[str, Counter[str]], construction: dict[str, Any]) -> str:

@@ -85,6 +85,9 @@ def test_translations_are_in_one_split_and_every_split_has_its_file(tmp_path):
 
 
 def test_what_waits_for_people_and_what_is_at_fault_is_counted(work, tmp_path):
+    release.run(work, release.Settings(output=tmp_path / "my new; set"))
+    construction = json.loads((tmp_path / "my new; set" / "construction.json").read_text("utf-8"))
+    assert "--source 'my new; set' --no_images" in construction["build"]
     release.run(work, release.Settings(output=tmp_path / "new", guideline="1.0"))
     construction = json.loads((tmp_path / "new" / "construction.json").read_text("utf-8"))
     assert construction["waiting"] == {"en: ambiguous": 60, "es: ambiguous": 61}
