@@ -213,8 +213,6 @@ def _import_optuna() -> ModuleType:
     try:
         import optuna
     except ImportError as error:
-        raise ValueError(
-            "the grid search needs optuna; install it with `pip install -c constraints.txt -e '.[search]'`."
-        ) from error
+        raise ValueError("the grid search needs optuna; install it with `pip install '2m-ner[search]'`.") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

@@ -97,7 +97,7 @@ def cohen_kappa(pairs: Mapping[tuple[str, str], int]) -> float | None:
     try:
         from sklearn.metrics import cohen_kappa_score
     except ImportError as error:
-        raise ValueError("Cohen's kappa needs scikit-learn: pip install -e '.[construct]'") from error
+        raise ValueError("Cohen's kappa needs scikit-learn: pip install '2m-ner[construct]'") from error
 
     if len({label for pair in pairs for label in pair}) < 2:
         return 1.0 if pairs else None

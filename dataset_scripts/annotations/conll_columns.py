@@ -50,7 +50,8 @@ def read_conll_columns(path: Path, faults: Faults) -> Iterator[Sentence]:
         try:
             for number, line in lines:
                 place = f"{path}:{number}"
-                _read_line(line.decode("utf-8-sig").rstrip("\r\n"), head, rows)
+                # A mark of the byte order stands at the start of a file; elsewhere it may be a word.
+                _read_line(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n"), head, rows)
             place = first
             sentences = list(_sentences(head, rows, path.parent.name, place))
         except ValueError as error:

@@ -33,6 +33,7 @@ from dataset_scripts.annotations.sentence import (
     known_status,
     located,
     mentions_of,
+    read_json,
 )
 from reports_2mner.files import write_lines
 
@@ -53,9 +54,9 @@ def read_jsonl(
             if line.strip():
                 place = f"{path}:{number}"
                 try:
-                    values = renamed_keys(json.loads(line.decode("utf-8-sig")), columns)
+                    values = renamed_keys(read_json(line.decode("utf-8-sig")), columns)
                     sentence = sentence_of(values, split, path.parent.name, place)
-                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                except (ValueError, KeyError, TypeError) as error:
                     faults.add(place, error)
                 else:
                     yield sentence
@@ -146,7 +147,7 @@ def sentence_of(values: Any, split: Splitter | None, folder: str, place: str) ->
         image=_text(values, "image") or _text(values, "file_name"),
         annotator=_text(values, "annotator").strip(),
         status=status,
-        flags=tuple(values.get("flags") or ()),
+        flags=_flags(values),
         round=_text(values, "round") or folder,
         fault=fault,
         place=place,
@@ -160,6 +161,13 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     if value is not None and not isinstance(value, str):
         raise ValueError(f"`{name}` must be text, got {value!r}")
     return value or ""
+
+
+def _flags(values: Mapping[str, Any]) -> tuple[str, ...]:
+    flags = values.get("flags") or []
+    if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
+        raise ValueError(f"`flags` must be a list of remarks, got {flags!r}")
+    return tuple(flags)
 
 
 def _words(values: Mapping[str, Any], lang: str, split: Splitter | None) -> tuple[tuple[str, ...], str, Offsets]:

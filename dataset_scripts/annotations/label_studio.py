@@ -6,7 +6,6 @@ words; sentences of other projects, which have only text, are split by whoever r
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from dataset_scripts.annotations.sentence import (
     Task,
     joined,
     mentions_of,
+    read_json,
 )
 from reports_2mner.files import write_json
 from reports_2mner.html import render
@@ -58,8 +58,8 @@ def read_label_studio(
         columns: names of keys in the data of a task by ours, such as text and image.
     """
     try:
-        tasks = json.loads(path.read_text("utf-8-sig"))
-    except (UnicodeDecodeError, RecursionError) as error:
+        tasks = read_json(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
         faults.add(str(path), error, "export it again, as JSON")
         return
     except ValueError as error:

@@ -10,12 +10,13 @@ of all forms are used alike:
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reports_2mner.tags import find_iob2_violation
 
@@ -229,6 +230,16 @@ def tags_of_entities(length: int, entities: Iterable[Entity]) -> tuple[str, ...]
     for start, end, kind in entities:
         tags[start:end] = [f"B-{kind}", *[f"I-{kind}"] * (end - start - 1)]
     return tuple(tags)
+
+
+def read_json(text: str) -> Any:
+    """Return the values of a text from strangers; ValueError for any fault: broken, nested without end, half characters."""
+    try:
+        values = json.loads(text)
+        json.dumps(values, ensure_ascii=False).encode()  # raises UnicodeEncodeError for half of a surrogate pair
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
+    return values
 
 
 def known_status(value: object) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -27,6 +28,7 @@ from reports_2mner.files import write_lines
 from reports_2mner.tables import Table
 
 PROGRAM = "python -m dataset_scripts.construct"
+TO_DO, AGAIN = "to do", "to do again"
 COMPLETE = "All stages of the configuration are complete; the README.md of a release says how it is built."
 
 
@@ -56,8 +58,14 @@ def run_stage(stage: str, arguments: Sequence[str]) -> str:
     module, work = module_of(stage), _work(options)
     if message := _waits(stage, work, settings):
         raise ValueError(message)
-    with process_engine(options.num_proc, module.__name__) as engine:
-        return describe(module.run(work, settings, engine))
+    try:
+        with process_engine(options.num_proc, module.__name__) as engine:
+            return describe(module.run(work, settings, engine))
+    except sqlite3.Error as error:
+        raise ValueError(
+            f"A database in {work.folder} cannot be used ({error}); free the disk, or remove translations.sqlite or "
+            f"pictures/manifest.sqlite, which are only memories of what was made before."
+        ) from error
 
 
 def module_of(stage: str) -> Any:
@@ -133,14 +141,25 @@ def _overview(work: Work, named: Sequence[str], arguments: Sequence[str]) -> str
         asks = stage in named and not manifest
         message = _waits(stage, work, read_stage(stage, arguments)[1]) if asks else None
         missing = "people" if message else "" if stage in named else "not in the configuration"
-        state = "complete" if manifest else "to do" if stage in named else "-"
-        if state == "to do" and not following:
+        state = _state(work, stage, stage in named)
+        if state in (TO_DO, AGAIN) and not following:
             following = f"Next: {stage}" + (
                 f", which waits. {message}" if message else "; run this without --dry_run."
             )
         rows.append([stage, state, counts.get("read", ""), counts.get("written", ""), missing])
     table = Table(["stage", "state", "read", "written", "waits for"], rows).markdown()
     return f"{table}\n{following or COMPLETE}"
+
+
+def _state(work: Work, stage: str, is_named: bool) -> str:
+    """Return whether a stage is complete, and made from the records that there are now."""
+    if work.manifest(stage) is None:
+        return TO_DO if is_named else "-"
+    try:
+        work.check_fresh(stage)
+    except ValueError:
+        return AGAIN if is_named else "out of date"
+    return "complete"
 
 
 def _waits(stage: str, work: Work, settings: Any) -> str | None:

@@ -22,7 +22,14 @@ from typing import IO, Any, NamedTuple
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.build.sources import SourceFile
 from dataset_scripts.construct.records import Record
-from dataset_scripts.construct.sources import Namer, hashes_of, released_records, source_files
+from dataset_scripts.construct.sources import (
+    UNUSABLE_ID,
+    Namer,
+    hashes_of,
+    is_usable_id,
+    released_records,
+    source_files,
+)
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.words import PERSON, PERSON_REMNANT, split_words
 from dataset_scripts.parquet import file_sha256
@@ -31,6 +38,7 @@ from reports_2mner.command_line import option
 from reports_2mner.language_table import CODE
 
 COLUMNS = ("image_file", "caption", "url", "lang_id")
+LONGEST = 10_000  # characters of a caption; those of Conceptual 12M are far shorter
 LONGEST_FIELD = 1 << 20  # characters; one that is longer comes from a quote that was not closed
 
 
@@ -143,8 +151,12 @@ def _usable(captions: Iterable[Caption], counts: Counts, settings: Settings) -> 
             counts.removed["with an unknown language"] += 1
         elif quotas and caption.lang not in quotas:
             counts.removed["in a language without a quota"] += 1
-        elif not caption.text.strip() or not caption.image_id:
+        elif not is_usable_id(caption.image_id):
+            counts.removed[UNUSABLE_ID] += 1
+        elif not caption.text.strip():
             counts.removed["empty"] += 1
+        elif len(caption.text) > LONGEST:
+            counts.removed[f"longer than {LONGEST:,} characters"] += 1
         elif settings.persons == "drop" and PERSON_REMNANT.search(PERSON.sub(" ", caption.text)):
             counts.removed["with a remnant of <PERSON>"] += 1
         elif settings.persons == "drop" and PERSON.search(caption.text):

@@ -70,7 +70,9 @@ def run(work: Work, settings: Settings, engine: Engine = map, allow_loopback: bo
             store.list_records(_rows(work, settings))
             store.forget(settings.retry)
             web = Web(store, settings, settings.images, allow_loopback)
-            with tqdm(desc="pictures", total=store.count_pending(), disable=work.quiet or None) as bar:
+            if pending := store.count_pending():
+                import modeling_2mner.images  # noqa: F401 - here, as two threads that load parts of it at once fail
+            with tqdm(desc="pictures", total=pending, disable=work.quiet or None) as bar:
                 Downloads(settings, web, store, bar.update).run(store.pending())
             if left := store.count_pending():
                 raise RuntimeError(f"{left} addresses have got no class")
@@ -86,7 +88,7 @@ def _rows(work: Work, settings: Settings) -> Iterator[tuple[str, str, str | None
     wanted = (record.image_id for record in work.records("fetch") if not record.url)
     listed = find_urls(settings.urls, wanted) if settings.urls else {}
     for record in work.records("fetch"):
-        address = record.url or listed.get(record.image_id)
+        address = (record.url or listed.get(record.image_id) or "").strip() or None
         if find_unsafe_part(record.image_id):
             address = None
         elif settings.images and (settings.images / f"{record.image_id}.jpg").exists():

@@ -32,7 +32,7 @@ from dataset_scripts.parquet import move_folder
 from reports_2mner.files import whole_file, write_file
 
 CLASSES = ("ok", "permanent", "transient", "refused")
-FOLDER = "folder:"  # before an image id: a picture that was not fetched
+FOLDER = " folder:"  # before an image id: a picture that is not fetched; with a blank, as no address of a record has
 MAX_PIXELS = 64_000_000  # as in modeling_2mner.images, which is slow to load; a test holds them equal
 MAX_REASON = 300  # characters
 MAX_SCANS = 100  # of a JPEG; each is decoded at full size, so that a small file can take hours
@@ -167,7 +167,7 @@ class PictureStore:
             self._base.execute("DELETE FROM records")
             self._base.execute("DELETE FROM images")
             for uid, image_id, address in rows:
-                url = plain_url(address) if address else None
+                url = plain_url(address) if address and not address.startswith(FOLDER) else address
                 self._base.execute("INSERT OR IGNORE INTO records VALUES (?, ?)", (uid, image_id))
                 self._base.execute(
                     "INSERT INTO images VALUES (?, ?, ?) ON CONFLICT (image_id) DO UPDATE SET "

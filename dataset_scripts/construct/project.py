@@ -27,6 +27,7 @@ from dataset_scripts.construct.tools import optional_module
 from dataset_scripts.construct.translate import TO_VOTE
 from dataset_scripts.construct.words import is_function_word
 from reports_2mner.command_line import between, option
+from reports_2mner.locks import only_writer
 
 DOUBTS = ("missing", "collided", "ambiguous", "one voice")  # what people see first, in this order
 VOICES = ("marker", "fuzzy", "align")
@@ -62,18 +63,19 @@ def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     voted = sorted(name.removesuffix(TO_VOTE) for name in notes if name.endswith(TO_VOTE))
     languages = [] if settings.aligner == "none" else voted
     folder = work.folder / ".aligner"
-    for lang in languages:
-        pairs = (
-            (parent.tokens, child.tokens)
-            for parent, child in _pairs(work.records("project"))
-            if parent and child.lang == lang
-        )
-        train_aligner(settings.aligner, pairs, folder / lang)
-    try:
-        function = partial(project_part, settings=settings, aligners=folder if languages else None)
-        return work.map_records("project", function, settings, settings.aligner if languages else "", engine)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with only_writer(folder, "WORK"):
+        try:
+            for lang in languages:
+                pairs = (
+                    (parent.tokens, child.tokens)
+                    for parent, child in _pairs(work.records("project"))
+                    if parent and child.lang == lang
+                )
+                train_aligner(settings.aligner, pairs, folder / lang)
+            function = partial(project_part, settings=settings, aligners=folder if languages else None)
+            return work.map_records("project", function, settings, settings.aligner if languages else "", engine)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def project_part(

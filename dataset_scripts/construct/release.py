@@ -10,6 +10,7 @@ that wait for people (missing, ambiguous, collided) are no labels; the card and 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from array import array
 from collections import Counter, defaultdict
@@ -38,9 +39,11 @@ from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_file, write_json
 from reports_2mner.language_table import language_name
 from reports_2mner.locks import only_writer
+from reports_2mner.markdown import plain
 from reports_2mner.tables import Table
 
 CARD = LICENCE.with_name("construction_card.md")
+EMPTY_SPLIT = "language with an empty split, which `build` refuses; leave it out (`languages`)"
 CONSTRUCTION, PROVENANCE = "construction.json", "provenance.jsonl"
 
 
@@ -125,16 +128,19 @@ def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder
             counts.written += 1
     if not counts.written:
         raise ValueError("`release` has no sentence to write; see what the earlier stages left out, or `languages`.")
+    for lang in texts:
+        if not all(totals["sizes"][f"{lang}/{split}"] for split in SPLITS):
+            counts.notes[f"{EMPTY_SPLIT}: {lang}"] = 1
     names = ("stage", "tool", "settings", "counts")
     included = 0 if settings.leave_out_pictures else totals["pictures"]["ok"]
-    plain = {name: dict(sorted(counter.items())) for name, counter in totals.items()}
+    counted = {name: dict(sorted(counter.items())) for name, counter in totals.items()}
     construction: dict[str, Any] = {
         "build": _build_command(settings, sort_languages(texts), included > 0),
         "rules": settings.rules,
         "languages": list(sort_languages(texts)),
-        **{name: plain[name] for name in ("sizes", "entities", "waiting", "flags")},
-        "pictures": {"included": included, "sentences": plain["pictures"]},
-        "people": {"annotators": len(totals["annotators"]), **plain["people"]},
+        **{name: counted[name] for name in ("sizes", "entities", "waiting", "flags")},
+        "pictures": {"included": included, "sentences": counted["pictures"]},
+        "people": {"annotators": len(totals["annotators"]), **counted["people"]},
         "release": {"counts": counts.to_json(), "seed": settings.seed},
         "stages": [{name: _without_folders(manifest[name]) for name in names} for manifest in earlier],
     }
@@ -205,13 +211,13 @@ def _without_folders(value: Any) -> Any:
 
 def _build_command(settings: Settings, languages: tuple[str, ...], with_pictures: bool) -> str:
     name = settings.output.name if settings.output else "NEW"
-    pictures = f"--images {name}/images" if with_pictures else "--no_images"
-    words = ["python -m dataset_scripts.build --source", name, pictures, "--split", settings.build_split]
+    pictures = ["--images", f"{name}/images"] if with_pictures else ["--no_images"]
+    words = ["python", "-m", "dataset_scripts.build", "--source", name, *pictures, "--split", settings.build_split]
     if set(languages) - set(LANGUAGES):
-        words += ["--collection other --languages", *languages]
+        words += ["--collection", "other", "--languages", *languages]
     if settings.build_picture != "none":
         words += ["--image_policy", settings.build_picture]
-    return " ".join([*words, "--output", f"{name}-set"])
+    return shlex.join([*words, "--output", f"{name}-set"])
 
 
 def _card(work: Work, settings: Settings, totals: Mapping[str, Counter[str]], construction: dict[str, Any]) -> str:
@@ -220,7 +226,7 @@ def _card(work: Work, settings: Settings, totals: Mapping[str, Counter[str]], co
     agreement = work.place("agree") / "agreement.md"
     return fill_body(
         CARD,
-        title=settings.title,
+        title=plain(settings.title),
         languages=[language_name(lang) for lang in languages],
         sizes=Table(["language", *SPLITS], rows).markdown(),
         construction=construction,
@@ -234,4 +240,4 @@ def _card(work: Work, settings: Settings, totals: Mapping[str, Counter[str]], co
 
 
 def _listed(counter: Counter[str]) -> str:
-    return "; ".join(f"{number:,} {name}" for name, number in sorted(counter.items()))
+    return "; ".join(f"{number:,} {plain(name)}" for name, number in sorted(counter.items()))

@@ -46,7 +46,7 @@ def read_config(path: Path | None) -> dict[str, Any]:
     if not isinstance(values, dict) or (unknown := set(values) - {"preset", *ORDER}):
         shown = sorted(map(str, unknown)) if isinstance(values, dict) else values
         raise ValueError(f"`config` {path} has {shown}; its keys are preset, {', '.join(ORDER)}.")
-    if values.get("preset", DEFAULT_PRESET) not in PRESETS:
+    if values.get("preset", DEFAULT_PRESET) not in [*PRESETS]:
         raise ValueError(f"`preset` in {path} must be one of {list(PRESETS)}, got {values['preset']!r}.")
     for stage in ORDER:
         if not isinstance(values.get(stage) or {}, dict):

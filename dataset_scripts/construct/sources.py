@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from dataset_scripts.parquet import file_sha256
 from dataset_scripts.splits import stable_hash
 
 COLLECTIONS = ("mmnerd", "twitter2017")
+UNUSABLE_ID = "with an image id that is empty, or has blanks around it or signs that are not printable"
 
 
 def source_files(folder: Path, languages: Sequence[str]) -> list[SourceFile]:
@@ -47,6 +47,9 @@ def released_records(files: Sequence[SourceFile], counts: Counts, collection: st
             if source != wanted:
                 counts.removed[f"of another source: {source}"] += 1
                 continue
+            if not is_usable_id(sentence.image_id):
+                counts.removed[UNUSABLE_ID] += 1
+                continue
             text, offsets = joined(sentence.tokens)
             uid = namer.name(f"{file.languages[0]}/{sentence.image_id}")
             yield Record(
@@ -62,8 +65,13 @@ def released_records(files: Sequence[SourceFile], counts: Counts, collection: st
             )
 
 
+def is_usable_id(image_id: str) -> bool:
+    """Return whether an image id survives as part of a `uid` in all files of the stages: what people edit is lines."""
+    return image_id.isprintable() and image_id == image_id.strip() != ""
+
+
 class Namer:
-    """Numbers repeated names from the second on: `en/O_1`, `en/O_1#2`.
+    """Numbers repeated names from the second on: `en/O_1`, `en/O_1#2`; no name is returned twice.
 
     Args:
         repeated: hashes (`splits.stable_hash`) of the names that occur more than once, so that no others need be
@@ -72,11 +80,15 @@ class Namer:
 
     def __init__(self, repeated: Collection[int] | None = None) -> None:
         self._repeated = repeated
-        self._used: Counter[str] = Counter()
+        self._numbers: dict[str, int] = {}  # the last one of each name that was returned
 
     def name(self, name: str) -> str:
         """Return the name, with a number if it was returned before."""
-        if self._repeated is not None and stable_hash(name) not in self._repeated:
+        if self._repeated is not None and "#" not in name and stable_hash(name) not in self._repeated:
             return name
-        self._used[name] += 1
-        return name if self._used[name] == 1 else f"{name}#{self._used[name]}"
+        made, number = name, self._numbers.get(name, 1)
+        while made in self._numbers:
+            number += 1
+            made = f"{name}#{number}"
+        self._numbers |= {name: number, made: 1}
+        return made

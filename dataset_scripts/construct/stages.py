@@ -130,10 +130,13 @@ class Work:
 
     def manifest(self, stage: str) -> dict[str, Any] | None:
         """Return the manifest of a stage, or None if it has not been completed."""
+        path = self.place(stage) / MANIFEST
         try:
-            return json.loads((self.place(stage) / MANIFEST).read_text("utf-8"))
+            return json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged ({error}); remove {path.parent} and run `{stage}` again.") from error
 
     def givers(self, stage: str) -> tuple[str, ...]:
         """Return the stages whose records this one reads: the nearest earlier one, or else the sources that were run.
@@ -148,7 +151,7 @@ class Work:
                 f"`{stage}` needs records, and {self.folder} holds none; run one of {', '.join(SOURCES)} first."
             )
         for giver in givers:
-            self._check_fresh(giver)
+            self.check_fresh(giver)
         return givers
 
     def parts(self, *stages: str) -> list[Path]:
@@ -238,7 +241,7 @@ class Work:
             move_folder(folder, self.place(stage))
             return manifest
 
-    def _check_fresh(self, stage: str) -> None:
+    def check_fresh(self, stage: str) -> None:
         """Raise ValueError if a stage's records were made from others than there are now."""
         if stage in SOURCES:
             return

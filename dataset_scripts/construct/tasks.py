@@ -69,8 +69,11 @@ class Settings:
                 f"`annotators` must name at least `answers` ({self.answers}) people for {self.format}, got "
                 f"{list(self.annotators)}; name them, or set `answers`."
             )
-        if wrong := [name for name in self.names() if not name or set(name) & set("()/\\\t ")]:
-            raise ValueError(f"`annotators` must be names without blanks, brackets and slashes, got {wrong[0]!r}.")
+        names = [entry.partition("=")[0] for entry in self.annotators]
+        if wrong := [name for name in names if not re.fullmatch(r"\w[\w.@+-]{,99}", name)]:
+            raise ValueError(f"`annotators` must be names of letters, digits and . _ - + @, got {wrong[0]!r}.")
+        if len({name.casefold() for name in names}) < len(names):
+            raise ValueError(f"`annotators` must have different names, in small letters too, got {names}.")
         if self.images and self.document_root and self.document_root.resolve() not in self.images.resolve().parents:
             raise ValueError(
                 f"`document_root` must be a folder above `images` {self.images}, got {self.document_root}."
@@ -85,6 +88,8 @@ class Settings:
 def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
     """Write the tasks; with `server` also import those that the project lacks."""
     refuse_edited(work, "tasks")
+    if settings.images and not settings.images.is_dir():
+        raise ValueError(f"`images` must be a folder with pictures <image id>.jpg, got {settings.images}.")
     values = json.loads(json.dumps(vars(settings), default=str))
     settings, guideline = _with_pictures(work, settings), _guideline(settings)
     plain = {name: values[name] for name in PUBLIC} | {"annotators": len(settings.annotators)}
@@ -94,6 +99,8 @@ def run(work: Work, settings: Settings, engine: Engine = map) -> dict[str, Any]:
         write_file(folder / "guideline.md", guideline)
         write_json(folder / ASKED, values, indent=1, ensure_ascii=False)
         queues = _queues(work, settings, folder, counts)
+        if counts.removed["in another language"] == counts.read:
+            raise ValueError(f"`languages` has {list(settings.languages)}, and {work.folder} no sentence in these.")
         for name in [None] if settings.format == "label_studio" else settings.names():
             write_tasks(folder, work, settings, name or "tasks", _tasks(queues, settings, name, counts))
         for path in queues:

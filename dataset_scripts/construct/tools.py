@@ -16,7 +16,7 @@ def optional_module(name: str, package: str, needed_by: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise ValueError(f"{needed_by} needs {package}; install it with pip install -e '.[construct]'.") from error
+        raise ValueError(f"{needed_by} needs {package}; install it with pip install '2m-ner[construct]'.") from error
 
 
 def folder_hash(folder: Path) -> str:

@@ -259,7 +259,8 @@ class Apertium(Translator):
         """Translate all texts in one process for each mode; a text at which a program breaks comes back as it was."""
         if not texts:
             return []
-        stream = "".join(f"{text}{END}\0" for text in texts).encode()
+        # NUL ends a text, so that one inside would shift all translations behind it.
+        stream = "".join(f"{text.replace(chr(0), ' ')}{END}\0" for text in texts).encode()
         for mode in self.modes(source, target):
             stream = self._run(["-z", "-f", "none", "-u", mode], stream)
         parts = stream.decode("utf-8", "replace").split("\0")

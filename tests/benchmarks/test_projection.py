@@ -16,8 +16,8 @@ REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "mmnerd"
 @pytest.mark.skipif(not REAL.is_dir(), reason="the authors' English files are not at ../shared/data")
 @pytest.mark.skipif(shutil.which("apertium") is None, reason="apertium is not installed")
 def test_wrong_marks_are_refused_and_two_voices_are_right():
-    pytest.importorskip("thot", reason="sil-thot is not installed: pip install -e '.[construct]'")
-    pytest.importorskip("rapidfuzz", reason="rapidfuzz is not installed: pip install -e '.[construct]'")
+    pytest.importorskip("thot", reason="sil-thot is not installed: pip install '2m-ner[construct]'")
+    pytest.importorskip("rapidfuzz", reason="rapidfuzz is not installed: pip install '2m-ner[construct]'")
     cases, extra = make_cases(REAL, "es", 0)
     assert sum(len(truth) for _, _, truth in cases) == 6_595
     wrong, right, refused_wrong, refused_right = check_of_marks(cases)

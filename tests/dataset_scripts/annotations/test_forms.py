@@ -102,13 +102,42 @@ def test_a_conll_file_that_cannot_be_read_is_refused_with_the_place(text, messag
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[]", '{"uid": "1", "annotator": "", "tokens": [], "spans": []}', '{"uid": "1"}']
+    "line",
+    [
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"uid": "1", "annotator": "", "tokens": [], "spans": []}',
+        '{"uid": "1"}',
+        '{"uid": "1", "tokens": ["x"], "spans": [], "annotator": "\\ud800"}',
+        '{"uid": "1", "tokens": ["x"], "spans": [], "flags": "no list"}',
+        '{"uid": "1", "tokens": ["x"], "spans": [], "flags": [{}]}',
+    ],
 )
 def test_a_line_that_is_no_answer_is_refused_with_its_number(line, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(f"{line}\n", "utf-8")
     with pytest.raises(ValueError, match=r"a.jsonl:1: .*; correct it"):
         read(path)
+
+
+@pytest.mark.parametrize("name", ["spans", "entities"])
+@pytest.mark.parametrize("value", [None, "x", ["x"], 1])
+def test_entities_that_are_no_objects_are_named(name, value, tmp_path):
+    with pytest.raises(ValueError, match=f"`{name}` must be a list of objects"):
+        read(lines(tmp_path / "a.jsonl", json.dumps({"tokens": WORDS, name: value})))
+
+
+def test_an_export_that_is_nested_without_end_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a.json: no JSON \(the JSON is nested too deeply\)"):
+        read(lines(tmp_path / "a.json", "[" * 100_000))
+
+
+def test_a_word_that_is_a_mark_of_the_byte_order_stays_in_conll(tmp_path):
+    words = ("\ufeff", "Ana")
+    WRITERS["conll"](tmp_path, "ana", [Task(Sentence(words, *joined(words), uid="1", annotator="ana"))])
+    (found,) = read(tmp_path / "ana.conll")
+    assert found.words == words
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dataset_scripts.construct import downloads
 from dataset_scripts.construct.downloads import Downloads, Rules, _seconds
 from dataset_scripts.construct.picture_store import Outcome, origin_of
 
-pytest.importorskip("protego", reason="pip install -e '.[construct]'")
+pytest.importorskip("protego", reason="pip install '2m-ner[construct]'")
 
 OK = Outcome("ok", "ok")
 BUSY = Outcome("http 503", "transient", again=True)

@@ -22,7 +22,7 @@ from dataset_scripts.construct.records import Record
 from dataset_scripts.construct.stages import Work
 from tests.dataset_scripts.construct.hostile_server import ANSWERS, KIND_OF, NOWHERE, HostileServer, draw, plain
 
-pytest.importorskip("protego", reason="pip install -e '.[construct]'")
+pytest.importorskip("protego", reason="pip install '2m-ner[construct]'")
 
 ROOT = Path(__file__).resolve().parents[3]
 FAST = {"connections": 32, "per_host": 32, "delay": 0.0, "attempts": 2, "first_wait": 0.01, "max_seconds": 1.0}
@@ -211,6 +211,38 @@ def test_a_picture_whose_file_is_gone_is_fetched_again(work, server):
     run(work)
     assert path.read_bytes() == draw("/good/a")
     assert server.requests == {"/robots.txt": 1, "/good/a": 2, "/good/b": 1}
+
+
+@pytest.mark.parametrize("folder", [None, "pictures"])
+def test_an_address_never_names_a_file_of_this_machine(work, tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path, tmp_path / "pictures"):
+        place.mkdir(exist_ok=True)
+        (place / "private.jpg").write_bytes(draw("private"))
+    urls = ("folder:private", " folder:private", "\tfolder:private", (tmp_path / "private.jpg").as_uri())
+    captions(work, [record(str(number), url) for number, url in enumerate(urls)])
+    run(work, images=folder and Path(folder))
+    assert {image["why"] for image in images(work).values()} == {"bad address"}
+
+
+FIRST = """
+import sys
+from pathlib import Path
+from dataset_scripts.construct import fetch
+from tests.dataset_scripts.construct.test_fetch import Work, captions, record
+work = Work(Path(sys.argv[1]) / "work", quiet=True)
+captions(work, [record(str(number), f"http://127.0.0.{number}:9/") for number in range(20)])
+settings = fetch.Settings(images=Path(sys.argv[1]), robots="ignore", connections=32)
+print("modeling_2mner" in sys.modules, fetch.run(work, settings)["counts"]["notes"])
+"""
+
+
+def test_the_first_pictures_come_from_a_folder_and_from_servers_at_once(tmp_path):
+    """In a fresh process, in which the threads would be the first to load the model's code."""
+    (tmp_path / "0.jpg").write_bytes(draw("one"))
+    command = [sys.executable, "-c", FIRST, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.startswith("False {'pictures: missing, ") and "'pictures: ok': 1" in done.stdout, done.stderr
 
 
 def test_an_image_id_that_leads_out_of_the_folder_gets_no_file(work, server):

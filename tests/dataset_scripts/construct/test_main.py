@@ -59,6 +59,11 @@ def test_all_runs_what_the_configuration_names_and_then_finds_nothing_to_do(tmp_
     main(["all", str(tmp_path / "work"), "--config", str(config), "--dry_run"])
     table = capsys.readouterr().out
     assert "| translate | complete | 40 | 120 |" in table and "All stages of the configuration are complete" in table
+    main(["translate", str(tmp_path / "work"), "--config", str(config), "--to", "it"])
+    main(["all", str(tmp_path / "work"), "--config", str(config), "--dry_run"])
+    table = capsys.readouterr().out
+    assert "| translate | complete | 40 | 80 |" in table and "| release | to do again |" in table
+    assert "Next: project; run this without --dry_run." in table
 
 
 def test_all_waits_for_people_and_goes_on_when_their_answers_were_taken(tmp_path, config, capsys):
@@ -137,6 +142,18 @@ def test_errors_are_one_line(tmp_path, config):
         main(["translate", str(tmp_path / "work"), "--engine", "apertium"])
     with pytest.raises(SystemExit, match=r"^error: `config` names no stage"):
         main(["all", str(tmp_path / "work")])
+    main(["tweets", str(tmp_path / "work"), "--config", str(config)])
+    (tmp_path / "work" / "translations.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(
+        SystemExit, match=r"^error: A database in .*work cannot be used \(file is not a database\); free"
+    ):
+        main(["translate", str(tmp_path / "work"), "--config", str(config)])
+    (tmp_path / "work" / "02-tweets" / "manifest.json").write_text("{", "utf-8")
+    with pytest.raises(SystemExit, match=r"^error: .*02-tweets.manifest.json is damaged .*run `tweets` again"):
+        main(["translate", str(tmp_path / "work"), "--config", str(config)])
+    config.write_text("preset: [clean]", "utf-8")
+    with pytest.raises(SystemExit, match=r"^error: `preset` in .*construct.yaml must be one of"):
+        main(["tweets", str(tmp_path / "work"), "--config", str(config)])
 
 
 def test_two_releases_are_compared_from_the_command_line(tmp_path, config, mmnerd, capsys):

@@ -103,7 +103,10 @@ def test_changing_pairs_share_the_sentences_of_the_languages_that_they_know(tmp_
     ("values", "message"),
     [
         ({"annotators": ("ana",)}, "at least `answers` .2. people"),
-        ({"annotators": ("ana", "b/c")}, "names without blanks"),
+        *(({"annotators": ("ana", name)}, "names of letters") for name in ("b/c", "b\nc", "\u202eb", "..", "b" * 101)),
+        ({"annotators": ("ana", "Ana=fr")}, "different names"),
+        ({"images": Path("nowhere")}, "`images` must be a folder"),
+        ({"languages": ("xx",)}, "no sentence in these"),
         ({"annotators": ("ana", "ben=fr")}, "only 1 people for es"),
         ({"guideline": Path("none.md")}, "`guideline` none.md cannot be read"),
         ({"images": Path("a"), "document_root": Path("a")}, "`document_root` must be a folder above"),

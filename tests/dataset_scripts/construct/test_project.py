@@ -13,8 +13,9 @@ from dataset_scripts.construct.records import Record, Span, joined
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.tasks import urgency
 from dataset_scripts.construct.words import split_words
+from reports_2mner.locks import only_writer
 
-pytest.importorskip("rapidfuzz", reason="rapidfuzz is not installed: pip install -e '.[construct]'")
+pytest.importorskip("rapidfuzz", reason="rapidfuzz is not installed: pip install '2m-ner[construct]'")
 SOURCE_TEXT = ["Ana", "Ruiz", "saw", "the", "Times", "in", "New", "York"]
 SPANS = (Span(0, 2, "PER"), Span(4, 5, "ORG"), Span(6, 8, "LOC"))
 
@@ -190,7 +191,7 @@ def test_the_stage_counts_every_entity_by_status(tmp_path):
 
 
 def test_the_aligner_learns_from_the_pairs_of_the_work_folder(tmp_path):
-    pytest.importorskip("thot", reason="sil-thot is not installed: pip install -e '.[construct]'")
+    pytest.importorskip("thot", reason="sil-thot is not installed: pip install '2m-ner[construct]'")
     words = {"Ana": "Ana", "saw": "vio", "Rome": "Roma", "and": "y", "Paris": "París"}
     lines = ["Ana saw Rome", "Ana saw Paris", "Rome and Paris", "Paris and Rome", "Ana and Paris", "Rome saw Ana"] * 5
     pairs = [(line.split(), [words[word] for word in line.split()]) for line in lines]
@@ -199,7 +200,7 @@ def test_the_aligner_learns_from_the_pairs_of_the_work_folder(tmp_path):
 
 
 def test_the_whole_way_with_a_dictionary_is_the_same_in_two_processes(tmp_path):
-    pytest.importorskip("thot", reason="sil-thot is not installed: pip install -e '.[construct]'")
+    pytest.importorskip("thot", reason="sil-thot is not installed: pip install '2m-ner[construct]'")
     from dataset_scripts.build.engine import process_engine
 
     (tmp_path / "words.tsv").write_text("saw\tvio\nin\ten\nthe\tel\nNew\tNueva\n", "utf-8")
@@ -214,6 +215,8 @@ def test_the_whole_way_with_a_dictionary_is_the_same_in_two_processes(tmp_path):
         assert manifest["counts"]["notes"] == {"es: entities projected": 15}
         files.append([path.read_bytes() for path in work.parts("project")])
     assert files[0] == files[1] and not (tmp_path / "two" / ".aligner").exists()
+    with only_writer(work.folder / ".aligner", "WORK"), pytest.raises(ValueError, match="is being written by process"):
+        stage.run(work, Settings())
 
 
 def _read(records, counts):

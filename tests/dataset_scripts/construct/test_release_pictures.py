@@ -18,7 +18,7 @@ from dataset_scripts.construct import captions, fetch, picture_store, recognise,
 from dataset_scripts.construct.stages import Work
 from tests.dataset_scripts.construct.hostile_server import HostileServer, draw
 
-pytest.importorskip("protego", reason="pip install -e '.[construct]'")
+pytest.importorskip("protego", reason="pip install '2m-ner[construct]'")
 
 KINDS = [*["good"] * 17, "missing", "truncated", "disallowed"]
 NAMES = [f"{n:08d}---{kind}%2F{n}" for n, kind in enumerate(KINDS)]

@@ -139,6 +139,7 @@ def whole_way(folder: Path, perform) -> None:
     perform(construct, "adjudicate", work, "--answers", str(answers / "inspector.jsonl"))
     perform(construct, "release", work, "--output", str(folder / "new"))
     words = ["--source", str(folder / "new"), "--no_images", "--split", "grouped", "--output", str(folder / "set")]
+    words += ["--overwrite"]  # a build that is killed behind its last file is complete, and would be refused
     perform("dataset_scripts.build", *words, "--collection", "other", "--languages", "en", "es")
 
 

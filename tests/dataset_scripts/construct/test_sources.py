@@ -7,6 +7,7 @@ import csv
 import pytest
 
 from dataset_scripts.construct import captions, tweets
+from dataset_scripts.construct.sources import UNUSABLE_ID
 from dataset_scripts.construct.stages import Work
 
 CONLL = """IMGID:O_1
@@ -85,6 +86,7 @@ ROWS = [
     ("1---a.jpg", "again", "http://x/a", "en"),
     ("7---g.jpg", "ja", "http://x/g", "de"),
     ("8---h.jpg", "what", "http://x/h", "Klingon"),
+    ("9---i.jpg", "so " * 4_000, "http://x/h", "en"),
 ]
 
 
@@ -108,11 +110,30 @@ def test_a_listing_is_read_as_csv_and_all_values_stay_text(work, tmp_path):
     assert counts["removed"] == {
         "empty": 1,
         "in a language without a quota": 1,
+        "longer than 10,000 characters": 1,
         "with <PERSON>": 1,
         "with a remnant of <PERSON>": 1,
         "with an unknown language": 1,
     }
     assert counts["notes"] == {"missing from the quota of en": 7}
+
+
+def test_a_numbered_name_is_not_that_of_another_picture(work, tmp_path):
+    rows = [(f"{name}.jpg", "in Rome", "", "en") for name in ("a#2", "a", "a", "b", "b", "b#2", "b", "a#2")]
+    captions.run(work, captions.Settings(listing=listing(tmp_path, rows)))
+    uids = [record.uid for record in work.records("recognise")]
+    assert uids == ["en/a#2", "en/a", "en/a#3", "en/b", "en/b#2", "en/b#2#2", "en/b#3", "en/a#2#2"]
+
+
+def test_image_ids_that_would_break_lines_are_left_out_and_counted(work, tmp_path, mmnerd):
+    bad = ("a\nb", "a\tb", "a\0b", "\x1b[31m", "\u202eb", " a", "a\u2028", "")
+    rows = [(f"{name}.jpg", "in Rome", "", "en") for name in (*bad, "a b", "é/../x")]
+    counts = captions.run(work, captions.Settings(listing=listing(tmp_path, rows)))["counts"]
+    assert [record.image_id for record in work.records("recognise")] == ["a b", "é/../x"]
+    assert counts["removed"] == {UNUSABLE_ID: len(bad)}
+    path = mmnerd / "train_valid_test_en" / "train_conll_format.txt"
+    path.write_text(CONLL.replace("IMGID:O_2", "IMGID:O\x1b2"), "utf-8")
+    assert tweets.run(work, tweets.Settings(mmnerd=mmnerd))["counts"]["removed"][UNUSABLE_ID] == 1
 
 
 def test_a_quota_takes_the_same_captions_in_any_order_and_grows_by_others(tmp_path):

@@ -7,7 +7,7 @@ from dataset_scripts.construct.tools import folder_hash, optional_module
 
 def test_a_package_that_is_missing_is_named_with_how_to_install_it():
     assert optional_module("json", "json", "Reading").loads("1") == 1
-    with pytest.raises(ValueError, match=r"Aligning needs no-such; install it with pip install -e '\.\[construct\]'"):
+    with pytest.raises(ValueError, match=r"Aligning needs no-such; install it with pip install '2m-ner\[construct\]'"):
         optional_module("no_such_package.part", "no-such", "Aligning")
 
 

@@ -141,6 +141,17 @@ def test_apertium_moves_marks_with_their_words_and_leaves_protected_text_alone(t
 
 
 @needs_apertium
+def test_a_nul_in_a_sentence_does_not_shift_the_translations_behind_it(tmp_path):
+    sources = [
+        sentence("The house \0 today", uid="en/1"),
+        *(sentence(f"The {w}", uid=f"en/{w}") for w in ("dog", "cat")),
+    ]
+    records, _ = translated(sources, tmp_path, "apertium")
+    assert [record.text.split()[-1] for record in records[1::2]] == ["hoy", "perro", "gato"]
+    assert not any(record.flags for record in records)
+
+
+@needs_apertium
 def test_apertium_refuses_a_language_that_it_does_not_have():
     with pytest.raises(ValueError, match="cannot translate from en to de"):
         Apertium().revision("en", "de")

@@ -23,7 +23,7 @@ from dataset_scripts.label_errors.__main__ import main
 from dataset_scripts.label_errors.sentences import LabelledSentence, Origin
 from dataset_scripts.parquet import write_dataset
 
-pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install -e '.[construct]'")
+pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install '2m-ner[construct]'")
 
 MMNERD = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "mmnerd"
 NAMES = {"PER": ["Anna", "Bert", "Clara"], "LOC": ["Paris", "Rome", "Oslo"]}
