@@ -34,7 +34,7 @@ except ModuleNotFoundError as error:
 
 from modeling_2mner.handler import MEANINGS, BadRequest, EndpointHandler, Limits, read_request
 from modeling_2mner.images import count_pixels
-from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
+from reports_2mner.command_line import add_backend, at_least, between, exit_on_error, make_parser
 from training_2mner.serve.batching import Batcher, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -174,7 +174,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     """Read the command line."""
     parser = make_parser("python -m training_2mner.serve", __doc__)
     add = parser.add_argument
-    add("model", help="run folder or Hub id of the model")
+    add("model", help="run folder, exported folder or Hub id of the model")
     add(
         "--host",
         default="127.0.0.1",
@@ -197,6 +197,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--max_body_mb", type=at_least(0.0), default=32, help="maximum size of a request (default: %(default)s)")
     add("--max_queue", type=at_least(1), default=256, help="maximum requests in progress (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    add_backend(parser)
     for limit in fields(Limits):
         text = "of a request at most (default: that of the environment, else "
         add(f"--max_{limit.name}", type=int, help=f"{MEANINGS.get(limit.name, limit.name)} {text}{limit.default})")
@@ -209,7 +210,9 @@ def build_service(options: argparse.Namespace) -> Service:
     limits = {name: value for name, value in limits.items() if value is not None}
     Limits.from_environment(limits)  # before the model is loaded
     try:
-        handler = EndpointHandler(options.model, device=options.device, limits=limits)
+        handler = EndpointHandler(
+            options.model, device=options.device, limits=limits, backend=options.backend, threads=options.threads
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"`model` {options.model} does not load on `device` {options.device or 'auto'}: {error}"
