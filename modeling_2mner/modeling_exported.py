@@ -104,6 +104,8 @@ class ExportedTagger(WordTagger):
         TaggingPreTrainedModel.__init__(self, config)  # there is no network below the decoder
         if config.use_crf:
             self.crf = LinearChainCRF(config.num_labels, config.labels)
+        else:  # a checkpoint must hold something
+            self.register_buffer("without_crf", torch.zeros(1))
         self.post_init()
         self._keys_to_ignore_on_load_unexpected = set()
         self._paths: dict[str, Path] = {}

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi
 from torch import nn
 from transformers import AutoModelForTokenClassification, pipeline
 
-from modeling_2mner import ExportedTagger, TwoMNERPipeline
+from modeling_2mner import ExportedTagger, OneImageProcessor, TwoMNERPipeline
 from modeling_2mner.handler import EndpointHandler
 from tests.stand_in_hub import TOKEN
 from training_2mner.export.__main__ import main
@@ -62,7 +62,7 @@ def test_an_export_answers_as_the_original(exported, model, processor, questions
 
     assert isinstance(pipe.model, ExportedTagger) and (pipe.model.backend, pipe.model.threads) == ("onnx", 1)
     expected = original(questions)
-    assert sum(map(len, expected)) > 10
+    assert sum(map(len, expected)) > 4
     assert_alike(pipe(questions), expected)
     assert_alike(pipe(questions, batch_size=5), expected)
 
@@ -113,7 +113,7 @@ def test_regions_of_pictures_can_be_kept(tagger, batch, predict, monkeypatch):
 
 def test_inputs_that_contradict_each_other(tagger, batch):
     text = {name: value for name, value in batch.items() if not name.endswith("pixel_values")}
-    with pytest.raises(ValueError, match="`pixel_values` and `resnet_pixel_values` or `vit_regions`"):
+    with pytest.raises(ValueError, match="pass `pixel_values` and `resnet_pixel_values` or `resnet_regions` and `vit_regions`"):
         tagger(**text, pixel_values=batch["pixel_values"])
     with pytest.raises(ValueError, match="the numbers of pictures differ"):
         tagger(**text, pixel_values=batch["pixel_values"], resnet_pixel_values=batch["resnet_pixel_values"][:1])
@@ -160,7 +160,7 @@ def test_what_a_backend_cannot_do(tagger, exported, model, processor):
 
 def test_graphs_lie_beside_their_config(tagger):
     graph = {"name": "text", "files": ["../text.onnx"], "inputs": [], "outputs": []}
-    with pytest.raises(ValueError, match="graphs lie beside config.json"):
+    with pytest.raises(ValueError, match="graphs lie beside config"):
         type(tagger.config)(graphs=[graph])
 
 
@@ -181,8 +181,10 @@ def test_predict_serve_and_handler_run_an_export(exported, tmp_path, model, proc
     original = TwoMNERPipeline(model=model, processor=processor, device="cpu")
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, questions[:3])), encoding="utf-8")
     predict_main(
-        [str(exported), "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl")]
-        + ["--backend", "onnx", "--threads", "1"]
+        [
+            *(str(exported), "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl")),
+            *("--backend", "onnx", "--threads", "1"),
+        ]
     )
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert_alike([row["entities"] for row in rows], original(questions[:3]))
@@ -285,13 +287,17 @@ def test_comparison_models_have_one_graph(make_baseline, one_image_processor, tm
 def test_eight_bits_from_the_command_line(make_baseline, one_image_processor, data_folder, tmp_path, capsys):
     for package in ("onnxscript", "openvino", "nncf"):
         pytest.importorskip(package, reason=f"{package} is not installed: pip install '2m-ner[onnx,openvino]'")
-    for part in (make_baseline("bert-crf", use_crf=False), one_image_processor):
+    model = make_baseline("bert-crf", use_crf=False)
+    for part in (model, OneImageProcessor.for_model(model, one_image_processor.tokenizer)):
         part.save_pretrained(tmp_path / "run")
     out = tmp_path / "out"
 
     main(
-        [str(tmp_path / "run"), str(out), "--to", "openvino", "--precision", "int8", "--evaluate_on", str(data_folder)]
-        + ["--calibrate_on", str(data_folder), "--calibration_sentences", "10", "--batch_size", "4"]
+        [
+            *(str(tmp_path / "run"), str(out), "--to", "openvino", "--precision", "int8"),
+            *("--calibrate_on", str(data_folder), "--calibration_sentences", "10", "--batch_size", "4"),
+            *("--evaluate_on", str(data_folder)),
+        ]
     )
 
     report = json.loads((out / "parity.json").read_text(encoding="utf-8"))
