@@ -173,7 +173,7 @@ class ExportedTagger(WordTagger):
                 shutil.copyfile(path, target)
 
     @can_return_tuple
-    def forward(  # type: ignore[override]  # names the inputs that have defaults
+    def forward(
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,

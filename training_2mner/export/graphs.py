@@ -111,7 +111,7 @@ class HeadGraph(nn.Module):
         vit_regions: Tensor | None = None,
         resnet_regions: Tensor | None = None,
     ) -> Tensor:
-        regions = {"vit": vit_regions, "resnet": resnet_regions}
+        regions: dict[str, Any] = {"vit": vit_regions, "resnet": resnet_regions}
         fused = [
             branch(words, gather_images(regions[name], image_index), image_index >= 0)[0]
             for name, branch in self.branches.items()

@@ -209,10 +209,9 @@ def build_service(options: argparse.Namespace) -> Service:
     limits = {limit.name: getattr(options, f"max_{limit.name}") for limit in fields(Limits)}
     limits = {name: value for name, value in limits.items() if value is not None}
     Limits.from_environment(limits)  # before the model is loaded
+    runner = {name: getattr(options, name) for name in ("backend", "threads") if getattr(options, name) is not None}
     try:
-        handler = EndpointHandler(
-            options.model, device=options.device, limits=limits, backend=options.backend, threads=options.threads
-        )
+        handler = EndpointHandler(options.model, device=options.device, limits=limits, **runner)
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"`model` {options.model} does not load on `device` {options.device or 'auto'}: {error}"
