@@ -15,6 +15,7 @@ from typing import Any
 from modeling_2mner.modeling_exported import SUFFIXES, ExportedConfig, ExportedTagger
 from reports_2mner.files import write_json, write_lines
 from reports_2mner.locks import only_writer
+from training_2mner.export.card import write_card
 from training_2mner.export.graphs import Graph, blanks_of, build_graphs, write_onnx
 from training_2mner.export.parity import compare, made_up_batches
 from training_2mner.export.quantise import record_inputs, write_openvino
@@ -68,6 +69,9 @@ def export(
             processor.save_pretrained(draft)
             report = _compare(model, exported, processor, evaluation)
             _write_records(draft, exported, report, len(calibration))
+            write_card(
+                draft, output.name, exported.config, report, Path(model.name_or_path) if model.name_or_path else None
+            )
             draft.rename(output)
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, ModelCard
 from torch import nn
 from transformers import AutoModelForTokenClassification, pipeline
 
@@ -113,7 +113,9 @@ def test_regions_of_pictures_can_be_kept(tagger, batch, predict, monkeypatch):
 
 def test_inputs_that_contradict_each_other(tagger, batch):
     text = {name: value for name, value in batch.items() if not name.endswith("pixel_values")}
-    with pytest.raises(ValueError, match="pass `pixel_values` and `resnet_pixel_values` or `resnet_regions` and `vit_regions`"):
+    with pytest.raises(
+        ValueError, match="pass `pixel_values` and `resnet_pixel_values` or `resnet_regions` and `vit_regions`"
+    ):
         tagger(**text, pixel_values=batch["pixel_values"])
     with pytest.raises(ValueError, match="the numbers of pictures differ"):
         tagger(**text, pixel_values=batch["pixel_values"], resnet_pixel_values=batch["resnet_pixel_values"][:1])
@@ -170,8 +172,13 @@ def test_the_folder_holds_no_pickle_and_a_record(exported):
     assert code <= names and not any(name.startswith("modeling_") for name in names - code)
     assert {name for name in names if not name.endswith(".py")} == {
         *("config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"),
-        *("text.onnx", "images.onnx", "head.onnx", "export.json", "parity.json", "requirements.txt"),
+        *("text.onnx", "images.onnx", "head.onnx", "export.json", "parity.json", "requirements.txt", "README.md"),
     }
+    card = ModelCard.load(exported / "README.md")
+    assert (
+        'model="tiny", trust_remote_code=True, backend="onnx")' in card.text
+        and "| made-up sentences | 25 |" in card.text
+    )
     record = json.loads((exported / "export.json").read_text(encoding="utf-8"))
     assert (record["backend"], record["precision"], record["source_model_type"]) == ("onnx", "fp32", "2m-ner")
     assert record["parity_threads"] == torch.get_num_threads() and record["versions"]["onnx"]
@@ -275,7 +282,10 @@ def test_a_folder_is_never_written_over(exported, model, processor):
 
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(kind, marks=[] if kind == "umt" else pytest.mark.slow) for kind in ("umt", "umgf", "mkgformer")],
+    [
+        pytest.param(kind, marks=[] if kind == "mkgformer" else pytest.mark.slow)
+        for kind in ("umt", "umgf", "mkgformer")
+    ],
 )
 def test_comparison_models_have_one_graph(make_baseline, one_image_processor, tmp_path, kind):
     pytest.importorskip("onnxscript")
@@ -290,6 +300,7 @@ def test_eight_bits_from_the_command_line(make_baseline, one_image_processor, da
     model = make_baseline("bert-crf", use_crf=False)
     for part in (model, OneImageProcessor.for_model(model, one_image_processor.tokenizer)):
         part.save_pretrained(tmp_path / "run")
+    (tmp_path / "run" / "README.md").write_text("---\nlicense: mit\n---\n", encoding="utf-8")
     out = tmp_path / "out"
 
     main(
@@ -308,4 +319,9 @@ def test_eight_bits_from_the_command_line(make_baseline, one_image_processor, da
     assert json.loads((out / "export.json").read_text(encoding="utf-8"))["calibration_batches"] == 3
     tagger = AutoModelForTokenClassification.from_pretrained(out)
     assert (tagger.backend, tagger.config.precision) == ("openvino", "int8")
+    card = ModelCard.load(out / "README.md")
+    assert (
+        card.data.license == "mit"
+        and f"| a data set | 7 | {report['data_set']['largest_emission_difference']:.1e} |" in card.text
+    )
     assert pipeline("multimodal-ner", model=str(out), pipeline_class=TwoMNERPipeline)("Anna in Paris") is not None
