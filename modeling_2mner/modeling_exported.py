@@ -128,7 +128,7 @@ class ExportedTagger(WordTagger):
         return torch.float32
 
     def use_backend(self, backend: str | None = None, threads: int | None = None) -> "ExportedTagger":
-        """Choose the runner and its threads; graphs are opened when they are first needed.
+        """Choose the runner and its threads; graphs are opened when they are needed, or by `open_graphs`.
 
         Args:
             backend: `"onnx"` or `"openvino"`, which also runs ONNX graphs; by default the one that the graphs were
@@ -151,6 +151,15 @@ class ExportedTagger(WordTagger):
         self.backend, self.threads = backend, threads or torch.get_num_threads()
         self._runners = {}
         return self
+
+    def open_graphs(self) -> None:
+        """Open all graphs now, rather than in the first batch.
+
+        Raises:
+            ImportError: if the runner is not installed.
+        """
+        for graph in self.config.graphs or []:
+            self._runner(graph)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *model_args: Any, **kwargs: Any) -> Any:
@@ -269,12 +278,15 @@ class ExportedTagger(WordTagger):
             raise ValueError(f"the numbers of pictures differ: {counts}; pass the same pictures to all.")
 
     def _call(self, graph: Mapping[str, Any], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return self._runner(graph)({name: values[name] for name in graph["inputs"]})
+
+    def _runner(self, graph: Mapping[str, Any]) -> Runner:
         name = graph["name"]
         if name not in self._runners:
             files = [self._paths[file] for file in graph["files"]]
             open_graph = _open_openvino if self.backend == "openvino" else _open_onnx
             self._runners[name] = open_graph(files, list(graph["outputs"]), self.threads, self.config.precision)
-        return self._runners[name]({name: values[name] for name in graph["inputs"]})
+        return self._runners[name]
 
 
 def _open_onnx(files: list[Path], outputs: list[str], threads: int, precision: str) -> Runner:

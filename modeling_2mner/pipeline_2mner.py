@@ -378,12 +378,11 @@ def _choose_backend(model: Any, backend: str | None, threads: int | None, device
             "`backend` and `threads` are for exported models, and this one is not; leave them out, or export it with "
             "`python -m training_2mner.export`. For the threads of PyTorch call `torch.set_num_threads`."
         )
-    if backend is not None or threads is not None:
-        model.use_backend(backend, threads)
     if device not in (None, -1) and torch.device(device).type != "cpu":
         raise ValueError(
             f'`device` is {device!r}, but an exported model runs on the CPU; leave it out, or write "cpu".'
         )
+    model.use_backend(backend, threads).open_graphs()
     return {"device": "cpu"}
 
 

@@ -130,7 +130,7 @@ def load_pipeline(
             backend=backend,
             threads=threads,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise ValueError(f"`model` {model} does not load on `device` {device or 'auto'}: {error}") from error
 
 

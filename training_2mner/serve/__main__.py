@@ -212,7 +212,7 @@ def build_service(options: argparse.Namespace) -> Service:
     runner = {name: getattr(options, name) for name in ("backend", "threads") if getattr(options, name) is not None}
     try:
         handler = EndpointHandler(options.model, device=options.device, limits=limits, **runner)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise ValueError(
             f"`model` {options.model} does not load on `device` {options.device or 'auto'}: {error}"
         ) from error

@@ -141,10 +141,13 @@ def test_threads_are_set_and_never_the_runners_choice(tagger, batch, predict, mo
     tagger.use_backend()
 
 
-def test_a_missing_runner_is_named(tagger, batch, monkeypatch):
+def test_a_missing_runner_is_named_before_the_first_batch(exported, tagger, processor, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"pip install '2m-ner\[onnx\]'"):
-        tagger.use_backend()(**batch)
+        TwoMNERPipeline(model=tagger, processor=processor)
+    (tmp_path / "in.txt").write_text("Hi\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"does not load .* run `pip install onnxruntime`"):
+        predict_main([str(exported), "--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.jsonl")])
 
 
 def test_what_a_backend_cannot_do(tagger, exported, model, processor):
