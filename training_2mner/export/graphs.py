@@ -212,18 +212,33 @@ def write_onnx(graph: Graph, path: Path) -> None:
     require("onnx", "onnxscript")
     weights = sum(tensor.numel() * tensor.element_size() for tensor in graph.module.state_dict().values())
     with _quiet():
-        torch.onnx.export(
+        program: Any = torch.onnx.export(
             graph.module,
             (),
-            path,
             kwargs=graph.inputs,
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
             dynamic_shapes={name: dict(enumerate(AXES[name])) for name in graph.inputs},
             dynamo=True,
-            external_data=weights > LARGEST_FILE,
             verbose=False,
         )
+        _drop_remarks(program.model)
+        program.save(path, external_data=weights > LARGEST_FILE)
+
+
+def _drop_remarks(model: Any) -> None:
+    """Remove what the exporter notes on each step: the lines of code that it comes from, with the paths of this machine."""
+    from onnx_ir.traversal import RecursiveGraphIterator
+
+    model.metadata_props.clear()
+    for part in (model.graph, *model.functions.values()):
+        part.metadata_props.clear()
+        for node in RecursiveGraphIterator(part):
+            node.metadata_props.clear()
+            for value in node.outputs:
+                value.metadata_props.clear()
+        for value in (*part.inputs, *getattr(part, "initializers", {}).values()):
+            value.metadata_props.clear()
 
 
 def require(*packages: str, extra: str = "onnx") -> None:

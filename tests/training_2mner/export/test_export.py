@@ -13,7 +13,7 @@ from transformers import AutoModelForTokenClassification, pipeline
 
 from modeling_2mner import ExportedTagger, OneImageProcessor, TwoMNERPipeline
 from modeling_2mner.handler import EndpointHandler
-from tests.stand_in_hub import TOKEN
+from tests.stand_in_hub import ROOT, TOKEN
 from training_2mner.export.__main__ import main
 from training_2mner.export.folder import export
 from training_2mner.export.graphs import fold_batch_norms, refuse_unsupported
@@ -182,6 +182,7 @@ def test_the_folder_holds_no_pickle_and_a_record(exported):
         'model="tiny", trust_remote_code=True, backend="onnx")' in card.text
         and "| made-up sentences | 25 |" in card.text
     )
+    assert not any(str(ROOT).encode() in path.read_bytes() for path in exported.iterdir())
     record = json.loads((exported / "export.json").read_text(encoding="utf-8"))
     assert (record["backend"], record["precision"], record["source_model_type"]) == ("onnx", "fp32", "2m-ner")
     assert record["parity_threads"] == torch.get_num_threads() and record["versions"]["onnx"]
