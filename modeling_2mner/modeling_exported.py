@@ -29,8 +29,9 @@ PRECISIONS = ("fp32", "bf16", "int8")
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 _FILE_NAME = re.compile(r"\w[\w.-]*")
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-# By what OpenVINO computes whatever is not quantised. It would choose bfloat16 by itself where the CPU has it.
-_OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+# In what OpenVINO computes all that is not quantised; a CPU without bfloat16 takes float32. Left alone, OpenVINO takes
+# bfloat16 for everything where the CPU has it.
+_OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 
 # Named tensors in, named tensors out.
 Runner: TypeAlias = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
