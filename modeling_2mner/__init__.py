@@ -15,6 +15,7 @@ from .modeling_2mner import TwoMNERForTokenClassification, TwoMNERModel
 from .modeling_adacan import AdaCANForTokenClassification, AdaCANModel
 from .modeling_bert import BertCRFForTokenClassification, BertCRFModel
 from .modeling_bilstm_crf import BiLSTMCRFForTokenClassification, BiLSTMCRFModel
+from .modeling_exported import ExportedConfig, ExportedTagger
 from .modeling_mkgformer import MKGFormerForTokenClassification, MKGFormerModel
 from .modeling_released import (
     TwoMNERReleasedConfig,
@@ -55,6 +56,10 @@ for _config, _model, _tagger, _processor in _MODELS:
     _model.register_for_auto_class("AutoModel")
     _tagger.register_for_auto_class("AutoModelForTokenClassification")
     _processor.register_for_auto_class()
+AutoConfig.register(ExportedConfig.model_type, ExportedConfig)
+AutoModelForTokenClassification.register(ExportedConfig, ExportedTagger)
+ExportedConfig.register_for_auto_class()
+ExportedTagger.register_for_auto_class("AutoModelForTokenClassification")
 for _config in (AdaCANConfig, BiLSTMCRFConfig):
     AutoTokenizer.register(_config, WordTokenizer)
 WordTokenizer.register_for_auto_class()
@@ -76,6 +81,8 @@ __all__ = [
     "BiLSTMCRFConfig",
     "BiLSTMCRFForTokenClassification",
     "BiLSTMCRFModel",
+    "ExportedConfig",
+    "ExportedTagger",
     "MKGFormerConfig",
     "MKGFormerForTokenClassification",
     "MKGFormerModel",

@@ -100,7 +100,8 @@ def default_image_index(first_window: torch.Tensor, pixel_values: torch.Tensor |
 def window_images(image_index: torch.Tensor, first_window: torch.Tensor, num_windows: int) -> torch.Tensor:
     """The picture of each window's sentence, `(windows,)`, -1 for none."""
     windows = torch.arange(num_windows, device=first_window.device)
-    return image_index[torch.searchsorted(first_window, windows, right=True) - 1]
+    begun = first_window <= windows[:, None]  # a comparison, since an exported graph has no `searchsorted`
+    return image_index[begun.sum(dim=1) - 1]
 
 
 def gather_words(states: torch.Tensor, word_positions: torch.Tensor) -> torch.Tensor:

@@ -119,6 +119,7 @@ class EndpointHandler:
         path (`str`): the folder, or a Hub id.
         device (`int` or `str`, *optional*): where the model runs; a GPU if there is one.
         limits (`dict`, *optional*): fields of [`Limits`] to change; they go before the environment.
+        backend, threads (*optional*): for an exported model, see [`TwoMNERPipeline`].
 
     Raises:
         ValueError: for a limit that does not exist or is below 1.
@@ -126,12 +127,21 @@ class EndpointHandler:
     """
 
     def __init__(
-        self, path: str = "", device: int | str | None = None, limits: Mapping[str, int] | None = None
+        self,
+        path: str = "",
+        device: int | str | None = None,
+        limits: Mapping[str, int] | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
     ) -> None:
         self.limits = Limits.from_environment(limits)
+        # Only what is given: the code of a checkpoint may be older.
+        chosen = {name: value for name, value in (("backend", backend), ("threads", threads)) if value is not None}
         # The endpoint's owner chose this folder, including its code. The task is this project's own, unknown to the
         # types of transformers.
-        self.pipeline = pipeline("multimodal-ner", model=path, device=device, trust_remote_code=True)  # type: ignore[call-overload]
+        self.pipeline = pipeline(  # type: ignore[call-overload]
+            "multimodal-ner", model=path, device=device, trust_remote_code=True, **chosen
+        )
 
     def __call__(self, data: dict) -> dict | list[dict]:
         sentences, parameters = self.read(data)

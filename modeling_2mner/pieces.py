@@ -91,7 +91,7 @@ def tag_pieces(
         ValueError: for inputs that pieces cannot be combined with, and for a model without posteriors of words.
     """
     _check(model, inputs)
-    longest = getattr(model.config.text_config, "max_position_embeddings", None)
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if longest is not None and input_ids.shape[1] > longest:
         raise ValueError(
             f"the text has {input_ids.shape[1]} sub-words and the text encoder reads {longest} at once; use the pipeline "

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import GeneratorType
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Subset
 from transformers import AutoModelForTokenClassification, AutoProcessor, Pipeline, PreTrainedModel, ProcessorMixin
 from transformers.pipelines import PIPELINE_REGISTRY
@@ -83,6 +84,9 @@ class TwoMNERPipeline(Pipeline):
     `is_split_into_words=True` or `False` overrides this.
 
     Args:
+        backend (`str`, *optional*): `"onnx"` or `"openvino"`, for a model that `python -m training_2mner.export` wrote;
+            by default the one that it was exported for. Given when the pipeline is made, as is `threads`.
+        threads (`int`, *optional*): the threads of the backend; by default those of PyTorch.
         threshold (`float`, *optional*): omit entities with a lower score.
         n_best (`int`, *optional*): return the `n_best` most likely readings of each sentence, as
             `{"score": posterior of the entire reading, "entities": [...]}`.
@@ -139,7 +143,15 @@ class TwoMNERPipeline(Pipeline):
     processor: Any
     count_pixels = staticmethod(count_pixels)  # for those who must not open a picture before they know its size
 
-    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        processor: ProcessorMixin | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs |= _choose_backend(model, backend, threads, kwargs.get("device"))
         super().__init__(model=model, processor=processor or _load_processor(model), **kwargs)
         if self.processor.labels != self.model.config.labels:
             self.processor = copy.copy(self.processor)  # the caller's own stays as it is
@@ -343,6 +355,23 @@ class TwoMNERPipeline(Pipeline):
             {"word": word, "tag": tag, "score": score, "start": start, "end": end}
             for word, tag, score, (start, end) in rows
         ]
+
+
+def _choose_backend(model: Any, backend: str | None, threads: int | None, device: Any) -> dict[str, Any]:
+    """Let an exported model use a backend; the arguments of `Pipeline` that follow from it."""
+    if not hasattr(model, "use_backend"):
+        if backend is None and threads is None:
+            return {}
+        raise ValueError(
+            "`backend` and `threads` are for exported models, and this one is not; leave them out, or export it with "
+            "`python -m training_2mner.export`. For the threads of PyTorch call `torch.set_num_threads`."
+        )
+    if device not in (None, -1) and torch.device(device).type != "cpu":
+        raise ValueError(
+            f'`device` is {device!r}, but an exported model runs on the CPU; leave it out, or write "cpu".'
+        )
+    model.use_backend(backend, threads).open_graphs()
+    return {"device": "cpu"}
 
 
 def _load_processor(model: PreTrainedModel) -> Any:

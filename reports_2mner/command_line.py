@@ -72,6 +72,16 @@ def between(least: Number, most: Number) -> Callable[[str], Number]:
     return number
 
 
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Add `--backend` and `--threads`, which programs have that run exported models."""
+    parser.add_argument(
+        "--backend",
+        choices=("onnx", "openvino"),
+        help="what runs an exported model (default: what it was exported for)",
+    )
+    parser.add_argument("--threads", type=at_least(1), help="threads of an exported model (default: those of PyTorch)")
+
+
 def comma_separated(read: Callable[[str], Any] = str) -> Callable[[str], tuple[Any, ...]]:
     """Return an argument type: values separated by commas, each read by `read`."""
 

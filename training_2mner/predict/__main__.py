@@ -26,7 +26,7 @@ from transformers import pipeline
 
 from modeling_2mner import TwoMNERPipeline
 from modeling_2mner.pipeline_2mner import UNSOUND
-from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
+from reports_2mner.command_line import add_backend, at_least, between, exit_on_error, make_parser
 from reports_2mner.locks import only_writer
 from training_2mner.fingerprint import model_fingerprint
 from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
@@ -115,14 +115,21 @@ def open_records(path: Path | str, images: Path | str | None = None) -> InputRec
     return TextRecords(path, images)
 
 
-def load_pipeline(model: str, device: str | None = None) -> TwoMNERPipeline:
-    """Load the model of a run folder or a Hub id; ValueError if it does not load on `device`."""
+def load_pipeline(
+    model: str, device: str | None = None, backend: str | None = None, threads: int | None = None
+) -> TwoMNERPipeline:
+    """Load the model of a run folder, an export or a Hub id; ValueError if it does not load on `device`."""
     try:
         # With the class given, transformers does not run code from the folder.
         return pipeline(  # type: ignore[call-overload]  # the annotations list only the tasks of transformers itself
-            "multimodal-ner", model=model, device=device, pipeline_class=TwoMNERPipeline
+            "multimodal-ner",
+            model=model,
+            device=device,
+            pipeline_class=TwoMNERPipeline,
+            backend=backend,
+            threads=threads,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise ValueError(f"`model` {model} does not load on `device` {device or 'auto'}: {error}") from error
 
 
@@ -194,7 +201,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     """Read the command line."""
     parser = make_parser("python -m training_2mner.predict", __doc__)
     add = parser.add_argument
-    add("model", help="run folder or Hub id of the model")
+    add("model", help="run folder, exported folder or Hub id of the model")
     add(
         "--input",
         type=Path,
@@ -214,6 +221,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--threshold", type=between(0.0, 1.0), help="leave out entities with a score below this, from 0 to 1")
     add("--return_word_tags", action="store_true", help="also write the tag and score of each word (.jsonl only)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    add_backend(parser)
     add("--overwrite", action="store_true", help="replace an existing output")
     return parser.parse_args(arguments)
 
@@ -237,7 +245,7 @@ def _run(options: argparse.Namespace) -> Summary:
     records = open_records(options.input, options.images)
     _check_output(options.output, records, options.return_word_tags, options.overwrite)
     return predict_to_file(
-        load_pipeline(options.model, options.device),
+        load_pipeline(options.model, options.device, options.backend, options.threads),
         records,
         options.output,
         batch_size=options.batch_size,

@@ -38,7 +38,7 @@ except ModuleNotFoundError as error:
 
 from modeling_2mner.handler import MEANINGS, BadRequest, EndpointHandler, Limits, read_request
 from modeling_2mner.images import count_pixels
-from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
+from reports_2mner.command_line import add_backend, at_least, between, exit_on_error, make_parser
 from training_2mner.fingerprint import model_fingerprint
 from training_2mner.serve.batching import Batcher, Unavailable
 from training_2mner.serve.label_studio import LabelStudio, PictureFolders
@@ -208,7 +208,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     """Read the command line."""
     parser = make_parser("python -m training_2mner.serve", __doc__)
     add = parser.add_argument
-    add("model", help="run folder or Hub id of the model")
+    add("model", help="run folder, exported folder or Hub id of the model")
     add(
         "--host",
         default="127.0.0.1",
@@ -243,6 +243,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
         help="for --label_studio: fetch pictures from the web, from public hosts only",
     )
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    add_backend(parser)
     for limit in fields(Limits):
         text = "of a request at most (default: that of the environment, else "
         add(f"--max_{limit.name}", type=int, help=f"{MEANINGS.get(limit.name, limit.name)} {text}{limit.default})")
@@ -255,9 +256,10 @@ def build_service(options: argparse.Namespace) -> Service:
     limits = {name: value for name, value in limits.items() if value is not None}
     Limits.from_environment(limits)  # before the model is loaded
     _check_folders(options)
+    runner = {name: getattr(options, name) for name in ("backend", "threads") if getattr(options, name) is not None}
     try:
-        handler = EndpointHandler(options.model, device=options.device, limits=limits)
-    except (OSError, ValueError, RuntimeError) as error:
+        handler = EndpointHandler(options.model, device=options.device, limits=limits, **runner)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise ValueError(
             f"`model` {options.model} does not load on `device` {options.device or 'auto'}: {error}"
         ) from error

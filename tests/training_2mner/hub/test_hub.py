@@ -35,7 +35,19 @@ CODE = {
 }
 CODE |= {f"{name}.py" for name in ("pipeline_inputs", "picture_rows", "stock_arguments", "configuration_parts")}
 CODE |= {f"{name}.py" for name in ("alignment", "crf", "encoders", "fusion", "image_sources", "images", "outputs")}
-CODE |= {f"{name}.py" for name in ("foreign_inputs", "pieces", "posteriors", "spans", "torchvision_resnet", "windows")}
+CODE |= {
+    f"{name}.py"
+    for name in (
+        "foreign_inputs",
+        "lattice",
+        "length_windows",
+        "pieces",
+        "posteriors",
+        "spans",
+        "torchvision_resnet",
+        "windows",
+    )
+}
 CODE |= {"configuration_tagging.py", "tagging.py"}
 FILES = CODE | {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
 FILES |= {"README.md", "requirements.txt", "all_results.json", "calibration.json", "calibration.png"}

@@ -1,0 +1,338 @@
+"""Exported models: a runner computes the emissions from graphs, and this project's CRF decodes them.
+
+`python -m training_2mner.export` writes such a folder: graphs for ONNX Runtime or OpenVINO, and the CRF in
+`model.safetensors`. It is loaded and used like any other model.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import Tensor
+from transformers.utils import can_return_tuple
+from transformers.utils.hub import cached_file
+
+from .configuration_tagging import TaggingConfig
+from .crf import LinearChainCRF
+from .encoders import default_first_window, default_image_index
+from .foreign_inputs import drop_foreign
+from .outputs import TaggerOutput
+from .tagging import TaggingPreTrainedModel, WordTagger
+
+BACKENDS = ("onnx", "openvino")
+PRECISIONS = ("fp32", "bf16", "int8")
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
+_FILE_NAME = re.compile(r"\w[\w.-]*")
+_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+# In what OpenVINO computes all that is not quantised; a CPU without bfloat16 takes float32. Left alone, OpenVINO takes
+# bfloat16 for everything where the CPU has it.
+_OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
+
+# Named tensors in, named tensors out.
+Runner: TypeAlias = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+@strict
+class ExportedConfig(TaggingConfig):
+    """Configuration of [`ExportedTagger`].
+
+    Args:
+        source_model_type (`str`): the `model_type` of the model that was exported.
+        backend (`str`, defaults to `"onnx"`): the runner whose format the graphs have, `"onnx"` or `"openvino"`.
+        precision (`str`, defaults to `"fp32"`): `"fp32"`, `"bf16"` or `"int8"`; the CRF is always in float32.
+        graphs (`list[dict]`): in the order in which they run; each with its `name`, its `files`, of which the first
+            is the graph, their `sha256`, and the names of its `inputs` and `outputs`.
+        blanks (`dict[str, list[int]]`): the shapes of the zeros that stand for pictures, or their features, where a
+            batch has none.
+        shares_windows (`bool`, defaults to `False`): whether the text is read apart from the pictures.
+        max_position_embeddings (`int`, *optional*): the longest window in pieces.
+
+    All other fields are those of [`TaggingConfig`].
+
+    Raises:
+        ValueError: for an unknown backend or precision, and for a file that is not beside the config.
+    """
+
+    model_type = "2m-ner-exported"
+    choices = {"backend": BACKENDS, "precision": PRECISIONS}  # noqa: RUF012
+    default_auto_map = {  # noqa: RUF012
+        "AutoConfig": "modeling_exported.ExportedConfig",
+        "AutoModelForTokenClassification": "modeling_exported.ExportedTagger",
+    }
+
+    source_model_type: str = "2m-ner"
+    backend: str = "onnx"
+    precision: str = "fp32"
+    graphs: list[dict[str, Any]] | None = None
+    blanks: dict[str, list[int]] | None = None
+    shares_windows: bool = False
+    max_position_embeddings: int | None = None
+
+    @property
+    def uses_image(self) -> bool:
+        """Whether the network uses pictures."""
+        return bool(self.blanks)
+
+    @property
+    def files(self) -> list[str]:
+        """The files of all graphs."""
+        return [name for graph in self.graphs or [] for name in graph["files"]]
+
+    def _check_contradictions(self) -> None:
+        super()._check_contradictions()
+        for name in self.files:
+            if not _FILE_NAME.fullmatch(name):
+                raise ValueError(
+                    f"`graphs` names the file {name!r}; graphs lie beside config.json, in no other folder."
+                )
+
+
+class ExportedTagger(WordTagger):
+    """A tagger whose network is run by ONNX Runtime or OpenVINO, on the CPU.
+
+    Inputs and outputs are those of the model that was exported, without embeddings and attention weights. What the
+    graph of the image towers returns, see [`~ExportedTagger.encode_images`], can be passed in the place of pixels.
+    """
+
+    config: ExportedConfig
+
+    def __init__(self, config: ExportedConfig):
+        TaggingPreTrainedModel.__init__(self, config)  # there is no network below the decoder
+        if config.use_crf:
+            self.crf = LinearChainCRF(config.num_labels, config.labels)
+        else:  # a checkpoint must hold something
+            self.register_buffer("without_crf", torch.zeros(1))
+        self.post_init()
+        self._keys_to_ignore_on_load_unexpected = set()
+        self._paths: dict[str, Path] = {}
+        self._runners: dict[str, Runner] = {}
+        self.use_backend()
+
+    @property
+    def reads_text_apart(self) -> bool:  # type: ignore[override]  # of other models an attribute of the class
+        """Whether the text encoder sees nothing of the pictures, so that several rows can share its windows."""
+        return self.config.shares_windows
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU, where the graphs run."""
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the emissions."""
+        return torch.float32
+
+    def use_backend(self, backend: str | None = None, threads: int | None = None) -> "ExportedTagger":
+        """Choose the runner and its threads; graphs are opened when they are needed, or by `open_graphs`.
+
+        Args:
+            backend: `"onnx"` or `"openvino"`, which also runs ONNX graphs; by default the one that the graphs were
+                exported for.
+            threads: by default those of PyTorch, `torch.get_num_threads()` at the time of this call.
+
+        Raises:
+            ValueError: for a backend that cannot run these graphs, or a number below 1.
+        """
+        backend = backend or self.config.backend
+        if backend not in BACKENDS:
+            raise ValueError(f'`backend` is {backend!r}; write "onnx" or "openvino".')
+        if backend == "onnx" and self.config.backend != "onnx":
+            raise ValueError(
+                '`backend` is "onnx", but this model was exported for OpenVINO; write `backend="openvino"`, or export '
+                "it again with `--to onnx`."
+            )
+        if threads is not None and threads < 1:
+            raise ValueError(f"`threads` must be at least 1, got {threads}.")
+        self.backend, self.threads = backend, threads or torch.get_num_threads()
+        self._runners = {}
+        return self
+
+    def open_graphs(self) -> None:
+        """Open all graphs now, rather than in the first batch.
+
+        Raises:
+            ImportError: if the runner is not installed.
+        """
+        for graph in self.config.graphs or []:
+            self._runner(graph)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *model_args: Any, **kwargs: Any) -> Any:
+        """Load the CRF, and find the graphs, in a folder or on the Hub; see `PreTrainedModel.from_pretrained`."""
+        place = {name: kwargs[name] for name in _HUB_ARGUMENTS if kwargs.get(name) is not None}
+        kwargs.pop("dtype", None)  # that of the graphs and of the CRF is fixed
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for name in model.config.files:
+            found = cached_file(pretrained_model_name_or_path, name, **place)
+            model._paths[name] = Path(str(found))
+        return loaded
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """Save the CRF, the config and this code as every model does, and copy the graphs."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        for name, path in self._paths.items():
+            target = Path(save_directory) / name
+            if not target.exists() or not target.samefile(path):
+                shutil.copyfile(path, target)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        word_positions: Tensor | None = None,
+        word_mask: Tensor | None = None,
+        first_window: Tensor | None = None,
+        image_index: Tensor | None = None,
+        labels: Tensor | None = None,
+        **pictures: Any,
+    ) -> TaggerOutput:
+        """Tag the words of a batch, or the pieces of text without `word_positions`.
+
+        Args:
+            input_ids, attention_mask, word_positions, word_mask, first_window, image_index, labels: see [`PieceModel`]
+                and [`WordTagger.forward`].
+            pictures: `pixel_values`, `resnet_pixel_values`, or the outputs of [`~ExportedTagger.encode_images`].
+
+        Raises:
+            ValueError: for inputs that the graphs do not take, or that contradict each other.
+        """
+        pictures = drop_foreign({name: value for name, value in pictures.items() if value is not None}, False)
+        if word_positions is None:
+            if input_ids is None:
+                raise ValueError("`word_positions` is missing; make the inputs with the model's processor.")
+            return self._tag_pieces(input_ids, attention_mask, labels=labels, **pictures)
+        if word_mask is None:
+            word_mask = torch.ones_like(word_positions, dtype=torch.bool)
+        if not word_positions.numel():
+            logits = torch.zeros(*word_positions.shape, self.config.num_labels)
+        else:
+            text = {"input_ids": input_ids, "attention_mask": attention_mask, "word_positions": word_positions}
+            logits = self._run(text, first_window, image_index, pictures)
+        return self.read_emissions(logits, labels, word_mask.cpu())
+
+    def encode_images(self, **pixels: Tensor) -> dict[str, Tensor]:
+        """Run the image towers alone; of 2M-NER, whose towers are a graph of their own.
+
+        Args:
+            pixels: `pixel_values` and `resnet_pixel_values`, `(images, 3, height, width)`, those that the model has.
+
+        Returns:
+            `vit_regions` and `resnet_regions`, `(images, regions, size)`, which `forward` takes in the place of
+            pixels.
+
+        Raises:
+            ValueError: for a model without such a graph.
+        """
+        for graph in self.config.graphs or []:
+            if graph["name"] == "images":
+                self._check_pictures(pixels)
+                return self._call(graph, pixels)
+        raise ValueError("this model has no graph for pictures alone; pass its pixels to the model.")
+
+    def _run(
+        self,
+        text: dict[str, Tensor | None],
+        first_window: Tensor | None,
+        image_index: Tensor | None,
+        pictures: dict[str, Tensor],
+    ) -> Tensor:
+        """The emissions, `(batch, words, labels)`."""
+        values = {name: value for name, value in text.items() if value is not None}
+        values.setdefault("attention_mask", torch.ones_like(values["input_ids"]))
+        if first_window is None:
+            first_window = default_first_window(values["input_ids"], values["word_positions"])
+        self._check_pictures(pictures)
+        blanks = self.config.blanks or {}
+        if not self.config.uses_image or not pictures:
+            image_index = torch.full_like(first_window, -1)
+            pictures = {name: torch.zeros(shape) for name, shape in blanks.items()}
+        elif image_index is None:
+            image_index = default_image_index(first_window, next(iter(pictures.values())))
+        values |= {"first_window": first_window, "image_index": image_index, **pictures}
+        for graph in self.config.graphs or []:
+            if not all(name in values for name in graph["outputs"]):
+                values |= self._call(graph, values)
+        return values["logits"]
+
+    def _check_pictures(self, pictures: Mapping[str, Tensor]) -> None:
+        """Refuse what no graph takes, one tower's pixels without the other's, and different numbers of pictures."""
+        if not pictures or not self.config.uses_image:
+            return
+        features = list(self.config.blanks or {})
+        pixels = [name for graph in self.config.graphs or [] for name in graph["inputs"] if name.endswith("values")]
+        if set(pictures) not in (set(features), set(pixels)):
+            wanted = [" and ".join(f"`{name}`" for name in names) for names in (pixels, features)]
+            raise ValueError(
+                f"the batch has {', '.join(f'`{name}`' for name in pictures)}; pass {' or '.join(dict.fromkeys(wanted))}, "
+                "or none of them for text only."
+            )
+        if len({len(value) for value in pictures.values()}) > 1:
+            counts = ", ".join(f"`{name}` holds {len(value)}" for name, value in pictures.items())
+            raise ValueError(f"the numbers of pictures differ: {counts}; pass the same pictures to all.")
+
+    def _call(self, graph: Mapping[str, Any], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return self._runner(graph)({name: values[name] for name in graph["inputs"]})
+
+    def _runner(self, graph: Mapping[str, Any]) -> Runner:
+        name = graph["name"]
+        if name not in self._runners:
+            files = [self._paths[file] for file in graph["files"]]
+            open_graph = _open_openvino if self.backend == "openvino" else _open_onnx
+            self._runners[name] = open_graph(files, list(graph["outputs"]), self.threads, self.config.precision)
+        return self._runners[name]
+
+
+def _open_onnx(files: list[Path], outputs: list[str], threads: int, precision: str) -> Runner:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(
+            "`backend=\"onnx\"` needs ONNX Runtime; run `pip install onnxruntime`, or `pip install '2m-ner[onnx]'`."
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(str(files[0]), options, providers=["CPUExecutionProvider"])
+
+    def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        found = session.run(outputs, {name: _to_numpy(value) for name, value in inputs.items()})
+        return {name: torch.from_numpy(value) for name, value in zip(outputs, found, strict=True)}
+
+    return run
+
+
+def _open_openvino(files: list[Path], outputs: list[str], threads: int, precision: str) -> Runner:
+    try:
+        import openvino
+    except ImportError as error:
+        raise ImportError(
+            "`backend=\"openvino\"` needs OpenVINO; run `pip install openvino`, or `pip install '2m-ner[openvino]'`."
+        ) from error
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": _OPENVINO_PRECISION[precision],
+        "ENABLE_CPU_PINNING": False,  # or several processes would share the first cores
+    }
+    compiled = openvino.Core().compile_model(str(files[0]), "CPU", settings)
+
+    def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        found = compiled({name: _to_numpy(value) for name, value in inputs.items()})
+        return {name: torch.from_numpy(found[name].copy()) for name in outputs}
+
+    return run
+
+
+def _to_numpy(value: Tensor) -> Any:
+    value = value.detach().cpu()
+    return (value.float() if value.is_floating_point() else value).contiguous().numpy()
+
+
+__all__ = ["ExportedConfig", "ExportedTagger"]
