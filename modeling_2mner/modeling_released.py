@@ -163,6 +163,8 @@ class TwoMNERReleasedModel(TwoMNERReleasedPreTrainedModel, TwoMNERModel):
     ```
     """
 
+    feature_names = ()  # a sentence has its own random view of its picture
+
     def _build_collaboration(self, config: TwoMNERConfig, region_size: int) -> MultimodalCollaboration:
         return MultimodalCollaboration(config, region_size, ReleasedCrossAttention)
 
