@@ -299,6 +299,8 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
     ```
     """
 
+    augments_pictures = True  # the ResNet sees a random view
+
     def __init__(
         self,
         image_processor: CLIPImageProcessorPil | None = None,

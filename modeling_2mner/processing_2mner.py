@@ -102,6 +102,7 @@ class TwoMNERProcessor(ProcessorMixin):
     ```
     """
 
+    augments_pictures = False  # whether the same picture can give other pixels next time
     image_processor: CLIPImageProcessorPil
     resnet_image_processor: CLIPImageProcessorPil
     tokenizer: Any

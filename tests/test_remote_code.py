@@ -47,7 +47,7 @@ SHARED += (
     "pieces",
     "foreign_inputs",
 )
-SHARED += ("handler",)
+SHARED += ("handler", "kept_features", "length_windows", "lattice")
 WORDS = ("configuration_words", "word_layers", "tokenization_words", "processing_words")
 OWN = {
     "hbilstm-crf": ("modeling_bilstm_crf", *WORDS),
@@ -121,6 +121,7 @@ def test_a_checkpoint_holds_all_its_code_and_no_pickle(save, tmp_path):
         for name in ("spans", "pipeline_2mner", "posteriors", "pieces", "foreign_inputs", "image_sources", "handler")
     }
     code |= {"pipeline_inputs.py", "picture_rows.py", "stock_arguments.py"}
+    code |= {"kept_features.py", "length_windows.py", "lattice.py"}
     code |= {"configuration_tagging.py", "configuration_parts.py", "tagging.py"}
     assert {name for name in written if name.endswith(".py")} == code
     assert {name for name in written if not name.endswith((".py", ".json"))} == {"model.safetensors"}

@@ -42,6 +42,7 @@ from training_2mner.hub.release import COMMIT_MESSAGE, release
 from training_2mner.lora import ADAPTER, TrainedShare, add_adapters, merged_weights, write_adapter
 from training_2mner.metrics import entity_scores, to_tag_names
 from training_2mner.parts import part_of
+from training_2mner.pictures import picture_keys
 from training_2mner.portable_state import BestCheckpointCallback, drop_path
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
@@ -319,6 +320,11 @@ class TwoMNERTrainer(Trainer):
                 f"`dataloader_drop_last` leaves nothing of {len(train)} training sentences, which do not fill a batch of "
                 f"{size}; leave it out, or lower `per_device_train_batch_size`."
             )
+        if self.args.group_by_picture and not getattr(self.model.config, "mask_duplicate_images", True):
+            raise ValueError(
+                "`group_by_picture` brings the sentences of a picture into a batch, where the contrastive losses would take "
+                "each other's picture for a wrong one; also write `config: {mask_duplicate_images: true}`."
+            )
         metric = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
         scored, dataset = self.compute_metrics == self.compute_entity_scores, self.eval_dataset
         if scored and isinstance(dataset, Dataset) and "ner_tags" in dataset.column_names:
@@ -336,12 +342,14 @@ class TwoMNERTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         train_dataset = cast(Dataset, self.train_dataset if train_dataset is None else train_dataset)
-        if not self.args.group_by_length:
+        if not self.args.group_by_length and not self.args.group_by_picture:
             return super()._get_train_sampler(train_dataset)
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        lengths = self._lengths(train_dataset)
+        lengths = self._lengths(train_dataset) if self.args.group_by_length else [0] * len(train_dataset)
+        pictures = picture_keys(train_dataset) if self.args.group_by_picture else None
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        sampler = LengthGroupedSampler(lengths, batch_size, seed)
+        own = self.args.train_batch_size
+        sampler = LengthGroupedSampler(lengths, batch_size, seed, pictures=pictures, picture_batch=own)
         self._epochs.sampler = sampler
         return sampler
 
@@ -432,6 +440,8 @@ def picture_checksums(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     `image_index` starts from zero in each process, so it cannot distinguish the pictures of different processes.
     """
     index = inputs["image_index"]
+    if "image_hashes" in inputs:
+        return torch.where(index >= 0, inputs["image_hashes"][index.clamp(min=0)], -1)
     pixels = inputs.get("pixel_values")
     if pixels is None:
         return index
