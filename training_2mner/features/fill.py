@@ -17,6 +17,7 @@ from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.images import LoadedImage, load_image, picture_digest, read_file
 from modeling_2mner.kept_features import KeptFeatures
 from modeling_2mner.tagging import WordTagger
+from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.features.cache import ARGUMENT, PRECISIONS, FeatureCache
 from training_2mner.features.towers import check_frozen, check_rows, describe_towers
 
@@ -96,8 +97,9 @@ def open_cache(folder: Path | str, model: WordTagger, processor: TwoMNERProcesso
     Raises:
         ValueError: if the folder has none of them.
     """
+    settings = describe_towers(model, processor, next(iter(PRECISIONS)))
     for precision in PRECISIONS:
-        cache = FeatureCache(folder, describe_towers(model, processor, precision))
+        cache = FeatureCache(folder, {**settings, "precision": precision})
         if len(cache):
             return cache
     raise ValueError(
@@ -120,10 +122,7 @@ def use_cache(trainer: Any, splits: DatasetDict) -> None:
     check_frozen(model)
     for split in splits.values():
         check_rows(split)
-    if trainer.data_collator.boxes or trainer.data_collator.small_boxes:
-        raise ValueError(
-            f"`{ARGUMENT}` is given beside a column of object boxes, whose crops are not stored; leave one of them out."
-        )
+    refuse_boxes(trainer.data_collator)
     cache = FeatureCache(args.cache_image_features, describe_towers(model, processor, args.image_features_precision))
     with args.main_process_first(desc="encoding pictures"):
         if trainer.is_world_process_zero():
@@ -131,6 +130,14 @@ def use_cache(trainer: Any, splits: DatasetDict) -> None:
             logger.info("`%s`: %s.", ARGUMENT, filled)
         cache.refresh()
     trainer.data_collator.features = cache
+
+
+def refuse_boxes(collator: TwoMNERDataCollator) -> None:
+    """Raise `ValueError` for batches with crops of objects."""
+    if collator.boxes or collator.small_boxes:
+        raise ValueError(
+            f"`{ARGUMENT}` is given beside a column of object boxes, whose crops are not stored; leave one of them out."
+        )
 
 
 def _check_room(cache: FeatureCache, picture: LoadedImage, count: int, tell: Callable[[str], Any]) -> None:

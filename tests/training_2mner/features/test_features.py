@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from modeling_2mner import TwoMNERPipeline, TwoMNERReleasedProcessor
 from modeling_2mner.images import load_image
 from reports_2mner.locks import only_writer
+from training_2mner.arguments import DataArguments
+from training_2mner.evaluate.finished import tag_split
 from training_2mner.evaluation import predict_tags
 from training_2mner.features import cache as cache_module
 from training_2mner.features.__main__ import main
@@ -342,3 +344,22 @@ def test_a_text_only_variant_of_a_run_ignores_it(make_trainer, make_model, text_
     trainer = make_trainer(make_model(**text_only), **FROZEN, cache_image_features=str(tmp_path / "cache"))
     use_cache(trainer, DatasetDict(splits))
     assert trainer.data_collator.features is None and not (tmp_path / "cache").exists()
+
+
+def test_two_processes_share_a_cache_and_tell_their_pictures_apart(two_processes):
+    plain, cached = (two_processes["results"][case] for case in ("plain", "cached"))
+    assert len(plain) == len(cached) > 2
+    for one, other in zip(plain, cached, strict=True):
+        for part in ("loss", "crf_loss", "vit_contrastive_loss", "resnet_contrastive_loss"):
+            assert one[part] == pytest.approx(other[part], rel=1e-5)
+    assert len(list((two_processes["folder"] / "features").rglob("features-*.safetensors"))) == 1
+
+
+def test_a_finished_model_is_scored_with_it(model, processor, splits, filled, tmp_path, towers_run):
+    model.save_pretrained(tmp_path / "run")
+    processor.save_pretrained(tmp_path / "run")
+    arguments = (str(tmp_path / "run"), splits["test"], DataArguments(), 4, "cpu")
+    expected = tag_split(*arguments)
+    assert towers_run
+    towers_run.clear()
+    assert tag_split(*arguments, filled.folder.parent) == expected and towers_run == []
