@@ -37,6 +37,8 @@ from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import has_pictures
 from training_2mner.divergence import DivergenceCallback, check_loss
+from training_2mner.features.cache import FeatureCache
+from training_2mner.features.towers import check_same_towers
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import COMMIT_MESSAGE, release
 from training_2mner.lora import ADAPTER, TrainedShare, add_adapters, merged_weights, write_adapter
@@ -135,6 +137,9 @@ class TwoMNERTrainer(Trainer):
         """Build the model of a hyper-parameter search and freeze and adapt its encoders as the run says."""
         model = cast(WordTagger, super().call_model_init(trial))
         self._prepare(model)
+        features = getattr(getattr(self, "data_collator", None), "features", None)
+        if isinstance(features, FeatureCache):
+            check_same_towers(features, model, self.processing_class)
         return model
 
     def compute_loss(

@@ -124,7 +124,7 @@ def use_cache(trainer: Any, splits: DatasetDict) -> None:
         check_rows(split)
     refuse_boxes(trainer.data_collator)
     cache = FeatureCache(args.cache_image_features, describe_towers(model, processor, args.image_features_precision))
-    with args.main_process_first(desc="encoding pictures"):
+    with args.main_process_first(local=False, desc="encoding pictures"):  # all read its folder
         if trainer.is_world_process_zero():
             filled = fill_cache(cache, model.to(args.device), processor, list(splits.values()))
             logger.info("`%s`: %s.", ARGUMENT, filled)

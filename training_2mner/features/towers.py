@@ -12,7 +12,7 @@ from torch import nn
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.encoders import ENCODERS
 from modeling_2mner.tagging import WordTagger
-from training_2mner.features.cache import ARGUMENT, PRECISIONS
+from training_2mner.features.cache import ARGUMENT, PRECISIONS, FeatureCache
 
 VERSION = 1  # of how features are computed
 # Fields of configs that features depend on, beside the towers' own configs and weights.
@@ -92,6 +92,15 @@ def check_frozen(model: WordTagger) -> None:
                 "norms, so that its features differ from step to step; set its dropout to 0 and `resnet_batch_norm` to "
                 "fixed in `config`, or leave it out."
             )
+
+
+def check_same_towers(cache: FeatureCache, model: WordTagger, processor: TwoMNERProcessor) -> None:
+    """Raise `ValueError` for a model, such as another one of a search, whose features are not those of the cache."""
+    if describe_towers(model, processor, cache.precision) != cache.settings:
+        raise ValueError(
+            f"`{ARGUMENT}` holds the features of image encoders with other weights than those of this model; start from "
+            "pretrained ones, which are the same for every model of a search, or leave it out."
+        )
 
 
 def check_rows(dataset: Dataset) -> None:

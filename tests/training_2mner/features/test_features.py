@@ -363,3 +363,16 @@ def test_a_finished_model_is_scored_with_it(model, processor, splits, filled, tm
     assert towers_run
     towers_run.clear()
     assert tag_split(*arguments, filled.folder.parent) == expected and towers_run == []
+
+
+def test_a_search_with_other_towers_is_refused(make_trainer, make_model, filled, model):
+    trainer = make_trainer(**FROZEN)
+    trainer.data_collator.features = filled
+    trainer.model_init = lambda: make_model()
+    assert trainer.call_model_init() is not model
+    other = make_model()
+    with torch.no_grad():
+        other.model.resnet_model.embedder.embedder.convolution.weight.add_(1e-3)
+    trainer.model_init = lambda: other
+    with pytest.raises(ValueError, match="image encoders with other weights than those of this model"):
+        trainer.call_model_init()
