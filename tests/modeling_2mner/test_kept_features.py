@@ -91,9 +91,32 @@ def test_once_per_window(make_model, make_baseline, processor, one_image_process
 def test_each_window_has_its_own(model, processor, rows, encoded, decoded):
     pipe = TwoMNERPipeline(model=model, processor=processor, device="cpu")
     counts = encoded(model.model.vision_model)
-    pipe(rows, batch_size=4, window_batches=5)
+    together = pipe(rows, batch_size=4, window_batches=5, threshold=0.3)
     windows = [{row["image"]["bytes"] for row in rows[start : start + 20] if row["image"]} for start in (0, 20, 40)]
     assert sum(counts) == len(decoded) == sum(map(len, windows))
+    for row, found in zip(rows, together, strict=True):
+        expected = pipe(row, threshold=0.3)
+        assert [entity["start"] for entity in found] == [entity["start"] for entity in expected]
+
+
+def test_several_pictures_of_a_sentence(model, processor, files, encoded, decoded):
+    chance = random.Random(6)
+    inputs = [
+        {
+            "words": chance.choices(WORDS, k=chance.randrange(1, 40)),
+            "images": chance.choices([*files, None], k=1 + number % 4),
+        }
+        for number in range(20)
+    ]
+    pipe = TwoMNERPipeline(model=model, processor=processor, device="cpu")
+    alone = [pipe(each, return_word_tags=True) for each in inputs]
+    counts = encoded(model.model.vision_model)
+    decoded.clear()
+    together = pipe(inputs, batch_size=3, return_word_tags=True)
+    assert sum(counts) == len(decoded) == 5
+    for found, expected in zip(together, alone, strict=True):
+        assert [word["tag"] for word in found["words"]] == [word["tag"] for word in expected["words"]]
+        assert found["image_status"] == expected["image_status"]
 
 
 def test_workers_decode_and_the_window_encodes_once(model, processor, rows, encoded):
