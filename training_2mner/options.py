@@ -155,6 +155,8 @@ NOTES = {
     "do_predict": "a run always trains, evaluates and predicts",
     "dataloader_drop_last": "for training alone: every sentence is scored",
     "report_to": "`none` is tested",
+    "cache_image_features": "for image encoders that `freeze` names",
+    "group_by_picture": "with contrastive losses it needs `mask_duplicate_images` in `config`",
     "liger_kernel_config": "needs `use_liger_kernel`, which is refused",
 }
 
