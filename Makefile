@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test test-slow test-adversary check docs format clean
+.PHONY: help demo app test test-slow test-adversary bench bench-full check docs format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,13 @@ test-slow: .venv/.installed .venv-demo/.installed  ## Run the tests that need mi
 
 test-adversary: .venv/.installed  ## Attack files, pictures, requests and processes, and print what held (10 minutes)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --quiet tests/adversary
+
+bench: .venv/.installed  ## Time the work beside plain references, with small networks (10 minutes on idle cores)
+	$(BIN)/python -W ignore benchmarks/crf.py --repeats 31
+	$(BIN)/python -W ignore benchmarks/side_by_side.py
+
+bench-full: .venv/.installed  ## The same with the paper's networks (an hour on idle cores)
+	$(BIN)/python -W ignore benchmarks/side_by_side.py --full
 
 check: .venv/.installed  ## Check style and types
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataset_scripts.conll_layout import Layout
-from dataset_scripts.schema import ENTITY_TYPES, TYPE, find_iob2_violation, labels_of
+from dataset_scripts.schema import ENTITY_TYPES, find_iob2_violation, is_type, labels_of
 from reports_2mner.conll_format import ID_PREFIX, format_sentence
 from reports_2mner.files import write_file
 
@@ -132,7 +132,7 @@ def is_tag(tag: str, types: Sequence[str] | None) -> bool:
     """Return whether this is a tag of one of the types, or of any type for None."""
     if tag == "O":
         return True
-    return tag[:2] in ("B-", "I-") and (bool(TYPE.fullmatch(tag[2:])) if types is None else tag[2:] in types)
+    return tag[:2] in ("B-", "I-") and (is_type(tag[2:]) if types is None else tag[2:] in types)
 
 
 def known_tags(types: Sequence[str] | None) -> str:

@@ -21,6 +21,7 @@ from dataset_scripts.schema import LANGUAGES, sort_languages
 
 SentenceReader = Callable[[SourceFile], Iterator[ConllSentence]]
 LEAST_SHARE = 0.1
+UNDETERMINED = "und"
 RANKS_KEPT = 5  # of the languages of a text
 KNOWN_ALREADY = -1  # in place of a language: another file holds this sentence
 
@@ -133,15 +134,22 @@ def guess_languages(texts: Iterable[str]) -> list[str]:
     """Guess the language of each text of one data set, by py3langid.
 
     A single text is too short to be sure: a language that fewer than a tenth of the texts seem to have is not among those
-    of the data set, so its texts get the likeliest of the others.
+    of the data set, so its texts get the likeliest of the others. Texts without letters get the commonest one, or `und`
+    (ISO 639-2: undetermined) if there is no other text.
     """
     rank = _identifier(None)
-    order = sorted(code for code, _ in rank(""))
+    order = [*sorted(code for code, _ in rank("")), UNDETERMINED]
     ranks = array("B")  # the likeliest languages of all texts, as positions in `order`
     for text in texts:
-        ranks.extend(order.index(code) for code, _ in rank(text)[:RANKS_KEPT])
+        codes = (
+            [code for code, _ in rank(text)[:RANKS_KEPT]]
+            if any(map(str.isalpha, text))
+            else [UNDETERMINED] * RANKS_KEPT
+        )
+        ranks.extend(map(order.index, codes))
     groups = [ranks[start : start + RANKS_KEPT] for start in range(0, len(ranks), RANKS_KEPT)]
     votes = Counter(group[0] for group in groups)
+    votes[order.index(UNDETERMINED)] = 0
     common = votes.most_common(1)[0][0]
-    kept = {place for place, number in votes.items() if number >= LEAST_SHARE * len(groups)} | {common}
+    kept = {place for place, number in votes.items() if number >= LEAST_SHARE * votes.total() and number} | {common}
     return [order[next((place for place in group if place in kept), common)] for group in groups]

@@ -9,6 +9,7 @@ stores that complete list, as the paper's data sets have always done; any other 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 TYPE_NAMES = {"PER": "person", "LOC": "location", "ORG": "organisation", "MISC": "miscellaneous"}
 ENTITY_TYPES = tuple(TYPE_NAMES)
-TYPE = re.compile(r"[^\W\d_][\w./-]*")  # a valid name of a type
+_TYPE = re.compile(r"[^\W\d_][\w./-]*")
 LANGUAGES = ("en", "fr", "es", "de")  # fixed: their numbers are stored in files; others belong in `language_table`
 SOURCES = ("twitter2017", "cc12m", "synthetic", "twitter2015", "other")
 SPLITS = ("train", "validation", "test")
@@ -95,6 +96,25 @@ def types_in(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 LABELS = labels_of(ENTITY_TYPES)
+
+
+def is_type(name: str) -> bool:
+    """Return whether this can be the name of a type: a letter, then letters with their marks, digits, `_`, `.`, `/`, `-`.
+
+    `O` is the tag of words outside entities. Marks are the vowel signs of Devanagari as well as decomposed accents.
+    """
+    unmarked = name[:1] + "".join(sign for sign in name[1:] if not unicodedata.category(sign).startswith("M"))
+    return name != "O" and _TYPE.fullmatch(unmarked) is not None
+
+
+def valid_type(name: str) -> str:
+    """Return the nearest name that a type can have: `Work-of-Art` for `Work of Art`."""
+    kept = (sign if is_type(f"T{sign}") else " " for sign in name)
+    parts = "".join(kept).split()
+    while parts and not is_type(parts[0]):
+        parts[0] = parts[0][1:]
+        parts = parts if parts[0] else parts[1:]
+    return "-".join(parts) or "NAME"
 
 
 @dataclass(frozen=True)

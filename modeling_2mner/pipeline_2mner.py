@@ -3,6 +3,7 @@
 import copy
 import os
 import reprlib
+import sys
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -459,5 +460,10 @@ if TASK not in PIPELINE_REGISTRY.get_supported_tasks():
     PIPELINE_REGISTRY.register_pipeline(
         TASK, pipeline_class=TwoMNERPipeline, pt_model=AutoModelForTokenClassification, type="multimodal"
     )
+
+# transformers does not tell the package of a checkpoint's code about the file that it loads first. Pickling looks there,
+# and so does `Dataset.map`, which pickles its function to know what it has computed.
+if __package__:
+    setattr(sys.modules[__package__], __name__.rpartition(".")[2], sys.modules[__name__])
 
 __all__ = ["Entities", "TwoMNERPipeline"]

@@ -1,5 +1,6 @@
 """What all models share around their networks: weights, encoders, decoder and loss."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -44,6 +45,16 @@ class TaggingPreTrainedModel(PreTrainedModel):
         if isinstance(module, LinearChainCRF):  # the initialisation by pytorch-crf is lost on the meta device
             for parameter in module.parameters(recurse=False):
                 init.uniform_(parameter, -0.1, 0.1)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
+        """Move or convert the weights; `to(torch.bfloat16)` leaves in float32 what loading in bfloat16 leaves there."""
+        parts = set(self._keep_in_fp32_modules_strict or ())
+        exact = {name: weight.detach() for name, weight in self.named_parameters() if parts & set(name.split("."))}
+        super()._apply(fn, recurse)
+        for name, weight in self.named_parameters():
+            if name in exact and weight.dtype in (torch.bfloat16, torch.float16):
+                weight.data = exact[name].to(weight.device, torch.float32)
+        return self
 
     def set_attn_implementation(self, attn_implementation: str | dict, allow_all_kernels: bool = False) -> None:
         """Set the attention of the new layers and of the encoders that have attention.

@@ -124,9 +124,21 @@ def _option(entry: Field, hint: Any) -> dict[str, Any]:
     kind, is_many = _kind(hint)
     if is_many:
         options = {"nargs": "+", **options}
+        if options["nargs"] == "+":
+            options["action"] = _Gather
     if default not in (None, (), []) and "default" not in options["help"]:
         options["help"] += " (default: %(default)s)"
     return {"type": kind, "default": default, **options}
+
+
+class _Gather(argparse.Action):
+    """Adds the values of an option that is given several times, instead of keeping the last ones only."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [*(() if before is self.default else before), *values])
 
 
 def _kind(hint: Any) -> tuple[Callable[[str], Any], bool]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before huggingface_hub is imported, which reads it once
 
@@ -175,6 +177,21 @@ def tags() -> list[list[str]]:
 def batch(processor, sentences, tags, pictures):
     """The four sentences with labels; the first and the last share a picture, the second has none."""
     return processor(sentences, [pictures[0], None, pictures[1], pictures[0]], tags)
+
+
+@pytest.fixture(scope="session")
+def keep_caches_in():
+    """Neither find nor leave data sets and the code of checkpoints in the caches of this machine."""
+
+    def patch_caches(folder: Path, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "cache")
+        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(folder / "modules"))
+        places = [place for place in sys.path if not (Path(place) / "transformers_modules").exists()]
+        patch.setattr(sys, "path", places)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "transformers_modules"]:
+            patch.delitem(sys.modules, name)
+
+    return patch_caches
 
 
 @pytest.fixture

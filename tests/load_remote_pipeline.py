@@ -11,9 +11,11 @@ import importlib.util
 import json
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from runpy import run_path
 
+from datasets.fingerprint import Hasher
 from transformers import Pipeline, pipeline
 
 COMPANIONS = ("questions.json", "answers.json", "0.png", "1.png")
@@ -61,6 +63,13 @@ def import_handler(folder: Path):
     return module
 
 
+def can_be_hashed(pipe: Pipeline) -> None:
+    """As `Dataset.map` does with a function that uses it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Hasher.hash(pipe) == Hasher.hash(pipe)
+
+
 def load_and_compare(folder: Path, *tasks: str | None) -> Pipeline:
     """Compare bit by bit with what the project itself answered."""
     expected = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
@@ -69,6 +78,7 @@ def load_and_compare(folder: Path, *tasks: str | None) -> Pipeline:
         for part in (pipe, pipe.model, pipe.processor):
             assert type(part).__module__.startswith("transformers_modules."), type(part)
         assert pipe.task == "multimodal-ner"
+        can_be_hashed(pipe)
         assert ask_pipeline(pipe, folder) == expected["pipeline"], folder
     assert ask_handler(import_handler(folder), folder) == expected["handler"], folder
     return pipe

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("benchmarks", "configuration_2mner", "dataset_scripts", "experiments", "training_2mner")
+PACKAGES = ("benchmarks", "configuration_2mner", "dataset_scripts", "examples", "experiments", "training_2mner")
 PROGRAMS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in PACKAGES

@@ -21,7 +21,7 @@ FLOORS = (
     {"dataset_scripts", "training_2mner", "integrations_2mner"},
     {"train_hf"},
     {"experiments"},
-    {"benchmarks", "demo"},
+    {"benchmarks", "demo", "examples"},
     {"tests"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -1,4 +1,4 @@
-"""The snippets of docs/other-programs.md on spaCy and Label Studio run as they stand, on a tiny model."""
+"""The snippets of docs/other-programs.md run as they stand, on a tiny model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "other-programs.md"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -26,6 +27,24 @@ def folder(tmp_path, monkeypatch, make_model, processor, make_picture):
     processor.save_pretrained("runs/2m-ner")
     make_picture(1).save("photo.jpg")  # in which the tiny model sees entities
     return tmp_path
+
+
+def test_the_snippet_on_the_pipeline_of_transformers(folder, keep_caches_in, monkeypatch):
+    keep_caches_in(folder, monkeypatch)
+    names: dict = {}
+    (snippet,) = snippets("transformers' own pipeline", "python")
+    exec(snippet, names)
+    found = names["tagger"]("Anna Meier lives in Paris.")
+    assert found and all({"entity_group", "score", "word"} <= set(entity) for entity in found)
+
+
+def test_the_snippet_on_peft(folder, make_model, batch, predict):
+    pytest.importorskip("peft", reason="no PEFT: pip install '2m-ner[lora]'")
+    names: dict = {"model": make_model(), "model_without_adapters": make_model()}
+    (snippet,) = snippets("PEFT", "python")
+    exec(snippet, names)
+    merged = predict(names["merged"].eval(), batch)
+    assert torch.allclose(merged.logits, predict(make_model(), batch).logits, atol=1e-5)  # adapters begin at zero
 
 
 def test_the_snippets_on_spacy(folder):

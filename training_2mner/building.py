@@ -155,6 +155,13 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[Word
     )
     if unknown:
         raise ValueError(f"`{next(iter(unknown))}` is not a field of {type(config).__name__} ({arguments.model!r}).")
+    if config.crf_temperature != 1 and "crf_temperature" not in arguments.config_changes:
+        logger.info(
+            "`crf_temperature` %g was fitted to the weights before this training and is 1.0 again; fit it anew with "
+            "`calibrate: true`.",
+            config.crf_temperature,
+        )
+        config.crf_temperature = 1.0
     if arguments.new_labels:
         return _load_with_new_labels(arguments.model, config, labels)
     if config.labels != labels:
@@ -163,13 +170,6 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[Word
             f"the data set {', '.join(labels)}; use a data set with the checkpoint's tags, in the same order, or write "
             "`new_labels: true` (--new_labels true) to keep its encoders, alignment and fusion and learn the new tags."
         )
-    if config.crf_temperature != 1 and "crf_temperature" not in arguments.config_changes:
-        logger.info(
-            "`crf_temperature` %g was fitted to the weights before this training and is 1.0 again; fit it anew with "
-            "`calibrate: true`.",
-            config.crf_temperature,
-        )
-        config.crf_temperature = 1.0
     model = AutoModelForTokenClassification.from_pretrained(arguments.model, config=config)
     return model, AutoProcessor.from_pretrained(arguments.model)
 

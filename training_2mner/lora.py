@@ -26,6 +26,7 @@ from training_2mner.parts import part_of
 ATTENTION = ("query", "value", "q_proj", "v_proj")  # in BERT and ViT, and in CLIP
 LORA_SETTINGS = ("lora", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
 ADAPTER = "adapter"  # folder in a run folder
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _NAME, _WEIGHT, _BASE = "default", ".lora_", ".base_layer"  # PEFT's
 
 
@@ -142,10 +143,18 @@ def write_adapter(model: Any, folder: Path) -> None:
     config.base_model_name_or_path = None  # a path of this machine; the card names what the run started from
     folder.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(folder)
-    with whole_file(folder / "adapter_model.safetensors") as draft:
+    with whole_file(folder / ADAPTER_WEIGHTS) as draft:
         save_file(
             {f"base_model.model.{name}": value.contiguous() for name, value in {**adapters, **whole}.items()}, draft
         )
+
+
+def forget_adapter(folder: Path) -> None:
+    """Remove the adapter that an earlier training left there, which does not belong to the weights of this one."""
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _targets(model: WordTagger, settings: LoraSettings, towers: dict[str, str]) -> list[str]:

@@ -15,13 +15,16 @@ from huggingface_hub import CommitInfo
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
 from transformers import (
+    DataCollatorWithPadding,
     EarlyStoppingCallback,
     EvalPrediction,
+    ProcessorMixin,
     Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
+    default_data_collator,
 )
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_callback import ProgressCallback
@@ -41,7 +44,7 @@ from training_2mner.features.cache import FeatureCache
 from training_2mner.features.towers import check_same_towers
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import COMMIT_MESSAGE, release
-from training_2mner.lora import ADAPTER, TrainedShare, add_adapters, merged_weights, write_adapter
+from training_2mner.lora import ADAPTER, TrainedShare, add_adapters, forget_adapter, merged_weights, write_adapter
 from training_2mner.metrics import entity_scores, to_tag_names
 from training_2mner.parts import part_of
 from training_2mner.pictures import picture_keys
@@ -72,10 +75,11 @@ class TwoMNERTrainer(Trainer):
 
     It extends the transformers Trainer: `compute_loss` is the objective of Eq. 18, whose components are logged;
     encoders, new layers and CRF have their own learning rates; encoders can be frozen; scores are entity-level.
-    Use it with [`TwoMNERTrainingArguments`] and [`TwoMNERDataCollator`].
+    Use it with [`TwoMNERTrainingArguments`]. Batches are made by a [`TwoMNERDataCollator`] of the processor,
+    `processing_class`, unless another `data_collator` is given.
 
     Raises:
-        ValueError: for a frozen ResNet whose batch norm would continue to learn.
+        ValueError: if neither `data_collator` nor a processor is given, and for a frozen ResNet whose batch norm would continue to learn.
 
     Example:
 
@@ -119,6 +123,10 @@ class TwoMNERTrainer(Trainer):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        if self.data_collator in (default_data_collator, None) or isinstance(
+            self.data_collator, DataCollatorWithPadding
+        ):
+            self.data_collator = cast(Any, self._own_collator())
         self.compute_metrics = self.compute_metrics or self.compute_entity_scores
         self._part_sums: dict[str, torch.Tensor] = {}
         self._part_count = 0
@@ -132,6 +140,15 @@ class TwoMNERTrainer(Trainer):
         self._check_against_data()
         if self.args.patience is not None:
             self.add_callback(EarlyStoppingCallback(self.args.patience))
+
+    def _own_collator(self) -> TwoMNERDataCollator:
+        """What makes batches if none was given; those of transformers cannot."""
+        if not isinstance(self.processing_class, ProcessorMixin):
+            raise ValueError(
+                "`data_collator` is missing; write `processing_class=processor` or "
+                "`data_collator=TwoMNERDataCollator(processor)`, with the processor of the model."
+            )
+        return TwoMNERDataCollator(self.processing_class)
 
     def call_model_init(self, trial: Any = None) -> WordTagger:
         """Build the model of a hyper-parameter search and freeze and adapt its encoders as the run says."""
@@ -236,9 +253,11 @@ class TwoMNERTrainer(Trainer):
         super().save_model(output_dir, _internal_call=True)
         self._merges = False
         if self.args.should_save:
-            if self.args.lora_keep_adapter and not _internal_call:
-                write_adapter(self.model, Path(output_dir or str(self.args.output_dir)) / ADAPTER)
             folder = Path(output_dir or str(self.args.output_dir))
+            if self.args.lora_keep_adapter and not _internal_call:
+                write_adapter(self.model, folder / ADAPTER)
+            elif not _internal_call:
+                forget_adapter(folder / ADAPTER)
             (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle with every token and path of the run
             if _internal_call and self.run_settings is not None:
                 write_json(folder / RUN_SETTINGS, self.run_settings, indent=2)

@@ -78,6 +78,8 @@ def _values(row: dict[str, Any], rows: Dataset, names: list[str] | None, picture
     values = {name: value for name, value in row.items() if value is not None}
     if names is not None and "ner_tags" in values:
         values["ner_tags"] = [_tag(number, names) for number in values["ner_tags"]]
+    if isinstance(found := values.get("entities"), Mapping):  # a list of structures as a structure of lists
+        values["entities"] = [dict(zip(found, cells, strict=True)) for cells in zip(*found.values(), strict=True)]
     for column in ("lang", "split"):
         feature = rows.features.get(column)
         if isinstance(feature, ClassLabel) and column in values:

@@ -38,7 +38,7 @@ from reports_2mner.files import write_lines
 
 
 def read_jsonl(
-    path: Path, faults: Faults, split: Splitter | None = None, columns: Mapping[str, str] | None = None
+    path: Path, faults: Faults, split: Splitter | None = None, columns: KeyNames | None = None
 ) -> Iterator[Sentence]:
     """Yield the sentence of each line.
 
@@ -55,7 +55,7 @@ def read_jsonl(
                 try:
                     values = renamed_keys(json.loads(line.decode("utf-8-sig")), columns)
                     sentence = sentence_of(values, split, path.parent.name, place)
-                except (ValueError, KeyError, TypeError) as error:
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
                     faults.add(place, error)
                 else:
                     yield sentence
@@ -94,10 +94,31 @@ def _plain(told: Sentence) -> dict[str, Any]:
     return values | {name: value for name in names if (value := getattr(told, name))}
 
 
-def renamed_keys(values: Any, columns: Mapping[str, str] | None) -> Any:
+class KeyNames(dict[str, str]):
+    """Names of keys by ours, which remembers the keys of all objects that it was used for.
+
+    Attributes:
+        seen: the keys, in the order of their first object.
+    """
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__(names)
+        self.seen: dict[str, None] = {}
+
+    def check(self, source: Path) -> None:
+        """Raise ValueError for a name that no object had; it would be as if it had not been given."""
+        if unknown := [theirs for theirs in self.values() if self.seen and theirs not in self.seen]:
+            raise ValueError(
+                f"`columns` names {unknown[0]!r}, which no sentence of `source` {source} has; they have "
+                f"{', '.join(self.seen)}."
+            )
+
+
+def renamed_keys(values: Any, columns: KeyNames | None) -> Any:
     """Return an object with our names of keys; `columns` has those of the object by ours."""
     if not columns or not isinstance(values, dict):
         return values
+    columns.seen |= dict.fromkeys(values)
     others = {name: value for name, value in values.items() if name not in columns}
     return others | {ours: values[theirs] for ours, theirs in columns.items() if theirs in values}
 
@@ -144,16 +165,21 @@ def _text(values: Mapping[str, Any], name: str) -> str:
 def _words(values: Mapping[str, Any], lang: str, split: Splitter | None) -> tuple[tuple[str, ...], str, Offsets]:
     """Return the words, the text and the place of each word in it."""
     words, text = values.get("tokens"), _text(values, "text")
-    if words is None and text and split:
+    text.encode()  # raises UnicodeEncodeError, a ValueError, for half of a surrogate pair
+    if words is None and split and "text" in values:
         found, places = split(text, lang)
+        if not found:
+            raise ValueError("the `text` has no words")
         return tuple(found), text, tuple((start, end) for start, end in places)
     if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words):
-        raise ValueError("`tokens` must be a list of words" + (", or give `text`" if split else ""))
+        raise ValueError(
+            "`tokens` must be a list of words, none of them empty" + (", or give `text`" if split else "")
+        )
     offsets = located(words, text) if text else None
     if offsets is None and text and "entities" in values:
         raise ValueError("`tokens` are not the words of `text`, in which `entities` are counted")
     text, offsets = (text, offsets) if offsets else joined(words)
-    text.encode()  # raises UnicodeEncodeError, a ValueError, for half of a surrogate pair
+    text.encode()
     return tuple(words), text, offsets
 
 
@@ -170,12 +196,22 @@ def _tags(values: Mapping[str, Any], length: int) -> tuple[str, ...]:
 
 def _mentions(values: Mapping[str, Any], tags: tuple[str, ...], offsets: Offsets) -> tuple[Mention, ...]:
     if "entities" in values:
-        return tuple(Mention(*_borders(found), _type(found, "label")) for found in values["entities"])
+        return tuple(Mention(*_borders(found), _type(found, "label")) for found in _objects(values, "entities"))
     if "spans" in values:
-        return mentions_of(((*_borders(found), _type(found, "type")) for found in values["spans"]), offsets)
+        spans = _objects(values, "spans")
+        return mentions_of(((*_borders(found), _type(found, "type")) for found in spans), offsets)
     if "ner_tags" in values:
         return mentions_of(entities_of_tags(tags), offsets)
     raise ValueError("there are no `entities`, `spans` or `ner_tags`")
+
+
+def _objects(values: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return a list of objects; ValueError for anything else."""
+    found = values[name]
+    if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+        kind = "label" if name == "entities" else "type"
+        raise ValueError(f"`{name}` must be a list of objects with `start`, `end` and `{kind}` ([] for none)")
+    return found
 
 
 def _borders(found: Mapping[str, Any]) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dataset_scripts.annotations.jsonl import renamed_keys
+from dataset_scripts.annotations.jsonl import KeyNames, renamed_keys
 from dataset_scripts.annotations.sentence import (
     DONE,
     FLAGS,
@@ -38,6 +38,7 @@ TASKS_PER_FILE = 500
 NO_PICTURE = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs="
 MOST_TITLE = 50  # characters
 PROJECT = "project.json"
+UNREAD_SPANS = ("hypertextlabels", "paragraphlabels")  # of HTML and of dialogues
 
 
 def read_label_studio(
@@ -45,7 +46,7 @@ def read_label_studio(
     faults: Faults,
     split: Splitter | None = None,
     users: Mapping[int, str] | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: KeyNames | None = None,
 ) -> Iterator[Sentence]:
     """Yield a sentence for each annotation of an export, and an open one for each task without any.
 
@@ -58,6 +59,9 @@ def read_label_studio(
     """
     try:
         tasks = json.loads(path.read_text("utf-8-sig"))
+    except (UnicodeDecodeError, RecursionError) as error:
+        faults.add(str(path), error, "export it again, as JSON")
+        return
     except ValueError as error:
         faults.add(str(path), f"no JSON ({error})", "export it again, as JSON")
         return
@@ -71,7 +75,7 @@ def sentences_of(
     faults: Faults,
     split: Splitter | None = None,
     users: Mapping[int, str] | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: KeyNames | None = None,
 ) -> Iterator[Sentence]:
     """Yield the sentences of exported tasks, as `read_label_studio` does; the annotations in the order of their making.
 
@@ -163,9 +167,13 @@ def _sentences(
     round: str,
     split: Splitter | None,
     users: Mapping[int, str],
-    columns: Mapping[str, str] | None,
+    columns: KeyNames | None,
 ) -> Iterator[Sentence]:
     """Yield a sentence for each annotation of a task, or an open one."""
+    if not isinstance(task, Mapping) or not isinstance(task.get("data"), Mapping):
+        raise ValueError(
+            "no task of Label Studio, which has `data` (sentences of JSON belong into lines of a file .jsonl)"
+        )
     data = renamed_keys(task["data"], columns)
     lang = str(data.get("lang") or "")
     words, text, offsets = _words(data, lang, split)
@@ -197,6 +205,9 @@ def _words(data: Mapping[str, Any], lang: str, split: Splitter | None) -> tuple[
         return words, *joined(words)
     if split is None:
         raise ValueError("the task has no `tokens`, and was not written by `tasks`")
+    if not isinstance(data["text"], str):
+        raise ValueError(f"`text` must be text, got {data['text']!r}")
+    data["text"].encode()  # raises UnicodeEncodeError, a ValueError, for half of a surrogate pair
     found, places = split(data["text"], lang)
     return tuple(found), data["text"], tuple((start, end) for start, end in places)
 
@@ -208,7 +219,11 @@ def _answer(told: Sentence, said: Mapping[str, Any]) -> Sentence:
     flags: set[str] = set()
     mentions: set[Mention] = set()
     for result in said["result"]:
-        value = result["value"]
+        if result["type"] in UNREAD_SPANS:
+            raise ValueError(
+                f"the spans of the type {result['type']!r} are not counted in a text; annotate a `Text` tag"
+            )
+        value = result.get("value", {})  # a relation has none
         if result["type"] == "choices":
             flags |= set(value["choices"])
         elif result["type"] == "labels":

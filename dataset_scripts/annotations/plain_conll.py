@@ -26,15 +26,23 @@ _SNIFFED = 20_000  # characters that are looked at to recognise a file
 LEAST_SHARE = 0.25  # of them that have a tag; the others are faults, which are reported only if the file is read
 
 
-def looks_like_conll(path: Path) -> bool:
-    """Return whether the first lines of a file have words and tags, of which at least one is no entity."""
+def looks_like_conll(path: Path, tag_column: int | None = None) -> bool:
+    """Return whether the first lines of a file have words and tags: one `O` at least, or prefixes such as `B-` alone.
+
+    Args:
+        path: the file.
+        tag_column: of the tags, from 1; by default the last.
+    """
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         text = file.read(_SNIFFED)
     lines = text.split("\n")
     lines = lines[:-1] if len(text) == _SNIFFED else lines  # the last one may be cut off
     rows = [_cells(line) for line in lines if line.strip() and not _is_mark(line) and not _is_comment(line, 2)]
     tagged = [row for row in rows if len(row) > 1]
-    return any(row[-1] == OUTSIDE for row in tagged) and len(tagged) >= LEAST_SHARE * len(rows)
+    place = -1 if tag_column is None else tag_column - 1
+    tags = [row[place] for row in tagged if -1 <= place < len(row)]
+    has_tags = OUTSIDE in tags or (bool(tags) and all(part_and_type(tag)[0] for tag in tags))
+    return has_tags and len(tagged) >= LEAST_SHARE * len(rows)
 
 
 def read_plain_conll(

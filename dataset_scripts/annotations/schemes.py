@@ -66,6 +66,12 @@ class Evidence:
             return "io"
         return "iob2" if self.first else "iob1"
 
+    def is_odd(self, tag: str) -> bool:
+        """Return whether a tag has no prefix where most have one, or has one where most are types alone."""
+        part, _ = part_and_type(tag)
+        alone = self.parts[""]
+        return part != OUTSIDE and (part == "") == (alone <= self.parts.total() - self.parts[OUTSIDE] - alone)
+
 
 @dataclass(frozen=True)
 class Converted:

@@ -119,8 +119,15 @@ class Sentence:
         for mention in self.mentions:
             if self.words_of(mention) == (0, 0):
                 return f"an entity without words, at {mention.start} to {mention.end}"
-        both = next(((one, other) for one, other in pairwise(self.entities) if other[0] < one[1]), None)
-        return f"entities overlap: words {both[0][:2]} and {both[1][:2]}" if both else ""
+        inside = sorted(self.mentions, key=self.words_of)
+        for one, other in pairwise(inside):
+            if self.words_of(other)[0] < self.words_of(one)[1]:
+                how = "overlap" if other.start < one.end and one.start < other.end else "share a word"
+                return f"the entities {self._told(one)} and {self._told(other)} {how}"
+        return ""
+
+    def _told(self, mention: Mention) -> str:
+        return f"{self.text[mention.start : mention.end]!r} ({mention.type}, {mention.start} to {mention.end})"
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,10 @@ class Faults:
         self.count += 1
         if len(self.shown) < FAULTS_SHOWN:
             cause = f"{error} is missing" if isinstance(error, KeyError) else f"{error}".rstrip(".")
+            if isinstance(error, UnicodeDecodeError):
+                cause, remedy = "bytes that are not UTF-8", "save the file as UTF-8"
+            if isinstance(error, RecursionError):
+                cause = "brackets nested too deeply"
             self.shown.append(f"{place}: {cause}; {remedy}.")
 
 

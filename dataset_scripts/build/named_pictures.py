@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -21,10 +22,16 @@ def find_picture(folder: Path, name: str, beside: Path | None = None) -> str:
         beside: the folder of the file of annotations, in which relative paths may start.
     """
     for place in _places(folder, name, beside):
-        for suffix in _TRIED:
-            if os.path.isfile(os.path.join(folder, place + suffix)):
-                return place + suffix
+        for spelt in _spellings(place):
+            for suffix in _TRIED:
+                if os.path.isfile(os.path.join(folder, spelt + suffix)):
+                    return spelt + suffix
     return plain_name(folder, name)
+
+
+def _spellings(name: str) -> Iterable[str]:
+    """Return a name as it is, with composed and with decomposed accents: macOS stores the latter, editors write the former."""
+    return dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)))
 
 
 def plain_name(folder: Path, name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dataset_scripts.annotations.schemes import SCHEMES
-from dataset_scripts.schema import TYPE
+from dataset_scripts.schema import is_type
 from dataset_scripts.splits import EIGHT_ONE_ONE
 from reports_2mner.command_line import at_least, option
 from reports_2mner.language_table import CODE
@@ -61,23 +61,28 @@ class OwnSettings:
                 raise ValueError(f"`{name}` must be one of {list(known)}, got {getattr(self, name)!r}.")
         if unknown := sorted(set(self.column_names) - set(COLUMN_NAMES)):
             raise ValueError(f"`columns` must be some of {list(COLUMN_NAMES)}, got {unknown[0]!r}.")
+        if len(set(self.column_names.values())) < len(self.column_names):
+            raise ValueError(f"`columns` must name different columns, got {' '.join(self.columns)}.")
         if self.language is not None and not CODE.fullmatch(self.language):
             raise ValueError(f"`language` must be a code such as en or it (ISO 639), got {self.language!r}.")
-        if bad := [new for new in self.renamed.values() if new and not TYPE.fullmatch(new)]:
+        if bad := [new for new in self.renamed.values() if new and not is_type(new)]:
             raise ValueError(f"`rename` must name types such as MISC, or nothing to leave them out, got {bad[0]!r}.")
         if len(self.sizes) != 3 or min(self.sizes) < 0 or not self.sizes[0]:
             raise ValueError(f"`sizes` must be three shares such as 8 1 1, the first above 0, got {list(self.sizes)}.")
         if self.homepage is not None and not re.fullmatch(r"https?://[^\s<>]+", self.homepage):
             raise ValueError(f"`homepage` must be an address such as https://example.org, got {self.homepage!r}.")
-        self._check_numbers()
-
-    def _check_numbers(self) -> None:
         if self.form == "conll":
-            for ours, theirs in self.column_names.items():
-                if ours not in ("tokens", "ner_tags") or not theirs.isdecimal() or int(theirs) < 1:
-                    raise ValueError(
-                        f"`columns` of `form` conll are numbers from 1, such as tokens=2 ner_tags=4, got {ours}={theirs}."
-                    )
+            _ = self.column_numbers
+
+    @property
+    def column_numbers(self) -> dict[str, int]:
+        """The numbers of columns, from 1, of files that have no names for them; ValueError for names."""
+        for ours, theirs in self.column_names.items():
+            if ours not in ("tokens", "ner_tags") or not re.fullmatch("[1-9][0-9]*", theirs):
+                raise ValueError(
+                    f"`columns` of `form` conll are numbers from 1, such as tokens=2 ner_tags=4, got {ours}={theirs}."
+                )
+        return {ours: int(theirs) for ours, theirs in self.column_names.items()}
 
     @property
     def column_names(self) -> dict[str, str]:
@@ -95,10 +100,11 @@ class OwnSettings:
 
 
 def _pairs(name: str, values: Sequence[str]) -> dict[str, str]:
-    pairs = {}
+    pairs: dict[str, str] = {}
     for value in values:
         old, equals, new = value.rpartition("=")
         if not equals or not old:
             raise ValueError(f"`{name}` must have the form NAME=OTHER, got {value!r}.")
-        pairs[old] = new
+        if pairs.setdefault(old, new) != new:
+            raise ValueError(f"`{name}` says two things about {old!r}: {pairs[old]!r} and {new!r}; leave one out.")
     return pairs

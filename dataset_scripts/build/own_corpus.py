@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.annotations.schemes import Evidence
+from dataset_scripts.annotations.jsonl import KeyNames
+from dataset_scripts.annotations.schemes import Evidence, part_and_type
 from dataset_scripts.annotations.sentence import DONE, Faults, Sentence, collected_faults
 from dataset_scripts.build.named_sentence import NamedSentence, free_name
 from dataset_scripts.build.own import OwnSettings
@@ -24,7 +26,7 @@ from dataset_scripts.build.own_sources import OwnFile, find_own_files, read_own_
 from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.conll import ConllSentence, known_tags
 from dataset_scripts.languages import guess_languages
-from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, TYPE, sort_languages
+from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, is_type, sort_languages, valid_type
 from reports_2mner.files import write_lines
 from reports_2mner.language_table import language_name
 
@@ -52,6 +54,7 @@ class OwnCorpus:
         widened: the entities that did not fit words, one mapping each.
         images: the folder of the pictures, or None if no sentence names one.
         has_splits: whether the files state which split their sentences belong to.
+        without_split: the place of the first sentence of which they do not; "" if there is none.
 
     Raises:
         ValueError: for all lines that cannot be read or stored, of which it shows the first ten.
@@ -72,22 +75,25 @@ class OwnCorpus:
         self.form = found[0].form
         self.files = [file.path for file in found if file.path.is_file()]
         beside = source if source.is_dir() else source.parent
-        self._images = pictures if self.form == "data_set" else images or beside
+        self._images = images or beside
         self._has_pictures = False
-        evidence = Evidence()
+        self.without_split = ""
+        self._evidence = Evidence()
         with collected_faults() as faults:
-            write_lines(self._lines, self._read(found, evidence, pictures, faults))
-            self.scheme = own.scheme or evidence.scheme
+            keys = KeyNames(own.column_names)
+            write_lines(self._lines, self._read(found, pictures, faults, keys))
+            keys.check(source)
+            self.scheme = own.scheme or self._evidence.scheme
             self._check(faults)
         if not self._parts:
             raise ValueError(f"`source` {source} holds no annotated sentence; check the path.")
         is_looked_for = bool(images) or settings.embed_images or self.form == "data_set"
         self.images = self._images if self._has_pictures and is_looked_for else None
-        self.has_splits = "" not in self._parts
+        self.has_splits = set(self._parts) != {""}
         self.types = settings.types or types_by_frequency(self._types)
         self._guessed = self._guess()
         self.order = sort_languages({*LANGUAGES, *self._languages} - {""})
-        self._tell(evidence)
+        self._tell()
 
     def sentences(self) -> Iterator[NamedSentence]:
         """Yield the sentences in the requested languages; repeated names are numbered from the second on."""
@@ -115,19 +121,21 @@ class OwnCorpus:
     def _tagged(self, line: Line) -> Tagged:
         return tagged(line, self.scheme, self._own.renamed)
 
-    def _read(self, files: Sequence[OwnFile], evidence: Evidence, pictures: Path, faults: Faults) -> Iterator[str]:
+    def _read(self, files: Sequence[OwnFile], pictures: Path, faults: Faults, keys: KeyNames) -> Iterator[str]:
         """Yield the sentences of all files as lines."""
         for file in files:
-            for sentence in self._settled(read_own_file(file, self._own, faults, pictures)):
+            for sentence in self._settled(read_own_file(file, self._own, faults, pictures, keys)):
                 try:
                     if sentence.fault and not sentence.tags:
                         raise ValueError(sentence.fault)
+                    if self.form == "data_set" and (pictures.is_dir() or not self._images.is_dir()):
+                        self._images = pictures  # it holds them itself; otherwise its cells are paths
                     line = line_of(sentence, file, self._source, self._images)
                 except ValueError as error:
                     faults.add(sentence.place, error)
                     continue
                 line["lang"] = line["lang"] or self._own.language or ""
-                evidence.add(sentence.tags)
+                self._evidence.add(sentence.tags)
                 yield json.dumps(line)
 
     def _settled(self, sentences: Iterable[Sentence]) -> Iterator[Sentence]:
@@ -144,10 +152,13 @@ class OwnCorpus:
         for line in self._stored():
             found = self._tagged(line)
             self._parts[line["part"]] += 1
+            self.without_split = self.without_split or ("" if line["part"] else line["place"])
             self._languages[line["lang"]] += 1
             self._has_pictures |= line["picture"] is not None
             self._types.update(tag[2:] for tag in found.tags if tag[0] == "B")
             self._count(line, found)
+            if self._has_odd_tags(line, faults):
+                continue
             if not self._settings.repair_tags:
                 self._report_stray(line, found, faults)
             self._report_types(line, found, faults)
@@ -164,6 +175,20 @@ class OwnCorpus:
                 self.changes["entities widened to whole words"] += 1
                 self.widened.append({"place": line["image_id"], **entity, "type": kind})
 
+    def _has_odd_tags(self, line: Line, faults: Faults) -> bool:
+        """Report tags that would silently become types of their own, such as `PER` or `I-` among `B-PER` and `I-PER`."""
+        words = [word for word, tag in enumerate(line["tags"]) if self._evidence.is_odd(tag)]
+        if self._own.scheme == "io" or not words:  # IO has both
+            return False
+        for word in words:
+            tag = line["tags"][word]
+            cause = "has a prefix, while most tags have none"
+            if not part_and_type(tag)[0]:
+                cause = "is a type alone, while most tags have a prefix"
+            cause = f"the tag {tag!r} of {line['words'][word]!r} {cause}"
+            faults.add(place_of(line, word), cause, "correct it, or allow both with `--scheme io`")
+        return True
+
     def _report_stray(self, line: Line, found: Tagged, faults: Faults) -> None:
         for word in found.converted.stray:
             faults.add(
@@ -175,10 +200,15 @@ class OwnCorpus:
     def _report_types(self, line: Line, found: Tagged, faults: Faults) -> None:
         known = self._settings.types
         for word, tag in enumerate(found.tags):
-            if tag[0] == "B" and not (tag[2:] in known if known else TYPE.fullmatch(tag[2:])):
-                remedy = "add it to `--types`" if known else "types begin with a letter"
-                cause = f"unknown type {tag[2:]!r}; {known_tags(known)}" if known else f"{tag[2:]!r} is no type"
-                faults.add(place_of(line, word), cause, f"{remedy}, or rename it with `--rename`")
+            if tag[0] == "B" and not (tag[2:] in known if known else is_type(tag[2:])):
+                cause, remedy = (
+                    f"unknown type {tag[2:]!r}; {known_tags(known)}",
+                    "add it to `--types`, or rename it",
+                )
+                if not known:
+                    cause = f"{tag[2:]!r} is no type (a letter, then letters, digits, _ . / -)"
+                    remedy = f"rename it, as with `--rename {shlex.quote(f'{tag[2:]}={valid_type(tag[2:])}')}`"
+                faults.add(place_of(line, word), cause, remedy)
 
     def _guess(self) -> array[int]:
         """Return the language, as a position in `order`, of each sentence that states none."""
@@ -190,10 +220,10 @@ class OwnCorpus:
         order = sort_languages({*LANGUAGES, *self._languages} - {""})
         return array("b", map(order.index, codes))
 
-    def _tell(self, evidence: Evidence) -> None:
+    def _tell(self) -> None:
         """Log what was recognised."""
         logger.info("Form: %s; %s sentences.", self.form, f"{self._parts.total():,}")
-        if evidence.parts.total():
+        if self._evidence.parts.total():
             logger.info("Scheme of the tags: %s; `--scheme` names another.", self.scheme.upper())
         logger.info("Types: %s.", ", ".join(f"{kind} {self._types[kind]:,}" for kind in self.types))
         if len(self._guessed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_scripts.annotations.data_sets import read_data_set
-from dataset_scripts.annotations.jsonl import read_jsonl
+from dataset_scripts.annotations.jsonl import KeyNames, read_jsonl
 from dataset_scripts.annotations.label_studio import read_label_studio
 from dataset_scripts.annotations.plain_conll import looks_like_conll, read_plain_conll
 from dataset_scripts.annotations.sentence import Faults, Sentence
@@ -44,9 +45,11 @@ def find_own_files(source: Path, own: OwnSettings) -> list[OwnFile]:
             f"`source` {source} is not there; check the path, or add `--form data_set` for a data set on the Hub."
         )
     if source.is_file():
-        found = [(source, own.form or form_of(source))]
+        found = [(source, own.form or form_of(source, own))]
     else:
-        found = [(path, form_of(path)) for path in _texts_in(source)]
+        found = [(path, form_of(path, own)) for path in _texts_in(source)]
+        if others := [str(path.relative_to(source)) for path, form in found if not form]:
+            logger.warning("Not recognised, and left out: %s; `--form` names the form of all files.", _some(others))
     files = [OwnFile(path, form, part_of(path, source)) for path, form in found if form and own.form in (None, form)]
     if own.form is None and any(file.form == "metadata" for file in files):
         files = [file for file in files if file.form == "metadata"]
@@ -72,15 +75,26 @@ def is_data_set(source: Path) -> bool:
     return stored or any(next(source.rglob(f"*{suffix}"), None) for suffix in STORED_ROWS)
 
 
-def form_of(path: Path) -> str | None:
-    """Return the form of a file by its name and first lines, or None for any other file."""
+def form_of(path: Path, own: OwnSettings) -> str | None:
+    """Return the form of a file by its name and first lines, or None for any other file.
+
+    Raises:
+        ValueError: for UTF-16 or UTF-32, in which nothing can be recognised.
+    """
+    with open(path, "rb") as file:
+        if file.read(4).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+            raise ValueError(f"{path} is in UTF-16 or UTF-32; save the file as UTF-8, or take it out of `source`.")
     if path.name == METADATA:
         return "metadata"
     if path.suffix in LINES_OF_JSON:
         return "jsonl"
     if path.suffix == ".json":
         return "label_studio" if _first_character(path) == "[" else None
-    return "conll" if path.suffix not in NO_TEXT and looks_like_conll(path) else None
+    tag_column = own.column_names.get("ner_tags", "")
+    number = int(tag_column) if tag_column.isdecimal() else None
+    # A wrong number is named by the reader, with the line.
+    found = path.suffix not in NO_TEXT and (looks_like_conll(path, number) or looks_like_conll(path))
+    return "conll" if found else None
 
 
 def part_of(path: Path, source: Path) -> str:
@@ -90,7 +104,9 @@ def part_of(path: Path, source: Path) -> str:
     return next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), "")
 
 
-def read_own_file(file: OwnFile, own: OwnSettings, faults: Faults, pictures: Path) -> Iterator[Sentence]:
+def read_own_file(
+    file: OwnFile, own: OwnSettings, faults: Faults, pictures: Path, keys: KeyNames
+) -> Iterator[Sentence]:
     """Yield the sentences of a file.
 
     Args:
@@ -98,16 +114,16 @@ def read_own_file(file: OwnFile, own: OwnSettings, faults: Faults, pictures: Pat
         own: names of columns and the like.
         faults: takes what cannot be read.
         pictures: a folder for the pictures that a data set holds itself.
+        keys: names of the keys of objects; remembers which there are.
     """
-    names = own.column_names
     if file.form == "conll":
-        numbers = {name: int(number) for name, number in names.items() if number.isdecimal()}
+        numbers = own.column_numbers
         return read_plain_conll(file.path, faults, numbers.get("tokens"), numbers.get("ner_tags"))
     if file.form == "label_studio":
-        return read_label_studio(file.path, faults, split_into_words, columns=names)
+        return read_label_studio(file.path, faults, split_into_words, columns=keys)
     if file.form == "data_set":
-        return read_data_set(str(file.path), own.dataset_config, names, faults, split_into_words, pictures)
-    return read_jsonl(file.path, faults, split_into_words, columns=names)
+        return read_data_set(str(file.path), own.dataset_config, own.column_names, faults, split_into_words, pictures)
+    return read_jsonl(file.path, faults, split_into_words, columns=keys)
 
 
 def split_into_words(text: str, lang: str) -> tuple[Sequence[str], Sequence[tuple[int, int]]]:
@@ -121,6 +137,11 @@ def split_into_words(text: str, lang: str) -> tuple[Sequence[str], Sequence[tupl
 def _texts_in(folder: Path) -> list[Path]:
     found = (path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() not in NO_TEXT)
     return sorted(path for path in found if not any(part[0] == "." for part in path.relative_to(folder).parts))
+
+
+def _some(names: Sequence[str], number: int = 10) -> str:
+    more = f" and {len(names) - number} more" if len(names) > number else ""
+    return ", ".join(names[:number]) + more
 
 
 def _first_character(path: Path) -> str:

@@ -81,20 +81,35 @@ def make_plan(
     if own is None:
         return _plan(_Corpus(source, settings), source, folder, settings, images, engine, EIGHT_ONE_ONE)
     corpus = OwnCorpus(source, settings, own, folder.parent, images)
-    plan = _plan(corpus, source, folder, _with_split(settings, corpus), corpus.images, engine, own.sizes)
+    plan = _plan(corpus, source, folder, _with_split(settings, corpus, own.sizes), corpus.images, engine, own.sizes)
     plan.changes.update(corpus.changes)
     plan.own = corpus.describe()
     if empty := [split for split in SPLITS if not any(found == split for _, found in plan.sizes)]:
+        remedies = {
+            "given": "`--split grouped` or `--split paper` makes them",
+            "paper": "add sentences",
+            "grouped": "add sentences, or keep fewer of them together with `--group_by`",
+        }
         logger.warning(
-            "The data set has no %s; training needs all three splits. `--split grouped` or `--split paper` makes them.",
+            "The data set has no %s; training needs all three splits: %s.",
             " and no ".join(empty),
+            remedies[plan.settings.split],
         )
     return plan
 
 
-def _with_split(settings: BuildSettings, corpus: OwnCorpus) -> BuildSettings:
-    """Make a split where the files have none."""
-    if settings.split != "given" or corpus.has_splits:
+def _with_split(settings: BuildSettings, corpus: OwnCorpus, sizes: Sequence[int]) -> BuildSettings:
+    """Make a split where the files have none; ValueError where only some sentences have one, or `sizes` has no use."""
+    if settings.split != "given":
+        return settings
+    if corpus.has_splits:
+        remedy = "add `--split grouped` or `--split paper` to make a new one"
+        if corpus.without_split:
+            raise ValueError(
+                f"{corpus.without_split}: no split, while other sentences state one; state it, or {remedy}."
+            )
+        if tuple(sizes) != EIGHT_ONE_ONE:
+            raise ValueError(f"`sizes` is for a new split, but the sentences state theirs; leave it out, or {remedy}.")
         return settings
     logger.info("The files state no split: a grouped one is made; `--split paper` makes another.")
     return replace(settings, split="grouped")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.schema import LANGUAGES, TYPE
+from dataset_scripts.schema import LANGUAGES, is_type
 from dataset_scripts.splits import DEFAULT_GROUP_KEYS, GROUP_KEYS, METHODS, PICTURE_KEYS
 from reports_2mner.command_line import at_least, option
 from reports_2mner.language_table import CODE
@@ -91,7 +91,7 @@ class BuildSettings:
             object.__setattr__(self, "languages", LANGUAGES)
         if self.languages is not None:
             self._check_languages(self.languages)
-        if self.types is not None and (not self.types or not all(map(TYPE.fullmatch, self.types))):
+        if self.types is not None and (not self.types or not all(map(is_type, self.types))):
             raise ValueError(f"`types` must be names such as PER and PROD, got {list(self.types)}.")
         self._check_grouping()
         if self.train_file and Path(self.train_file).is_absolute():
@@ -106,7 +106,8 @@ class BuildSettings:
             raise ValueError(f"`group_by` must be some of {list(GROUP_KEYS)}, got {list(self.group_by)}.")
         if self.group_by is not None and self.split != "grouped":
             raise ValueError(
-                f"`group_by` belongs to `split` grouped, got `split` {self.split}; leave one of them out."
+                f"`group_by` belongs to `split` grouped, got `split` {self.split}; set `split` to grouped or leave "
+                "`group_by` out."
             )
         if not 0 < self.similarity <= 1:
             raise ValueError(f"`similarity` must be above 0 and at most 1, got {self.similarity}; 0.8 is usual.")

@@ -31,7 +31,7 @@ from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.tools import folder_hash, optional_module
 from dataset_scripts.construct.words import split_words
 from dataset_scripts.parquet import file_sha256, fingerprint
-from dataset_scripts.schema import TYPE
+from dataset_scripts.schema import is_type
 from reports_2mner.command_line import at_least, option
 
 LABEL_MAPS = Path(__file__).with_name("label_maps.json")
@@ -93,7 +93,7 @@ def read_label_map(name: str) -> dict[str, str | None]:
     except (OSError, ValueError) as error:
         raise ValueError(f"`label_map` {name} is none of {list(maps)}, and no JSON file ({error}).") from error
     types = labels.values() if isinstance(labels, dict) else [labels]
-    if wrong := [kind for kind in types if kind is not None and not (isinstance(kind, str) and TYPE.fullmatch(kind))]:
+    if wrong := [kind for kind in types if kind is not None and not (isinstance(kind, str) and is_type(kind))]:
         raise ValueError(f'`label_map` {name} must be like {{"GPE": "LOC", "DATE": null}}; {wrong[0]!r} is no type.')
     return labels
 

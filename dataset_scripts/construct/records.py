@@ -18,7 +18,7 @@ from typing import Any
 
 from dataset_scripts.annotations.sentence import joined as joined
 from dataset_scripts.annotations.sentence import tags_of_entities
-from dataset_scripts.schema import TYPE
+from dataset_scripts.schema import is_type
 from reports_2mner.files import write_lines
 from reports_2mner.language_table import CODE
 
@@ -197,7 +197,7 @@ def _fault(record: Record) -> str | None:
 def _span_fault(span: Span, length: int) -> str | None:
     if span.status is not None and span.status not in STATUSES:
         return f"`status` must be one of {list(STATUSES)}, got {span.status!r}"
-    if not isinstance(span.type, str) or not TYPE.fullmatch(span.type):
+    if not isinstance(span.type, str) or not is_type(span.type):
         return f"`type` must be a name such as PER, got {span.type!r}"
     if not 0 <= span.start <= span.end <= length or (span.is_label and span.start == span.end):
         return f"`spans` has words {span.start} to {span.end} of {length}"

@@ -36,6 +36,17 @@ def test_loading_in_bfloat16_keeps_the_crf_in_float32(model, batch, tmp_path, pr
     torch.testing.assert_close(outputs.loss, predict(model, batch).loss, rtol=0.05, atol=0)
 
 
+@pytest.mark.parametrize("convert", [lambda model: model.to(torch.bfloat16), lambda model: model.half()])
+def test_converting_a_model_keeps_the_crf_in_float32(make_model, convert):
+    model = make_model()
+    transitions = model.crf.transitions.detach().clone()
+    parameter = model.crf.transitions
+    convert(model)
+    assert model.classifier.weight.dtype in (torch.bfloat16, torch.float16)
+    assert torch.equal(model.crf.transitions, transitions) and model.crf.transitions is parameter
+    assert model.to(torch.float64).crf.transitions.dtype == torch.float64
+
+
 @pytest.mark.parametrize("changes", [{}, TEXT_ONLY])
 def test_a_reloaded_model_is_bit_identical(make_model, batch, tmp_path, predict, changes):
     model = make_model(**changes)

@@ -275,5 +275,7 @@ def test_a_temperature_is_not_kept_for_other_weights(build_from, make_model, pro
     with caplog.at_level("INFO"):
         model, _ = build_from(model=tmp_path)
     assert model.config.crf_temperature == 1.0 and "fit it anew" in caplog.text
+    model, _ = build_from(model=tmp_path, new_labels=True)
+    assert model.config.crf_temperature == 1.0
     model, _ = build_from(model=tmp_path, config={"crf_temperature": 3.0})
     assert model.config.crf_temperature == 3.0

@@ -162,6 +162,16 @@ def test_comparison_models_merge_too(make_trainer, make_baseline, kind):
     assert set(merged_weights(trainer.model)) == names
 
 
+def test_an_adapter_of_an_earlier_training_is_not_kept_beside_other_weights(make_trainer, tmp_path):
+    make_trainer(lora_keep_adapter=True, **LORA).save_model(str(tmp_path / "run"))
+    assert sorted(path.name for path in (tmp_path / "run" / "adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    make_trainer(**LORA).save_model(str(tmp_path / "run"))
+    assert not (tmp_path / "run" / "adapter").exists()
+
+
 def test_parts_that_peft_cannot_tell_apart_are_an_error_before_the_training(make_trainer, make_baseline):
     with pytest.raises(ValueError, match="several layers of the model are called 'classifier'"):
         make_trainer(make_baseline("umt"), lora_keep_adapter=True, **LORA)

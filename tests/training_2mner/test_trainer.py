@@ -52,6 +52,22 @@ def whole(tmp_path_factory, make_model, processor, splits, weights_of, quiet):
     return folder, weights_of(trainer.model), trainer.state.log_history
 
 
+class TestCollator:
+    def test_without_one_the_processor_makes_the_batches(self, make_model, processor, splits, quiet, tmp_path):
+        arguments = TwoMNERTrainingArguments(output_dir=str(tmp_path), **quiet)
+        trainer = TwoMNERTrainer(
+            make_model(), arguments, processing_class=processor, train_dataset=splits["train"].select(range(4))
+        )
+        trainer.train()
+        assert math.isfinite(steps(trainer)[0]["crf_loss"])
+
+    @pytest.mark.parametrize("given", [False, True], ids=["nothing", "a tokenizer"])
+    def test_without_a_processor_either_it_is_asked_for(self, make_model, tokenizer, quiet, tmp_path, given):
+        arguments = TwoMNERTrainingArguments(output_dir=str(tmp_path), **quiet)
+        with pytest.raises(ValueError, match="`data_collator` is missing; write `processing_class=processor`"):
+            TwoMNERTrainer(make_model(), arguments, processing_class=tokenizer if given else None)
+
+
 class TestLoss:
     def test_one_step_is_equation_18_of_its_logged_parts(self, make_trainer, make_model):
         trainer = make_trainer(make_model(alpha=0.7), max_steps=1)

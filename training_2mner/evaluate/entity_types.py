@@ -14,7 +14,7 @@ def read_mapping(pairs: Iterable[str]) -> dict[str, str]:
     mapping: dict[str, str] = {}
     for pair in pairs:
         name, equals, target = pair.partition("=")
-        if not name or not equals:
+        if not name or not equals or target == "O":
             raise ValueError(f"`map` is {pair!r}; write OTHER=MISC, or OTHER= to leave a type out of the scores.")
         if name in mapping:
             raise ValueError(f"`map` names {name!r} twice; write one pair for each type.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -115,7 +116,7 @@ def test_a_line_that_is_no_answer_is_refused_with_its_number(line, tmp_path):
     [
         ([(0, 7, "PER")], "an entity lies outside the sentence"),
         ([(3, 3, "PER")], "an entity lies outside the sentence"),
-        ([(0, 3, "PER"), (2, 4, "LOC")], "entities overlap"),
+        ([(0, 3, "PER"), (2, 4, "LOC")], "(LOC, 4 to 12) overlap"),
     ],
 )
 def test_an_answer_that_does_not_fit_its_sentence_is_kept_with_its_fault(spans, fault, tmp_path):
@@ -228,6 +229,23 @@ def test_a_cancelled_task_is_skipped_and_unknown_users_have_a_number():
     assert (found.status, found.annotator) == (SKIPPED, "user-8")
 
 
+def test_relations_say_nothing_about_entities():
+    (task,) = exported({"start": 4, "end": 12, "text": "Ana Ruiz", "labels": ["PER"]})
+    task["annotations"][0]["result"].append({"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"})
+    with collected_faults() as faults:
+        (found,) = sentences_of([task], "export.json", "round", faults)
+    assert found.entities == ENTITIES[:1]
+
+
+@pytest.mark.parametrize("kind", ["hypertextlabels", "paragraphlabels"])
+def test_spans_that_are_not_counted_in_a_text_are_refused_and_not_lost(kind):
+    (task,) = exported({"start": "/p[1]/text()[1]", "end": "/p[1]/text()[1]", kind: ["PER"]})
+    task["annotations"][0]["result"][0]["type"] = kind
+    faults = Faults()
+    assert list(sentences_of([task], "export.json", "round", faults)) == []
+    assert re.match(f"export.json, task 1: the spans of the type '{kind}' .*; annotate a `Text`", faults.shown[0])
+
+
 def test_tasks_for_label_studio_hold_proposals_in_code_points(tmp_path):
     WRITERS["label_studio"](tmp_path, "tasks", [Task(replace(SENTENCE, image=""))] * 501)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tasks-00000.json", "tasks-00001.json"]
@@ -251,7 +269,10 @@ def test_a_project_of_others_has_text_that_is_split_and_tasks_without_annotation
     [
         ("{", r"export.json: no JSON .*; export it again"),
         ('{"id": 1}', "no list of tasks"),
-        ('[{"annotations": []}]', r"export.json, task 1: 'data' is missing; export it again"),
+        (
+            '[{"annotations": []}]',
+            r"export.json, task 1: no task of Label Studio, which has `data`.*; export it again",
+        ),
         ('[{"data": {"text": "x"}, "annotations": []}]', "the task has no `tokens`"),
     ],
 )

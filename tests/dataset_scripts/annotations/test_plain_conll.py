@@ -88,6 +88,8 @@ def test_all_faults_are_counted(tmp_path):
         ("word\n" * 9 + "Hi O\n", False),
         ("Ana O\n" + "a b\n" * 9000, True),
         ("This is a text about data.\nIt has several words a line.\n", False),
+        ("Ana B-PER\nRuiz I-PER\n\nRoma S-LOC\n", True),  # every word in an entity
+        ("Send me\nan E-mail\n", False),
         ("", False),
         ("PER\nLOC\n", False),
         (b"\xff\xfe", False),

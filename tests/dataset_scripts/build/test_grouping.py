@@ -144,7 +144,10 @@ def test_without_pictures_only_what_was_asked_for_needs_them(tmp_path):
     [
         ({"group_by": ("colour",), "split": "grouped"}, r"`group_by` must be some of .*got \['colour'\]"),
         ({"group_by": (), "split": "grouped"}, "`group_by` must be some of"),
-        ({"group_by": ("text",)}, "`group_by` belongs to `split` grouped, got `split` given; leave one of them out"),
+        (
+            {"group_by": ("text",)},
+            "`group_by` belongs to `split` grouped, got `split` given; set `split` to grouped or leave",
+        ),
         ({"similarity": 0.0}, "`similarity` must be above 0"),
     ],
 )

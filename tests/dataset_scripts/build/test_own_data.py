@@ -16,6 +16,7 @@ from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.reading import read_rows, read_schema
 from modeling_2mner.spans import entity_spans
 from modeling_2mner.windows import split_text
+from tests.dataset_scripts.build.own_builds import ITALIAN, build, write_lines
 from tests.dataset_scripts.distribution import encode
 
 FAMILY = "👨‍👩‍👧"
@@ -34,14 +35,6 @@ SCHEMES = {
     "bilou": ["B-PER L-PER O O B-SHIP L-SHIP", "O U-GOOD O U-CITY", "U-PER O B-CITY L-CITY", "O O"],
     "bmes": ["B-PER E-PER O O B-SHIP E-SHIP", "O S-GOOD O S-CITY", "S-PER O B-CITY M-CITY", "O O"],
 }
-ITALIAN = OwnSettings(language="it")
-
-
-def build(source, output, own=ITALIAN, images=None, **settings):
-    """Build, and return the rows by the name of their picture, and the report."""
-    settings = BuildSettings("other", **settings)
-    report = build_dataset(source, images, output, settings=settings, own=own)
-    return {row["image_id"]: row for row in read_rows(output)}, report
 
 
 def conll(tags, separator="\t"):
@@ -49,12 +42,6 @@ def conll(tags, separator="\t"):
     for (image_id, words, _), column in zip(SENTENCES, tags, strict=True):
         lines += [f"IMGID:{image_id}", *map(separator.join, zip(words.split(), column.split(), strict=True)), ""]
     return "\n".join(lines)
-
-
-def write_lines(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    return path
 
 
 @pytest.fixture
@@ -250,7 +237,10 @@ def test_splits_are_those_of_names_columns_or_made(tmp_path, caplog):
     assert [found["split"] for found in read_rows(tmp_path / "a")] == ["train", "validation", "test"]
     assert "Left out, since their names state no split" in caplog.text and "no validation" not in caplog.text
     build(tmp_path / "three" / "train.jsonl", tmp_path / "one")
-    assert "The data set has no validation and no test; training needs all three splits." in caplog.text
+    assert (
+        "The data set has no validation and no test; training needs all three splits: `--split grouped` or"
+        in caplog.text
+    )
     stated = write_lines(tmp_path / "all.jsonl", [{**row, "split": name} for name in ("test", "val", "Training")])
     build(stated, tmp_path / "b")
     assert [found["split"] for found in read_rows(tmp_path / "b")] == ["train", "validation", "test"]
@@ -267,6 +257,21 @@ def test_splits_are_those_of_names_columns_or_made(tmp_path, caplog):
         assert {found["split"] for found in read_rows(tmp_path / f"few-{seed}")} == {"train", "validation", "test"}
     with pytest.raises(ValueError, match=r"all.jsonl:1: `split` must be one of train, .*got 'fold'"):
         build(write_lines(stated, [{**row, "split": "fold"}]), tmp_path / "e")
+    same = write_lines(tmp_path / "same.jsonl", [row] * 3)
+    build(same, tmp_path / "f")
+    assert "add sentences, or keep fewer of them together with `--group_by`." in caplog.text
+
+
+def test_options_that_are_given_twice_are_added(tmp_path):
+    options = read_command_line(
+        [
+            f"--source={tmp_path}",
+            *["--rename", "A=B", "--rename", "C=", "D=E", "--columns", "tokens=1", "--columns", "ner_tags=2"],
+        ]
+    )
+    own = own_of(options)
+    assert (own.rename, own.columns) == (("A=B", "C=", "D=E"), ("tokens=1", "ner_tags=2"))
+    assert own_of(read_command_line([f"--source={tmp_path}", "--sizes", *["7", "1", "2"]])).sizes == (7, 1, 2)
 
 
 @pytest.fixture
@@ -312,6 +317,17 @@ def test_a_saved_data_set_with_other_columns(stored, tmp_path):
         ValueError, match="say which hold the words and tags with `--columns tokens=NAME ner_tags=NAME`"
     ):
         build(stored, tmp_path / "two", OwnSettings())
+
+
+def test_a_data_set_with_paths_of_pictures(tmp_path, photos):
+    rows = {"text": ["Anna Rossi", "Roma"], "image": ["foto_0.jpg", str(photos / "more" / "foto_2.JPG")]}
+    entities = [{"start": [0], "end": [4], "label": ["PER"]}, {"start": [], "end": [], "label": []}]
+    datasets.Dataset.from_dict({**rows, "entities": entities}).save_to_disk(str(tmp_path / "stored"))
+    found, _ = build(tmp_path / "stored", tmp_path / "set", images=photos)
+    assert [(row["image_status"], row["ner_tags"]) for row in found.values()] == [
+        ("ok", ["B-PER", "O"]),
+        ("ok", ["O"]),
+    ]
 
 
 def label_studio(text, *annotations, image="/data/local-files/?d=root/photos/more/foto_2.JPG"):

@@ -136,6 +136,7 @@ def test_the_program_prints_the_table_and_writes_the_scores(run, data_folder, tm
     [
         (["nowhere/at-all/here"], "error: `model` 'nowhere/at-all/here' does not load"),
         (["{run}", "--map", "PER"], "error: `map` is 'PER'; write OTHER=MISC"),
+        (["{run}", "--map", "PER=O"], "error: `map` is 'PER=O'; write OTHER=MISC, or OTHER= to leave"),
         (["{run}", "--map", "DRUG=PER"], "error: `map` names 'DRUG', but the data set has "),
         (["{run}", "--dataset_config", "en"], "error: `dataset_config` is 'en', but "),
     ],
