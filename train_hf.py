@@ -29,6 +29,7 @@ from training_2mner.calibrate.calibration import Calibration, calibrate, forget,
 from training_2mner.checkpoints import numbered_checkpoints
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
+from training_2mner.features.fill import use_cache
 from training_2mner.model_card import write_model_card
 from training_2mner.pictures import count_pictures
 from training_2mner.run_settings import check_resume, describe_run
@@ -61,6 +62,7 @@ def _run(
     parts = (model, processor, data_arguments, training_arguments)
     trainer = make_trainer(*parts, splits["train"], splits["validation"])
     trainer.run_settings = describe_run(trainer, data_arguments, splits)
+    use_cache(trainer, splits)
     counts = count_pictures(splits) if model.config.uses_image and trainer.is_world_process_zero() else {}
     results = train_and_save(trainer, training_arguments) | counts
     results |= evaluate_on_test(trainer, splits["test"])

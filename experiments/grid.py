@@ -38,6 +38,7 @@ from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
 from training_2mner.building import build_tagger
 from training_2mner.data import label_names, load_splits
+from training_2mner.features.fill import use_cache
 from training_2mner.trainer import TwoMNERTrainer, make_trainer
 
 if TYPE_CHECKING:
@@ -174,7 +175,9 @@ def _build_trainer(
         return build_tagger(model_arguments, sentences, labels)[0]
 
     parts = (build_model, processor, data_arguments, training_arguments)
-    return make_trainer(*parts, splits["train"], splits["validation"])
+    trainer = make_trainer(*parts, splits["train"], splits["validation"])
+    use_cache(trainer, splits)
+    return trainer
 
 
 class _Recorder(TrainerCallback):

@@ -74,6 +74,20 @@ def encode_resnet(resnet_model: PreTrainedModel, pixel_values: torch.Tensor) -> 
     return outputs.last_hidden_state.flatten(2).transpose(1, 2), outputs.pooler_output.flatten(1)
 
 
+def read_grid(
+    resnet_model: PreTrainedModel,
+    pixel_values: torch.Tensor | None,
+    image_features: torch.Tensor | None,
+    dtype: torch.dtype,
+) -> torch.Tensor | None:
+    """The grid of pictures `(images, height * width, channels)`, read from their pixels or given as features; `None`
+    without either."""
+    pictures = choose_pictures(pixel_values, image_features)
+    if pictures is None:
+        return None
+    return encode_resnet(resnet_model, pictures)[0] if image_features is None else image_features.to(dtype)
+
+
 def default_first_window(input_ids: torch.Tensor, word_positions: torch.Tensor) -> torch.Tensor:
     """One window per sentence, `(batch,)`; `ValueError` if there are more."""
     # `shape[0]`, since `len` would fix the size in an exported graph.
@@ -95,6 +109,13 @@ def default_image_index(first_window: torch.Tensor, pixel_values: torch.Tensor |
             "the picture of each sentence or -1."
         )
     return torch.arange(first_window.shape[0], device=first_window.device)
+
+
+def choose_pictures(pixel_values: torch.Tensor | None, image_features: torch.Tensor | None) -> torch.Tensor | None:
+    """The one of both that a batch has, `(images, ...)`; `ValueError` if it has pixels and features."""
+    if pixel_values is not None and image_features is not None:
+        raise ValueError("the batch has pixels and features of the same pictures; leave one of them out.")
+    return pixel_values if image_features is None else image_features
 
 
 def window_images(image_index: torch.Tensor, first_window: torch.Tensor, num_windows: int) -> torch.Tensor:
@@ -199,6 +220,7 @@ __all__ = [
     "ENCODER_ALIASES",
     "Encoder",
     "build_encoder",
+    "choose_pictures",
     "default_first_window",
     "default_image_index",
     "encode_resnet",
@@ -210,5 +232,6 @@ __all__ = [
     "load_vision_encoder",
     "pool_text",
     "pool_vit",
+    "read_grid",
     "window_images",
 ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
-from .images import LoadedImage, PictureSource, load_image
+from .images import LoadedImage, OpenedPictures, PictureSource, load_image
 
 MAX_SOURCE_BYTES = 20_000_000
 MAX_SECONDS = 20.0
@@ -65,19 +65,22 @@ class WebAnswer:
         return urljoin(self.address, self.headers.get("location", ""))
 
 
-def load_image_source(source: PictureSource, allow_urls: bool = False) -> LoadedImage:
+def load_image_source(
+    source: PictureSource, allow_urls: bool = False, opened: OpenedPictures | None = None
+) -> LoadedImage:
     """Open a picture as [`load_image`] does, and also from a data URI or, with `allow_urls`, from the web.
 
     Problems are reported in status and reason, never raised. Addresses are fetched only by http or https, only from
-    public hosts, at most `MAX_SOURCE_BYTES` in `MAX_SECONDS`, following up to `MAX_REDIRECTS` redirects.
+    public hosts, at most `MAX_SOURCE_BYTES` in `MAX_SECONDS`, following up to `MAX_REDIRECTS` redirects. Pictures in
+    `opened` are not decoded again.
 
     Raises:
         TypeError: if `source` cannot be a picture.
     """
     if isinstance(source, str):
         read = read_image_source(source, allow_urls)
-        return read if isinstance(read, LoadedImage) else load_image(source if read is None else read)
-    return load_image(source)
+        return read if isinstance(read, LoadedImage) else load_image(source if read is None else read, opened)
+    return load_image(source, opened)
 
 
 def read_image_source(source: str, allow_urls: bool = False) -> bytes | LoadedImage | None:

@@ -1,10 +1,12 @@
 """Open a picture from whatever the caller has, without ever failing a batch."""
 
+import hashlib
 import os
 import re
 import stat
 import warnings
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, TypeAlias
@@ -28,7 +30,6 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 _Stored: TypeAlias = str | os.PathLike[str] | bytes | bytearray
-PictureSource: TypeAlias = Image.Image | _Stored | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -40,26 +41,92 @@ class LoadedImage:
             there are several.
         status (`str`): `"ok"`, `"missing"`, `"unreadable"` or `"degenerate"`.
         reason (`str`): why there is no picture; empty if there is one.
+        digest (`str`): SHA-256 of its file, or of the pixels of a picture that was given as an object, which is the same
+            for equal pictures; empty if there is none.
+        features (`Mapping[str, torch.Tensor]`, *optional*): what a model's `encode_images` returned for it, without the
+            dimension of pictures; then it needs no image.
     """
 
     image: Image.Image | None
     status: str
     reason: str = ""
+    digest: str = ""
+    features: Mapping[str, Any] | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a picture, or what is known of it in its place."""
+        return self.image is not None or self.status == "ok"
 
 
-def load_image(source: PictureSource) -> LoadedImage:
+PictureSource: TypeAlias = Image.Image | _Stored | Mapping[str, Any] | LoadedImage | None
+
+
+class OpenedPictures:
+    """Pictures by their digest, so that equal ones are decoded once.
+
+    Args:
+        max_pixels (`int`): those that were not needed for longest are dropped when they have more together.
+        stored (`Container[str]`, *optional*): digests of pictures that need not be decoded.
+    """
+
+    def __init__(self, max_pixels: int = MAX_PIXELS, stored: Container[str] = ()) -> None:
+        self._max_pixels, self._stored = max_pixels, stored
+        self._pictures: OrderedDict[str, LoadedImage] = OrderedDict()
+        self._pixels = 0
+
+    def find(self, digest: str) -> LoadedImage | None:
+        """The picture of this digest, or `None` if it has to be decoded."""
+        if digest in self._stored:
+            return LoadedImage(None, "ok", digest=digest)
+        if digest in self._pictures:
+            self._pictures.move_to_end(digest)
+        return self._pictures.get(digest)
+
+    def add(self, picture: LoadedImage) -> LoadedImage:
+        """Remember a picture; returns the equal one that was remembered before, if there is one."""
+        if picture.image is None or not picture.digest:
+            return picture
+        known = self.find(picture.digest)
+        if known is not None:
+            return known
+        self._pictures[picture.digest] = picture
+        self._pixels += count_image(picture)
+        while self._pixels > self._max_pixels and len(self._pictures) > 1:
+            self._pixels -= count_image(self._pictures.popitem(last=False)[1])
+        return picture
+
+    def clear(self) -> None:
+        """Forget all pictures."""
+        self._pictures.clear()
+        self._pixels = 0
+
+
+def count_image(picture: LoadedImage) -> int:
+    """The pixels of a decoded picture; 0 if it is not decoded."""
+    return 0 if picture.image is None else picture.image.width * picture.image.height
+
+
+def load_image(source: PictureSource, opened: OpenedPictures | None = None) -> LoadedImage:
     """Open a picture given as PIL image, path, bytes, `{"bytes": ..., "path": ...}` or `None`.
 
     Problems with a picture are reported in `status` and `reason`, never raised. URLs are not fetched.
 
+    Args:
+        source: the picture; one that was opened before is returned as it is.
+        opened (*optional*): the pictures that need not be decoded again. It is asked by the bytes of a file, before they
+            are decoded.
+
     Raises:
         TypeError: if `source` is not one of these kinds.
     """
-    unwrapped = _unwrap(source)
+    unwrapped: Any = _unwrap(source)
+    if _is_loaded(unwrapped):
+        return unwrapped
     if unwrapped is None:
         return LoadedImage(None, "missing", "no picture given")
     try:
-        return _decode(unwrapped, _name(source))
+        return _open(unwrapped, _name(source), opened or OpenedPictures())
     except FileNotFoundError as error:
         return LoadedImage(None, "missing", f"no such file: {error.filename}")
     except Exception as error:  # Pillow's decoders raise a dozen unrelated kinds for broken files
@@ -73,41 +140,67 @@ def is_absent(source: object) -> bool:
     return isinstance(source, (float, np.floating)) and bool(np.isnan(source))
 
 
-def picture_key(source: PictureSource) -> tuple[str, int] | str | bytes | None:
+def picture_key(source: PictureSource) -> tuple[str, int | str] | str | bytes | None:
     """A hashable key of a picture: the same for an object, path or byte string that occurs twice.
 
     Raises:
         TypeError: as [`load_image`] does.
     """
-    source = _unwrap(source)
-    if isinstance(source, Image.Image):
-        return ("object", id(source))
-    if isinstance(source, os.PathLike):
-        return os.fspath(source)
-    return bytes(source) if isinstance(source, bytearray) else source
+    given: Any = _unwrap(source)
+    if isinstance(given, Image.Image):
+        return ("object", id(given))
+    if _is_loaded(given):
+        return ("digest", given.digest) if given.digest else ("object", id(given))
+    if isinstance(given, os.PathLike):
+        return os.fspath(given)
+    return bytes(given) if isinstance(given, bytearray) else given
 
 
-def _unwrap(source: PictureSource) -> Image.Image | _Stored | None:
+def _unwrap(source: Any) -> Image.Image | _Stored | LoadedImage | None:
     """Unpack a data set's cell, and refuse what cannot be a picture."""
     if isinstance(source, Mapping):
         source = source.get("bytes") or source.get("path")
     if is_absent(source):
         return None
-    if isinstance(source, (Image.Image, str, os.PathLike, bytes, bytearray)):
+    if isinstance(source, (Image.Image, str, os.PathLike, bytes, bytearray)) or _is_loaded(source):
         return source
     raise TypeError(f"a picture must be a PIL image, a path, bytes or None, not {type(source).__name__}.")
 
 
-def _decode(source: Image.Image | _Stored, name: str) -> LoadedImage:
+def _is_loaded(source: object) -> bool:
+    # By name: the code of a checkpoint has a class of its own.
+    return type(source).__name__ == LoadedImage.__name__
+
+
+def _open(source: Image.Image | _Stored, name: str, opened: OpenedPictures) -> LoadedImage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of size, where the limits here are stricter, and of odd metadata
-        image = source if isinstance(source, Image.Image) else open_picture(_read(source), name)
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"{width} x {height} pixels, more than {MAX_PIXELS}")
-        if min(width, height) < MIN_SIDE or max(width, height) > MAX_ASPECT * min(width, height):
-            return LoadedImage(None, "degenerate", f"{width} x {height} pixels")
-        return LoadedImage(_to_rgb(_upright(image)), "ok")
+        if isinstance(source, Image.Image):
+            return opened.add(_decode(source, ""))
+        data = _read(source)
+        digest = picture_digest(data)
+        known = opened.find(digest)
+        return opened.add(_decode(open_picture(data, name), digest)) if known is None else known
+
+
+def picture_digest(data: bytes | bytearray) -> str:
+    """The digest of a picture's file."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _pixel_digest(image: Image.Image) -> str:
+    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+
+
+def _decode(image: Image.Image, digest: str) -> LoadedImage:
+    """Turn a picture upright and into RGB; without a digest it gets that of its pixels."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels, more than {MAX_PIXELS}")
+    if min(width, height) < MIN_SIDE or max(width, height) > MAX_ASPECT * min(width, height):
+        return LoadedImage(None, "degenerate", f"{width} x {height} pixels")
+    colours = _to_rgb(_upright(image))
+    return LoadedImage(colours, "ok", digest=digest or _pixel_digest(colours))
 
 
 def open_picture(data: bytes | bytearray, name: str = "data") -> Image.Image:
@@ -224,11 +317,14 @@ __all__ = [
     "FORMATS",
     "MAX_BYTES",
     "LoadedImage",
+    "OpenedPictures",
     "PictureSource",
+    "count_image",
     "count_pixels",
     "is_absent",
     "load_image",
     "open_picture",
+    "picture_digest",
     "picture_key",
     "read_file",
 ]

@@ -1,6 +1,6 @@
 """Batches of sentences of similar length, from sentences in any order, with the answers in their order."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -18,23 +18,25 @@ class LengthWindows(Iterator[Any]):
 
     Args:
         items (`Iterable`): lists of prepared sentences, as a loader yields them.
-        measure (`Callable`): the lengths of some sentences and the pixels of their pictures.
+        measure (`Callable`): the lengths of some sentences, and the pixels of their pictures, each under a key of its own.
         answer (`Callable`): the answers to a batch.
         batch_size (`int`): sentences of a batch at most.
         window_batches (`int`): batches of a window; with 1, sentences stay where they are.
         length (`int`, *optional*): number of sentences, if it is known.
+        begin (`Callable`, *optional*): is told the sentences of a window before its first batch.
     """
 
     def __init__(
         self,
         items: Iterable[Sequence[Any]],
-        measure: Callable[[Sequence[Any]], tuple[list[int], list[int]]],
+        measure: Callable[[Sequence[Any]], tuple[list[int], Mapping[Hashable, int]]],
         answer: Callable[[list[Any]], list[Any]],
         batch_size: int,
         window_batches: int,
         length: int | None = None,
+        begin: Callable[[Sequence[Any]], None] | None = None,
     ) -> None:
-        self._items, self._measure, self._answer = items, measure, answer
+        self._items, self._measure, self._answer, self._begin = items, measure, answer, begin
         self._batch_size, self._window_size = batch_size, batch_size * window_batches
         self._length = length
         self.complete = 0  # sentences of the windows that have been read: a place to continue from
@@ -53,6 +55,8 @@ class LengthWindows(Iterator[Any]):
 
     def _read(self) -> Iterator[Any]:
         for window, lengths in self._windows():
+            if self._begin is not None:
+                self._begin(window)
             answers: list[Any] = [None] * len(window)
             for places in self._batches(lengths):
                 found = self._answer([window[place] for place in places])
@@ -65,15 +69,15 @@ class LengthWindows(Iterator[Any]):
         """Windows of sentences and their lengths; each of them consists of whole lists of `items`."""
         window: list[Any] = []
         lengths: list[int] = []
-        pixels = 0
+        pixels: dict[Hashable, int] = {}  # of the different pictures
         for items in self._items:
             own_lengths, own_pixels = self._measure(items)
             window += items
             lengths += own_lengths
-            pixels += sum(own_pixels)
-            if len(window) >= self._window_size or pixels >= WINDOW_PIXELS:
+            pixels |= own_pixels
+            if len(window) >= self._window_size or sum(pixels.values()) >= WINDOW_PIXELS:
                 yield window, lengths
-                window, lengths, pixels = [], [], 0
+                window, lengths, pixels = [], [], {}
         if window:
             yield window, lengths
 
@@ -89,4 +93,4 @@ class LengthWindows(Iterator[Any]):
             places = places[count:]
 
 
-__all__ = ["WINDOW_BATCHES", "LengthWindows"]
+__all__ = ["WINDOW_BATCHES", "WINDOW_PIXELS", "LengthWindows"]

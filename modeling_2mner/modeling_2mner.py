@@ -12,6 +12,7 @@ from .alignment import ProjectionHead, contrastive_loss
 from .configuration_2mner import TwoMNERConfig
 from .encoders import (
     build_encoder,
+    choose_pictures,
     default_first_window,
     default_image_index,
     encode_resnet,
@@ -122,6 +123,9 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         resnet_pixel_values: torch.Tensor | None = None,
         image_index: torch.Tensor | None = None,
         output_attentions: bool | None = None,
+        image_features: torch.Tensor | None = None,
+        resnet_image_features: torch.Tensor | None = None,
+        image_hashes: torch.Tensor | None = None,
     ) -> TwoMNERModelOutput:
         """Encode words and pictures, and let the words attend to the pictures.
 
@@ -135,11 +139,15 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture per sentence, in
                 order.
             output_attentions: return both cross-attentions; needs eager attention.
+            image_features, resnet_image_features: what [`~TwoMNERModel.encode_images`] returned, in the place of pixels.
+            image_hashes: `(images,)`, equal for equal pictures; not used here, but by the Trainer.
 
         Raises:
             ValueError: for inputs that contradict each other; the message gives the remedy.
         """
-        self._check_inputs(word_positions, pixel_values, resnet_pixel_values, output_attentions)
+        pictures = choose_pictures(pixel_values, image_features)
+        resnet_pictures = choose_pictures(resnet_pixel_values, resnet_image_features)
+        self._check_inputs(word_positions, pictures, resnet_pictures, output_attentions)
         word_positions = cast(torch.Tensor, word_positions)
         input_ids = cast(torch.Tensor, input_ids)
         text, words = self.encode_text(input_ids, attention_mask, word_positions)  # T: (batch, words, hidden)
@@ -151,22 +159,17 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         if first_window is None:
             first_window = default_first_window(input_ids, word_positions)
         if image_index is None:
-            pictures = pixel_values if pixel_values is not None else resnet_pixel_values
-            image_index = default_image_index(first_window, pictures)
+            image_index = default_image_index(first_window, resnet_pictures if pictures is None else pictures)
         pooled = pool_text(text, words, word_mask, first_window, self.config.contrastive_text_pooling)
         text_embeds = self.text_head(pooled)  # Eq. 7
-        vit_words, vit_embeds, vit_attention = self.vit_branch(words, pixel_values, image_index, text_embeds)
-        resnet_words, resnet_embeds, resnet_attention = self.resnet_branch(
-            words, resnet_pixel_values, image_index, text_embeds
-        )
-        attentions = tuple(weights for weights in (vit_attention, resnet_attention) if weights is not None)
+        vit = self.vit_branch(words, pixel_values, image_index, text_embeds, image_features)
+        resnet = self.resnet_branch(words, resnet_pixel_values, image_index, text_embeds, resnet_image_features)
+        attentions = tuple(weights for _, _, weights in (vit, resnet) if weights is not None)
         return TwoMNERModelOutput(
-            last_hidden_state=torch.cat(
-                [branch for branch in (vit_words, resnet_words) if branch is not None], dim=-1
-            ),
+            last_hidden_state=torch.cat([fused for fused, _, _ in (vit, resnet) if fused is not None], dim=-1),
             text_embeds=text_embeds,
-            vit_embeds=vit_embeds,
-            resnet_embeds=resnet_embeds,
+            vit_embeds=vit[1],
+            resnet_embeds=resnet[1],
             cross_attentions=(attentions or None) if output_attentions else None,
         )
 
@@ -177,23 +180,51 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         text = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
         return text, gather_words(text.last_hidden_state, word_positions)
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What [`~TwoMNERModel.encode_images`] returns."""
+        used = {"image_features": self.config.use_vit, "resnet_image_features": self.config.use_resnet}
+        return tuple(name for name in used if used[name])
+
+    def encode_images(
+        self, pixel_values: torch.Tensor | None = None, resnet_pixel_values: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Run the image towers alone; `forward` takes the result in the place of pixels.
+
+        Returns:
+            `image_features (images, tokens, size)` of the ViT and `resnet_image_features (images, regions, channels)` of
+            the ResNet, those that the model has; with `resnet_features="pooled"` the ResNet has one region.
+        """
+        features = {}
+        if self.config.use_vit:
+            features["image_features"] = self.vision_model(pixel_values=pixel_values).last_hidden_state
+        if self.config.use_resnet:
+            grid, pooled = self.encode_resnet(cast(torch.Tensor, resnet_pixel_values))
+            regions = grid if self.config.resnet_features == "regions" else pooled[:, None]
+            features["resnet_image_features"] = regions
+        return features
+
     def vit_branch(
         self,
         words: torch.Tensor,
         pixel_values: torch.Tensor | None,
         image_index: torch.Tensor,
         text_embeds: torch.Tensor,
+        image_features: torch.Tensor | None = None,
     ) -> Branch:
         """Align and fuse the words with the ViT's tokens.
 
         Shapes: words `(batch, words, hidden)`, pixel_values `(images, 3, height, width)` or `None`, image_index
-        `(batch,)`; returns fused words `(batch, words, hidden)`, h'_i `(batch, projection)` and attention weights.
+        `(batch,)`, image_features `(images, tokens, size)` in the place of pixels; returns fused words `(batch, words, hidden)`, h'_i `(batch, projection)` and attention weights.
         """
         if not self.config.use_vit:
             return None, None, None
-        if pixel_values is None:
+        if pixel_values is None and image_features is None:
             return self.vit_collaboration(words)[0], torch.zeros_like(text_embeds), None
-        tokens = self.vision_model(pixel_values=pixel_values).last_hidden_state  # v_K: (images, tokens, size)
+        if image_features is None:
+            tokens = self.vision_model(pixel_values=pixel_values).last_hidden_state  # v_K: (images, tokens, size)
+        else:
+            tokens = image_features.to(words.dtype)
         tokens = tokens[:, 1:] if self.config.vit_tokens == "patches" else tokens
         embeds = self.vit_head(pool_vit(tokens, self.config.contrastive_vit_pooling))  # Eq. 8
         return self._collaborate(self.vit_collaboration, words, tokens, embeds, image_index)
@@ -204,13 +235,18 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         pixel_values: torch.Tensor | None,
         image_index: torch.Tensor,
         text_embeds: torch.Tensor,
+        image_features: torch.Tensor | None = None,
     ) -> Branch:
         """Align and fuse the words with the ResNet's grid; shapes as in [`~TwoMNERModel.vit_branch`]."""
         if not self.config.use_resnet:
             return None, None, None
-        if pixel_values is None:
+        if pixel_values is None and image_features is None:
             return self.resnet_collaboration(words)[0], torch.zeros_like(text_embeds), None
-        grid, pooled = self.encode_resnet(pixel_values)
+        if image_features is None:
+            grid, pooled = self.encode_resnet(cast(torch.Tensor, pixel_values))
+        else:
+            grid = image_features.to(words.dtype)
+            pooled = grid.mean(dim=1)
         embeds = self.resnet_head(pooled)  # Eq. 8
         regions = grid if self.config.resnet_features == "regions" else pooled[:, None]
         regions = self.resnet_projection(regions)  # R': (images, regions, hidden)
@@ -243,7 +279,9 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             raise ValueError("`word_positions` is missing; make the inputs with `TwoMNERProcessor`.")
         both = self.config.use_vit and self.config.use_resnet
         if both and (pixel_values is None) != (resnet_pixel_values is None):
-            raise ValueError("pass both `pixel_values` and `resnet_pixel_values`, or neither for text only.")
+            raise ValueError(
+                "pass both `pixel_values` and `resnet_pixel_values`, or the features of both, or none for text only."
+            )
         vit, resnet = [0 if pixels is None else pixels.shape[0] for pixels in (pixel_values, resnet_pixel_values)]
         if both and vit != resnet:
             raise ValueError(
@@ -342,25 +380,30 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         token_type_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
+        image_features: torch.Tensor | None = None,
+        resnet_image_features: torch.Tensor | None = None,
+        image_hashes: torch.Tensor | None = None,
     ) -> TwoMNERTokenClassifierOutput | TaggerOutput:
         """Tag the words of a batch, or the pieces of text without `word_positions`, see [`tag_pieces`].
 
         Args:
             labels: `(batch, words)` tags, -100 where there is no word; for the loss.
             input_ids, attention_mask, word_positions, word_mask, first_window, pixel_values, resnet_pixel_values,
-                image_index, output_attentions: see [`TwoMNERModel.forward`].
+                image_index, output_attentions, image_features, resnet_image_features, image_hashes: see
+                [`TwoMNERModel.forward`].
             token_type_ids: zeros; only for pieces.
             inputs_embeds, output_hidden_states: None, as PEFT passes them.
 
         Returns:
-            [`TwoMNERTokenClassifierOutput`]; its `loss` is only L_CRF. The full objective of Eq. 18 is
-            [`~TwoMNERForTokenClassification.objective`], which the Trainer calls, because the negatives of other
-            processes are not visible here.
+            [`TwoMNERTokenClassifierOutput`]; its `loss` is only L_CRF. The Trainer, which sees the negatives of other
+            processes, calls [`~TwoMNERForTokenClassification.objective`] for the rest of Eq. 18.
         """
         refuse_foreign(inputs_embeds, output_hidden_states)
+        pictures = {"pixel_values": pixel_values, "resnet_pixel_values": resnet_pixel_values}
+        pictures |= {"image_features": image_features, "resnet_image_features": resnet_image_features}
         if word_positions is None and input_ids is not None:
-            others = {"labels": labels, "pixel_values": pixel_values, "resnet_pixel_values": resnet_pixel_values}
-            return self._tag_pieces(input_ids, attention_mask, token_type_ids=token_type_ids, **others)
+            others: dict[str, Any] = {"labels": labels, "token_type_ids": token_type_ids, **pictures}
+            return self._tag_pieces(input_ids, attention_mask, **others)
         if is_empty(word_positions):
             return TwoMNERTokenClassifierOutput(**self.empty_answer(word_positions, labels), **self._empty_embeds())
         outputs = self.model(
@@ -369,23 +412,17 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             word_positions=word_positions,
             word_mask=word_mask,
             first_window=first_window,
-            pixel_values=pixel_values,
-            resnet_pixel_values=resnet_pixel_values,
             image_index=image_index,
             output_attentions=output_attentions,
+            **pictures,
         )
         fused = self.dropout(self.fusion_projection(outputs.last_hidden_state))
         logits = self.classifier(fused)  # E of Eq. 15: (batch, words, labels)
         if word_mask is None:
             word_mask = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
+        embeds = ("text_embeds", "vit_embeds", "resnet_embeds", "cross_attentions")
         return TwoMNERTokenClassifierOutput(
-            loss=self.tag_loss(logits, labels, word_mask) if labels is not None else None,
-            logits=logits,
-            predictions=self.decode(logits, word_mask) if self.decodes() else None,
-            text_embeds=outputs.text_embeds,
-            vit_embeds=outputs.vit_embeds,
-            resnet_embeds=outputs.resnet_embeds,
-            cross_attentions=outputs.cross_attentions,
+            **self.read_emissions(logits, labels, word_mask), **{name: outputs.get(name) for name in embeds}
         )
 
     def _empty_embeds(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_words import AdaCANConfig
-from .encoders import build_encoder, default_image_index, gather_images, gather_words
+from .encoders import build_encoder, choose_pictures, default_image_index, gather_images, gather_words
 from .outputs import TaggerModelOutput
 from .tagging import WordTagger
 from .vgg import VGGFeatures, load_vgg_encoder
@@ -235,6 +235,8 @@ class AdaCANModel(AdaCANPreTrainedModel):
         attention_mask: Tensor | None = None,
         word_positions: Tensor | None = None,
         first_window: Tensor | None = None,
+        image_features: Tensor | None = None,
+        image_hashes: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences, and let them attend to their pictures.
 
@@ -248,6 +250,9 @@ class AdaCANModel(AdaCANPreTrainedModel):
             input_ids, attention_mask, word_positions: `(windows, pieces)`, and the place of each word's first piece
                 `(batch, words)` in them when flattened; for `text_encoder="bert"`.
             first_window: also returned by the processor; not used here.
+            image_features: `(images, regions, channels)`, what [`~AdaCANModel.encode_images`] returned for the pictures, in
+                the place of their pixels.
+            image_hashes: `(images,)`, equal for equal pictures; not used here, but by the Trainer.
 
         Returns:
             [`TaggerModelOutput`] with [h ; u] and, for a batch with pictures, the `attentions` α. For a sentence
@@ -262,7 +267,7 @@ class AdaCANModel(AdaCANPreTrainedModel):
             words = self.encode_pieces(input_ids, attention_mask, word_positions)
         if not self.config.use_image:
             return TaggerModelOutput(last_hidden_state=words)
-        filtered, weights = self.attend(words, word_mask, pixel_values, image_index)
+        filtered, weights = self.attend(words, word_mask, pixel_values, image_index, image_features)
         return TaggerModelOutput(last_hidden_state=torch.cat([words, filtered], dim=-1), attentions=weights)
 
     def encode_words(
@@ -291,17 +296,34 @@ class AdaCANModel(AdaCANPreTrainedModel):
         states = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return gather_words(states, word_positions)
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What [`~AdaCANModel.encode_images`] returns."""
+        return ("image_features",) if self.config.use_image else ()
+
+    def encode_images(self, pixel_values: Tensor) -> dict[str, Tensor]:
+        """Run the VGG alone: `image_features (images, regions, channels)`, which `forward` takes for pixels."""
+        return {"image_features": self.vgg_model(pixel_values).flatten(2).transpose(1, 2)}
+
     def attend(
-        self, words: Tensor, word_mask: Tensor | None, pixel_values: Tensor | None, image_index: Tensor | None
+        self,
+        words: Tensor,
+        word_mask: Tensor | None,
+        pixel_values: Tensor | None,
+        image_index: Tensor | None,
+        image_features: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """u `(batch, words, size)` and α `(batch, words, regions)`, zero for sentences without a picture."""
-        if pixel_values is None:
+        pictures = choose_pictures(pixel_values, image_features)
+        if pictures is None:
             return torch.zeros_like(words), None
         if image_index is None:
-            image_index = default_image_index(torch.arange(words.shape[0], device=words.device), pixel_values)
+            image_index = default_image_index(torch.arange(words.shape[0], device=words.device), pictures)
         if word_mask is None:
             word_mask = torch.ones(words.shape[:2], dtype=torch.bool, device=words.device)
-        grid = self.vgg_model(pixel_values).flatten(2).transpose(1, 2)  # (images, regions, channels)
+        if image_features is None:
+            image_features = self.encode_images(pictures)["image_features"]
+        grid = image_features.to(words.dtype)  # (images, regions, channels)
         regions = gather_images(torch.tanh(self.image_projection(grid)), image_index)  # v: (batch, regions, size)
         blind = (image_index < 0)[:, None, None]
         filtered, weights = self.co_attention(words, regions, word_mask)

@@ -17,6 +17,7 @@ from transformers.models.clip.modeling_clip import eager_attention_forward
 from .configuration_subwords import MKGFormerConfig
 from .encoders import (
     build_encoder,
+    choose_pictures,
     default_first_window,
     default_image_index,
     gather_images,
@@ -235,15 +236,20 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         object_mask: Tensor | None = None,
         small_object_pixel_values: Tensor | None = None,
         small_object_mask: Tensor | None = None,
+        image_features: Tensor | None = None,
+        image_hashes: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences with their pictures.
 
         Args:
-            input_ids, attention_mask, word_positions, word_mask, first_window, image_index: see [`PieceModel`].
+            input_ids, attention_mask, word_positions, word_mask, first_window, image_index, image_hashes: see
+                [`PieceModel`].
             pixel_values: `(images, 3, height, width)`; not used with `use_whole_image=False`.
             object_pixel_values, object_mask: `(batch, crops, 3, size, size)` and `(batch, crops)` bool, true where
                 there is a crop; all by default.
             small_object_pixel_values, small_object_mask: the same for the smaller kind of crops.
+            image_features: `(images, tokens, hidden)`, what [`~MKGFormerModel.encode_images`] returned, in the place of
+                pixels; not with crops.
 
         Raises:
             ValueError: for inputs that contradict each other or the config; the message gives the remedy.
@@ -261,9 +267,31 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
             (self.object_embeddings, object_pixel_values, object_mask),
             (self.small_object_embeddings, small_object_pixel_values, small_object_mask),
         )
-        vision, visible = self.encode_vision(pixel_values, image_index, crops, first_window, input_ids.shape[0])
+        if image_features is None:
+            vision, visible = self.encode_vision(pixel_values, image_index, crops, first_window, input_ids.shape[0])
+        else:
+            pictures = choose_pictures(pixel_values, image_features)
+            if crops or not self.feature_names:
+                raise ValueError("`image_features` are those of whole pictures alone; pass pixels and crops instead.")
+            if image_index is None:
+                image_index = default_image_index(first_window, pictures)
+            vision, visible = self._share_states(
+                image_features.to(self.dtype), None, image_index, first_window, input_ids.shape[0]
+            )
         states = self.fuse(input_ids, attention_mask, vision, visible)
         return TaggerModelOutput(last_hidden_state=gather_words(states, word_positions), piece_states=states)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What [`~MKGFormerModel.encode_images`] returns."""
+        return ("image_features",) if self.config.use_image and self.config.use_whole_image else ()
+
+    def encode_images(self, pixel_values: Tensor) -> dict[str, Tensor]:
+        """Run the ViT up to the fusion, where it does not see the text: `image_features (images, tokens, hidden)`, which
+        `forward` takes for pixels."""
+        tokens = self.vision_model.embeddings(pixel_values)
+        visible = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return {"image_features": self._run_vision_layers(tokens, visible)}
 
     def embed_crops(
         self, num_sentences: int, *kinds: tuple[CropEmbeddings, Tensor | None, Tensor | None]
@@ -298,6 +326,15 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         else:
             visible = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         states = self._run_vision_layers(tokens, visible)
+        return self._share_states(states, visible, index, first_window, num_windows)
+
+    @staticmethod
+    def _share_states(
+        states: Tensor, visible: Tensor | None, index: Tensor, first_window: Tensor, num_windows: int
+    ) -> tuple[Tensor, Tensor]:
+        """Give each window the tokens of its row of states, all of them visible by default."""
+        if visible is None:
+            visible = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
         rows = window_images(index, first_window, num_windows)
         visible = gather_images(visible, rows) & (rows >= 0)[:, None]
         return gather_images(states, rows).masked_fill(~visible[..., None], 0.0), visible

@@ -163,6 +163,8 @@ class TwoMNERReleasedModel(TwoMNERReleasedPreTrainedModel, TwoMNERModel):
     ```
     """
 
+    feature_names = ()  # a sentence has its own random view of its picture
+
     def _build_collaboration(self, config: TwoMNERConfig, region_size: int) -> MultimodalCollaboration:
         return MultimodalCollaboration(config, region_size, ReleasedCrossAttention)
 
@@ -296,6 +298,8 @@ class TwoMNERReleasedProcessor(TwoMNERProcessor):
     ['ok', 'default']
     ```
     """
+
+    augments_pictures = True  # the ResNet sees a random view
 
     def __init__(
         self,

@@ -3,6 +3,8 @@
 The unified multimodal graph fusion of Zhang et al. (2021). `docs/baselines.md` says where paper and code differ.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,6 +17,7 @@ from transformers.utils import logging
 
 from .configuration_subwords import UMGFConfig
 from .encoders import (
+    choose_pictures,
     default_first_window,
     default_image_index,
     encode_resnet,
@@ -236,11 +239,14 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
         object_pixel_values: Tensor | None = None,
         object_mask: Tensor | None = None,
         word_object_mask: Tensor | None = None,
+        image_features: Tensor | None = None,
+        image_hashes: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences and their pictures.
 
         Args:
-            input_ids, attention_mask, word_positions, word_mask, first_window, image_index: see [`PieceModel`].
+            input_ids, attention_mask, word_positions, word_mask, first_window, image_index, image_features, image_hashes:
+                see [`PieceModel`].
             pixel_values: `(images, 3, height, width)`; not used with `visual_nodes="objects"`.
             object_pixel_values: `(batch, objects, 3, height, width)`, only with `visual_nodes="objects"`; without
                 it all sentences are text only.
@@ -253,6 +259,10 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
             ValueError: for objects that the model does not take, or inputs that contradict each other.
         """
         self._check_objects(pixel_values, object_pixel_values, word_object_mask)
+        if image_features is not None and not self.feature_names:
+            raise ValueError(
+                "this model reads objects, which belong to sentences; pass `object_pixel_values`, not features."
+            )
         if first_window is None:
             first_window = default_first_window(input_ids, word_positions)
         bert = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
@@ -265,7 +275,11 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
         if self.config.use_image and self.config.visual_nodes == "objects":
             nodes, there = self._object_nodes(object_pixel_values, object_mask, sentences)
         elif self.config.use_image:
-            nodes, there = self._grid_nodes(pixel_values, image_index, first_window, sentences)
+            pictures = choose_pictures(pixel_values, image_features)
+            if image_index is None:
+                image_index = default_image_index(first_window, pictures)
+            regions = self._regions(pixel_values) if image_features is None else image_features.to(bert.dtype)
+            nodes, there = self._grid_nodes(regions, image_index[sentences])
         if nodes is not None and there is not None:
             edges = present[:, :, None] & there[:, None]  # (windows, pieces, nodes)
             if word_object_mask is not None:
@@ -274,21 +288,32 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
         states = self._fuse(bert, present, nodes, there, edges)
         return TaggerModelOutput(last_hidden_state=gather_words(states, word_positions), piece_states=states)
 
-    def _grid_nodes(
-        self, pixel_values: Tensor | None, image_index: Tensor | None, first_window: Tensor, sentences: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """The regions of each window's picture, `(windows, regions, graph)`, and which exist."""
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What [`~UMGFModel.encode_images`] returns; nothing for objects, which belong to sentences."""
+        return ("image_features",) if self.config.use_image and self.config.visual_nodes != "objects" else ()
+
+    def encode_images(self, pixel_values: Tensor) -> dict[str, Tensor]:
+        """Run the ResNet alone: `image_features (images, regions, channels)`, which `forward` takes for pixels."""
+        return {"image_features": cast(Tensor, self._regions(pixel_values))}
+
+    def _regions(self, pixel_values: Tensor | None) -> Tensor | None:
+        """The regions of pictures `(images, regions, channels)`."""
         if pixel_values is None:
-            return None, None
-        if image_index is None:
-            image_index = default_image_index(first_window, pixel_values)
+            return None
         if self.config.visual_nodes == "grid":
-            regions, _ = encode_resnet(self.resnet_model, pixel_values)
-        else:
-            grid = self.resnet_model(pixel_values=pixel_values.to(self.resnet_model.dtype)).last_hidden_state
-            pooled = functional.adaptive_avg_pool2d(grid, self.config.grid_size)
-            regions = pooled.flatten(2).transpose(1, 2)
-        image_index = image_index[sentences]
+            return encode_resnet(self.resnet_model, pixel_values)[0]
+        grid = self.resnet_model(pixel_values=pixel_values.to(self.resnet_model.dtype)).last_hidden_state
+        pooled = functional.adaptive_avg_pool2d(grid, self.config.grid_size)
+        return pooled.flatten(2).transpose(1, 2)
+
+    def _grid_nodes(self, regions: Tensor | None, image_index: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The regions of each window's picture, `(windows, regions, graph)`, and which exist.
+
+        Shapes: regions `(images, regions, channels)`, image_index `(windows,)`.
+        """
+        if regions is None:
+            return None, None
         nodes = gather_images(self.visual_projection(regions), image_index)
         there = (image_index >= 0)[:, None].expand(nodes.shape[:2])
         return nodes.masked_fill(~there[..., None], 0.0), there

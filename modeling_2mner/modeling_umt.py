@@ -15,11 +15,13 @@ from transformers.masking_utils import create_bidirectional_mask
 from .configuration_subwords import UMTConfig
 from .crf import LinearChainCRF, iob2_transitions
 from .encoders import (
+    choose_pictures,
     default_first_window,
     default_image_index,
     encode_resnet,
     gather_images,
     gather_words,
+    read_grid,
     window_images,
 )
 from .fusion import MultimodalCollaboration
@@ -177,6 +179,8 @@ class UMTModel(UMTPreTrainedModel, PieceModel):
         first_window: Tensor | None = None,
         pixel_values: Tensor | None = None,
         image_index: Tensor | None = None,
+        image_features: Tensor | None = None,
+        image_hashes: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences and their pictures; for arguments see [`PieceModel`]."""
         text = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
@@ -188,24 +192,34 @@ class UMTModel(UMTPreTrainedModel, PieceModel):
             if first_window is None:
                 first_window = default_first_window(input_ids, word_positions)
             if image_index is None:
-                image_index = default_image_index(first_window, pixel_values)
+                pictures = choose_pictures(pixel_values, image_features)
+                image_index = default_image_index(first_window, pictures)
             image_index = window_images(image_index, first_window, states.shape[0])
-            states = self._look(states, attention_mask, pixel_values, image_index)
+            grid = read_grid(self.resnet_model, pixel_values, image_features, states.dtype)
+            states = self._look(states, attention_mask, grid, image_index)
         return TaggerModelOutput(
             last_hidden_state=gather_words(states, word_positions), piece_states=states, span_states=span_states
         )
 
-    def _look(self, text: Tensor, attention_mask: Tensor, pixel_values: Tensor | None, image_index: Tensor) -> Tensor:
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What [`~UMTModel.encode_images`] returns."""
+        return ("image_features",) if self.config.use_image else ()
+
+    def encode_images(self, pixel_values: Tensor) -> dict[str, Tensor]:
+        """Run the ResNet alone: `image_features (images, regions, channels)`, which `forward` takes for pixels."""
+        return {"image_features": encode_resnet(self.resnet_model, pixel_values)[0]}
+
+    def _look(self, text: Tensor, attention_mask: Tensor, grid: Tensor | None, image_index: Tensor) -> Tensor:
         """H, `(windows, pieces, 2 * hidden)`: text that has attended to the picture, and what the gate lets through of
-        the picture.
+        the picture, whose regions U are `grid (images, regions, channels)`.
 
         Without a picture the attention of CMT_3 is zero, so its words only pass through the residual connections, and
         the gate is closed: the second half is zero.
         """
-        if pixel_values is None:
+        if grid is None:
             return torch.cat([self.word_transformer(text, None), torch.zeros_like(text)], dim=-1)
         has_image = image_index >= 0
-        grid, _ = encode_resnet(self.resnet_model, pixel_values)  # U: (images, regions, channels)
         values = gather_images(self.visual_projection(grid), image_index)  # V1: (windows, regions, hidden)
         regions = gather_images(self.region_projection(grid), image_index)  # V2
         visual = self.visual_transformer(text, values)  # Q: (windows, pieces, hidden)

@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from PIL import Image
+from .images import LoadedImage, PictureSource, load_image, picture_key
+from .kept_features import KeptFeatures
 
 
 def run_rows(
-    model: Any, processor: Any, words: Sequence[str | list[str]], images: Sequence[Sequence[Image.Image | None]]
+    model: Any,
+    processor: Any,
+    words: Sequence[str | list[str]],
+    images: Sequence[Sequence[PictureSource]],
+    kept: KeptFeatures | None = None,
 ) -> tuple[Any, Any, list[list[int]]]:
     """Read sentences with each of their pictures.
 
@@ -18,19 +23,30 @@ def run_rows(
         model: a tagger of this project.
         processor: the one that fits it.
         words: the sentences.
-        images: of each sentence its pictures in RGB, at least one, which may be `None`.
+        images: of each sentence its pictures, at least one, which may be `None`.
+        kept (*optional*): features of pictures that other batches have had, or will need.
 
     Returns:
         The batch, whose first rows are the sentences; the model's output for it; and for each sentence the rows of
         its pictures, in their order.
     """
-    different = [_different(row if model.config.uses_image else [None] * len(row)) for row in images]
+    looks = model.config.uses_image
+    different = [_different([load_image(image if looks else None) for image in row]) for row in images]
     owners = [number for number, (found, _) in enumerate(different) for _ in found[1:]]
-    rows = [found[0] for found, _ in different] + [image for found, _ in different for image in found[1:]]
+    pictures = [found[0] for found, _ in different] + [image for found, _ in different for image in found[1:]]
+    rows: list[Any] = pictures
+    if getattr(model, "feature_names", ()):
+        kept = kept or KeptFeatures()
+        rows = kept.encode(model, processor, pictures)
+        by_key = {picture_key(picture): picture for picture in rows}
+        kept.end_batch([by_key[picture_key(found[place])] for found, places in different for place in places])
+    else:  # also one with the code of an older checkpoint, whose processor takes pictures alone
+        rows = [picture.image for picture in pictures]
     once = getattr(model, "reads_text_apart", False)
     batch = processor([*words, *([] if once else words[owner] for owner in owners)], rows)
     if once and owners:
         _share_windows(batch, len(words), owners)
+    batch.pop("image_hashes", None)  # which the Trainer reads
     output = model(**batch.to(model.device))
     rows_of, following = [], len(words)
     for number, (found, places) in enumerate(different):
@@ -40,10 +56,10 @@ def run_rows(
     return batch, output, rows_of
 
 
-def _different(images: Sequence[Image.Image | None]) -> tuple[list[Image.Image | None], list[int]]:
-    """The different pictures among some, and for each of them its place there."""
-    numbers: dict[int, int] = {}
-    places = [numbers.setdefault(id(image), len(numbers)) for image in images]
+def _different(images: Sequence[LoadedImage]) -> tuple[list[LoadedImage], list[int]]:
+    """The different pictures among some, of which unusable ones are all the same, and for each of them its place there."""
+    numbers: dict[Any, int] = {}
+    places = [numbers.setdefault(picture_key(image) if image.usable else None, len(numbers)) for image in images]
     return [images[places.index(number)] for number in range(len(numbers))], places
 
 

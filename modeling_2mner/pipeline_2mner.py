@@ -5,8 +5,9 @@ import os
 import reprlib
 import sys
 import warnings
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from functools import partial
 from types import GeneratorType
 from typing import Any
 
@@ -17,8 +18,9 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from .image_sources import load_image_source
-from .images import LoadedImage, PictureSource, count_pixels, is_absent, picture_key
-from .length_windows import WINDOW_BATCHES, LengthWindows
+from .images import LoadedImage, OpenedPictures, PictureSource, count_image, count_pixels, is_absent, picture_key
+from .kept_features import Features, KeptFeatures
+from .length_windows import WINDOW_BATCHES, WINDOW_PIXELS, LengthWindows
 from .picture_rows import run_rows
 from .pieces import place_of
 from .pipeline_inputs import WORD_KEYS, listed, plain_inputs, plain_sentence
@@ -97,7 +99,7 @@ class TwoMNERPipeline(Pipeline):
         allow_urls (`bool`, *optional*): fetch pictures from the web, from public hosts only.
         on_bad_image (`str`, *optional*): `"none"` (default) or `"raise"`.
         window_batches (`int`, *optional*): with a `batch_size` above 1, sentences are sorted by length within this many
-            batches, which saves padding. Answers come in the order of the sentences. The default is 64 for lists and
+            batches, which saves padding, and equal pictures among them are decoded and encoded once. Answers come in the order of the sentences. The default is 64 for lists and
             data sets and 1, no sorting, for generators, whose answers may be waited for.
 
     Returns:
@@ -142,6 +144,8 @@ class TwoMNERPipeline(Pipeline):
     _load_feature_extractor = False  # type: ignore[assignment]
     processor: Any
     count_pixels = staticmethod(count_pixels)  # for those who must not open a picture before they know its size
+    # Features of pictures that need not be computed, by the SHA-256 of the pictures' bytes.
+    image_features: Mapping[str, Features] | None = None
 
     def __init__(
         self,
@@ -209,31 +213,38 @@ class TwoMNERPipeline(Pipeline):
     ) -> Iterable[Any]:
         """Read many sentences in batches of similar length; see [`LengthWindows`]."""
         known = isinstance(inputs, Sized)
+        opened = OpenedPictures(WINDOW_PIXELS // max(num_workers, 1), self.image_features or ())
+        kept = KeptFeatures(self.image_features)
+        preprocess = partial(self.preprocess, opened=opened)  # each process of the loader has its own copy
         dataset: Any
         if known:
-            dataset = PipelineDataset(inputs, self.preprocess, preprocess_params)
+            dataset = PipelineDataset(inputs, preprocess, preprocess_params)
         else:
-            dataset = PipelineIterator(inputs, self.preprocess, preprocess_params)
+            dataset = PipelineIterator(inputs, preprocess, preprocess_params)
             num_workers = min(num_workers, 1)  # each would read the entire stream
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or its threads warn when the loader forks
         prepared = DataLoader(dataset, num_workers=num_workers, batch_size=batch_size, collate_fn=list)
 
+        def begin(items: Sequence[dict]) -> None:
+            opened.clear()  # the window has them
+            kept.begin(picture for item in items for picture in item["sentence"].pictures)
+
         def answer(items: list[dict]) -> list[Any]:
-            read = self.forward({"sentence": [item["sentence"] for item in items]}, **forward_params)["read"]
+            sentences = [item["sentence"] for item in items]
+            read = self.forward({"sentence": sentences, "kept": kept}, **forward_params)["read"]
             return [self.postprocess({"read": one}, **postprocess_params) for one in read]
 
         window_batches = forward_params.get("window_batches") or (WINDOW_BATCHES if known and batch_size > 1 else 1)
-        return LengthWindows(
-            prepared, self._measure, answer, batch_size, window_batches, len(inputs) if known else None
-        )
+        length = len(inputs) if known else None
+        return LengthWindows(prepared, self._measure, answer, batch_size, window_batches, length, begin)
 
-    def _measure(self, items: Sequence[dict]) -> tuple[list[int], list[int]]:
+    def _measure(self, items: Sequence[dict]) -> tuple[list[int], Mapping[Hashable, int]]:
         """The lengths of prepared sentences in sub-words, and the pixels of their pictures."""
         sentences = [item["sentence"] for item in items]
-        pixels = [
-            sum(picture.image.width * picture.image.height for picture in sentence.pictures if picture.image)
-            for sentence in sentences
-        ]
+        pictures = [picture for sentence in sentences for picture in sentence.pictures]
+        pixels: Mapping[Hashable, int] = {
+            id(picture.image): count_image(picture) for picture in pictures if picture.image
+        }
         return self.processor.piece_lengths([sentence.words for sentence in sentences]), pixels
 
     def preprocess(  # type: ignore[override]
@@ -242,19 +253,21 @@ class TwoMNERPipeline(Pipeline):
         is_split_into_words: bool | None = None,
         allow_urls: bool = False,
         on_bad_image: str = "none",
+        opened: OpenedPictures | None = None,
     ) -> dict[str, SentenceWithPictures]:
         """Unpack one input and open its pictures."""
         words, sources = _take_apart(plain_sentence(inputs, is_split_into_words))
         try:
-            opened: dict[Any, LoadedImage] = {}
+            opened = opened or OpenedPictures(stored=self.image_features or ())
+            loaded: dict[Any, LoadedImage] = {}
             for source in sources:
-                if picture_key(source) not in opened:
-                    opened[picture_key(source)] = load_image_source(source, allow_urls)
-            pictures = tuple(opened[picture_key(source)] for source in sources)
+                if picture_key(source) not in loaded:
+                    loaded[picture_key(source)] = load_image_source(source, allow_urls, opened)
+            pictures = tuple(loaded[picture_key(source)] for source in sources)
         except TypeError as error:
             raise ValueError(f"The picture of {reprlib.repr(words)} is invalid: {error}") from error
         given = [picture for picture, source in zip(pictures, sources, strict=True) if picture_key(source) is not None]
-        bad = [picture for picture in given if picture.image is None]
+        bad = [picture for picture in given if not picture.usable]
         if bad and on_bad_image == "raise":
             raise ValueError(
                 f"The picture of {reprlib.repr(words)} is {bad[0].status}: {bad[0].reason}. Fix it, leave it out, or "
@@ -273,8 +286,9 @@ class TwoMNERPipeline(Pipeline):
         given = model_inputs["sentence"]
         sentences = given if isinstance(given, list) else [given]
         words = [sentence.words for sentence in sentences]
-        images = [[picture.image for picture in sentence.pictures] for sentence in sentences]
-        batch, output, pictures = run_rows(self.model, self.processor, words, images)
+        kept = model_inputs.get("kept") or KeptFeatures(self.image_features)
+        images = [sentence.pictures for sentence in sentences]
+        batch, output, pictures = run_rows(self.model, self.processor, words, images, kept)
         mask = batch["word_mask"].to(output.logits.device)
         posteriors = TagPosteriors.from_model(self.model, output.logits, mask, pictures, output.predictions)
         readings = posteriors.read(n_best, score_tags=return_word_tags)

@@ -20,7 +20,7 @@ from .crf import IGNORED_LABEL
 
 # Not used here; imported so that every checkpoint includes them.
 from .handler import EndpointHandler  # noqa: F401
-from .images import LoadedImage, PictureSource, load_image, picture_key
+from .images import LoadedImage, OpenedPictures, PictureSource, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
 from .spans import entity_spans
 from .stock_arguments import PROCESSOR, refuse_unknown
@@ -103,6 +103,7 @@ class TwoMNERProcessor(ProcessorMixin):
     ```
     """
 
+    augments_pictures = False  # whether the same picture can give other pixels next time
     image_processor: CLIPImageProcessorPil
     resnet_image_processor: CLIPImageProcessorPil
     tokenizer: Any
@@ -179,18 +180,20 @@ class TwoMNERProcessor(ProcessorMixin):
 
         Args:
             words (`list[list[str]]` or `list[str]`): words, or raw text, which is split here and keeps its offsets.
-            images (`list`, *optional*): for each sentence a PIL image, path, bytes, `{"bytes", "path"}` or `None`. An
-                object, path or byte string that occurs twice is processed once.
+            images (`list`, *optional*): for each sentence a PIL image, path, bytes, `{"bytes", "path"}` or `None`. Equal
+                pictures are processed once. [`LoadedImage`]s with features, of all pictures of the batch, take the place
+                of pixels.
             labels (`list[list[str]]` or `list[list[int]]`, *optional*): one tag per word.
             return_tensors (`str`, defaults to `"pt"`): only PyTorch is supported.
 
         Returns:
             [`TwoMNERBatch`] with `word_positions (B,W)`, `word_mask (B,W)`, `first_window (B,)`,
             `input_ids, attention_mask (N,T)`, `pixel_values, resnet_pixel_values (I,3,H,W)` if there is a picture,
-            `image_index (B,)` and, if given, `labels (B,W)`.
+            `image_index (B,)` and, if given, `labels (B,W)`. For pictures with features, `image_features (I,R,H)` and
+            the like, and `image_hashes (I,)`, in the place of the pixels.
 
         Raises:
-            ValueError: for lists of different lengths, unknown labels, or a bad picture with `on_bad_image="raise"`;
+            ValueError: for lists of different lengths, unknown labels, features of some pictures only, or a bad picture with `on_bad_image="raise"`;
                 the message names the row.
         """
         refuse_unknown(unknown, PROCESSOR, ("words", "images", "labels", "return_tensors"), type(self).__name__)
@@ -209,9 +212,9 @@ class TwoMNERProcessor(ProcessorMixin):
         words, offsets = self._split(words)
         data = self._encode_text(words)
         keys, pictures = self._load_images(images, len(words))
-        good = [key for key, picture in pictures.items() if picture.image is not None]
+        good = [key for key, picture in pictures.items() if picture.usable]
         if good:
-            data.update(self.encode_images([pictures[key].image for key in good]))
+            data.update(self._encode_pictures([pictures[key] for key in good]))
         places = {key: place for place, key in enumerate(good)}
         data["image_index"] = torch.tensor([places.get(key, -1) for key in keys], dtype=torch.long)
         if labels is not None:
@@ -224,6 +227,21 @@ class TwoMNERProcessor(ProcessorMixin):
             offsets=offsets,
             texts=texts,
         )
+
+    def _encode_pictures(self, pictures: list[LoadedImage]) -> dict[str, torch.Tensor]:
+        """Pixels of pictures or, if they have them, their features and numbers that tell different ones apart."""
+        without = [picture for picture in pictures if picture.features is None]
+        if len(without) == len(pictures):
+            return self.encode_images([picture.image for picture in pictures])
+        if without:
+            raise ValueError(
+                f"`images` holds {len(pictures)} pictures, and only {len(pictures) - len(without)} of them have features; "
+                "pass the features of all or of none."
+            )
+        names = pictures[0].features or {}
+        stacked = {name: torch.stack([(picture.features or {})[name] for picture in pictures]) for name in names}
+        hashes = [int(picture.digest[:16], 16) >> 1 for picture in pictures]  # 63 bits, so that -1 stays free
+        return {**stacked, "image_hashes": torch.tensor(hashes, dtype=torch.long)}
 
     def encode_images(self, images: list) -> dict[str, torch.Tensor]:
         """Make both pixel tensors, `(images, 3, height, width)`, from RGB pictures."""
@@ -341,7 +359,7 @@ class TwoMNERProcessor(ProcessorMixin):
     def _load_images(
         self, images: Sequence[PictureSource] | None, num_sentences: int
     ) -> tuple[list[Hashable], dict[Hashable, LoadedImage]]:
-        """Open each distinct picture once: the key of each sentence's picture, and the pictures by key."""
+        """Open each different picture once: the key of each sentence's picture, and the pictures by key."""
         images = [None] * num_sentences if images is None else images
         if isinstance(images, (Image.Image, str, bytes, os.PathLike, dict)) or len(images) != num_sentences:
             count = len(images) if isinstance(images, (list, tuple)) else 1
@@ -349,16 +367,22 @@ class TwoMNERProcessor(ProcessorMixin):
                 f"`images` holds {count} pictures but `words` holds {num_sentences} sentences; pass one picture "
                 "per sentence, or `None` for a sentence without one."
             )
-        keys: list[Hashable] = [picture_key(source) for source in images]
+        opened = OpenedPictures()
+        loaded: dict[Hashable, LoadedImage] = {}
+        keys: list[Hashable] = []
         pictures: dict[Hashable, LoadedImage] = {}
-        for row, (key, source) in enumerate(zip(keys, images, strict=True)):
-            if key not in pictures:
-                pictures[key] = self._load_image(source, row)
+        for row, source in enumerate(images):
+            given = picture_key(source)
+            if given not in loaded:
+                loaded[given] = self._load_image(source, row, opened)
+            key = picture_key(loaded[given]) if loaded[given].digest else given  # two files can hold one picture
+            keys.append(key)
+            pictures[key] = loaded[given]
         return keys, pictures
 
-    def _load_image(self, source: PictureSource, row: int) -> LoadedImage:
-        picture = load_image(source)
-        if self.on_bad_image == "raise" and picture_key(source) is not None and picture.image is None:
+    def _load_image(self, source: PictureSource, row: int, opened: OpenedPictures) -> LoadedImage:
+        picture = load_image(source, opened)
+        if self.on_bad_image == "raise" and picture_key(source) is not None and not picture.usable:
             raise ValueError(
                 f"`images[{row}]` is {picture.status}: {picture.reason}. Fix it, pass `None`, or construct the "
                 'processor with `on_bad_image="none"`.'

@@ -27,6 +27,8 @@ class TaggingPreTrainedModel(PreTrainedModel):
     config_class: type[TaggingConfig]  # set by transformers from the annotation of `config`
     encoders: tuple[str, ...] = ()  # keys of `ENCODERS`, in a model without decoder
     input_modalities: tuple[str, ...] = ("image", "text")  # type: ignore[assignment]  # transformers: list or text
+    # What `encode_images` returns for pictures alone, in a model without decoder; empty if it cannot.
+    feature_names: Any = ()
     # Losses are means over sentences; the Trainer must not divide them by its own count of items.
     accepts_loss_kwargs = False
     supports_gradient_checkpointing = True
@@ -85,6 +87,9 @@ class PieceModel(TaggingPreTrainedModel):
         image_index: `(batch,)`, each sentence's picture, -1 for none; by default one picture per sentence,
             in order.
         pixel_values: `(images, 3, height, width)`; without it, no sentence has a picture.
+        image_features: `(images, regions, size)`, what `encode_images` returned for the pictures, in the place of
+            their pixels.
+        image_hashes: `(images,)`, equal for equal pictures; not used here, but by the Trainer.
     """
 
     def _add_text_model(self, config: TaggingConfig, text_model: PreTrainedModel | None, pooler: bool = False) -> None:
@@ -215,6 +220,28 @@ class WordTagger(TaggingPreTrainedModel):
         if word_mask is None:
             word_mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
         return self.read_emissions(logits, labels, word_mask)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The features of pictures that [`~WordTagger.encode_images`] returns; empty if the model has none."""
+        return getattr(self._modules.get("model"), "feature_names", ())
+
+    def encode_images(self, **pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Run the image towers alone: features that `forward` takes in the place of the pixels.
+
+        Args:
+            **pixels: the pixel tensors of the processor, `(images, 3, height, width)`.
+
+        Returns:
+            For each of `feature_names` a tensor `(images, regions, size)`.
+
+        Raises:
+            ValueError: for a model whose pictures cannot be read apart from its text.
+        """
+        if not self.feature_names:
+            raise ValueError(f"{type(self).__name__} cannot read its pictures apart; pass their pixels to the model.")
+        network: Any = self.model
+        return network.encode_images(**pixels)
 
     def read_emissions(self, logits: torch.Tensor, labels: torch.Tensor | None, mask: torch.Tensor) -> TaggerOutput:
         """Loss and predictions for emissions `(rows, positions, labels)` where `mask` is true."""

@@ -43,13 +43,11 @@ SHARED += (
     "pipeline_inputs",
     "stock_arguments",
     "picture_rows",
-    "lattice",
-    "length_windows",
     "posteriors",
     "pieces",
     "foreign_inputs",
 )
-SHARED += ("handler",)
+SHARED += ("handler", "kept_features", "length_windows", "lattice")
 WORDS = ("configuration_words", "word_layers", "tokenization_words", "processing_words")
 OWN = {
     "hbilstm-crf": ("modeling_bilstm_crf", *WORDS),
@@ -122,7 +120,8 @@ def test_a_checkpoint_holds_all_its_code_and_no_pickle(save, tmp_path):
         f"{name}.py"
         for name in ("spans", "pipeline_2mner", "posteriors", "pieces", "foreign_inputs", "image_sources", "handler")
     }
-    code |= {"lattice.py", "length_windows.py", "pipeline_inputs.py", "picture_rows.py", "stock_arguments.py"}
+    code |= {"pipeline_inputs.py", "picture_rows.py", "stock_arguments.py"}
+    code |= {"kept_features.py", "length_windows.py", "lattice.py"}
     code |= {"configuration_tagging.py", "configuration_parts.py", "tagging.py"}
     assert {name for name in written if name.endswith(".py")} == code
     assert {name for name in written if not name.endswith((".py", ".json"))} == {"model.safetensors"}

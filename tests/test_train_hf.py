@@ -430,3 +430,17 @@ def test_a_run_that_cannot_be_calibrated_does_not_start(run_file, tmp_path):
     with pytest.raises(ValueError, match='label_scheme="subword_aux"'):
         train_hf.main(*read_command_line([str(tmp_path / "run.yaml")]))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_with_stored_features_is_the_run_without(run_file, tmp_path):
+    frozen = ["--freeze", "vision", "resnet", "--config", json.dumps({**CONFIG_CHANGES, **FIXED})]
+    results = []
+    for name, options in (("plain", []), ("cached", ["--cache_image_features", str(tmp_path / "features")])):
+        command = [str(run_file), *frozen, *options, "--output_dir", str(tmp_path / name)]
+        results.append(train_hf.main(*read_command_line(command)))
+    plain, cached = results
+    assert len(list((tmp_path / "features").rglob("features-*.safetensors"))) == 1
+    for score in ("train_loss", "eval_loss", "test_loss", "test_f1"):
+        assert cached[score] == pytest.approx(plain[score], rel=1e-5)
+    predictions = [(tmp_path / name / "predictions_test.conll").read_text("utf-8") for name in ("plain", "cached")]
+    assert predictions[0] == predictions[1]

@@ -151,6 +151,19 @@ class TwoMNERTrainingArguments(TrainingArguments):
         False, "Also keep the adapter in the folder `adapter` of the run, as PEFT loads it; the weights are merged."
     )
     group_by_length: bool = option(True, "Batch sentences of similar length, in training and evaluation.")
+    group_by_picture: bool = option(
+        False,
+        "Bring the sentences of a picture, such as translations, into the same training batch, where it is encoded once. "
+        "With contrastive losses it needs `mask_duplicate_images`.",
+    )
+    cache_image_features: str | None = option(
+        None,
+        "Folder for the features of pictures, which frozen image encoders then compute once for all epochs and runs; see "
+        "`python -m training_2mner.features`.",
+    )
+    image_features_precision: str = option(
+        "float32", "In what the features of pictures are stored: float32, or float16 in half the room."
+    )
     gather_negatives: bool = option(
         False, "Contrast with the pictures of all processes, not only with those of its own."
     )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import reprlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from modeling_2mner import TwoMNERProcessor
+from modeling_2mner.images import LoadedImage, OpenedPictures, load_image
 from modeling_2mner.processing_2mner import TwoMNERBatch
 
 
@@ -18,6 +22,8 @@ class TwoMNERDataCollator:
     Args:
         processor ([`TwoMNERProcessor`]): does the work; an unusable picture counts as missing.
         boxes, small_boxes (`str`, *optional*): columns with the pictures' object boxes, for [`OneImageProcessor`].
+        features (`Mapping[str, dict[str, torch.Tensor]]`, *optional*): features of every picture that can be used, by
+            the SHA-256 of its file, such as a `FeatureCache`; the batch has them in the place of pixels.
 
     Example:
 
@@ -43,6 +49,7 @@ class TwoMNERDataCollator:
     processor: TwoMNERProcessor
     boxes: str | None = None
     small_boxes: str | None = None
+    features: Mapping[str, Mapping[str, torch.Tensor]] | None = None
 
     def __call__(self, rows: list[dict[str, Any]]) -> TwoMNERBatch:
         """Return the processor's batch for these rows.
@@ -58,13 +65,29 @@ class TwoMNERDataCollator:
             raise
 
     def _process(self, rows: list[dict[str, Any]]) -> TwoMNERBatch:
-        images = [row["image"] for row in rows] if "image" in rows[0] else None
+        images: list[Any] | None = [row["image"] for row in rows] if "image" in rows[0] else None
+        if images is not None and self.features is not None:
+            images = self._with_features(images, self.features)
         labels = [row["ner_tags"] for row in rows] if "ner_tags" in rows[0] else None
         columns = {"boxes": self.boxes, "small_boxes": self.small_boxes}
         boxes: dict[str, Any] = {
             name: [row[column] for row in rows] for name, column in columns.items() if column is not None
         }
         return self.processor([row["tokens"] for row in rows], images, labels, **boxes)
+
+    def _with_features(
+        self, images: list[Any], features: Mapping[str, Mapping[str, torch.Tensor]]
+    ) -> list[LoadedImage]:
+        opened = OpenedPictures(stored=features)
+        pictures = [load_image(image, opened) for image in images]
+        if any(picture.image is not None for picture in pictures):
+            raise ValueError(
+                "`images[0]` has no stored features; fill the folder of `cache_image_features` again, with "
+                "`python -m training_2mner.features`."
+            )
+        return [
+            replace(picture, features=features[picture.digest]) if picture.usable else picture for picture in pictures
+        ]
 
     def _check(self, row: dict[str, Any]) -> None:
         """Name the faulty row by its id: its position in a random batch would not help."""

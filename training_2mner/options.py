@@ -45,7 +45,7 @@ dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers datal
 dataloader_multiprocessing_context dataloader_in_order label_names train_sampling_strategy ddp_find_unused_parameters
 skip_memory_metrics do_train do_eval do_predict resume_from_checkpoint run_name
 encoder_learning_rate crf_learning_rate head_learning_rate plain_adam freeze group_by_length gather_negatives patience
-calibrate resume_anyway lora lora_rank lora_alpha lora_dropout lora_targets lora_keep_adapter
+group_by_picture cache_image_features image_features_precision calibrate resume_anyway lora lora_rank lora_alpha lora_dropout lora_targets lora_keep_adapter
 """.split()  # noqa: SIM905  # a list would take a hundred lines
 
 PASSED_ON = """
@@ -114,7 +114,7 @@ REFUSED = {
         "group_by_length and batch_rebalance, and sequential together with `group_by_length`",
         lambda args: (
             args.train_sampling_strategy in ("group_by_length", "batch_rebalance")
-            or (args.train_sampling_strategy != "random" and args.group_by_length)
+            or (args.train_sampling_strategy != "random" and (args.group_by_length or args.group_by_picture))
         ),
         "`group_by_length` decides how batches are made: leave this out for similar lengths, or write "
         "`group_by_length: false` for random or sequential",
@@ -155,6 +155,8 @@ NOTES = {
     "do_predict": "a run always trains, evaluates and predicts",
     "dataloader_drop_last": "for training alone: every sentence is scored",
     "report_to": "`none` is tested",
+    "cache_image_features": "for image encoders that `freeze` names",
+    "group_by_picture": "with contrastive losses it needs `mask_duplicate_images` in `config`",
     "liger_kernel_config": "needs `use_liger_kernel`, which is refused",
 }
 

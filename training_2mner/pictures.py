@@ -51,6 +51,13 @@ def count_pictures(splits: DatasetDict) -> dict[str, int]:
     return counts
 
 
+def picture_keys(dataset: Dataset) -> list[Any]:
+    """A key for the picture of each row that is the same for equal files, `None` without one."""
+    if "image" not in dataset.column_names:
+        return [None] * len(dataset)
+    return [_key(image) for rows in dataset.select_columns(["image"]).iter(_ROWS) for image in rows["image"]]
+
+
 def describe_pictures(results: dict[str, Any]) -> dict[str, dict[str, int]]:
     """The counts of each split by status, read from a run's results; empty if nothing was counted."""
     found: dict[str, dict[str, int]] = {}

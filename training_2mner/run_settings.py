@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
-from training_2mner.arguments import DataArguments
+from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.lora import LORA_SETTINGS
 from training_2mner.trainer import RUN_SETTINGS, TwoMNERTrainer
 
@@ -52,6 +52,7 @@ def describe_run(trainer: TwoMNERTrainer, data_arguments: DataArguments, splits:
     settings = {
         **{name: getattr(trainer.args, name, None) for name in TRAINING},
         **({name: getattr(trainer.args, name) for name in LORA_SETTINGS} if trainer.args.lora else {}),
+        **_of_pictures(trainer.args),
         **{name: getattr(data_arguments, name) for name in DATA},
         "data": {name: fingerprint(splits[name], boxes) for name in ("train", "validation")},
         "model": _without_notes(trainer.model.config.to_dict()),
@@ -121,6 +122,14 @@ def _digest(texts: Iterator[str] | list[str]) -> str:
     for text in texts:
         digest.update(text.encode())
     return digest.hexdigest()[:16]
+
+
+def _of_pictures(args: TwoMNERTrainingArguments) -> dict[str, Any]:
+    """What decides on the result where it is not at its default; checkpoints from before these options have neither."""
+    used = {"group_by_picture": True} if args.group_by_picture else {}
+    if args.cache_image_features is not None and args.image_features_precision != "float32":
+        return {**used, "image_features_precision": args.image_features_precision}
+    return used
 
 
 def _without_notes(config: dict[str, Any]) -> dict[str, Any]:

@@ -40,11 +40,14 @@ from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import has_pictures
 from training_2mner.divergence import DivergenceCallback, check_loss
+from training_2mner.features.cache import FeatureCache
+from training_2mner.features.towers import check_same_towers
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import COMMIT_MESSAGE, release
 from training_2mner.lora import ADAPTER, TrainedShare, add_adapters, forget_adapter, merged_weights, write_adapter
 from training_2mner.metrics import entity_scores, to_tag_names
 from training_2mner.parts import part_of
+from training_2mner.pictures import picture_keys
 from training_2mner.portable_state import BestCheckpointCallback, drop_path
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
@@ -151,6 +154,9 @@ class TwoMNERTrainer(Trainer):
         """Build the model of a hyper-parameter search and freeze and adapt its encoders as the run says."""
         model = cast(WordTagger, super().call_model_init(trial))
         self._prepare(model)
+        features = getattr(getattr(self, "data_collator", None), "features", None)
+        if isinstance(features, FeatureCache):
+            check_same_towers(features, model, self.processing_class)
         return model
 
     def compute_loss(
@@ -338,6 +344,11 @@ class TwoMNERTrainer(Trainer):
                 f"`dataloader_drop_last` leaves nothing of {len(train)} training sentences, which do not fill a batch of "
                 f"{size}; leave it out, or lower `per_device_train_batch_size`."
             )
+        if self.args.group_by_picture and not getattr(self.model.config, "mask_duplicate_images", True):
+            raise ValueError(
+                "`group_by_picture` brings the sentences of a picture into a batch, where the contrastive losses would take "
+                "each other's picture for a wrong one; also write `config: {mask_duplicate_images: true}`."
+            )
         metric = (self.args.metric_for_best_model or "loss").removeprefix("eval_")
         scored, dataset = self.compute_metrics == self.compute_entity_scores, self.eval_dataset
         if scored and isinstance(dataset, Dataset) and "ner_tags" in dataset.column_names:
@@ -355,12 +366,14 @@ class TwoMNERTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         train_dataset = cast(Dataset, self.train_dataset if train_dataset is None else train_dataset)
-        if not self.args.group_by_length:
+        if not self.args.group_by_length and not self.args.group_by_picture:
             return super()._get_train_sampler(train_dataset)
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        lengths = self._lengths(train_dataset)
+        lengths = self._lengths(train_dataset) if self.args.group_by_length else [0] * len(train_dataset)
+        pictures = picture_keys(train_dataset) if self.args.group_by_picture else None
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        sampler = LengthGroupedSampler(lengths, batch_size, seed)
+        own = self.args.train_batch_size
+        sampler = LengthGroupedSampler(lengths, batch_size, seed, pictures=pictures, picture_batch=own)
         self._epochs.sampler = sampler
         return sampler
 
@@ -451,6 +464,8 @@ def picture_checksums(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     `image_index` starts from zero in each process, so it cannot distinguish the pictures of different processes.
     """
     index = inputs["image_index"]
+    if "image_hashes" in inputs:
+        return torch.where(index >= 0, inputs["image_hashes"][index.clamp(min=0)], -1)
     pixels = inputs.get("pixel_values")
     if pixels is None:
         return index

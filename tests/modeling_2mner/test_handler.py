@@ -285,3 +285,17 @@ def test_no_file_is_read(endpoint, tmp_path, png, monkeypatch):
     (tmp_path / "AAAA").write_bytes(png)
     monkeypatch.chdir(tmp_path)
     assert endpoint({"inputs": {"text": "a", "image": "AAAA"}})["image_status"] == "unreadable"
+
+
+def test_requests_with_equal_pictures_encode_them_once(endpoint, pipe, picture):
+    rows: list[int] = []
+    handle = pipe.model.model.vision_model.register_forward_pre_hook(
+        lambda _, args, kwargs: rows.append(len(kwargs["pixel_values"])), with_kwargs=True
+    )
+    sentences = [{"text": " ".join([TEXT] * number), "image": picture} for number in range(1, 9)]
+    try:
+        answers = endpoint({"inputs": sentences})
+    finally:
+        handle.remove()
+    assert rows == [1]
+    assert [answer["image_status"] for answer in answers] == ["ok"] * 8

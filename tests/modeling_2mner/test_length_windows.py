@@ -14,7 +14,7 @@ class Sentences:
 
     def __init__(self, lengths: list[int], batch_size: int, pixels: int = 0) -> None:
         self.lengths, self.batch_size, self.pixels = lengths, batch_size, pixels
-        self.read = 0
+        self.read = self.measured = 0
         self.batches: list[list[int]] = []
 
     def __iter__(self):
@@ -23,7 +23,8 @@ class Sentences:
             yield self.lengths[start : start + self.batch_size]
 
     def measure(self, items):
-        return list(items), [self.pixels] * len(items)
+        self.measured += len(items)
+        return list(items), {self.measured - number: self.pixels for number in range(len(items))}
 
     def answer(self, batch):
         self.batches.append(batch)
@@ -76,6 +77,29 @@ def test_pictures_end_a_window_early(lengths):
     answers = sentences.windows(64)
     next(answers)
     assert sentences.read == 2 and answers.complete == 32
+
+
+def test_equal_pictures_count_once(lengths):
+    sentences = Sentences(lengths, 16)
+    pixels = length_windows.WINDOW_PIXELS // 2
+
+    def measure(items):
+        sentences.measured += len(items)
+        return list(items), {"the same": pixels, "another": sentences.measured // 320 * pixels}
+
+    next(LengthWindows(sentences, measure, sentences.answer, 16, 64, len(lengths)))
+    assert sentences.read == 20
+
+
+def test_a_window_is_announced_before_its_first_batch(lengths):
+    sentences, told = Sentences(lengths, 16), []
+
+    def announce(window):
+        told.append((list(window), len(sentences.batches)))
+
+    list(LengthWindows(sentences, sentences.measure, sentences.answer, 16, 4, len(lengths), announce))
+    assert [item for window, _ in told for item in window] == lengths
+    assert [answered for _, answered in told] == list(range(0, 64, 4))
 
 
 def test_a_batch_of_long_sentences_is_smaller():

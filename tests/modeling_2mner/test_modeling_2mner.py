@@ -137,8 +137,9 @@ def test_left_out_inputs_mean_one_window_and_one_picture_each(model, processor, 
     assert torch.equal(predict(model, unmasked).predictions, predict(model, whole).predictions)
 
 
-def test_a_shared_picture_is_encoded_once(model, processor, sentences, pictures, batch, predict):
-    copies = [pictures[0], None, pictures[1], pictures[0].copy()]
+def test_a_shared_picture_is_encoded_once(model, batch, predict):
+    copies = {name: batch[name][[0, 1, 0]] for name in ("pixel_values", "resnet_pixel_values")}
+    copies["image_index"] = torch.tensor([0, -1, 1, 2])
     rows: dict[str, list[int]] = {"vision_model": [], "resnet_model": [], "vit_head": [], "resnet_projection": []}
     hooks = [
         getattr(model.model, name).register_forward_hook(
@@ -149,7 +150,7 @@ def test_a_shared_picture_is_encoded_once(model, processor, sentences, pictures,
         )
         for name, seen in rows.items()
     ]
-    shared, separate = predict(model, batch), predict(model, processor(sentences, copies))
+    shared, separate = predict(model, batch), predict(model, batch, **copies)
     for hook in hooks:
         hook.remove()
     assert rows == {key: [2, 3] for key in rows}

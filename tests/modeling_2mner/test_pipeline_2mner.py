@@ -15,7 +15,7 @@ from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
 from modeling_2mner import TwoMNERPipeline
-from modeling_2mner.images import LoadedImage
+from modeling_2mner.images import LoadedImage, OpenedPictures, load_image
 from modeling_2mner.pipeline_2mner import Entities, SentenceWithPictures
 from modeling_2mner.posteriors import TagPosteriors
 from modeling_2mner.spans import Span
@@ -412,9 +412,9 @@ class TestPictures:
     def test_addresses_are_fetched_only_if_allowed(self, pipe, monkeypatch, make_picture):
         asked = []
 
-        def read(source, allow_urls: bool) -> LoadedImage:
+        def read(source, allow_urls: bool, opened: OpenedPictures) -> LoadedImage:
             asked.append((source, allow_urls))
-            return LoadedImage(make_picture(0), "ok")
+            return load_image(make_picture(0), opened)
 
         monkeypatch.setitem(TwoMNERPipeline.preprocess.__globals__, "load_image_source", read)
         pipe(TEXT, "http://8.8.8.8/")

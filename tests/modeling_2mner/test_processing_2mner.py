@@ -212,9 +212,9 @@ def test_equal_objects_paths_and_bytes_are_processed_once(processor, tmp_path, p
     data = png(pictures[1])
     opened = []
 
-    def counting(source):
+    def counting(source, *others):
         opened.append(source)
-        return load(source)
+        return load(source, *others)
 
     load = processing.load_image
     monkeypatch.setattr(processing, "load_image", counting)

@@ -10,6 +10,7 @@ import transformers
 
 from training_2mner.arguments import TwoMNERTrainingArguments
 from training_2mner.evaluation import evaluate_on_dev
+from training_2mner.features.fill import use_cache
 from training_2mner.options import PASSED_ON, TESTED, options_table, state
 from training_2mner.options import REFUSED as REFUSALS
 from training_2mner.options_page import OUTPUT, page
@@ -53,6 +54,7 @@ WORKING = [
     {"dataloader_num_workers": 1, "dataloader_multiprocessing_context": "fork", "dataloader_in_order": False},
     {"group_by_length": False, "train_sampling_strategy": "sequential"},
     {"torch_compile": True, "torch_compile_backend": "eager"},
+    {"freeze": ["vision", "resnet"], "cache_image_features": "", "image_features_precision": "float16"},
     {"accelerator_config": {"even_batches": False, "use_seedable_sampler": False}},
 ]
 REFUSED = [
@@ -83,16 +85,20 @@ ELSEWHERE = {
     "resume_from_checkpoint resume_anyway calibrate": "tests/test_train_hf.py",
     "hub_strategy hub_revision": "tests/training_2mner/test_arguments.py",
     "hub_token encoder_learning_rate crf_learning_rate freeze gather_negatives": "tests/training_2mner/",
+    "group_by_picture": "tests/training_2mner/",
     "lora lora_rank lora_alpha lora_dropout lora_targets lora_keep_adapter": "tests/training_2mner/",
 }
 
 
 @pytest.mark.parametrize("settings", WORKING, ids=lambda settings: " ".join(settings))
-def test_an_option_works(make_trainer, splits, settings):
+def test_an_option_works(make_trainer, splits, settings, tmp_path):
     newer = set(settings) - {entry.name for entry in fields(TwoMNERTrainingArguments)}
     if newer:
         pytest.skip(f"this version of transformers has no {', '.join(newer)}")
+    if "cache_image_features" in settings:
+        settings = {**settings, "cache_image_features": str(tmp_path / "cache")}
     trainer = make_trainer(**settings)
+    use_cache(trainer, splits)
     trainer.train()
     scores = evaluate_on_dev(trainer, splits["validation"])
 

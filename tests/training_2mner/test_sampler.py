@@ -141,3 +141,59 @@ def test_a_split_is_scored_in_batches_of_similar_length_and_in_its_order(
     ]
     assert scored[0].tolist() == scored[1].tolist() and found.metrics["test_words"] == expected.metrics["test_words"]
     assert found.metrics["test_loss"] == pytest.approx(expected.metrics["test_loss"], abs=1e-5)
+
+
+@pytest.fixture
+def pictures() -> list[int | None]:
+    """The pictures of the rows of `lengths`: some are alone, some have up to nine rows, some have none."""
+    generator = random.Random(1)
+    return [generator.choice([None, *range(200), *[300] * 4, 301, 301]) for _ in range(403)]
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_rows_of_a_picture_share_a_batch(lengths, pictures, epoch):
+    known = {picture for picture in pictures if picture is not None}
+
+    def cut(**settings) -> int:
+        """The pictures whose rows are in more batches than they need."""
+        sampler = LengthGroupedSampler(lengths, batch_size=16, seed=3, **settings)
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        assert sorted(order) == list(range(403)) and len(sampler) == 403
+        batches = [{pictures[row] for row in order[start : start + 8]} for start in range(0, len(order), 8)]
+        counts = {picture: sum(picture in batch for batch in batches) for picture in known}
+        return sum(counts[picture] > -(-pictures.count(picture) // 8) for picture in known)
+
+    assert cut() > 50
+    assert cut(pictures=pictures, picture_batch=8) <= 3  # at the end, where nothing is left that would fill a batch
+
+
+def test_lengths_stay_similar_with_pictures(lengths, pictures):
+    order = list(LengthGroupedSampler(lengths, batch_size=8, pictures=pictures))
+    assert padding_share(order, lengths, 8) < 0.35
+
+
+def test_a_batch_encodes_each_picture_once(make_trainer, make_model, make_dataset, make_row):
+    rows = [
+        make_row(["Anna"] * (1 + number % 7), ["B-PER"] * (1 + number % 7), number % 6, number) for number in range(24)
+    ]
+    rows.append(make_row(["Hi"], ["O"], None, 24))
+    for group_by_length in (True, False):
+        model = make_model(mask_duplicate_images=True)
+        seen: list[int] = []
+        model.model.vision_model.register_forward_pre_hook(
+            lambda _, args, kwargs, seen=seen: seen.append(len(kwargs["pixel_values"])), with_kwargs=True
+        )
+        settings = {"group_by_picture": True, "group_by_length": group_by_length}
+        trainer = make_trainer(model, train=make_dataset(rows), folder=str(group_by_length), **settings)
+        trainer.train()
+        assert sum(seen) == 6  # of 24 sentences with six pictures
+
+
+def test_contrastive_losses_must_leave_translations_out(make_trainer, make_model, make_baseline):
+    with pytest.raises(
+        ValueError, match=r"`group_by_picture` brings .* also write `config: \{mask_duplicate_images: true\}`"
+    ):
+        make_trainer(make_model(), group_by_picture=True)
+    make_trainer(make_model(mask_duplicate_images=True), group_by_picture=True)
+    make_trainer(make_baseline("umt"), group_by_picture=True)

@@ -14,6 +14,7 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 import train_hf
 from training_2mner.arguments import TwoMNERTrainingArguments, read_command_line
 from training_2mner.collator import TwoMNERDataCollator
+from training_2mner.features.fill import use_cache
 from training_2mner.gather import gather_with_gradient
 from training_2mner.trainer import TwoMNERTrainer
 
@@ -35,7 +36,16 @@ def main(folder: Path) -> None:
     saving = {"num_train_epochs": 2, "save_strategy": "steps", "save_steps": 4, "seed": 1, **SGD}
     whole = build_trainer(folder, plan, "text", splits, "whole", **saving)
     resumed = build_trainer(folder, plan, "text", splits, "resumed", **saving)
+    # Each has a picture of its own in a batch, which in the other's batch is a negative.
+    frozen = {"gather_negatives": True, "freeze": ["vision", "resnet"], "num_train_epochs": 2, **SGD}
+    plain = build_trainer(folder, plan, "multimodal", splits, "plain", **frozen)
+    cached = build_trainer(
+        folder, plan, "multimodal", splits, "cached", cache_image_features=str(folder / "features"), **frozen
+    )
+    use_cache(cached, splits)
     results = {
+        "plain": train(plain, folder),
+        "cached": train(cached, folder),
         "text": train(text, folder),
         "gathering": train(gathering, folder),
         "local": train(local, folder),

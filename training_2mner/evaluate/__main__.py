@@ -39,6 +39,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--max_eval_samples", type=at_least(1), metavar="N", help="score the first N sentences only")
     add("--batch_size", type=at_least(1), default=32, help="sentences per batch (default: %(default)s)")
     add("--device", choices=("cpu",), help="compute without the GPU (default: a GPU if there is one)")
+    add("--cache_image_features", type=Path, metavar="DIR", help="folder of python -m training_2mner.features")
     add("--output", type=Path, help="also write the scores to this JSON file")
     return parser.parse_args(arguments)
 
@@ -62,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             max_eval_samples=options.max_eval_samples,
         )
         mapping = read_mapping(options.map)
-        scores = evaluate_model(options.model, data, options.split, mapping, options.batch_size, options.device)
+        scores = evaluate_model(
+            *(options.model, data, options.split, mapping, options.batch_size, options.device),
+            options.cache_image_features,
+        )
         if options.output is not None:
             write_json(options.output, scores.content, indent=2, ensure_ascii=False)
     print(scores)

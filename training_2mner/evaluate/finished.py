@@ -23,6 +23,7 @@ from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import label_names, load_split, tag_names
 from training_2mner.evaluate.entity_types import check_types, map_tags, types_of_tags
 from training_2mner.evaluation import group_scores, results_table
+from training_2mner.features.fill import open_cache, refuse_boxes
 from training_2mner.metrics import entity_scores
 from training_2mner.trainer import TwoMNERTrainer
 
@@ -56,6 +57,7 @@ def evaluate_model(
     mapping: Mapping[str, str] | None = None,
     batch_size: int = 32,
     device: str | None = None,
+    cache_image_features: Path | str | None = None,
 ) -> ModelScores:
     """Tag a split and score it overall, by type, by language and by source, strictly and leniently.
 
@@ -66,6 +68,7 @@ def evaluate_model(
         mapping: the types that others count as, in the data and in the answers; an empty one leaves entities out.
         batch_size: sentences in a batch.
         device: `"cpu"` or `None` for a GPU if there is one.
+        cache_image_features: a folder with the features of all pictures, see `training_2mner.features`.
 
     Raises:
         ValueError: for a model or data that do not load, and for types that the model does not know.
@@ -83,7 +86,7 @@ def evaluate_model(
             ", ".join(foreign),
             foreign[0],
         )
-    predictions = map_tags(tag_split(name, dataset, data, batch_size, device), mapping)
+    predictions = map_tags(tag_split(name, dataset, data, batch_size, device, cache_image_features), mapping)
     gold = map_tags(gold, mapping)
     scores = {f"test_{key}": value for key, value in entity_scores(predictions, gold).items()}
     scores |= group_scores(dataset, gold, predictions, "test")
@@ -105,7 +108,12 @@ def evaluate_model(
 
 
 def tag_split(
-    name: str, dataset: Dataset, data: DataArguments, batch_size: int = 32, device: str | None = None
+    name: str,
+    dataset: Dataset,
+    data: DataArguments,
+    batch_size: int = 32,
+    device: str | None = None,
+    cache_image_features: Path | str | None = None,
 ) -> list[list[str]]:
     """The tags that a model gives the words of each sentence, by its own decoding; gold tags are not read."""
     model: WordTagger = AutoModelForTokenClassification.from_pretrained(name)
@@ -123,6 +131,9 @@ def tag_split(
             load_best_model_at_end=False,
         )
         collator = TwoMNERDataCollator(processor, data.boxes_column, data.small_boxes_column)
+        if cache_image_features is not None:
+            refuse_boxes(collator)
+            collator.features = open_cache(cache_image_features, model, processor)
         trainer = TwoMNERTrainer(model=model, args=arguments, data_collator=collator, processing_class=processor)
         found = trainer.predict(rows).predictions
     labels, outside = model.config.labels, model.config.labels.index("O")

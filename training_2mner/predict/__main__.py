@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -26,8 +26,10 @@ from transformers import pipeline
 
 from modeling_2mner import TwoMNERPipeline
 from modeling_2mner.pipeline_2mner import UNSOUND
+from modeling_2mner.tagging import WordTagger
 from reports_2mner.command_line import add_backend, at_least, between, exit_on_error, make_parser
 from reports_2mner.locks import only_writer
+from training_2mner.features.cache import FeatureCache
 from training_2mner.fingerprint import model_fingerprint
 from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
 from training_2mner.predict.text import InputRecord, InputRecords, TextRecords
@@ -142,11 +144,12 @@ def predict_to_file(
     threshold: float | None = None,
     return_word_tags: bool = False,
     overwrite: bool = False,
+    image_features: FeatureCache | None = None,
 ) -> Summary:
     """Write the predictions for all records to a file, continuing an earlier call that was stopped.
 
     `threshold` and `return_word_tags` are those of the pipeline; `num_workers` processes open the pictures. Unusable
-    pictures are reported in the output and in the summary. Raises ValueError for an output that exists (unless
+    pictures are reported in the output and in the summary. Pictures of `image_features` are not encoded again. Raises ValueError for an output that exists (unless
     `overwrite`), is being written by another process, has an unknown format, or was started with other settings or
     another input, and for a sentence that it cannot hold.
     """
@@ -159,6 +162,9 @@ def predict_to_file(
             "batch_size": batch_size,
             "model": model_fingerprint(pipe.model),
         }
+        if image_features is not None:
+            settings["image_features"] = image_features.precision
+            pipe.image_features = image_features
         partial = PartialFile(output, settings)
         first = partial.resume(records, overwrite)
         summary = Summary(skipped=first)
@@ -222,6 +228,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--return_word_tags", action="store_true", help="also write the tag and score of each word (.jsonl only)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     add_backend(parser)
+    add("--cache_image_features", type=Path, metavar="DIR", help="folder of python -m training_2mner.features")
     add("--overwrite", action="store_true", help="replace an existing output")
     return parser.parse_args(arguments)
 
@@ -244,8 +251,14 @@ def _run(options: argparse.Namespace) -> Summary:
         raise ValueError("`output` is the input itself; name another file.")
     records = open_records(options.input, options.images)
     _check_output(options.output, records, options.return_word_tags, options.overwrite)
+    pipe = load_pipeline(options.model, options.device, options.backend, options.threads)
+    cache = None
+    if options.cache_image_features is not None:
+        from training_2mner.features.fill import open_cache  # needs more than the model does
+
+        cache = open_cache(options.cache_image_features, cast(WordTagger, pipe.model), pipe.processor)
     return predict_to_file(
-        load_pipeline(options.model, options.device, options.backend, options.threads),
+        pipe,
         records,
         options.output,
         batch_size=options.batch_size,
@@ -253,6 +266,7 @@ def _run(options: argparse.Namespace) -> Summary:
         threshold=options.threshold,
         return_word_tags=options.return_word_tags,
         overwrite=options.overwrite,
+        image_features=cache,
     )
 
 

@@ -39,6 +39,7 @@ CODE |= {
     f"{name}.py"
     for name in (
         "foreign_inputs",
+        "kept_features",
         "lattice",
         "length_windows",
         "pieces",
