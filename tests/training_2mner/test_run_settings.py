@@ -120,5 +120,5 @@ def test_a_run_from_before_the_choice_of_a_unit_went_by_words(checkpoint, descri
     del settings["length_unit"]
     path.write_text(json.dumps(settings), encoding="utf-8")
     check_resume(checkpoint, describe(length_unit="words"), anyway=False)
-    with pytest.raises(ValueError, match="`length_unit` was \"words\", now \"pieces\""):
+    with pytest.raises(ValueError, match='`length_unit` was "words", now "pieces"'):
         check_resume(checkpoint, describe(), anyway=False)
