@@ -79,7 +79,7 @@ def encode_resnet(resnet_model: PreTrainedModel, pixel_values: torch.Tensor) -> 
 
 def encode_windows(
     text_model: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, num_sentences: int
-) -> BaseModelOutputWithPooling:
+) -> Any:
     """Run a text encoder; the windows of long texts go through it in groups, so that its memory has a bound.
 
     Windows do not see each other, so the states are the same. In training they stay together: dropout would draw other
@@ -91,10 +91,10 @@ def encode_windows(
         num_sentences: of the batch; with one window each, the size of the batch is the caller's choice.
 
     Returns:
-        `last_hidden_state (windows, pieces, hidden)` and, if the encoder has one, `pooler_output (windows, hidden)`.
+        `BaseModelOutputWithPooling`: `last_hidden_state (windows, pieces, hidden)` and, if the encoder has one, `pooler_output (windows, hidden)`.
     """
 
-    def encode(ids: torch.Tensor, mask: torch.Tensor | None) -> BaseModelOutputWithPooling:
+    def encode(ids: torch.Tensor, mask: torch.Tensor | None) -> Any:
         return text_model(input_ids=ids, attention_mask=mask, return_dict=True)
 
     if torch.compiler.is_compiling() or text_model.training or input_ids.shape[0] <= num_sentences:

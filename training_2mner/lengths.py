@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
+if TYPE_CHECKING:  # the arguments of a run need `LENGTH_UNITS` alone
+    from datasets import Dataset
 
 LENGTH_UNITS = ("pieces", "words")
 CHUNK = 1000  # sentences that are tokenised at once

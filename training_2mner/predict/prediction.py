@@ -1,20 +1,10 @@
-"""Find the entities in a file of sentences.
-
-    python -m training_2mner.predict runs/demo --input sentences.jsonl --output predictions.jsonl
-    python -m training_2mner.predict runs/demo --input test.conll --images pictures --output predictions.conll
-    python -m training_2mner.predict runs/demo --input mmnerd-mini/data/de --output predictions.jsonl
-
-The formats are described in `training_2mner/predict/text.py` and `output.py`. The input is checked before the model
-runs and is read sentence by sentence. To continue a run that was stopped, repeat the command; until it finishes, its
-predictions are in OUTPUT.partial.
-"""
+"""Predictions of a file of sentences, written sentence by sentence, so that a run that was stopped can go on."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +15,12 @@ from tqdm import tqdm
 from transformers import pipeline
 
 from modeling_2mner import TwoMNERPipeline
+from modeling_2mner.length_windows import WINDOW_BATCHES
 from modeling_2mner.pipeline_2mner import UNSOUND
-from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
 from reports_2mner.locks import only_writer
 from training_2mner.fingerprint import model_fingerprint
 from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
+from training_2mner.predict.shards import Manifest, RecordRange, Shard, file_digest
 from training_2mner.predict.text import InputRecord, InputRecords, TextRecords
 
 logger = logging.getLogger(__name__)
@@ -85,13 +76,13 @@ def _as_list(value: Any) -> list:
 
 
 class _Sentences(Dataset):
-    """The inputs of the pipeline, starting from record `first`."""
+    """The inputs of the pipeline, from record `first` to before `end`."""
 
-    def __init__(self, records: InputRecords, first: int):
-        self._records, self._first = records, first
+    def __init__(self, records: InputRecords, first: int, end: int):
+        self._records, self._first, self._end = records, first, end
 
     def __len__(self) -> int:
-        return len(self._records) - self._first
+        return self._end - self._first
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self._records[self._first + index].sentence
@@ -135,50 +126,75 @@ def predict_to_file(
     threshold: float | None = None,
     return_word_tags: bool = False,
     overwrite: bool = False,
+    shard: Shard | None = None,
+    source: str = "",
 ) -> Summary:
     """Write the predictions for all records to a file, continuing an earlier call that was stopped.
 
     `threshold` and `return_word_tags` are those of the pipeline; `num_workers` processes open the pictures. Unusable
-    pictures are reported in the output and in the summary. Raises ValueError for an output that exists (unless
-    `overwrite`), is being written by another process, has an unknown format, or was started with other settings or
+    pictures are reported in the output and in the summary. With a `shard`, only its part of the records is predicted, to its
+    own file beside `output`, with a manifest that names the input `source`. Raises ValueError for an output that exists
+    (unless `overwrite`), is being written by another process, has an unknown format, or was started with other settings or
     another input, and for a sentence that it cannot hold.
     """
-    output = Path(output)
+    output = Path(output) if shard is None else shard.path(Path(output))
+    settings: dict[str, Any] = {
+        "threshold": threshold,
+        "return_word_tags": return_word_tags,
+        "batch_size": batch_size,
+    }
+    window, sentences = batch_size * WINDOW_BATCHES, len(records)
+    bounds = (0, sentences) if shard is None else shard.bounds(sentences, window)
     with only_writer(output, "output"):
-        _check_output(output, records, return_word_tags, overwrite)
-        settings = {
-            "threshold": threshold,
-            "return_word_tags": return_word_tags,
-            "batch_size": batch_size,
-            "model": model_fingerprint(pipe.model),
-        }
+        check_output(output, records, return_word_tags, overwrite)
+        settings["model"] = model_fingerprint(pipe.model)
+        records = records if shard is None else RecordRange(records, *bounds)
         partial = PartialFile(output, settings)
-        first = partial.resume(records, overwrite)
-        summary = Summary(skipped=first)
-        results = pipe(
-            _Sentences(copy(records), first),  # a copy, because each reader keeps its own position
-            batch_size=batch_size,
-            num_workers=num_workers,
-            threshold=threshold,
-            return_word_tags=return_word_tags,
+        summary = Summary(skipped=partial.resume(records, overwrite))
+        progress = tqdm(
+            total=len(records), initial=summary.skipped, unit=" sentences", desc="predicting", disable=None
         )
-        progress = tqdm(total=len(records), initial=first, unit=" sentences", desc="predicting", disable=None)
+        answers = _answers(pipe, records, summary.skipped, window, {**settings, "num_workers": num_workers})
         with partial.open() as file, progress:
-            for index, result in enumerate(results, start=first):
+            for index, (prediction, is_complete) in enumerate(answers, start=summary.skipped):
                 record = records[index]
-                prediction = (
-                    Prediction(result["entities"], result["words"]) if return_word_tags else Prediction(result)
-                )
                 file.write(partial.encode(record, prediction))
-                if index + 1 == first + results.complete:
+                if is_complete:
                     partial.mark(index + 1, file)
                 summary.add(record, prediction)
                 progress.update()
+        if shard is not None:
+            digest = file_digest(partial.path)
+            Manifest(shard.number, shard.count, *bounds, sentences, source, settings, digest).write(output)
         partial.finish()
         return summary
 
 
-def _check_output(output: Path, records: InputRecords, return_word_tags: bool, overwrite: bool) -> None:
+def _answers(
+    pipe: TwoMNERPipeline, records: InputRecords, first: int, window: int, settings: dict[str, Any]
+) -> Iterator[tuple[Prediction, bool]]:
+    """The predictions from record `first` on, and whether each is the last of its window.
+
+    Each `window` of sentences is a call of its own, so that no window reaches into the next shard even if pictures make
+    windows end early.
+    """
+    while first < len(records):
+        end = min((first // window + 1) * window, len(records))
+        results = pipe(
+            _Sentences(copy(records), first, end),  # a copy, because each reader keeps its own position
+            batch_size=settings["batch_size"],
+            num_workers=settings["num_workers"],
+            threshold=settings["threshold"],
+            return_word_tags=settings["return_word_tags"],
+        )
+        for number, result in enumerate(results, start=1):
+            tagged = settings["return_word_tags"]
+            prediction = Prediction(result["entities"], result["words"]) if tagged else Prediction(result)
+            yield prediction, number == results.complete
+        first = end
+
+
+def check_output(output: Path, records: InputRecords, return_word_tags: bool, overwrite: bool) -> None:
     """Check the output before any work is done."""
     if output.exists() and not overwrite:
         raise ValueError(f"`output` {output} exists already; name another file, or replace it with --overwrite.")
@@ -190,63 +206,4 @@ def _check_output(output: Path, records: InputRecords, return_word_tags: bool, o
             conll_words(records[0])
 
 
-def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = make_parser("python -m training_2mner.predict", __doc__)
-    add = parser.add_argument
-    add("model", help="run folder or Hub id of the model")
-    add(
-        "--input",
-        type=Path,
-        required=True,
-        help=".jsonl (one object per line: text or words, image), .txt (one sentence per line), .conll (IMGID: lines, "
-        "one word per line), a .parquet file, or the folder of a data set",
-    )
-    add(
-        "--output",
-        type=Path,
-        required=True,
-        help="file to write: .jsonl (entities with scores), .conll or .txt (word, TAB, tag)",
-    )
-    add("--images", type=Path, help="folder of the pictures that .jsonl names, or of <image id>.jpg for other formats")
-    add("--batch_size", type=at_least(1), default=16, help="sentences per batch (default: %(default)s)")
-    add("--num_workers", type=at_least(0), default=0, help="processes that open pictures (default: %(default)s)")
-    add("--threshold", type=between(0.0, 1.0), help="leave out entities with a score below this, from 0 to 1")
-    add("--return_word_tags", action="store_true", help="also write the tag and score of each word (.jsonl only)")
-    add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
-    add("--overwrite", action="store_true", help="replace an existing output")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Predict from the command line and print what was written."""
-    options = read_command_line(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-    try:
-        with exit_on_error(OSError):
-            summary = _run(options)
-    except KeyboardInterrupt:
-        raise SystemExit("stopped; repeat the command to continue from here") from None
-    print(summary)
-    print(f"Written to {options.output}.")
-
-
-def _run(options: argparse.Namespace) -> Summary:
-    if options.output.resolve() == options.input.resolve():
-        raise ValueError("`output` is the input itself; name another file.")
-    records = open_records(options.input, options.images)
-    _check_output(options.output, records, options.return_word_tags, options.overwrite)
-    return predict_to_file(
-        load_pipeline(options.model, options.device),
-        records,
-        options.output,
-        batch_size=options.batch_size,
-        num_workers=options.num_workers,
-        threshold=options.threshold,
-        return_word_tags=options.return_word_tags,
-        overwrite=options.overwrite,
-    )
-
-
-if __name__ == "__main__":
-    main()
+__all__ = ["Summary", "check_output", "load_pipeline", "open_records", "predict_to_file"]

@@ -1,14 +1,4 @@
-"""Serve a model over HTTP, for tests and small deployments.
-
-    python -m training_2mner.serve runs/demo
-    curl -H "Content-Type: application/json" -d '{"inputs": "Anna lives in Paris."}' http://127.0.0.1:8000/
-    python -m training_2mner.serve runs/demo --label_studio --document_root /data
-
-Requests and answers have the form of Inference Endpoints (`modeling_2mner/handler.py`); requests that arrive close
-together are batched. With --label_studio it is a machine-learning backend of Label Studio instead
-(docs/other-programs.md). There is no authentication and no encryption: put a server that others can reach behind a
-proxy that has both. Ctrl-C stops it after the requests in progress have been answered.
-"""
+"""The routes of a model over HTTP, for requests in the form of Inference Endpoints or of Label Studio."""
 
 from __future__ import annotations
 
@@ -17,7 +7,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from functools import partial
@@ -26,7 +16,6 @@ from typing import Any
 
 try:
     import anyio
-    import uvicorn
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
     from starlette.exceptions import HTTPException
@@ -36,9 +25,8 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"{error}, which the server needs; run `pip install starlette uvicorn`") from error
 
-from modeling_2mner.handler import MEANINGS, BadRequest, EndpointHandler, Limits, read_request
+from modeling_2mner.handler import BadRequest, EndpointHandler, Limits, read_request
 from modeling_2mner.images import count_pixels
-from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
 from training_2mner.fingerprint import model_fingerprint
 from training_2mner.serve.batching import Batcher, Unavailable
 from training_2mner.serve.label_studio import LabelStudio, PictureFolders
@@ -204,51 +192,6 @@ def _refuse(status: int, reason: str, headers: Mapping[str, str] | None = None) 
     return _respond(json.dumps({"error": reason[:MAX_ERROR_LENGTH]}), status, headers)
 
 
-def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = make_parser("python -m training_2mner.serve", __doc__)
-    add = parser.add_argument
-    add("model", help="run folder or Hub id of the model")
-    add(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 admits other machines (default: %(default)s)",
-    )
-    add(
-        "--port",
-        type=between(0, 65535),
-        default=8000,
-        help="port to listen on; 0 for any free one (default: %(default)s)",
-    )
-    add("--max_batch", type=at_least(1), default=32, help="maximum sentences per batch (default: %(default)s)")
-    add(
-        "--max_wait_ms",
-        type=at_least(0.0),
-        default=0,
-        help="how long a request waits for others even if the model is idle; requests that arrive while it works "
-        "form the next batch anyway (default: %(default)s)",
-    )
-    add("--max_body_mb", type=at_least(0.0), default=32, help="maximum size of a request (default: %(default)s)")
-    add("--max_queue", type=at_least(1), default=256, help="maximum requests in progress (default: %(default)s)")
-    add("--label_studio", action="store_true", help="be a machine-learning backend of Label Studio")
-    add(
-        "--document_root",
-        type=Path,
-        help="for --label_studio: the folder of its local files (default: $LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT)",
-    )
-    add("--upload_root", type=Path, help="for --label_studio: the folder of its uploads, media/upload in its data")
-    add(
-        "--allow_urls",
-        action="store_true",
-        help="for --label_studio: fetch pictures from the web, from public hosts only",
-    )
-    add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
-    for limit in fields(Limits):
-        text = "of a request at most (default: that of the environment, else "
-        add(f"--max_{limit.name}", type=int, help=f"{MEANINGS.get(limit.name, limit.name)} {text}{limit.default})")
-    return parser.parse_args(arguments)
-
-
 def build_service(options: argparse.Namespace) -> Service:
     """Load the model and start its batcher; ValueError if it does not load or a number is too small."""
     limits = {limit.name: getattr(options, f"max_{limit.name}") for limit in fields(Limits)}
@@ -290,14 +233,4 @@ def _check_folders(options: argparse.Namespace) -> None:
             raise ValueError(f"`{name}` {folder} is no folder; name the one that Label Studio uses.")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve from the command line until interrupted."""
-    options = read_command_line(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-    with exit_on_error():
-        service = build_service(options)
-    uvicorn.run(service.app, host=options.host, port=options.port, http="h11", ws="none", server_header=False)
-
-
-if __name__ == "__main__":
-    main()
+__all__ = ["Service", "build_service"]
