@@ -53,6 +53,10 @@ def test_the_help_does_not_wait_for_networks(program):
     assert not loaded & {"torch", "transformers", "datasets", "sklearn", "pyarrow"}
 
 
+def test_the_help_of_a_training_does_not_wait_for_data_and_scores():
+    assert not modules_after("import train_hf") & {"datasets", "sklearn", "seqeval"}
+
+
 @pytest.mark.parametrize("module", ["training_2mner.predict.prediction", "training_2mner.serve.service"])
 def test_prediction_and_server_need_no_library_of_training(module):
     assert not modules_after(f"import {module}") & {"datasets", "sklearn", "peft"}
