@@ -14,8 +14,8 @@ import yaml
 from configuration_2mner import available, load_preset
 from dataset_scripts.schema import DEFAULT_CONFIG, available_configs, languages_of
 from modeling_2mner.configuration_tagging import TaggingConfig
+from reports_2mner.command_line import read_part
 from reports_2mner.language_table import CODE
-from training_2mner.data import read_part
 
 T = TypeVar("T")
 

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, CLIPVisionModel, PreTrainedConfig, PreTrainedModel, ResNetConfig
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
 from .torchvision_resnet import load_torchvision_resnet
 
 # Some checkpoints are stored in half precision; a model's encoders must agree with each other and with its new layers.
 _LOADING = {"trust_remote_code": False, "dtype": torch.float32}
+
+WINDOW_PIECES = 4096  # sub-words of a group of windows: 8 of 512
 
 
 def build_encoder(config: PreTrainedConfig, pooler: bool = False) -> PreTrainedModel:
@@ -86,6 +89,40 @@ def read_grid(
     if pictures is None:
         return None
     return encode_resnet(resnet_model, pictures)[0] if image_features is None else image_features.to(dtype)
+
+
+def encode_windows(
+    text_model: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, num_sentences: int
+) -> Any:
+    """Run a text encoder; the windows of long texts go through it in groups, so that its memory has a bound.
+
+    Windows do not see each other, so the states are the same. In training they stay together: dropout would draw other
+    numbers.
+
+    Args:
+        text_model: the encoder.
+        input_ids, attention_mask: `(windows, pieces)`.
+        num_sentences: of the batch; with one window each, the size of the batch is the caller's choice.
+
+    Returns:
+        `BaseModelOutputWithPooling`: `last_hidden_state (windows, pieces, hidden)` and, if the encoder has one, `pooler_output (windows, hidden)`.
+    """
+
+    def encode(ids: torch.Tensor, mask: torch.Tensor | None) -> Any:
+        return text_model(input_ids=ids, attention_mask=mask, return_dict=True)
+
+    if torch.compiler.is_compiling() or text_model.training or input_ids.shape[0] <= num_sentences:
+        return encode(input_ids, attention_mask)
+    size = max(1, WINDOW_PIECES // input_ids.shape[1])
+    groups = [slice(start, start + size) for start in range(0, input_ids.shape[0], size)]
+    parts = [encode(input_ids[own], None if attention_mask is None else attention_mask[own]) for own in groups]
+    if len(parts) == 1:
+        return parts[0]
+    pooled = [part.get("pooler_output") for part in parts]
+    return BaseModelOutputWithPooling(
+        last_hidden_state=torch.cat([part.last_hidden_state for part in parts]),
+        pooler_output=None if pooled[0] is None else torch.cat(pooled),
+    )
 
 
 def default_first_window(input_ids: torch.Tensor, word_positions: torch.Tensor) -> torch.Tensor:
@@ -224,6 +261,7 @@ __all__ = [
     "default_first_window",
     "default_image_index",
     "encode_resnet",
+    "encode_windows",
     "gather_images",
     "gather_words",
     "hold_batch_norm",

@@ -9,14 +9,18 @@ import binascii
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from transformers import pipeline
 
 REQUEST_BATCH_SIZE = 16
-PORTION = 8_000  # characters of the longest sentence x rows of a batch, which are padded to it
+PORTION = 2_000  # sub-words of the longest sentence x rows of a batch, which are padded to it
+CHARACTERS_PER_PIECE = 4
+# A batch of so many rows ends at a sentence that is so much shorter than its longest one: the padding would cost more than
+# another call.
+WORTH_A_CALL, SHORTER = 8, 0.8
 LIMIT_VARIABLE = "NER_MAX_"
 _WORD = re.compile(r"\w+|[^\w\s]")
 PARAMETERS: dict[str, type | tuple[type, ...]] = {"threshold": (int, float), "n_best": int, "return_word_tags": bool}
@@ -169,7 +173,8 @@ class EndpointHandler:
     def answer(self, sentences: list[dict], parameters: dict) -> list[dict]:
         """Answer sentences from `read`, possibly of several requests with the same parameters."""
         results: dict[int, Any] = {}
-        for places in _portions(sentences):
+        pictures = [len(_as_list(sentence["image"])) for sentence in sentences]
+        for places in portions(self._lengths(sentences), pictures):
             portion = [sentences[place] for place in places]
             try:
                 found = self.pipeline(portion, batch_size=len(portion), **parameters)
@@ -177,6 +182,13 @@ class EndpointHandler:
                 raise BadRequest(str(error)) from error
             results.update(zip(places, found, strict=True))
         return [_to_answer(results[place], parameters) for place in range(len(sentences))]
+
+    def _lengths(self, sentences: list[dict]) -> list[int]:
+        """The sub-words of each sentence; an estimate if the checkpoint's code is older than their count."""
+        processor: Any = getattr(self.pipeline, "processor", None)
+        if hasattr(processor, "piece_lengths"):
+            return processor.piece_lengths([sentence.get("words", sentence.get("text")) for sentence in sentences])
+        return [_count_characters(sentence) // CHARACTERS_PER_PIECE for sentence in sentences]
 
 
 def read_request(data: dict, limits: Limits | None = None) -> tuple[list[dict], dict]:
@@ -216,18 +228,22 @@ def _count_words(sentence: dict) -> int:
     return sum(1 for _ in _WORD.finditer(text))
 
 
-def _portions(sentences: list[dict]) -> Iterator[list[int]]:
-    """Group sentences of like length, by their places, so that a batch is not padded to much more than it holds."""
+def portions(lengths: Sequence[int], pictures: Sequence[int]) -> Iterator[list[int]]:
+    """Group sentences of like length, by their places, so that a batch is not padded to much more than it holds.
+
+    Args:
+        lengths: the sub-words of each sentence.
+        pictures: the number of its pictures; each of them makes a row of the batch.
+    """
     portion: list[int] = []
     rows = longest = 0
-    for place in sorted(range(len(sentences)), key=lambda place: -_count_characters(sentences[place])):
-        own = max(1, len(_as_list(sentences[place]["image"])))
-        if portion and (
-            len(portion) == REQUEST_BATCH_SIZE or rows + own > REQUEST_BATCH_SIZE or (rows + own) * longest > PORTION
-        ):
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        own = max(1, pictures[place])
+        full = rows + own > REQUEST_BATCH_SIZE or (rows + own) * longest > PORTION
+        if portion and (full or (rows >= WORTH_A_CALL and lengths[place] < SHORTER * longest)):
             yield portion
             portion, rows = [], 0
-        longest = longest if portion else max(_count_characters(sentences[place]), 1)
+        longest = longest if portion else max(lengths[place], 1)
         portion.append(place)
         rows += own
     if portion:

@@ -16,6 +16,7 @@ from .encoders import (
     default_first_window,
     default_image_index,
     encode_resnet,
+    encode_windows,
     gather_images,
     gather_words,
     load_text_encoder,
@@ -177,7 +178,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, word_positions: torch.Tensor
     ) -> tuple[BaseModelOutputWithPooling, torch.Tensor]:
         """Run the text encoder: its outputs, and the state of each word's first piece `(batch, words, hidden)`."""
-        text = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
+        text = encode_windows(self.text_model, input_ids, attention_mask, word_positions.shape[0])
         return text, gather_words(text.last_hidden_state, word_positions)
 
     @property

@@ -12,7 +12,14 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_words import AdaCANConfig
-from .encoders import build_encoder, choose_pictures, default_image_index, gather_images, gather_words
+from .encoders import (
+    build_encoder,
+    choose_pictures,
+    default_image_index,
+    encode_windows,
+    gather_images,
+    gather_words,
+)
 from .outputs import TaggerModelOutput
 from .tagging import WordTagger
 from .vgg import VGGFeatures, load_vgg_encoder
@@ -293,7 +300,7 @@ class AdaCANModel(AdaCANPreTrainedModel):
         """h for `text_encoder="bert"`, the state of each word's first piece: `(batch, words, size)`."""
         if input_ids is None or word_positions is None:
             raise ValueError("this model reads sub-words; pass `input_ids`, `word_positions` of `OneImageProcessor`.")
-        states = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        states = encode_windows(self.text_model, input_ids, attention_mask, word_positions.shape[0]).last_hidden_state
         return gather_words(states, word_positions)
 
     @property

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from .configuration_subwords import BertCRFConfig
-from .encoders import gather_words
+from .encoders import encode_windows, gather_words
 from .outputs import TaggerModelOutput
 from .tagging import PieceModel, TaggingPreTrainedModel, WordTagger
 
@@ -63,7 +63,7 @@ class BertCRFModel(BertCRFPreTrainedModel, PieceModel):
         image_index: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences; for arguments see [`PieceModel`]."""
-        states = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        states = encode_windows(self.text_model, input_ids, attention_mask, word_positions.shape[0]).last_hidden_state
         return TaggerModelOutput(last_hidden_state=gather_words(states, word_positions), piece_states=states)
 
 

@@ -20,6 +20,7 @@ from .encoders import (
     choose_pictures,
     default_first_window,
     default_image_index,
+    encode_windows,
     gather_images,
     gather_words,
     window_images,
@@ -258,7 +259,9 @@ class MKGFormerModel(MKGFormerPreTrainedModel, PieceModel):
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         if not self.config.use_image:
-            states = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            states = encode_windows(
+                self.text_model, input_ids, attention_mask, word_positions.shape[0]
+            ).last_hidden_state
             return TaggerModelOutput(last_hidden_state=gather_words(states, word_positions), piece_states=states)
         if first_window is None:
             first_window = default_first_window(input_ids, word_positions)

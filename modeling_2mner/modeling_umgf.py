@@ -21,6 +21,7 @@ from .encoders import (
     default_first_window,
     default_image_index,
     encode_resnet,
+    encode_windows,
     gather_images,
     gather_words,
     window_images,
@@ -265,7 +266,7 @@ class UMGFModel(UMGFPreTrainedModel, PieceModel):
             )
         if first_window is None:
             first_window = default_first_window(input_ids, word_positions)
-        bert = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        bert = encode_windows(self.text_model, input_ids, attention_mask, word_positions.shape[0]).last_hidden_state
         present = attention_mask.bool()
         rows = torch.arange(first_window.shape[0], device=first_window.device)
         sentences = window_images(rows, first_window, input_ids.shape[0])  # of each window: (windows,)

@@ -19,6 +19,7 @@ from .encoders import (
     default_first_window,
     default_image_index,
     encode_resnet,
+    encode_windows,
     gather_images,
     gather_words,
     read_grid,
@@ -183,7 +184,7 @@ class UMTModel(UMTPreTrainedModel, PieceModel):
         image_hashes: Tensor | None = None,
     ) -> TaggerModelOutput:
         """Encode the words `(batch, words)` of sentences and their pictures; for arguments see [`PieceModel`]."""
-        text = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        text = encode_windows(self.text_model, input_ids, attention_mask, word_positions.shape[0]).last_hidden_state
         text = self.dropout(text)  # C
         mask = create_bidirectional_mask(self.config, text, attention_mask)
         span_states, _ = self.span_layer(text, text, attention_mask=mask)  # R_a

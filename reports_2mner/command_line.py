@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, field, fields
@@ -92,6 +93,20 @@ def comma_separated(read: Callable[[str], Any] = str) -> Callable[[str], tuple[A
             raise argparse.ArgumentTypeError(f"must be values separated by commas, got {text!r} ({error})") from None
 
     return values
+
+
+def read_part(text: str, argument: str) -> tuple[int, int]:
+    """Parse "k/n" into k and n; `argument` is the name that an error gives.
+
+    Raises:
+        ValueError: if `text` is not "k/n" with k from 1 to n.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise ValueError(
+            f"`{argument}` is {text!r}; write the number of a part, a slash and the number of parts, such as 2/5."
+        )
+    return int(match[1]), int(match[2])
 
 
 def option(default: Any, help: str, **keywords: Any) -> Any:

@@ -18,6 +18,7 @@ PROGRAMS = sorted(
     for path in (ROOT / package).rglob("*.py")
     if "make_parser(" in path.read_text(encoding="utf-8")
 )
+QUICK = [program for program in PROGRAMS if program.startswith("training_2mner.")]
 INTRODUCTION = re.compile(r"\n\n(?P<sentence>[A-Z][^\n]*(\n[^\n]+)?\.)\n\n    (?P<example>[^\n]*python [^\n]+)\n")
 
 
@@ -35,6 +36,26 @@ def test_the_help_begins_with_one_sentence_and_an_example(program, capsys):
     sentence, example = introduction["sentence"], introduction["example"]
     assert not re.search(r"[.!?] [A-Z]", sentence), "more than one sentence"
     assert program.removesuffix(".__main__") in example.replace("/", ".")
+
+
+def modules_after(code: str) -> set[str]:
+    """The top-level modules that a new process has imported after some code."""
+    code = f"import sys\n{code}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(ended.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("program", QUICK)
+def test_the_help_does_not_wait_for_networks(program):
+    loaded = modules_after(
+        f"import {program} as program\ntry:\n    program.read_command_line(['--help'])\nexcept SystemExit:\n    pass"
+    )
+    assert not loaded & {"torch", "transformers", "datasets", "sklearn", "pyarrow"}
+
+
+@pytest.mark.parametrize("module", ["training_2mner.predict.prediction", "training_2mner.serve.service"])
+def test_prediction_and_server_need_no_library_of_training(module):
+    assert not modules_after(f"import {module}") & {"datasets", "sklearn", "peft"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -18,6 +18,7 @@ from transformers.training_args import OptimizerNames
 from modeling_2mner.encoders import ENCODER_ALIASES, ENCODERS
 from reports_2mner.command_line import option
 from reports_2mner.push import check_id
+from training_2mner.lengths import LENGTH_UNITS
 from training_2mner.lora import ATTENTION, check_lora
 from training_2mner.options import check_options
 from training_2mner.ranges import DATA_RANGES, MODEL_RANGES, TRAINING_RANGES, check_ranges
@@ -164,6 +165,11 @@ class TwoMNERTrainingArguments(TrainingArguments):
     image_features_precision: str = option(
         "float32", "In what the features of pictures are stored: float32, or float16 in half the room."
     )
+    length_unit: str = option(
+        "pieces",
+        "What `group_by_length` counts: `pieces`, the sub-words that batches are padded to, or `words`, which needs no "
+        "tokenizer and wastes more.",
+    )
     gather_negatives: bool = option(
         False, "Contrast with the pictures of all processes, not only with those of its own."
     )
@@ -210,6 +216,8 @@ class TwoMNERTrainingArguments(TrainingArguments):
         check_options(self)
         self.lora_targets = [self.lora_targets] if isinstance(self.lora_targets, str) else self.lora_targets
         check_lora(self)
+        if self.length_unit not in LENGTH_UNITS:
+            raise ValueError(f"`length_unit` is {self.length_unit!r}; write one of {', '.join(LENGTH_UNITS)}.")
         self._use_one_gpu()
         if self.push_to_hub:
             self._check_push()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from random import Random
 import datasets
 from datasets import ClassLabel, Dataset, DatasetDict, Image, List, get_dataset_config_names, load_dataset
 
+from reports_2mner.command_line import read_part
 from reports_2mner.tags import check_label_names, check_sentences
 from training_2mner.arguments import DataArguments
 
@@ -219,20 +219,6 @@ def part_of_rows(num_rows: int, part: str) -> list[int]:
     rows = list(range(num_rows))
     Random(PARTS_SEED).shuffle(rows)
     return sorted(rows[number - 1 :: count])
-
-
-def read_part(text: str, argument: str) -> tuple[int, int]:
-    """Parse "k/n" into k and n; `argument` is the name that an error gives.
-
-    Raises:
-        ValueError: if `text` is not "k/n" with k from 1 to n.
-    """
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise ValueError(
-            f"`{argument}` is {text!r}; write the number of a part, a slash and the number of parts, such as 2/5."
-        )
-    return int(match[1]), int(match[2])
 
 
 def _limit(splits: DatasetDict, arguments: DataArguments) -> DatasetDict:

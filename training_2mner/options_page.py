@@ -13,8 +13,6 @@ from pathlib import Path
 
 from reports_2mner.command_line import make_parser
 from reports_2mner.files import write_file
-from training_2mner.arguments import TwoMNERTrainingArguments
-from training_2mner.options import options_table
 
 OUTPUT = Path(__file__).resolve().parents[1] / "docs" / "training_arguments.md"
 INTRODUCTION = """# Training options
@@ -30,6 +28,11 @@ This page is made by `python -m training_2mner.options_page`.
 
 def page() -> str:
     """The whole page."""
+    from training_2mner.arguments import (
+        TwoMNERTrainingArguments,  # these take seconds, and the help needs none of them
+    )
+    from training_2mner.options import options_table
+
     return f"{INTRODUCTION}\n{options_table(TwoMNERTrainingArguments)}\n"
 
 

@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 RESUME_ANYWAY = "resume_anyway"
 TRAINING = (
     *("seed", "data_seed", "num_train_epochs", "max_steps", "per_device_train_batch_size"),
-    *("gradient_accumulation_steps", "group_by_length", "gather_negatives", "dataloader_drop_last", "freeze"),
+    *("gradient_accumulation_steps", "group_by_length", "length_unit", "gather_negatives"),
+    *("dataloader_drop_last", "freeze"),
     *("learning_rate", "encoder_learning_rate", "crf_learning_rate", "head_learning_rate"),
     *("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "plain_adam", "optim", "optim_args"),
     *("adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm", "neftune_noise_alpha"),
@@ -35,6 +36,7 @@ DATA = (
     *("dataset_config", "dataset_revision", "boxes_column", "small_boxes_column", "max_words", "train_part"),
     *("max_train_samples", "max_eval_samples"),
 )
+EARLIER = {"length_unit": "words"}  # what runs did before they could choose
 MODEL_NOTES = {"_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"}
 MAX_DIFFERENCES = 10
 
@@ -74,7 +76,7 @@ def check_resume(checkpoint: Path | str, settings: dict[str, Any], anyway: bool)
             "%s does not hold the settings of its run, so nobody can say whether they were these.", checkpoint
         )
         return
-    before = dict(_flat(json.loads(path.read_text(encoding="utf-8"))))
+    before = EARLIER | dict(_flat(json.loads(path.read_text(encoding="utf-8"))))
     now = dict(_flat(settings))
     differences = [
         f"`{name}` was {_shown(before.get(name))}, now {_shown(now.get(name))}"

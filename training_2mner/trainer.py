@@ -44,6 +44,7 @@ from training_2mner.features.cache import FeatureCache
 from training_2mner.features.towers import check_same_towers
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import COMMIT_MESSAGE, release
+from training_2mner.lengths import SentenceLengths
 from training_2mner.lora import ADAPTER, TrainedShare, add_adapters, forget_adapter, merged_weights, write_adapter
 from training_2mner.metrics import entity_scores, to_tag_names
 from training_2mner.parts import part_of
@@ -130,6 +131,7 @@ class TwoMNERTrainer(Trainer):
         self.compute_metrics = self.compute_metrics or self.compute_entity_scores
         self._part_sums: dict[str, torch.Tensor] = {}
         self._part_count = 0
+        self._lengths = SentenceLengths(getattr(self.data_collator, "processor", None), self.args.length_unit)
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)
         self.add_callback(DivergenceCallback)
@@ -310,11 +312,8 @@ class TwoMNERTrainer(Trainer):
         """The rows of a split, long ones first, so that there is little to pad; `None` if it is read as it is."""
         if not self.args.group_by_length or "tokens" not in getattr(dataset, "column_names", ()):
             return None
-        lengths = self._lengths(dataset)
+        lengths = self._lengths.of(dataset)
         return sorted(range(len(lengths)), key=lambda row: -lengths[row])
-
-    def _lengths(self, dataset: Dataset) -> list[int]:
-        return [len(tokens) for tokens in dataset["tokens"]]
 
     def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
         """Batches of all sentences: `dataloader_drop_last` is for training."""
@@ -369,7 +368,7 @@ class TwoMNERTrainer(Trainer):
         if not self.args.group_by_length and not self.args.group_by_picture:
             return super()._get_train_sampler(train_dataset)
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        lengths = self._lengths(train_dataset) if self.args.group_by_length else [0] * len(train_dataset)
+        lengths = self._lengths.of(train_dataset) if self.args.group_by_length else [0] * len(train_dataset)
         pictures = picture_keys(train_dataset) if self.args.group_by_picture else None
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         own = self.args.train_batch_size

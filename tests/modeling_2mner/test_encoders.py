@@ -21,7 +21,7 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from modeling_2mner import TwoMNERForTokenClassification
+from modeling_2mner import TwoMNERForTokenClassification, encoders
 from modeling_2mner.encoders import (
     ENCODER_ALIASES,
     ENCODERS,
@@ -314,3 +314,53 @@ def test_the_encoders_of_all_models_stand_in_one_table(make_model, make_baseline
 def test_a_model_cannot_do_without_its_text_encoder():
     with pytest.raises(ValueError, match="`text` is missing"):
         TwoMNERForTokenClassification.from_encoders(vision="somewhere")
+
+
+class TestWindowsInGroups:
+    @pytest.fixture
+    def long_batch(self, processor):
+        """Five windows of one text, and a short sentence."""
+        return processor([["Anna", "in", "Köln"] * 35, ["Paris"]])
+
+    @pytest.fixture
+    def groups(self, monkeypatch):
+        """Two windows a group, and the windows that an encoder reads at once."""
+
+        def watch(text_model) -> list[int]:
+            seen: list[int] = []
+            forward = text_model.forward
+            monkeypatch.setattr(encoders, "WINDOW_PIECES", 2 * 64)
+            monkeypatch.setattr(
+                text_model,
+                "forward",
+                lambda **inputs: seen.append(len(inputs["input_ids"])) or forward(**inputs),
+            )
+            return seen
+
+        return watch
+
+    def test_states_are_the_same(self, make_model, long_batch, groups, predict):
+        model = make_model()
+        expected = predict(model, long_batch)
+        seen = groups(model.model.text_model)
+        found = predict(model, long_batch)
+        assert max(seen) == 2 and sum(seen) == len(long_batch["input_ids"]) == 6
+        assert (found.logits - expected.logits).abs().max() < 1e-6
+        assert found.predictions.equal(expected.predictions)
+        assert (found.text_embeds - expected.text_embeds).abs().max() < 1e-6
+
+    @pytest.mark.parametrize("kind", ["bert-crf", "umt", "umgf", "mkgformer"])
+    def test_of_every_model_on_sub_words(self, make_baseline, one_image_processor, groups, predict, kind):
+        model = make_baseline(kind)
+        batch = one_image_processor([["Anna", "in", "Köln"] * 35, ["Paris"]])
+        expected = predict(model, batch)
+        seen = groups(model.model.text_model)
+        assert (predict(model, batch).logits - expected.logits).abs().max() < 1e-6
+        assert max(seen, default=2) == 2
+
+    def test_not_in_training_and_not_one_window_a_sentence(self, make_model, processor, long_batch, groups):
+        model = make_model()
+        seen = groups(model.model.text_model)
+        model.train()(**long_batch)
+        model.eval()(**processor([["Anna", "in", "Köln"]] * 40))
+        assert seen == [len(long_batch["input_ids"]), 40]

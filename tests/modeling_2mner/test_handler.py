@@ -251,7 +251,7 @@ def test_long_and_short_sentences_are_not_padded_to_each_other(endpoint, model, 
         "forward",
         lambda **inputs: cells.append(inputs["input_ids"].shape) or forward(**inputs),
     )
-    monkeypatch.setattr(handler, "PORTION", 200)
+    monkeypatch.setattr(handler, "PORTION", 40)
     sentences = ["Köln"] * 10 + ["Anna wohnt in Köln . " * 3] + ["Köln"] * 10
     answers = endpoint({"inputs": sentences})
     assert [len(answer["entities"]) for answer in answers] == [
@@ -259,6 +259,28 @@ def test_long_and_short_sentences_are_not_padded_to_each_other(endpoint, model, 
     ]
     long, *short = cells[: cells.index(cells[1]) + 2]
     assert long[1] > 5 * short[0][1] and all(rows <= handler.REQUEST_BATCH_SIZE for rows, _ in cells)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "pictures", "expected"),
+    [
+        ([5, 40, 6, 41], [0, 0, 0, 0], [[3, 1, 2, 0]]),  # too few to pay for another call
+        ([5] * 9 + [40] * 8, [0] * 17, [list(range(9, 17)), list(range(9))]),
+        ([9] * 10, [2] * 10, [list(range(8)), [8, 9]]),
+        ([1000, 1000, 1000, 1], [1, 1, 1, 20], [[0, 1], [2], [3]]),
+        ([], [], []),
+    ],
+)
+def test_sentences_of_like_length_make_a_batch(lengths, pictures, expected):
+    assert list(handler.portions(lengths, pictures)) == expected
+
+
+def test_requests_are_grouped_by_sub_words(endpoint, monkeypatch):
+    seen: list = []
+    monkeypatch.setattr(handler, "portions", lambda lengths, pictures: seen.append((lengths, pictures)) or [[0], [1]])
+    # "Louvre" is one piece of the tokenizer, "Anna" four.
+    endpoint({"inputs": [{"text": "Louvre Louvre"}, {"words": ["Anna"]}]})
+    assert seen == [([2, 4], [0, 0])]
 
 
 def test_an_unsound_sentence_is_marked(make_model, processor, monkeypatch):

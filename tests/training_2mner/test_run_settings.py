@@ -53,6 +53,7 @@ def test_what_the_result_does_not_depend_on_may_change(checkpoint, describe, set
         ({"learning_rate": 0.5}, "`learning_rate` was 0.01, now 0.5"),
         ({"crf_learning_rate": 0.5}, "`crf_learning_rate` was null, now 0.5"),
         ({"per_device_train_batch_size": 2}, "`per_device_train_batch_size` was 4, now 2"),
+        ({"length_unit": "words"}, "`length_unit` was .pieces., now .words."),
         ({"gradient_accumulation_steps": 2}, "`gradient_accumulation_steps` was 1, now 2"),
         ({"num_train_epochs": 3}, "`num_train_epochs` was 1, now 3"),
         ({"freeze": ["text"]}, "`freeze` was"),
@@ -111,3 +112,13 @@ def test_pictures_of_equal_size_and_objects_are_told_apart():
         assert fingerprint(first) != fingerprint(second)
     boxes = [Dataset.from_dict({"tokens": [["a"]], "boxes": [[[0, 0, 9, side]]]}) for side in (8, 9)]
     assert fingerprint(boxes[0], ["boxes"]) != fingerprint(boxes[1], ["boxes"])
+
+
+def test_a_run_from_before_the_choice_of_a_unit_went_by_words(checkpoint, describe):
+    path = checkpoint / "run_settings.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    del settings["length_unit"]
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    check_resume(checkpoint, describe(length_unit="words"), anyway=False)
+    with pytest.raises(ValueError, match='`length_unit` was "words", now "pieces"'):
+        check_resume(checkpoint, describe(), anyway=False)

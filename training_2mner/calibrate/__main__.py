@@ -16,17 +16,13 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-import modeling_2mner  # noqa: F401  # registers the models
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from reports_2mner.locks import only_writer
-from training_2mner.arguments import DataArguments
-from training_2mner.calibrate.calibration import Calibration, calibrate, store
-from training_2mner.calibrate.card import reliability_table, replace_scores
-from training_2mner.data import load_splits
-from training_2mner.hub.staging import CARD
+
+if TYPE_CHECKING:
+    from training_2mner.calibrate.calibration import Calibration
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     with exit_on_error(OSError):
         calibration = _run(options)
+    from training_2mner.calibrate.card import reliability_table
+
     print(reliability_table(calibration).padded_markdown())
     print(f"The temperature {calibration.temperature:g} is in {options.run / 'config.json'}.")
 
 
 def _run(options: argparse.Namespace) -> Calibration:
+    import torch  # this and what follows takes seconds, and the help does not need it
+
+    import modeling_2mner  # noqa: F401  # registers the models
+    from training_2mner.arguments import DataArguments
+    from training_2mner.calibrate.calibration import calibrate, store
+    from training_2mner.calibrate.card import replace_scores
+    from training_2mner.data import load_splits
+    from training_2mner.hub.staging import CARD
+
     if not options.run.is_dir():
         raise ValueError(f"`run` {options.run} is not a folder; name a run folder of train_hf.py.")
     data = DataArguments(

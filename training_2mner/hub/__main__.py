@@ -15,12 +15,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from huggingface_hub.errors import HfHubHTTPError, HTTPError
-
 from reports_2mner.command_line import make_parser
 from reports_2mner.disk import disk_problem
-from reports_2mner.push import refusal
-from training_2mner.hub.release import COMMIT_MESSAGE, release
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -35,7 +31,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
         help="restrict access to you and those you grant it (default: public)",
     )
     parser.add_argument("--tag", help="tag of this version, such as v1")
-    parser.add_argument("--message", default=COMMIT_MESSAGE, help="commit message (default: %(default)s)")
+    parser.add_argument("--message", help="commit message (default: Upload the model)")
     parser.add_argument("--space", help="Hub id of a Space that shows the model, to link in the card")
     parser.add_argument("--dataset", help="Hub id of the data set, for the card, if the run read it from a folder")
     return parser.parse_args(arguments)
@@ -44,6 +40,12 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
 def main(arguments: Sequence[str] | None = None) -> None:
     """Publish from the command line and print the address."""
     options = read_command_line(arguments)
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # these take seconds, and the help needs none of them
+
+    from reports_2mner.push import refusal
+    from training_2mner.hub.release import COMMIT_MESSAGE, release
+
+    options.message = options.message or COMMIT_MESSAGE
     logging.basicConfig(format="%(levelname)s: %(message)s")
     for package in ("training_2mner", "reports_2mner"):
         logging.getLogger(package).setLevel(logging.INFO)

@@ -117,7 +117,7 @@ class PartialFile:
     def __init__(self, output: Path, settings: dict[str, Any]):
         self._output, self._settings = output, settings
         self._form = form_of(output)
-        self._path = output.with_name(f"{output.name}.partial")
+        self.path = output.with_name(f"{output.name}.partial")
         self._settings_path = output.with_name(f"{output.name}.partial.json")
 
     def resume(self, records: InputRecords, overwrite: bool) -> int:
@@ -130,10 +130,10 @@ class PartialFile:
         except ValueError:
             if not overwrite:
                 raise
-            logger.warning("%s does not fit and is started from scratch.", self._path)
+            logger.warning("%s does not fit and is started from scratch.", self.path)
             kept = end = 0
         self._output.parent.mkdir(parents=True, exist_ok=True)
-        with open(self._path, "ab") as file:
+        with open(self.path, "ab") as file:
             file.truncate(end)
             self.mark(kept, file)
         return kept
@@ -149,7 +149,7 @@ class PartialFile:
 
     def open(self) -> BinaryIO:
         """Open the file to append to it."""
-        return open(self._path, "ab")
+        return open(self.path, "ab")
 
     def encode(self, record: InputRecord, prediction: Prediction) -> bytes:
         """Return the bytes for one sentence; ValueError if the format cannot hold it."""
@@ -157,12 +157,12 @@ class PartialFile:
 
     def finish(self) -> None:
         """Turn the file into the output."""
-        os.replace(self._path, self._output)
+        os.replace(self.path, self._output)
         self._settings_path.unlink()
 
     def _check_settings(self) -> int:
         """Check that the file was started with these settings; return the number of its complete sentences."""
-        if not self._path.exists() or not self._path.stat().st_size:
+        if not self.path.exists() or not self.path.stat().st_size:
             return 0
         try:
             before = json.loads(self._settings_path.read_text(encoding="utf-8"))
@@ -170,7 +170,7 @@ class PartialFile:
             before = {}
         if changed := [name for name, value in self._settings.items() if before.get(name) != value]:
             raise ValueError(
-                f"{self._path} was started with other settings ({', '.join(changed)}); use those, delete the file, "
+                f"{self.path} was started with other settings ({', '.join(changed)}); use those, delete the file, "
                 "or start from scratch with --overwrite."
             )
         return int(before.get(COMPLETE, 0))
@@ -181,7 +181,7 @@ class PartialFile:
         for number, block in enumerate(self._blocks(), start=1):
             if number > len(records) or not self._form.repeats(records[number - 1], block.decode("utf-8", "replace")):
                 raise ValueError(
-                    f"{self._path} is from another input: its sentence {number} is not in this one; delete the file, "
+                    f"{self.path} is from another input: its sentence {number} is not in this one; delete the file, "
                     "or start from scratch with --overwrite."
                 )
             position += len(block)
@@ -191,9 +191,9 @@ class PartialFile:
 
     def _blocks(self) -> Iterator[bytes]:
         """Yield the complete records of the file."""
-        if not self._path.exists():
+        if not self.path.exists():
             return
-        with open(self._path, "rb") as file:
+        with open(self.path, "rb") as file:
             block = b""
             for line in file:
                 block += line

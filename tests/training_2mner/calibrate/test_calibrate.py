@@ -130,7 +130,7 @@ def test_a_command_that_was_stopped_leaves_whole_files_and_is_repeated(folder, r
                 run()
         assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["crf_temperature"] == 1
     with monkeypatch.context() as patch:
-        patch.setattr("training_2mner.calibrate.__main__.replace_scores", stop)
+        patch.setattr("training_2mner.calibrate.card.replace_scores", stop)
         with pytest.raises(KeyboardInterrupt):
             run()
     assert (folder / "README.md").read_text(encoding="utf-8") == CARD

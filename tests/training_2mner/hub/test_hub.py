@@ -22,7 +22,8 @@ from tests.stand_in_repository import Repository
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.evaluation import evaluate_on_test
-from training_2mner.hub.__main__ import main, read_command_line, release
+from training_2mner.hub.__main__ import main, read_command_line
+from training_2mner.hub.release import release
 from training_2mner.hub.staging import requirements
 from training_2mner.model_card import write_model_card
 from training_2mner.trainer import TwoMNERTrainer

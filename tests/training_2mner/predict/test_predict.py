@@ -10,7 +10,8 @@ from dataset_scripts.conll import read_conll
 from dataset_scripts.mini.generator import write_mini
 from modeling_2mner import TwoMNERPipeline, length_windows
 from reports_2mner.locks import only_writer
-from training_2mner.predict.__main__ import main, open_records, predict_to_file
+from training_2mner.predict.__main__ import main
+from training_2mner.predict.prediction import open_records, predict_to_file
 
 TEXTS = [f"Anna {'Meier ' * number}wohnt in Köln {number} ." for number in range(11)]
 BATCH = 4
@@ -216,6 +217,17 @@ def test_the_command_line_writes_and_tells(tmp_path, lines, model_folder, capsys
     main([*arguments, "--overwrite"])
 
 
+def test_shards_from_the_command_line(tmp_path, lines, model_folder, capsys):
+    arguments = [model_folder, "--input", str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "b.jsonl")]
+    main([*arguments, "--device", "cpu", "--shard", "1/2"])
+    told = capsys.readouterr().out
+    assert f"Written to {tmp_path / 'b.shard-1-of-2.jsonl'}" in told
+    with pytest.raises(SystemExit, match=r"b\.shard-1-of-2\.jsonl exists already"):
+        main([*arguments, "--shard", "1/2"])
+    with pytest.raises(SystemExit, match="`shard` is '3/2'"):
+        main([*arguments, "--shard", "3/2"])
+
+
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
@@ -255,7 +267,7 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path, lines, model_folder, monkeypatch):
     def interrupt(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training_2mner.predict.__main__.predict_to_file", interrupt)
+    monkeypatch.setattr("training_2mner.predict.prediction.predict_to_file", interrupt)
     with pytest.raises(SystemExit, match="repeat the command to continue"):
         main([model_folder, "--input", str(tmp_path / "a.jsonl"), "--output", str(tmp_path / "b.jsonl")])
 

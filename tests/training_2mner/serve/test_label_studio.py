@@ -11,10 +11,10 @@ from io import BytesIO
 import pytest
 from starlette.testclient import TestClient
 
-import training_2mner.serve.__main__ as serving
+import training_2mner.serve.service as serving
 from modeling_2mner.handler import BadRequest, Limits, read_request
 from modeling_2mner.images import load_image
-from training_2mner.serve.__main__ import Service
+from training_2mner.serve.__main__ import read_command_line
 from training_2mner.serve.batching import Batcher, Unavailable
 from training_2mner.serve.label_studio import PORTION, LabelStudio, PictureFolders, read_labeling_config
 
@@ -85,7 +85,7 @@ def make_client(model):
         backend = LabelStudio(
             "tiny-1234", TYPES, lambda data: read_request(data, limits), PictureFolders(limits=limits, **folders)
         )
-        return TestClient(Service("tiny", batchers[-1], max_body=200_000, label_studio=backend).app)
+        return TestClient(serving.Service("tiny", batchers[-1], max_body=200_000, label_studio=backend).app)
 
     yield build
     for batcher in batchers:
@@ -360,7 +360,7 @@ def test_webhooks_are_taken_note_of_but_no_training_is_promised(client):
 def test_without_the_option_there_is_no_backend():
     batcher = Batcher(lambda sentences, parameters: [], max_wait=0)
     try:
-        client = TestClient(Service("tiny", batcher).app)
+        client = TestClient(serving.Service("tiny", batcher).app)
         assert client.post("/setup", json={"schema": CONFIG}).status_code == 404
         assert client.get("/health").json() == {"model": "tiny", "ready": True}
     finally:
@@ -384,7 +384,7 @@ def options(make_model, monkeypatch):
     monkeypatch.setattr(serving, "EndpointHandler", Handler)
     monkeypatch.setattr(f"{__name__}.MODEL", make_model())
     monkeypatch.delenv(serving.DOCUMENT_ROOT, raising=False)
-    return lambda *arguments: serving.read_command_line(["runs/ours", *arguments])
+    return lambda *arguments: read_command_line(["runs/ours", *arguments])
 
 
 MODEL = None

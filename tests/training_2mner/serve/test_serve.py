@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-import training_2mner.serve.__main__ as serving
-from modeling_2mner.handler import BadRequest, EndpointHandler
-from training_2mner.serve.__main__ import Service, main
+import training_2mner.serve.service as serving
+from modeling_2mner.handler import MEANINGS, BadRequest, EndpointHandler, Limits
+from training_2mner.serve.__main__ import LIMITS, main, read_command_line
 from training_2mner.serve.batching import Batcher
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,7 +56,7 @@ class Server:
 
     def __init__(self, model: Model, **limits):
         self.batcher = Batcher(model.answer, max_wait=0)
-        app = Service("tiny", self.batcher, **limits).app
+        app = serving.Service("tiny", self.batcher, **limits).app
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self._server = uvicorn.Server(uvicorn.Config(app, http="h11", log_config=None))
@@ -373,6 +373,10 @@ def test_nothing_is_lost_or_crossed_under_load(running, model_folder, make_pictu
     assert process.wait(SECONDS) in (0, -signal.SIGTERM)
 
 
+def test_the_help_names_the_limits_of_the_handler():
+    assert {name: (limit, MEANINGS.get(name, name)) for name, limit in vars(Limits()).items()} == LIMITS
+
+
 def test_the_limits_of_a_request_are_options(monkeypatch):
     made = {}
 
@@ -387,9 +391,9 @@ def test_the_limits_of_a_request_are_options(monkeypatch):
             return []
 
     monkeypatch.setattr(serving, "EndpointHandler", Handler)
-    service = serving.build_service(serving.read_command_line(["folder", "--max_words", "20000", "--max_work", "9"]))
+    service = serving.build_service(read_command_line(["folder", "--max_words", "20000", "--max_work", "9"]))
     assert made == {"words": 20_000, "work": 9}
     assert service._read({}) == ([], {"measured": 0})
     service._batcher.close()
     with pytest.raises(ValueError, match="`words` is 0; write a whole number"):
-        serving.build_service(serving.read_command_line(["folder", "--max_words", "0"]))
+        serving.build_service(read_command_line(["folder", "--max_words", "0"]))
