@@ -115,8 +115,8 @@ def windows(lengths: Sequence[int], size: int) -> Batches:
     """The batches of the pipeline and of `predict`."""
     batches: list[list[int]] = []
 
-    def measure(rows: Sequence[int]) -> tuple[list[int], list[int]]:
-        return [lengths[row] for row in rows], [0] * len(rows)
+    def measure(rows: Sequence[int]) -> tuple[list[int], dict[int, int]]:
+        return [lengths[row] for row in rows], {}
 
     def answer(rows: list[int]) -> list[int]:
         batches.append(rows)

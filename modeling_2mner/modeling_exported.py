@@ -56,6 +56,16 @@ class ExportedConfig(TaggingConfig):
 
     Raises:
         ValueError: for an unknown backend or precision, and for a file that is not beside the config.
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import ExportedConfig
+
+    >>> config = ExportedConfig(backend="openvino", precision="int8")
+    >>> config.source_model_type, config.tags_words
+    ('2m-ner', True)
+    ```
     """
 
     model_type = "2m-ner-exported"
@@ -97,6 +107,16 @@ class ExportedTagger(WordTagger):
 
     Inputs and outputs are those of the model that was exported, without embeddings and attention weights. What the
     graph of the image towers returns, see [`~ExportedTagger.encode_images`], can be passed in the place of pixels.
+
+    Example:
+
+    ```python
+    >>> from modeling_2mner import ExportedConfig, ExportedTagger
+
+    >>> tagger = ExportedTagger(ExportedConfig())  # without graphs, which `from_pretrained` of an exported folder finds
+    >>> tagger.device
+    device(type='cpu')
+    ```
     """
 
     config: ExportedConfig

@@ -258,6 +258,12 @@ def test_the_python_of_the_readme(here):
         assert names["pipe"].model.config.labels
 
 
+def test_an_export_runs_in_python(here):
+    pytest.importorskip("openvino", reason="no OpenVINO: pip install '2m-ner[openvino]'")
+    names = run_python(ROOT / "docs" / "export.md", "Running it")
+    assert names["outputs"].predictions.shape == (1, 6)
+
+
 def test_the_released_network_is_built_as_its_page_says(make_model, tokenizer, tmp_path, monkeypatch):
     """On folders that are called what the encoders are called on the Hub."""
     monkeypatch.chdir(tmp_path)
@@ -275,6 +281,7 @@ def test_no_page_has_python_that_no_test_runs():
         "README.md": None,
         "recipes.md": None,
         "paper-vs-release.md": None,
+        "export.md": None,
         "other-programs.md": "test_other_programs.py",
         "dataset.md": "dataset_scripts/test_loading.py",
     }

@@ -28,7 +28,7 @@ from dataset_scripts.annotations.sentence import (
     Task,
     joined,
     mentions_of,
-    read_json,
+    parse_json,
 )
 from reports_2mner.files import write_json
 from reports_2mner.html import render
@@ -58,7 +58,7 @@ def read_label_studio(
         columns: names of keys in the data of a task by ours, such as text and image.
     """
     try:
-        tasks = read_json(path.read_text("utf-8-sig"))
+        tasks = parse_json(path.read_text("utf-8-sig"))
     except UnicodeDecodeError as error:
         faults.add(str(path), error, "export it again, as JSON")
         return

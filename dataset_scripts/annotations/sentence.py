@@ -232,13 +232,18 @@ def tags_of_entities(length: int, entities: Iterable[Entity]) -> tuple[str, ...]
     return tuple(tags)
 
 
-def read_json(text: str) -> Any:
-    """Return the values of a text from strangers; ValueError for any fault: broken, nested without end, half characters."""
+def parse_json(text: str) -> Any:
+    """Return the values of a text from strangers; ValueError for any fault: broken or nested without end."""
     try:
-        values = json.loads(text)
-        json.dumps(values, ensure_ascii=False).encode()  # raises UnicodeEncodeError for half of a surrogate pair
+        return json.loads(text)
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error
+
+
+def read_json(text: str) -> Any:
+    """Return values as `parse_json` does; ValueError also for half of a surrogate pair, which is no character."""
+    values = parse_json(text)
+    json.dumps(values, ensure_ascii=False).encode()  # raises UnicodeEncodeError, a ValueError
     return values
 
 

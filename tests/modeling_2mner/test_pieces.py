@@ -114,7 +114,8 @@ def test_pieces_of_each_family_are_told_apart():
         assert piece_kinds(other).tolist() == [SPECIAL, FIRST, INSIDE, FIRST, FIRST]
 
 
-def test_a_loaded_model_is_enough_for_the_pipeline(folder, make_model):
+def test_a_loaded_model_is_enough_for_the_pipeline(folder, make_model, keep_caches_in, tmp_path, monkeypatch):
+    keep_caches_in(tmp_path, monkeypatch)
     model = AutoModelForTokenClassification.from_pretrained(folder)
     expected = pipeline("multimodal-ner", model=folder, device="cpu", trust_remote_code=True)(TEXTS)
     assert pipeline("multimodal-ner", model=model, device="cpu")(TEXTS) == expected
