@@ -4,10 +4,13 @@
 `model.safetensors`. It is loaded and used like any other model.
 """
 
+import ctypes
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -341,7 +344,8 @@ def _open_openvino(files: list[Path], outputs: list[str], threads: int, precisio
         "INFERENCE_PRECISION_HINT": _OPENVINO_PRECISION[precision],
         "ENABLE_CPU_PINNING": False,  # or several processes would share the first cores
     }
-    compiled = openvino.Core().compile_model(str(files[0]), "CPU", settings)
+    with keep_signal_stack():
+        compiled = openvino.Core().compile_model(str(files[0]), "CPU", settings)
 
     def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found = compiled({name: _to_numpy(value) for name, value in inputs.items()})
@@ -350,9 +354,33 @@ def _open_openvino(files: list[Path], outputs: list[str], threads: int, precisio
     return run
 
 
+class _SignalStack(ctypes.Structure):
+    """`stack_t` of Linux, what `sigaltstack` takes."""
+
+    _fields_ = [("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+
+@contextmanager
+def keep_signal_stack() -> Iterator[None]:
+    """Put back the stack on which this thread handles signals.
+
+    OpenVINO's CPU plugin replaces it when it is loaded, and frees its own when it is unloaded: any signal that Python
+    handles, such as that of a process that has ended, then ends this process (tried: openvino 2026.4.1).
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    libc, stack = ctypes.CDLL(None), _SignalStack()
+    libc.sigaltstack(None, ctypes.byref(stack))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(stack), None)
+
+
 def _to_numpy(value: Tensor) -> Any:
     value = value.detach().cpu()
     return (value.float() if value.is_floating_point() else value).contiguous().numpy()
 
 
-__all__ = ["ExportedConfig", "ExportedTagger"]
+__all__ = ["ExportedConfig", "ExportedTagger", "keep_signal_stack"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from modeling_2mner.modeling_exported import ExportedTagger
+from modeling_2mner.modeling_exported import ExportedTagger, keep_signal_stack
 from training_2mner.export.graphs import require
 
 Inputs = dict[str, np.ndarray]
@@ -37,6 +37,7 @@ def record_inputs(tagger: ExportedTagger, batches: Iterable[Any]) -> dict[str, l
     return recorder.recorded
 
 
+@keep_signal_stack()
 def write_openvino(source: Path, target: Path, samples: list[Inputs] | None = None) -> None:
     """Convert an ONNX graph; with `samples` of its inputs, weights and activations become integers of 8 bits.
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import json
 import sys
 from pathlib import Path
@@ -329,3 +330,25 @@ def test_eight_bits_from_the_command_line(make_baseline, one_image_processor, da
         and f"| a data set | 7 | {report['data_set']['largest_emission_difference']:.1e} |" in card.text
     )
     assert pipeline("multimodal-ner", model=str(out), pipeline_class=TwoMNERPipeline)("Anna in Paris") is not None
+
+
+class SignalStack(ctypes.Structure):
+    _fields_ = [("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+
+def signal_stack() -> tuple[int | None, int]:
+    stack = SignalStack()
+    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+    return stack.place, stack.size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have another `stack_t`")
+def test_openvino_leaves_the_stack_of_signals_as_it_is(model, processor, sentences, tmp_path):
+    """With another one, which OpenVINO frees, the next signal that Python handles ends the process."""
+    pytest.importorskip("openvino")
+    before = signal_stack()
+    folder = tmp_path / "exported"
+    export(model, processor, folder, to="openvino")
+    tagger = AutoModelForTokenClassification.from_pretrained(folder).use_backend("openvino", threads=1)
+    tagger(**processor(sentences))
+    assert signal_stack() == before
