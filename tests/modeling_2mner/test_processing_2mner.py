@@ -23,7 +23,6 @@ from transformers import (
 
 from modeling_2mner import LABELS, TwoMNERProcessor
 from modeling_2mner import processing_2mner as processing
-from modeling_2mner.processing_2mner import normalise
 
 CONTRACT = [
     *("word_positions", "word_mask", "first_window", "input_ids", "attention_mask"),
@@ -362,18 +361,3 @@ def test_arrays_and_columns_of_words_are_words(processor, sentences, predict, co
 def test_what_has_no_order_is_no_sentence(processor, words):
     with pytest.raises(ValueError, match="pass a list of"):
         processor(words)
-
-
-@pytest.mark.parametrize("switches", [{}, {"do_rescale": False}, {"do_normalize": False}, {"rescale_factor": 1 / 127}])
-def test_pixels_are_those_of_the_image_processor(switches):
-    chance = np.random.default_rng(3)
-    images = [Image.fromarray(chance.integers(0, 256, (8, 6, 3), dtype=np.uint8)) for _ in range(3)]
-    image_processor = CLIPImageProcessorPil(
-        size={"height": 8, "width": 6}, do_center_crop=False, image_mean=[0.4, 0.5, 0.6], image_std=[0.2, 0.3, 0.4]
-    )
-    for name, value in switches.items():
-        setattr(image_processor, name, value)
-    expected = image_processor(images=images, do_resize=False, return_tensors="pt")["pixel_values"]
-    found = normalise(image_processor, images)
-    assert found.shape == expected.shape == (3, 3, 8, 6) and found.is_contiguous()
-    torch.testing.assert_close(found, expected.float(), rtol=1e-6, atol=1e-6)
