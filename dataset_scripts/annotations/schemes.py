@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 SCHEMES = ("iob2", "iob1", "io", "bioes", "bilou", "bmes")
 OUTSIDE = "O"
 _TAG = re.compile(r"([BIOESMLU])[-_](.+)", re.DOTALL)
-_SINGLE, _LAST = "SU", "EL"
+SINGLE, _LAST = "SU", "EL"
 _CLOSED = ("bioes", "bilou", "bmes")  # schemes that mark the last word of an entity
 
 
@@ -111,13 +111,13 @@ def to_iob2(tags: Sequence[str], scheme: str) -> Converted:
     current = ""  # the type of the entity that the next word can continue
     for place, tag in enumerate(tags):
         part, kind = part_and_type(tag)
-        continues = part not in ("B", OUTSIDE, *_SINGLE) and kind == current
+        continues = part not in ("B", OUTSIDE, *SINGLE) and kind == current
         if not continues:
             unclosed += bool(current)
             if part in ("I", "M", *_LAST) and scheme not in ("iob1", "io"):
                 stray.append(place)
         result.append(OUTSIDE if part == OUTSIDE else f"{'I' if continues else 'B'}-{kind}")
-        current = "" if part in (OUTSIDE, *_SINGLE, *_LAST) else kind
+        current = "" if part in (OUTSIDE, *SINGLE, *_LAST) else kind
     unclosed += bool(current)
     changed = sum(new != old for new, old in zip(result, tags, strict=True))
     return Converted(tuple(result), changed, tuple(stray), unclosed if scheme in _CLOSED else 0)

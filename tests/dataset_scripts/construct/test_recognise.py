@@ -336,3 +336,12 @@ def run_stage(folder: Path, work: str, stage: str, *options: str) -> float:
     words += ["--recogniser", f"dictionary:{folder / 'words.tsv'}"] if stage == "recognise" else []
     done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
     return int(done.stdout.split()[-2]) / 1_000
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [("B-LOC", "B-LOC"), ("M-LOC", "I-LOC"), ("E-LOC", "I-LOC"), ("L-LOC", "I-LOC"), ("U-LOC", "B-LOC"), ("O", "O")]
+    + [("S_LOC", "B-LOC"), ("LOC", "I-LOC"), ("LABEL_3", "I-LABEL")],
+)
+def test_labels_of_every_scheme_become_iob2(label, expected):
+    assert recognise._iob2(label) == expected

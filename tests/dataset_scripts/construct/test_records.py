@@ -71,3 +71,8 @@ def test_tags_and_spans_are_the_same():
 def test_a_record_is_checked_when_it_is_changed():
     with pytest.raises(ValueError, match="give 'L' and not the word 'Liam'"):
         replace(record(), offsets=((0, 1), (5, 10), (11, 13), (14, 15), (16, 21)))
+
+
+def test_tags_of_another_type_do_not_lengthen_an_entity():
+    spans = spans_of_tags(["B-PER", "I-LOC", "I-PER", "B-LOC", "I-LOC"], "released")
+    assert [(span.start, span.end, span.type) for span in spans] == [(0, 1, "PER"), (3, 5, "LOC")]
