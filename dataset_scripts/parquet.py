@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 
 from dataset_scripts.rows import DatasetCounts, DatasetRow, SplitCounts, encode_row
 from dataset_scripts.schema import PAPER_SCHEMA, SPLITS, Schema, features
-from reports_2mner.files import whole_file, write_file
+from reports_2mner.files import file_sha256, whole_file, write_file
 from reports_2mner.locks import only_writer
 
 # The Hub's viewer reads row groups of up to 300 MB; with 100 rows a training job can also reach a single row cheaply.
@@ -102,15 +102,6 @@ def write_parquet(rows: Iterable[DatasetRow], path: Path, schema: Schema = PAPER
     with whole_file(path) as draft, _open(draft, columns) as writer:
         for group in _row_groups(rows, columns):
             writer.write_table(group)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's contents in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def fingerprint(hashes: Mapping[str, str]) -> str:

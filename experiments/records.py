@@ -21,12 +21,12 @@ import transformers
 from datasets import Dataset
 from transformers import TrainerState
 
-from dataset_scripts.parquet import file_sha256, fingerprint
+from dataset_scripts.parquet import fingerprint
 from experiments.counts import EntityCounts, count_entities
 from experiments.plan import Run
 from experiments.public_words import public_words
 from reports_2mner.conll_format import read_sentences
-from reports_2mner.files import write_json
+from reports_2mner.files import file_sha256, write_json
 from training_2mner.arguments import DataArguments
 from training_2mner.data import text_values
 from training_2mner.data_record import read_data_record

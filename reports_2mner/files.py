@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -43,3 +44,13 @@ def write_lines(path: Path | str, lines: Iterable[str]) -> None:
 def write_json(path: Path | str, content: Any, **options: Any) -> None:
     """Write plain values as JSON with a final line end; `options` are those of `json.dumps`."""
     write_file(path, f"{json.dumps(content, **options)}\n")
+
+
+def file_sha256(*paths: Path) -> str:
+    """Return the SHA-256 of the contents of a file, or of several files one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dataset_scripts.annotations.forms import SUFFIXES, read_annotations
 from dataset_scripts.annotations.sentence import OPEN, Sentence, collected_faults
-from dataset_scripts.parquet import file_sha256
+from reports_2mner.files import file_sha256
 
 BESIDE = ("asked.json", "manifest.json", "project.json")  # what stands beside tasks in a folder that is copied whole
 Answers = dict[str, dict[str, Sentence]]  # of each sentence by its `uid`, by the name of the person

@@ -11,9 +11,10 @@ from typing import Any
 
 from dataset_scripts.audit.findings import CHECKS, SEVERITIES, Finding, worst_first
 from dataset_scripts.audit.rows import AuditRows, count_by_split
-from dataset_scripts.parquet import file_sha256, fingerprint
+from dataset_scripts.parquet import fingerprint
 from dataset_scripts.reading import find_parquet_files
 from dataset_scripts.thumbnails import Thumbnail
+from reports_2mner.files import file_sha256
 from reports_2mner.html import visible
 
 # Increased whenever a program that reads the JSON would have to change.

@@ -22,10 +22,10 @@ from dataset_scripts.build.settings import BuildSettings
 from dataset_scripts.build.shards import Problem, ShardResult, ShardTask, versions, write_shard
 from dataset_scripts.card import fill_body
 from dataset_scripts.example import write_example
-from dataset_scripts.parquet import check_output_folder, file_sha256, fingerprint, move_folder, parquet_path
+from dataset_scripts.parquet import check_output_folder, fingerprint, move_folder, parquet_path
 from dataset_scripts.rows import DatasetCounts, SplitCounts
 from dataset_scripts.splits import Leak
-from reports_2mner.files import write_file, write_json
+from reports_2mner.files import file_sha256, write_file, write_json
 from reports_2mner.locks import only_writer
 
 logger = logging.getLogger(__name__)

@@ -29,10 +29,10 @@ from dataset_scripts.build.pictures import (
     read_picture_of,
     stand_in_picture,
 )
-from dataset_scripts.parquet import file_sha256, write_parquet
+from dataset_scripts.parquet import write_parquet
 from dataset_scripts.rows import SplitCounts, encode_row
 from dataset_scripts.schema import COLUMNS, Schema
-from reports_2mner.files import write_json
+from reports_2mner.files import file_sha256, write_json
 
 DECIDING_PACKAGES = ("datasets", "pillow", "pyarrow")
 NOT_LOOKED_FOR = PreparedPicture(None, "missing", "no picture folder was given")

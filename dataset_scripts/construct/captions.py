@@ -32,9 +32,9 @@ from dataset_scripts.construct.sources import (
 )
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.words import PERSON, PERSON_REMNANT, split_words
-from dataset_scripts.parquet import file_sha256
 from dataset_scripts.splits import stable_hash
 from reports_2mner.command_line import option
+from reports_2mner.files import file_sha256
 from reports_2mner.language_table import CODE
 
 COLUMNS = ("image_file", "caption", "url", "lang_id")

@@ -31,9 +31,10 @@ from dataset_scripts.construct.records import Record, Span
 from dataset_scripts.construct.stages import Counts, Work
 from dataset_scripts.construct.tools import folder_hash, optional_module
 from dataset_scripts.construct.words import split_words
-from dataset_scripts.parquet import file_sha256, fingerprint
+from dataset_scripts.parquet import fingerprint
 from dataset_scripts.schema import is_type
 from reports_2mner.command_line import at_least, option
+from reports_2mner.files import file_sha256
 
 LABEL_MAPS = Path(__file__).with_name("label_maps.json")
 SAME = "same"  # a type that stands for the label itself, and the map that leaves all labels as they are

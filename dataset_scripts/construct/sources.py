@@ -10,8 +10,8 @@ from dataset_scripts.build.sources import SourceFile, find_source_files
 from dataset_scripts.conll import read_conll
 from dataset_scripts.construct.records import Record, joined, spans_of_tags
 from dataset_scripts.construct.stages import Counts
-from dataset_scripts.parquet import file_sha256
 from dataset_scripts.splits import stable_hash
+from reports_2mner.files import file_sha256
 
 COLLECTIONS = ("mmnerd", "twitter2017")
 UNUSABLE_ID = "with an image id that is empty, or has blanks around it or signs that are not printable"

@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct.records import Record, read_records, write_records
-from dataset_scripts.parquet import file_sha256, move_folder
-from reports_2mner.files import write_json
+from dataset_scripts.parquet import move_folder
+from reports_2mner.files import file_sha256, write_json
 from reports_2mner.locks import only_writer
 
 FORMAT = 1  # to be raised when the same settings give other files

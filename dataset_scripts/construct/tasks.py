@@ -32,10 +32,9 @@ from dataset_scripts.build.engine import Engine
 from dataset_scripts.construct.project import DOUBTS, doubt
 from dataset_scripts.construct.records import Record, Span, read_records
 from dataset_scripts.construct.stages import Counts, Work
-from dataset_scripts.parquet import file_sha256
 from dataset_scripts.schema import ENTITY_TYPES
 from reports_2mner.command_line import at_least, option
-from reports_2mner.files import write_file, write_json
+from reports_2mner.files import file_sha256, write_file, write_json
 
 ASKED = "asked.json"  # all settings, for later stages; the manifest, which is published, names no people and places
 PUBLIC = ("format", "answers", "types", "languages", "only_doubts", "no_proposals", "skip", "limit")

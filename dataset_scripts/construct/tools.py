@@ -7,7 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.parquet import file_sha256, fingerprint
+from dataset_scripts.parquet import fingerprint
+from reports_2mner.files import file_sha256
 
 
 @cache

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import yaml
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from dataset_scripts.parquet import file_sha256
 from dataset_scripts.schema import SPLITS, Schema, features
+from reports_2mner.files import file_sha256
 from reports_2mner.language_table import CODE
 
 SHARD = re.compile(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import platform
 import shutil
@@ -13,7 +12,7 @@ from secrets import token_hex
 from typing import Any
 
 from modeling_2mner.modeling_exported import SUFFIXES, ExportedConfig, ExportedTagger
-from reports_2mner.files import write_json, write_lines
+from reports_2mner.files import file_sha256, write_json, write_lines
 from reports_2mner.locks import only_writer
 from training_2mner.export.card import write_card
 from training_2mner.export.graphs import Graph, blanks_of, build_graphs, write_onnx
@@ -128,7 +127,7 @@ def _assemble(model: Any, graphs: list[Graph], folder: Path, backend: str, preci
             {
                 "name": graph.name,
                 "files": [path.name for path in found[graph.name]],
-                "sha256": _hash(found[graph.name]),
+                "sha256": file_sha256(*found[graph.name]),
                 "inputs": list(graph.inputs),
                 "outputs": list(graph.outputs),
             }
@@ -150,15 +149,6 @@ def _files_of(folder: Path, name: str, suffix: str) -> list[Path]:
     """The files of a graph, the graph itself first."""
     graph = folder / f"{name}{suffix}"
     return [graph, *sorted(path for path in folder.glob(f"{name}.*") if path != graph and path.suffix != ".onnx")]
-
-
-def _hash(paths: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while part := file.read(2**20):
-                digest.update(part)
-    return digest.hexdigest()
 
 
 def _compare(model: Any, exported: ExportedTagger, processor: Any, evaluation: Iterable[Any]) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from transformers import pipeline
 from modeling_2mner import TwoMNERPipeline
 from modeling_2mner.length_windows import WINDOW_BATCHES
 from modeling_2mner.pipeline_2mner import UNSOUND
+from reports_2mner.files import file_sha256
 from reports_2mner.locks import only_writer
 from training_2mner.features.cache import FeatureCache
 from training_2mner.fingerprint import model_fingerprint
 from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
-from training_2mner.predict.shards import Manifest, RecordRange, Shard, file_digest
+from training_2mner.predict.shards import Manifest, RecordRange, Shard
 from training_2mner.predict.text import InputRecord, InputRecords, TextRecords
 
 logger = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ def predict_to_file(
                 summary.add(record, prediction)
                 progress.update()
         if shard is not None:
-            digest = file_digest(partial.path)
+            digest = file_sha256(partial.path)
             Manifest(shard.number, shard.count, *bounds, sentences, source, settings, digest).write(output)
         partial.finish()
         return summary

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from reports_2mner.command_line import read_part
-from reports_2mner.files import write_json
+from reports_2mner.files import file_sha256, write_json
 from training_2mner.predict.text import InputRecord, InputRecords
-
-BLOCK = 1 << 20  # bytes of a file that are read at once
 
 
 @dataclass(frozen=True)
@@ -112,19 +110,10 @@ def manifest_path(path: Path) -> Path:
 def source_digest(path: Path) -> str:
     """Name the content of an input: the bytes of a text file; of parquet files, which may be large, names and sizes."""
     if path.is_file() and path.suffix != ".parquet":
-        return file_digest(path)
+        return file_sha256(path)
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     found = [(str(file.relative_to(path)) if path.is_dir() else "", file.stat().st_size) for file in files]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def check_shards(found: Sequence[tuple[Path, Manifest]]) -> list[Path]:
@@ -155,10 +144,10 @@ def check_shards(found: Sequence[tuple[Path, Manifest]]) -> list[Path]:
         )
     end = 0
     for path, manifest in sorted(found, key=lambda each: each[1].shard):
-        if manifest.first != end or file_digest(path) != manifest.sha256:
+        if manifest.first != end or file_sha256(path) != manifest.sha256:
             raise ValueError(f"{path} is not the file that its manifest describes; copy or predict it again.")
         end = manifest.end
     return [files[number][0] for number in range(1, first.count + 1)]
 
 
-__all__ = ["Manifest", "RecordRange", "Shard", "check_shards", "file_digest", "manifest_path", "source_digest"]
+__all__ = ["Manifest", "RecordRange", "Shard", "check_shards", "manifest_path", "source_digest"]

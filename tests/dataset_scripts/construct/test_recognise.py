@@ -340,8 +340,14 @@ def run_stage(folder: Path, work: str, stage: str, *options: str) -> float:
 
 @pytest.mark.parametrize(
     ("label", "expected"),
-    [("B-LOC", "B-LOC"), ("M-LOC", "I-LOC"), ("E-LOC", "I-LOC"), ("L-LOC", "I-LOC"), ("U-LOC", "B-LOC"), ("O", "O")]
-    + [("S_LOC", "B-LOC"), ("LOC", "I-LOC"), ("LABEL_3", "I-LABEL")],
+    [
+        ("O", "O"),
+        *((f"{part}-LOC", "B-LOC") for part in "BSU"),
+        *((f"{part}-LOC", "I-LOC") for part in "IMEL"),
+        ("S_LOC", "B-LOC"),
+        ("LOC", "I-LOC"),
+        ("LABEL_3", "I-LABEL"),
+    ],
 )
 def test_labels_of_every_scheme_become_iob2(label, expected):
     assert recognise._iob2(label) == expected
