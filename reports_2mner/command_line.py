@@ -73,6 +73,15 @@ def between(least: Number, most: Number) -> Callable[[str], Number]:
     return number
 
 
+def add_data_set(parser: argparse.ArgumentParser, what: str = "data set") -> None:
+    """Add the options that name a data set as `train_hf.py` does: `--dataset` and its configuration and revision."""
+    parser.add_argument("--dataset", required=True, help=f"{what}: a folder or a Hub id")
+    parser.add_argument(
+        "--dataset_config", default="all", help="its configuration (default: all, or the only one there is)"
+    )
+    parser.add_argument("--dataset_revision", help="branch, tag or commit of a Hub data set")
+
+
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """Add `--backend` and `--threads`, which programs have that run exported models."""
     parser.add_argument(

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports_2mner.command_line import at_least, exit_on_error, make_parser
+from reports_2mner.command_line import add_data_set, at_least, exit_on_error, make_parser
 from reports_2mner.locks import only_writer
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     parser = make_parser("python -m training_2mner.calibrate", __doc__)
     add = parser.add_argument
     add("run", type=Path, help="run folder of train_hf.py")
-    add("--dataset", required=True, help="the data set of the run: a folder or a Hub id")
-    add("--dataset_config", default="all", help="its configuration (default: %(default)s)")
-    add("--dataset_revision", help="branch, tag or commit of a Hub data set")
+    add_data_set(parser, "the data set of the run")
     add("--split", default="validation", help="split to fit on (default: %(default)s)")
     add("--held_out", help="another split, such as test, on which the error is measured, too")
     add("--boxes_column", help="as in training")

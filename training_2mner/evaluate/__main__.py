@@ -14,7 +14,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports_2mner.command_line import at_least, exit_on_error, make_parser
+from reports_2mner.command_line import add_data_set, at_least, exit_on_error, make_parser
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -22,9 +22,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     parser = make_parser("python -m training_2mner.evaluate", __doc__)
     add = parser.add_argument
     add("model", help="run folder or Hub id of the model")
-    add("--dataset", required=True, help="data set: a folder or a Hub id")
-    add("--dataset_config", default="all", help="its configuration (default: all, or the only one there is)")
-    add("--dataset_revision", help="branch, tag or commit of a Hub data set")
+    add_data_set(parser)
     add("--split", default="test", help="its split (default: %(default)s)")
     add(
         "--map",
