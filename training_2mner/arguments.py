@@ -22,6 +22,7 @@ from training_2mner.lengths import LENGTH_UNITS
 from training_2mner.lora import ATTENTION, check_lora
 from training_2mner.options import check_options
 from training_2mner.ranges import DATA_RANGES, MODEL_RANGES, TRAINING_RANGES, check_ranges
+from training_2mner.used_rows import check_used_rows
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +171,11 @@ class TwoMNERTrainingArguments(TrainingArguments):
         "What `group_by_length` counts: `pieces`, the sub-words that batches are padded to, or `words`, which needs no "
         "tokenizer and wastes more.",
     )
+    train_used_rows: bool = option(
+        False,
+        "Train only the rows of the text encoder's embedding matrix that the training sentences use: the same weights in up "
+        "to half of the time, for vocabularies much larger than that of the data.",
+    )
     gather_negatives: bool = option(
         False, "Contrast with the pictures of all processes, not only with those of its own."
     )
@@ -216,6 +222,8 @@ class TwoMNERTrainingArguments(TrainingArguments):
         check_options(self)
         self.lora_targets = [self.lora_targets] if isinstance(self.lora_targets, str) else self.lora_targets
         check_lora(self)
+        if self.train_used_rows:
+            check_used_rows(self, self.plain_adam)
         if self.length_unit not in LENGTH_UNITS:
             raise ValueError(f"`length_unit` is {self.length_unit!r}; write one of {', '.join(LENGTH_UNITS)}.")
         self._use_one_gpu()
