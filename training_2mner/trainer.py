@@ -18,7 +18,6 @@ from transformers import (
     DataCollatorWithPadding,
     EarlyStoppingCallback,
     EvalPrediction,
-    PreTrainedModel,
     ProcessorMixin,
     Trainer,
     TrainerCallback,
@@ -53,12 +52,11 @@ from training_2mner.pictures import picture_keys
 from training_2mner.portable_state import BestCheckpointCallback, drop_path
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
-from training_2mner.used_rows import UsedRows, in_place_of, rows_of
+from training_2mner.used_rows import UsedRowsOfEncoder
 
 logger = logging.getLogger(__name__)
 
 RUN_SETTINGS = "run_settings.json"
-PIECES_AT_ONCE = 256  # sentences
 
 
 class EpochCallback(TrainerCallback):
@@ -123,7 +121,6 @@ class TwoMNERTrainer(Trainer):
     model: WordTagger
     processing_class: TwoMNERProcessor
     run_settings: dict[str, Any] | None = None  # what checkpoints tell of their run
-    _used_rows: tuple[nn.Embedding, UsedRows] | None = None
     _merges = False  # whether the weights are saved with their adapters merged
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -136,6 +133,7 @@ class TwoMNERTrainer(Trainer):
         self._part_sums: dict[str, torch.Tensor] = {}
         self._part_count = 0
         self._lengths = SentenceLengths(getattr(self.data_collator, "processor", None), self.args.length_unit)
+        self._used_rows = UsedRowsOfEncoder()
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)
         self.add_callback(DivergenceCallback)
@@ -191,27 +189,10 @@ class TwoMNERTrainer(Trainer):
     def _inner_training_loop(
         self, *args: Any, **kwargs: Any
     ) -> TrainOutput:  # after `model_init`, before the optimizer
-        with self._training_used_rows():
+        if not self.args.train_used_rows:
             return super()._inner_training_loop(*args, **kwargs)
-
-    @contextmanager
-    def _training_used_rows(self) -> Iterator[None]:
-        """Train only the rows of the text encoder's embedding matrix that the training sentences use, if asked to."""
-        encoder = getattr(self.model.base_model, ENCODERS["text"].module, None)
-        embedding = None if encoder is None else encoder.get_input_embeddings()
-        if not self.args.train_used_rows or embedding is None or not embedding.weight.requires_grad:
-            yield
-            return
-        if self._used_rows is None or self._used_rows[0] is not embedding:
-            rows = rows_of(self._training_pieces()).to(embedding.weight.device)
-            logger.info("`train_used_rows`: %d of the %d rows.", len(rows), embedding.num_embeddings)
-            self._used_rows = embedding, UsedRows(embedding, rows)
-        with in_place_of(embedding, self._used_rows[1], cast(PreTrainedModel, encoder)):
-            yield
-
-    def _training_pieces(self) -> Iterator[torch.Tensor]:
-        for rows in cast(Dataset, self.train_dataset).select_columns("tokens").iter(PIECES_AT_ONCE):
-            yield self.data_collator([{"tokens": tokens} for tokens in rows["tokens"]])["input_ids"]
+        with self._used_rows.trained(self.model, cast(Dataset, self.train_dataset), self.data_collator):
+            return super()._inner_training_loop(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Learn from one batch, and stop if its loss is no finite number."""

@@ -9,15 +9,26 @@ the weights that are learned, saved and loaded are the same.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import TrainingArguments
 from transformers.training_args import OptimizerNames
+
+from modeling_2mner.encoders import ENCODERS
+from modeling_2mner.tagging import WordTagger
+
+if TYPE_CHECKING:  # the arguments of a run need `check_used_rows` alone
+    from datasets import Dataset
+
+logger = logging.getLogger(__name__)
+
+SENTENCES_AT_ONCE = 256
 
 # Optimizers of transformers that leave a weight alone whose gradient has always been zero.
 OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd")
@@ -109,16 +120,43 @@ class UsedRows(nn.Module):
             self.weight.data.copy_(self.all_rows[self.rows])
 
 
-@contextmanager
-def in_place_of(embedding: nn.Embedding, used: UsedRows, encoder: PreTrainedModel) -> Iterator[None]:
-    """Let an encoder read `used` for a while; at the end it has its own `embedding` again, with what was learned."""
-    used.read(embedding)
-    encoder.set_input_embeddings(used)
-    try:
-        yield
-    finally:
-        used.write(embedding)
-        encoder.set_input_embeddings(embedding)
+class UsedRowsOfEncoder:
+    """The rows of the text encoder that a Trainer trains; it keeps them, since its optimizer does."""
+
+    def __init__(self) -> None:
+        self.embedding: nn.Embedding | None = None
+        self.used: UsedRows | None = None
+
+    @contextmanager
+    def trained(self, model: WordTagger, dataset: Dataset, collator: Any) -> Iterator[None]:
+        """Train only the used rows for a while; at the end the encoder has its own embedding again, with what was learned.
+
+        Args:
+            model: without a text encoder, or with a frozen one, nothing is done.
+            dataset: the sentences, as `tokens`.
+            collator: makes the batches.
+        """
+        encoder = getattr(model.base_model, ENCODERS["text"].module, None)
+        embedding = None if encoder is None else encoder.get_input_embeddings()
+        if encoder is None or not isinstance(embedding, nn.Embedding) or not embedding.weight.requires_grad:
+            yield
+            return
+        if self.used is None or self.embedding is not embedding:
+            rows = rows_of(_batches(dataset, collator)).to(embedding.weight.device)
+            logger.info("`train_used_rows`: %d of the %d rows.", len(rows), embedding.num_embeddings)
+            self.embedding, self.used = embedding, UsedRows(embedding, rows)
+        self.used.read(embedding)
+        encoder.set_input_embeddings(self.used)
+        try:
+            yield
+        finally:
+            self.used.write(embedding)
+            encoder.set_input_embeddings(embedding)
+
+
+def _batches(dataset: Dataset, collator: Any) -> Iterator[torch.Tensor]:
+    for rows in dataset.select_columns("tokens").iter(SENTENCES_AT_ONCE):
+        yield collator([{"tokens": tokens} for tokens in rows["tokens"]])["input_ids"]
 
 
 def rows_of(batches: Iterable[torch.Tensor]) -> torch.Tensor:
@@ -147,4 +185,4 @@ def check_used_rows(arguments: TrainingArguments, plain_adam: bool) -> None:
             raise ValueError(f"`train_used_rows` is true, but {reason}; leave out one of the two.")
 
 
-__all__ = ["OPTIMIZERS", "UsedRows", "check_used_rows", "in_place_of", "rows_of"]
+__all__ = ["OPTIMIZERS", "UsedRows", "UsedRowsOfEncoder", "check_used_rows", "rows_of"]

@@ -68,7 +68,7 @@ class TestTraining:
         embedding = embedding_of(trainer)
         assert type(embedding) is nn.Embedding
         sizes = {tuple(state["exp_avg"].shape) for state in trainer.optimizer.state.values()}
-        used = len(trainer._used_rows[1].rows)
+        used = len(trainer._used_rows.used.rows)
         assert (used, embedding.embedding_dim) in sizes
         assert used < embedding.num_embeddings
         assert tuple(embedding.weight.shape) not in sizes
@@ -101,18 +101,19 @@ class TestTraining:
 
     def test_a_frozen_text_encoder_has_no_rows_to_train(self, train):
         trainer = train("frozen", train_used_rows=True, freeze=["text"])
-        assert trainer._used_rows is None
+        assert trainer._used_rows.used is None
 
-    def test_a_failed_training_gives_the_encoder_its_embedding_back(self, train, monkeypatch):
+    def test_a_failed_training_gives_the_encoder_its_embedding_back(
+        self, make_trainer, make_model, few, text_only, monkeypatch
+    ):
         def fail(*arguments):
             raise RuntimeError("lost")
 
         monkeypatch.setattr(TwoMNERTrainer, "training_step", fail)
-        made = []
-        monkeypatch.setattr(TwoMNERTrainer, "_training_pieces", _remember(made, TwoMNERTrainer._training_pieces))
+        trainer = make_trainer(make_model(**text_only), few, train_used_rows=True)
         with pytest.raises(RuntimeError, match="lost"):
-            train("used", train_used_rows=True)
-        assert type(embedding_of(made[0])) is nn.Embedding
+            trainer.train()
+        assert type(embedding_of(trainer)) is nn.Embedding
 
 
 class TestUsedRows:
@@ -165,11 +166,3 @@ class TestUsedRows:
 def test_what_would_not_be_the_same_is_refused(settings, reason, tmp_path):
     with pytest.raises(ValueError, match="`train_used_rows` is true, but " + reason):
         TwoMNERTrainingArguments(output_dir=str(tmp_path), use_cpu=True, train_used_rows=True, **settings)
-
-
-def _remember(made: list, method):
-    def remember(trainer):
-        made.append(trainer)
-        return method(trainer)
-
-    return remember
