@@ -146,7 +146,9 @@ def draw_matrix(matrix: Matrix, path: Path) -> None:
         axes.set_yticks(range(len(matrix.rows)), matrix.rows, fontsize=8.5, color=INK)
         axes.set_ylabel("trained on", fontsize=8.5, color=SOFT_INK)
         axes.set_xlabel(
-            "tested on; bold: beyond chance unlike training on the tested language alone", fontsize=8.5, color=SOFT_INK
+            "tested on; bold: differs beyond chance from training on the tested language alone",
+            fontsize=8.5,
+            color=SOFT_INK,
         )
         axes.set_title(f"{matrix.title}: strict F1 in percent", fontsize=9.5, color=INK, loc="left")
         axes.tick_params(length=0)

@@ -24,7 +24,8 @@ FOLDER = "languages"  # in an output folder
 READING = """\
 Strict F1 in percent on the test sentences of each language, of the epoch that is best on dev; mean ± standard deviation over
 the seeds. A language that a row does not name is one that the model was not trained on (zero-shot). **Bold** differs from
-training on the tested language alone beyond chance (p < 0.05, paired bootstrap over the pictures, seeds pooled).
+training on the tested language alone beyond chance (p < 0.05, paired bootstrap over the pictures, seeds pooled; each test for
+itself, so that of twenty such differences one is to be expected where there is none).
 """
 DIFFERENCES = """\
 Against training on the tested language alone:
@@ -82,7 +83,7 @@ class LanguageMatrix:
                 training_title(trained),
                 f"{100 * found.difference:+.2f}",
                 f"{100 * found.low:+.2f} to {100 * found.high:+.2f}",
-                f"{found.p_value:.3f}",
+                "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}",
             ]
             for (trained, tested), found in self.comparisons.items()
         ]
