@@ -14,21 +14,30 @@ each language, chosen by a hash of the picture's name. Writes the counts of each
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dataset_scripts.annotations.agreement import Agreement
-from dataset_scripts.construct.recognise import read_label_map, recogniser_for, tool_of, type_of
+from dataset_scripts.construct.recognise import (
+    read_label_map,
+    read_recogniser,
+    recogniser_for,
+    tool_of,
+    type_of,
+)
 from dataset_scripts.construct.records import Record, Span, tags_of_spans
 from dataset_scripts.construct.stages import Work
 from dataset_scripts.schema import SPLITS
 from dataset_scripts.splits import stable_hash
 from experiments.bootstrap import interval
 from experiments.counts import count_entities, scores
-from experiments.records import write_line
+from experiments.records import describe_machine, public_name, write_line
 from reports_2mner.command_line import at_least, exit_on_error, make_parser
 from reports_2mner.language_table import language_name
 from reports_2mner.tables import Table
@@ -112,13 +121,24 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         ]
         languages[lang] = Comparison(records, answers).to_json()
     return {
+        "command": _command(options),
         "method": tool_of(options.recogniser),
         "label_map": options.label_map,
         "split": options.split,
         "asked": options.sentences,
         "projected": (work.manifest("project") or {}).get("key"),
+        "machine": describe_machine(torch.device("cuda" if torch.cuda.is_available() else "cpu")),
         "languages": languages,
     }
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command without folders of this machine."""
+    engine, names = read_recogniser(options.recogniser)
+    shown = [f"{lang}{'=' * bool(lang)}{public_name(name)}" for lang, name in names.items()]
+    words = [options.work.name, "--recogniser", f"{engine}:{','.join(shown)}", "--languages", *options.languages]
+    words += ["--split", options.split] if options.split else []
+    return shlex.join(["python", "-m", "experiments.agreement", *words, "--sentences", str(options.sentences)])
 
 
 def choose(records: Iterable[Record], lang: str, split: str | None, number: int) -> list[Record]:

@@ -75,6 +75,9 @@ def test_agreement_is_counted_by_sentence_and_kind(folder, capsys):
     assert 0 <= low <= spanish["f1"] <= high <= 1 and spanish["sentences"] == 4
     assert made["languages"]["en"]["f1"] == 1 and "words.tsv (" in made["method"]
     assert str(folder) not in json.dumps(made)
+    assert made["command"] == (
+        "python -m experiments.agreement work --recogniser dictionary:words.tsv --languages es en --split test --sentences 300"
+    )
     assert "| Spanish | 4 | 4 | 5 | 1 | 22.2 |" in capsys.readouterr().out
 
 

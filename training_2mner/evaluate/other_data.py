@@ -77,7 +77,6 @@ def part(scored: list[dict[str, Any]]) -> str:
 def _shown(one: dict[str, Any]) -> dict[str, Any]:
     """The evaluation as the template reads it; names of data are somebody else's and are escaped."""
     scores = {f"test_{name}": value for name, value in one["scores"].items()}
-    types = [name.removeprefix("f1_") for name in one["scores"] if name.startswith("f1_")]
     data = {name: value and code(value) for name, value in one["dataset"].items()}
     return {
         **data,
@@ -85,5 +84,5 @@ def _shown(one: dict[str, Any]) -> dict[str, Any]:
         "sentences": one["sentences"],
         "map": plain(", ".join(f"{kind} as {other or 'none'}" for kind, other in one["map"].items())),
         "note": plain(one["note"]),
-        "table": results_table(scores, [f"B-{kind}" for kind in types]),
+        "table": results_table(scores, [f"B-{kind}" for kind in one["types"]]),
     }

@@ -17,13 +17,14 @@ CONTENT = {
     "split": "test",
     "sentences": 1897,
     "map": {},
+    "types": ["PER", "LOC"],
     "scores": {
-        **{"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "f1_PER": 0.125, "lenient_f1": 0.4},
+        **{"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "f1_LOC": 0.25, "f1_PER": 0.125, "lenient_f1": 0.4},
         **{"lang_fr_precision": 0.75, "lang_fr_recall": 0.5, "lang_fr_f1": 0.6, "lang_fr_lenient_f1": 0.61},
     },
     "versions": {},
 }
-ROW = "| lang fr | 75.00 | 50.00 | 60.00 | - | 61.00 |"
+ROW = "| lang fr | 75.00 | 50.00 | 60.00 | - | - | 61.00 |"
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_scores_are_added_in_a_part_of_their_own(folder):
 
     assert re.findall(r"^## (.*)$", text, flags=re.MULTILINE) == ["Results", "Other data", "Scores"]
     assert "`tweets`, configuration `all`, split `test`, 1,897 sentences. Silver labels.\n" in text
-    assert ROW in text and "| Sentences | Precision | Recall | F1 | PER | lenient F1 |" in text
+    assert ROW in text and "| Sentences | Precision | Recall | F1 | PER | LOC | lenient F1 |" in text
     assert [one["note"] for one in read(folder)] == ["Silver labels."]
 
 
@@ -51,7 +52,7 @@ def test_scores_on_the_same_data_are_replaced_and_others_kept(folder):
 
     assert [one["note"] for one in read(folder)] == ["other", "second"]
     assert "first" not in text and text.count("## Other data") == 1 and text.count("| lang fr |") == 2
-    assert "| lang fr | 75.00 | 50.00 | 70.00 | - | 61.00 |" in text
+    assert "| lang fr | 75.00 | 50.00 | 70.00 | - | - | 61.00 |" in text
 
 
 def test_the_part_that_says_that_there_is_none_is_replaced(folder):
