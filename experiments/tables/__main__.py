@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         text = results_page(records, options.scheme, figures, grids, matrices)
         name = "tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"
         write_file(options.folder / name, text)
-        write_file(options.folder / "tables.tex", latex(layout, records, grids))
+        write_file(options.folder / "tables.tex", latex(layout, records, grids, matrices))
     print(text)
 
 

@@ -75,6 +75,10 @@ class LanguageMatrix:
             for trained in self.records
         ]
 
+    def header(self) -> list[str]:
+        """The headings of `rows`."""
+        return ["Trained on", *(f"Test: {language_name(code)}" for code in self.languages)]
+
     def difference_rows(self) -> list[list[str]]:
         """A row for each pair of configuration and tested language that a test compares."""
         return [
@@ -123,8 +127,7 @@ def matrix_tables(matrices: Iterable[LanguageMatrix], figures: Sequence[str] = (
     for number, matrix in enumerate(matrices, start=1):
         parts += [f"### {matrix.title}\n"]
         parts += [f"![F1 by languages of training and test]({name})\n" for name in figures if name == _figure(number)]
-        header = ["Trained on", *(f"Test: {language_name(code)}" for code in matrix.languages)]
-        parts += [Table(header, matrix.rows()).markdown() + "\n"]
+        parts += [Table(matrix.header(), matrix.rows()).markdown() + "\n"]
         if rows := matrix.difference_rows():
             names = ["Test", "Trained on", "difference", "95 % interval", "p"]
             parts += [DIFFERENCES, Table(names, rows).markdown() + "\n"]

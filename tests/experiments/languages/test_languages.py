@@ -83,6 +83,9 @@ def test_the_page_has_matrix_tests_and_figure(folder, capsys):
     )
     assert "| Spanish | English and Spanish | +0.00 | +0.00 to +0.00 | 1.000 |" in text
     assert "![F1 by languages of training and test](languages.png)" in text
+    assert r"\caption{BERT-CRF by languages of training and test: strict F1}" in (folder / "tables.tex").read_text(
+        "utf-8"
+    )
     with Image.open(folder / "languages.png") as picture:
         assert picture.width == 1400 and len(picture.convert("RGB").getcolors(10**6)) > 50
 
