@@ -1,8 +1,11 @@
 """Score finished runs on every language of a data set, those that they were not trained on (zero-shot) included.
 
+    python -m experiments.languages results/models/bert-crf.* --dataset tweets --output results
+
+The runs are made by, for instance,
+
     python -m experiments.run languages --dataset tweets --settings english --only bert-crf --keep_models \\
         --languages en,es,fr,en_es,en_fr,fr_es,all --text_encoder intfloat/multilingual-e5-small --output results
-    python -m experiments.languages results/models/bert-crf.* --dataset tweets --output results
 
 Writes a record of each run to `OUTPUT/languages`; one that is there is not made again. `python -m experiments.tables OUTPUT`
 makes the matrix of them, trained on by tested on, with its heat map, and tests by resampling pictures. The run folders are
