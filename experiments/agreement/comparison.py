@@ -1,15 +1,4 @@
-"""Compare projected labels with the answers of a second method on the same sentences.
-
-    python -m experiments.agreement WORK --recogniser 2mner:runs/english-multilingual --languages en es fr --split test \\
-        --output agreement.json
-    python -m experiments.agreement WORK --recogniser spacy:en=en_core_web_sm,fr=fr_core_news_sm --languages en fr \\
-        --output agreement-spacy.json
-
-Projected labels (`python -m dataset_scripts.construct project`) are silver: nobody has read them. A method that knows nothing of
-the projection cannot say that they are right, but where both agree, a mistake of the projection is unlikely. English sentences
-have original labels; how far the method agrees with these shows what to expect. The sentences are the same tweets or captions in
-each language, chosen by a hash of the picture's name. Writes the counts of each sentence, and prints F1 with its 95 % interval.
-"""
+"""Projected labels against the answers of a second method: counts of each sentence, and what follows from them."""
 
 from __future__ import annotations
 
@@ -18,7 +7,6 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,12 +21,10 @@ from dataset_scripts.construct.recognise import (
 )
 from dataset_scripts.construct.records import Record, Span, tags_of_spans
 from dataset_scripts.construct.stages import Work
-from dataset_scripts.schema import SPLITS
 from dataset_scripts.splits import stable_hash
 from experiments.bootstrap import interval
 from experiments.counts import count_entities, scores
-from experiments.records import describe_machine, public_name, write_line
-from reports_2mner.command_line import at_least, exit_on_error, make_parser
+from experiments.records import describe_machine, public_name
 from reports_2mner.language_table import language_name
 from reports_2mner.tables import Table
 
@@ -90,15 +76,6 @@ class Comparison:
             kinds.update(_kind(span, record.labels, "label", waiting) for span in answers)
             kinds.update(_kind(span, answers, "answer", ()) for span in record.labels if not _same(span, answers))
         return kinds
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare, write the record and print the table."""
-    options = read_command_line(arguments)
-    with exit_on_error(OSError):
-        record = compare(options)
-        write_line(options.output, **record)
-    print(table(record))
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
@@ -164,24 +141,6 @@ def table(record: dict[str, Any]) -> str:
     return Table(HEADER, rows, align="l" + "r" * 7).markdown()
 
 
-def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = make_parser("python -m experiments.agreement", __doc__)
-    add = parser.add_argument
-    add("work", type=Path, metavar="WORK", help="work folder of dataset_scripts.construct, up to `project`")
-    add("--recogniser", required=True, metavar="ENGINE:NAME", help="the second method, as for `construct recognise`")
-    add("--label_map", default="clean", help="what its labels are called, likewise (default: %(default)s)")
-    add("--languages", nargs="+", required=True, metavar="CODE", help="languages to compare")
-    add(
-        "--split",
-        choices=SPLITS,
-        help="only sentences of this split of the released files, unseen by the method (default: all)",
-    )
-    add("--sentences", type=at_least(1), default=300, help="sentences of each language (default: %(default)s)")
-    add("--output", type=Path, required=True, help="JSON file to write")
-    return parser.parse_args(arguments)
-
-
 def _entities(spans: Iterable[Span]) -> set[tuple[int, int, str]]:
     return {(span.start, span.end, span.type) for span in spans}
 
@@ -202,7 +161,3 @@ def _kind(span: Span, others: Sequence[Span], of: str, waiting: Sequence[Span]) 
     if any(other.start < span.end and span.start < other.end for other in waiting):
         return "no label: waits for people"
     return f"no {of}"
-
-
-if __name__ == "__main__":
-    main()

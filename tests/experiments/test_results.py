@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dataset_scripts.statistics.paper import PAPER_TYPES
-from experiments import agreement
+from experiments.agreement import comparison
 from experiments.counts import EntityCounts, scores
 from experiments.grid import read_points
 from experiments.plan import FIRST_SEED
@@ -198,7 +198,7 @@ def test_the_documentation_has_the_agreement_of_projected_labels():
     for title, name in METHODS.items():
         record = json.loads((RESULTS / "tweets" / f"agreement-{name}.json").read_text(encoding="utf-8"))
         assert record["command"] and record["machine"]["torch"] and record["projected"]
-        rows = read_lines(agreement.table(record))
+        rows = read_lines(comparison.table(record))
         made += [[title, *row] for row in rows]
         for found in record["languages"].values():  # the figures follow from the counts of the sentences
             counts = EntityCounts.from_json(found["counts"])

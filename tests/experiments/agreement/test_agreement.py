@@ -8,7 +8,8 @@ import pytest
 
 from dataset_scripts.construct.records import Record, Span, joined
 from dataset_scripts.construct.stages import Work
-from experiments import agreement
+from experiments.agreement import __main__ as program
+from experiments.agreement.comparison import choose
 from experiments.counts import EntityCounts, scores
 
 WORDS = "Ana Ruiz\tPERSON\nRoma\tGPE\nNASA\tORG\n2019\tDATE\nLola\tPERSON\n"
@@ -50,7 +51,7 @@ def folder(tmp_path):
 def run(folder, *words: str) -> dict:
     output = folder / "agreement.json"
     second = f"dictionary:{folder / 'words.tsv'}"
-    agreement.main([str(folder / "work"), "--recogniser", second, "--output", str(output), *words])
+    program.main([str(folder / "work"), "--recogniser", second, "--output", str(output), *words])
     return json.loads(output.read_text("utf-8"))
 
 
@@ -84,7 +85,7 @@ def test_agreement_is_counted_by_sentence_and_kind(folder, capsys):
 def test_the_same_tweets_are_taken_in_each_language():
     spanish = [record(number, "es", "Roma") for number in range(50)]
     english = [record(number, "en", "Rome") for number in reversed(range(50))]
-    chosen = [agreement.choose([*spanish, *english], lang, None, 10) for lang in ("es", "en")]
+    chosen = [choose([*spanish, *english], lang, None, 10) for lang in ("es", "en")]
     assert len(chosen[0]) == 10 and [a.image_id for a in chosen[0]] == [b.image_id for b in chosen[1]]
 
 

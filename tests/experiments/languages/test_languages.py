@@ -10,6 +10,7 @@ from PIL import Image
 
 from dataset_scripts.schema import CONFIGS
 from experiments.languages import __main__ as program
+from experiments.languages import scoring
 from experiments.plan import Run, plan_runs
 from experiments.records import describe_scores, read_record, write_record
 from experiments.tables import __main__ as tables
@@ -107,7 +108,7 @@ def test_every_run_is_scored_once_on_all_languages(tmp_path, dataset, monkeypatc
         asked.append(name)
         return [["O"] * len(words) for words in test["tokens"]]
 
-    monkeypatch.setattr(program, "tag_split", tag)
+    monkeypatch.setattr(scoring, "tag_split", tag)
     words = ["--dataset", dataset, "--output", str(tmp_path / "results"), "--device", "cpu"]
     program.main([str(folders[0]), *words])
     program.main([*map(str, folders), *words])
