@@ -32,6 +32,7 @@ EXTRA_MODELS = (
 )
 TABLES = ("table5", "table6", "table7", "table8", "table9")
 GRID_SEARCH = "grid"  # see `grid.py`
+MATRIX = "languages"  # each model of `--only` on every configuration, for `python -m experiments.languages`
 BEYOND = "improvements"  # 2M-NER with one change each that the paper does not have
 IMPROVEMENTS = ("infonce", "mask-duplicates", "crf-rate", "xlm-r")  # each has its run file, 2m-ner-NAME.yaml
 AVERAGED = "averaged"  # see the package `average`
@@ -139,7 +140,7 @@ def plan_runs(
     """List the runs of some tables, each run once, in the order of the tables.
 
     Args:
-        tables: any of `TABLES` and `BEYOND`.
+        tables: any of `TABLES`, `MATRIX` and `BEYOND`.
         seeds: how many seeds, from 19 on; Table 8 has two for each part, as in the paper.
         only: models to run; the paper's nine by default.
         languages: configurations to train on; all those of the table by default. Languages that the paper does not
@@ -151,7 +152,7 @@ def plan_runs(
         ValueError: for an unknown name; the message lists the known ones.
     """
     only = list(MODELS if only is None else only)
-    _check("tables", tables, (*TABLES, BEYOND))
+    _check("tables", tables, (*TABLES, MATRIX, BEYOND))
     _check("only", only, (*MODELS, *EXTRA_MODELS))
     known = available_configs(languages_of(_codes(languages or ())))
     _check("languages", languages or (), known)
@@ -180,6 +181,13 @@ def _runs_of(table: str, seeds: range, only: list[str], configs: dict[str, tuple
         known = [model for model in (*MODELS, *EXTRA_MODELS) if model != SUMMED]
         models = [model for model in known if model in only and has_image_branch(model)]
         return [Run(model, "text", data, seed) for data in single for model in models for seed in seeds]
+    if table == MATRIX:
+        return [
+            Run(model, "", data, seed)
+            for data in (*single[1:], *pairs, DEFAULT_CONFIG)
+            for model in only
+            for seed in seeds
+        ]
     if OURS not in only:
         return []
     if table == "table6":

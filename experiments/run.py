@@ -7,6 +7,7 @@
     python -m experiments.run table5 --dataset mmnerd --output results \\
         --launcher "torchrun --standalone --nproc_per_node 2"
     python -m experiments.run grid --dataset mmnerd --seeds 1 --output results   # loss weight, learning rate; on dev
+    python -m experiments.run languages --dataset mmnerd --only bert-crf --output results   # on each language, pair, all
     python -m experiments.run improvements --dataset mmnerd --output results     # 2M-NER with changes beyond the paper
     python -m experiments.run table5 --dataset mmnerd --output results -- --bf16 True   # arguments of train_hf.py
 
@@ -40,6 +41,7 @@ from experiments.plan import (
     BEYOND,
     EXTRA_MODELS,
     GRID_SEARCH,
+    MATRIX,
     MODELS,
     MODELS_FOLDER,
     TABLES,
@@ -199,7 +201,7 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     passed_on = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
     parser = make_parser("python -m experiments.run", __doc__)
     parser.add_argument(
-        "tables", nargs="+", metavar="TABLE", help=f"any of {', '.join((*TABLES, BEYOND, GRID_SEARCH))}"
+        "tables", nargs="+", metavar="TABLE", help=f"any of {', '.join((*TABLES, MATRIX, BEYOND, GRID_SEARCH))}"
     )
     parser.add_argument("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the records and the models")

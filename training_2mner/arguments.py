@@ -17,6 +17,7 @@ from transformers.training_args import OptimizerNames
 
 from modeling_2mner.encoders import ENCODER_ALIASES, ENCODERS
 from reports_2mner.command_line import option
+from reports_2mner.language_table import LANGUAGE_TABLE, find_language
 from reports_2mner.push import check_id
 from training_2mner.lengths import LENGTH_UNITS
 from training_2mner.lora import ATTENTION, check_lora
@@ -65,10 +66,23 @@ class ModelArguments:
         "Start from the checkpoint `model` with the data set's tags in place of its own: its encoders, alignment and "
         "fusion are kept, the linear layer before the tags and the CRF are new.",
     )
+    zero_shot_languages: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "For the card: languages that the text encoder was pretrained on and the training data lack, by code "
+            "(fr es de). It shows what the model answers to a sentence in each."
+        },
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, MODEL_RANGES)
         self.config_changes = _read_config_changes(self.config)
+        given = self.zero_shot_languages
+        self.zero_shot_languages = [given] if isinstance(given, str) else list(given)  # a single one in a run file
+        for code in self.zero_shot_languages:
+            if find_language(code) is None:
+                known = ", ".join(entry.code for entry in LANGUAGE_TABLE)
+                raise ValueError(f"`zero_shot_languages` names {code!r}; write any of {known}.")
 
 
 @dataclass

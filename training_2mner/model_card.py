@@ -22,12 +22,14 @@ from reports_2mner.files import write_lines
 from reports_2mner.language_table import LANGUAGE_TABLE, language_name
 from reports_2mner.markdown import code, plain, quoted
 from reports_2mner.push import HUB_ID
+from reports_2mner.tables import Table
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.building import is_checkpoint
 from training_2mner.calibrate.calibration import Calibration
 from training_2mner.calibrate.card import scores_part
 from training_2mner.data import text_values
 from training_2mner.data_record import frequent_entities, read_data_record
+from training_2mner.evaluate import other_data
 from training_2mner.evaluation import results_table
 from training_2mner.hub.staging import STRICT, WIDGET_NOTE, requirements
 from training_2mner.lora import TrainedShare
@@ -65,14 +67,21 @@ def write_model_card(
     """Write `README.md` into the run folder."""
     folder, config = Path(trainer.args.output_dir).resolve(), trainer.model.config
     languages = _values(splits, "lang")
+    untrained = [code for code in model_arguments.zero_shot_languages if code not in languages]
+    other_data.forget(folder)  # scores of former weights
     sources = set(_values(splits, "source"))
     card = ModelCard.from_template(
-        card_data=_metadata(folder.name, languages, config.model_type, model_arguments, data_arguments, results),
+        card_data=_metadata(
+            folder.name, languages, untrained, config.model_type, model_arguments, data_arguments, results
+        ),
         template_path=str(MODEL_CARD_TEMPLATE),
         title=plain(folder.name),
         name=quoted(folder.name),
         sentence=next(iter(_examples(languages).values()), LANGUAGE_TABLE[0].example),
-        languages=_listed([plain(language_name(lang)) for lang in languages]) or "the language of its training data",
+        languages=_languages(languages) or "the language of its training data",
+        untrained=_languages(untrained),
+        answers=_answers(trainer, [*languages, *untrained]) if untrained else "",
+        other_data=other_data.part([]),
         model=_model(config),
         network=_network(trainer, model_arguments),
         has_pictures=config.uses_image,
@@ -125,6 +134,7 @@ def changed_settings(*arguments: Any) -> dict[str, Any]:
 def _metadata(
     name: str,
     languages: list[str],
+    untrained: list[str],
     model_type: str,
     model: ModelArguments,
     data: DataArguments,
@@ -139,7 +149,8 @@ def _metadata(
         tags=list(dict.fromkeys(("2m-ner", model_type, *TAGS, *["multilingual"] * (len(languages) > 1)))),
         datasets=[dataset] if HUB_ID.fullmatch(dataset) else None,
         metrics=["f1", "precision", "recall"],
-        widget=[{"text": text, "example_title": name} for name, text in _examples(languages).items()] or None,
+        widget=[{"text": text, "example_title": name} for name, text in _examples([*languages, *untrained]).items()]
+        or None,
         model_name=name,
         eval_results=[
             EvalResult(
@@ -268,6 +279,23 @@ def _public_name(name: str) -> str:
 def _examples(languages: list[str]) -> dict[str, str]:
     """An invented sentence for each language that has one, by the language's name."""
     return {entry.name: entry.example for entry in LANGUAGE_TABLE if entry.code in languages and entry.example}
+
+
+def _answers(trainer: TwoMNERTrainer, languages: list[str]) -> str:
+    """What the model finds in the sentence of each language, without a picture, as a table."""
+    examples = _examples(languages)
+    model = trainer.accelerator.unwrap_model(trainer.model).eval()
+    batch = trainer.processing_class(list(examples.values()), images=[None] * len(examples))
+    with torch.no_grad():
+        predictions = model(**batch.to(model.device)).predictions
+    found = trainer.processing_class.post_process_entities(predictions, batch, model.config.labels)
+    answers = [", ".join(f"{entity['word']} ({entity['entity_group']})" for entity in one) or "none" for one in found]
+    rows = [(*example, answer) for example, answer in zip(examples.items(), answers, strict=True)]
+    return Table(["Language", "Sentence", "Names found"], rows).markdown()
+
+
+def _languages(codes: list[str]) -> str:
+    return _listed([plain(language_name(code)) for code in codes])
 
 
 def _shown(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
     python -m dataset_scripts.construct release WORK --output MMNERD-new
 
-`dataset_scripts.build` makes the data set of it; the card gives the command. There is one split, 8:1:1 by picture. Entities
-that wait for people (missing, ambiguous, collided) are no labels; the card and construction.json count them. Pictures that
+`dataset_scripts.build` makes the data set of it; the card gives the command. There is one split, 8:1:1 by picture, or with
+`--keep_split` that of the released files, in which translations follow their original. Entities that wait for people (missing, ambiguous, collided) are no labels; the card and construction.json count them. Pictures that
 `fetch` found stand in MMNERD-new/images as hard links to those of WORK, unless `--leave_out_pictures` is given.
 """
 
@@ -59,6 +59,7 @@ class Settings:
     leave_out_flagged: bool = option(False, "leave out sentences with a fault, such as a translation that was cut off")
     leave_out_pictures: bool = option(False, "write only addresses and hashes of the pictures")
     rules: str = option(DEFAULT_PRESET, "preset that the card names", choices=tuple(PRESETS))
+    keep_split: bool = option(False, "keep the split of the released files that the sentences come from")
     build_split: str = option("grouped", "split of the command in the card", choices=METHODS)
     build_picture: str = option(
         "none", "picture for sentences without one, in that command", choices=("none", "default")
@@ -120,7 +121,7 @@ def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder
             if record.lang not in texts:  # also the splits that get no sentence: the authors' layout has all three
                 places = (folder / f"{FOLDER_PREFIX}{record.lang}" / name for name in FILE_NAMES[0])
                 texts[record.lang] = [stack.enter_context(_create(place)) for place in places]
-            split = split_of_group(settings.seed, record.image_id)
+            split = _split(record, settings)
             tags = tags_of_spans(len(record.tokens), record.labels)
             texts[record.lang][split].write(format_sentence(record.image_id, record.tokens, tags))
             provenance.write(f"{json.dumps(_provenance(record, SPLITS[split]), ensure_ascii=False)}\n")
@@ -141,7 +142,7 @@ def _write(work: Work, settings: Settings, earlier: list[dict[str, Any]], folder
         **{name: counted[name] for name in ("sizes", "entities", "waiting", "flags")},
         "pictures": {"included": included, "sentences": counted["pictures"]},
         "people": {"annotators": len(totals["annotators"]), **counted["people"]},
-        "release": {"counts": counts.to_json(), "seed": settings.seed},
+        "release": {"counts": counts.to_json(), "seed": settings.seed, "keep_split": settings.keep_split},
         "stages": [{name: _without_folders(manifest[name]) for name in names} for manifest in earlier],
     }
     write_json(folder / CONSTRUCTION, construction, indent=1, ensure_ascii=False)
@@ -169,6 +170,18 @@ def _chosen(work: Work, settings: Settings, counts: Counts) -> Iterator[Record]:
             yield record
     if len(set(names)) < len(names):
         raise ValueError(f"{len(names) - len(set(names))} `uid` occur twice; give each sentence its own and redo.")
+
+
+def _split(record: Record, settings: Settings) -> int:
+    """The position in `SPLITS` of a record; a translation is where its original is."""
+    if not settings.keep_split:
+        return split_of_group(settings.seed, record.image_id)
+    released = record.more.get("released_split")
+    if released not in SPLITS:
+        raise ValueError(
+            f"`keep_split` needs sentences of released files, but {record.uid} has no split; leave it out."
+        )
+    return SPLITS.index(released)
 
 
 def _can_be_written(word: str) -> bool:
@@ -212,7 +225,8 @@ def _without_folders(value: Any) -> Any:
 def _build_command(settings: Settings, languages: tuple[str, ...], with_pictures: bool) -> str:
     name = settings.output.name if settings.output else "NEW"
     pictures = ["--images", f"{name}/images"] if with_pictures else ["--no_images"]
-    words = ["python", "-m", "dataset_scripts.build", "--source", name, *pictures, "--split", settings.build_split]
+    split = "given" if settings.keep_split else settings.build_split
+    words = ["python", "-m", "dataset_scripts.build", "--source", name, *pictures, "--split", split]
     if set(languages) - set(LANGUAGES):
         words += ["--collection", "other", "--languages", *languages]
     if settings.build_picture != "none":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dataset_scripts.schema import PAIR_ORDER
-from experiments.tables.shapes import Grid, Heat, Panel
+from experiments.tables.shapes import Grid, Heat, Matrix, Panel
 from reports_2mner.figures import BLUE, GREEN, INK, LIGHT_GREY, SKY, SOFT_INK, VERMILION, new_figure, save_png
 from reports_2mner.language_table import language_name
 
@@ -130,6 +130,30 @@ def _draw_heat(axes: Axes, values: np.ndarray, is_certain: np.ndarray, limit: fl
     axes.spines[:].set_visible(False)
     for border in (axes.axhline, axes.axvline) if tuple(codes) == PAIR_ORDER else ():
         border(1.5, color="white", linewidth=3)  # between the families
+
+
+def draw_matrix(matrix: Matrix, path: Path) -> None:
+    """Draw F1 by languages of training and test as a heat map, and save it as a PNG 1,400 pixels wide."""
+    with new_figure(FOOT + TITLE + 2 * LINE * len(matrix.rows), "constrained") as figure:
+        axes = figure.subplots()
+        low, high = float(matrix.values.min()), float(matrix.values.max())
+        # Twice the range, so that no shade is too dark for its number.
+        axes.imshow(matrix.values, cmap="Blues", vmin=low, vmax=low + 2 * max(1.0, high - low), aspect="auto")
+        for (row, column), value in np.ndenumerate(matrix.values):
+            weight = "bold" if matrix.is_certain[row, column] else "normal"
+            axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=9, color=INK, weight=weight)
+        axes.set_xticks(range(len(matrix.columns)), matrix.columns, fontsize=8.5, color=INK)
+        axes.set_yticks(range(len(matrix.rows)), matrix.rows, fontsize=8.5, color=INK)
+        axes.set_ylabel("trained on", fontsize=8.5, color=SOFT_INK)
+        axes.set_xlabel(
+            "tested on; bold: differs beyond chance from training on the tested language alone",
+            fontsize=8.5,
+            color=SOFT_INK,
+        )
+        axes.set_title(f"{matrix.title}: strict F1 in percent", fontsize=9.5, color=INK, loc="left")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        save_png(figure, path)
 
 
 def draw_grid(grid: Grid, path: Path) -> None:

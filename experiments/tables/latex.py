@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from experiments.records import RunRecord
+from experiments.tables.languages import LanguageMatrix
 from experiments.tables.layout import PaperTable
 from experiments.tables.markdown import group_notes, group_rows, is_same
 from experiments.tables.noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin_rows
@@ -21,12 +22,20 @@ SCHEME_CAPTIONS = {
 }
 
 
-def latex(tables: list[PaperTable], records: list[RunRecord], grids: Sequence[Grid] = ()) -> str:
-    """All tables that have a row, lenient and, if it differs, strict; the tables on noise; and the grid searches."""
+def latex(
+    tables: list[PaperTable],
+    records: list[RunRecord],
+    grids: Sequence[Grid] = (),
+    matrices: Sequence[LanguageMatrix] = (),
+) -> str:
+    """All tables that have a row, lenient and, if it differs, strict; languages, grid searches and the tables on noise."""
     found = []
     for table in (table for table in tables if table.filled()):
         for scheme in ("lenient",) if is_same(table) else ("lenient", "strict"):
             found.append(_paper_table(table, scheme))
+    for matrix in matrices:
+        caption = f"{matrix.title} by languages of training and test: strict F1"
+        found.append(Table(matrix.header(), matrix.rows(), caption=caption, label=f"languages-{matrix.title.lower()}"))
     for grid in grids:
         caption = f"Grid search on {grid.languages}: F1 on dev"
         found.append(Table(*grid.table(), caption=caption, label=f"grid-{grid.languages}"))

@@ -58,6 +58,22 @@ class Heat:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """F1 by the languages of training (rows) and of test (columns).
+
+    Args:
+        values: percentages.
+        is_certain: where the paired test finds a difference from training on the tested language alone.
+    """
+
+    title: str
+    values: np.ndarray
+    is_certain: np.ndarray
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Grid:
     """The points of one configuration of the data set.
 

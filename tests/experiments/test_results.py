@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 
 from dataset_scripts.statistics.paper import PAPER_TYPES
-from experiments.counts import scores
+from experiments.agreement import comparison
+from experiments.counts import EntityCounts, scores
 from experiments.grid import read_points
+from experiments.plan import FIRST_SEED
 from experiments.records import read_records
 from experiments.tables import __main__ as tables
 from experiments.tables.grid import read_grids
+from experiments.tables.languages import read_matrices
 from experiments.tables.layout import by_system, columns, run_title
 from experiments.tables.values import cell
+from reports_2mner.tables import Bold
 from training_2mner.calibrate.reliability import Bin, Reliability
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +35,7 @@ def test_the_tables_are_made_from_the_records(folder):
     figures = [path.name for path in folder.glob("*.png")]
     grids = read_grids(read_points(folder))
     text = (folder / "tables.md").read_text(encoding="utf-8")
-    assert text == tables.results_page(read_records(folder), "strict", figures, grids)
+    assert text == tables.results_page(read_records(folder), "strict", figures, grids, read_matrices(folder))
     assert all(f"]({figure})" in text for figure in figures)
 
 
@@ -106,6 +110,114 @@ def test_the_documentation_has_the_error_that_true_scores_would_have():
     deviations = [one.count * math.sqrt(2 * one.score * (1 - one.score) / math.pi / one.count) for one in bins]
     error = 100 * sum(deviations) / sum(one.count for one in bins)
     assert f"would still be about {error:.0f} % on test" in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+def test_the_documentation_has_the_matrix_of_languages():
+    told = read_table(ROOT / "docs" / "results.md", "| Trained on | Test: English |")
+    (matrix,) = read_matrices(RESULTS / "tweets")
+    assert list(told.items()) == [(title, [str_of(cell) for cell in cells]) for title, *cells in matrix.rows()]
+    assert {"en", "es", "fr"} <= set(matrix.records)
+
+
+def str_of(cell: str) -> str:
+    return f"**{cell}**" if isinstance(cell, Bold) else cell
+
+
+def prose() -> str:
+    return " ".join((ROOT / "docs" / "results.md").read_text(encoding="utf-8").split())
+
+
+def test_the_documentation_has_the_tests_between_languages():
+    """Zero-shot from English, and what other languages add to the tested one."""
+    (matrix,) = read_matrices(RESULTS / "tweets")
+    told = [
+        found
+        for (trained, tested), found in matrix.comparisons.items()
+        if trained in ("en", "all") or tested in trained.split("_")
+    ]
+    assert len(told) >= 2
+    for found in told:
+        values = (100 * value for value in (found.difference, found.low, found.high))
+        assert "{:+.2f} ({:+.2f} to {:+.2f})".format(*values) in prose()
+
+
+def test_the_documentation_has_the_sizes_of_the_tweets():
+    (matrix,) = read_matrices(RESULTS / "tweets")
+    record = matrix.records["en"][0]
+    gold = {
+        lang: int(record.counts().select(record.group("lang") == lang).table[..., 2].sum())
+        for lang in matrix.languages
+    }
+    assert f"{gold['en']} English, {gold['fr']} French and {gold['es']} Spanish entities in test" in prose()
+    assert f"2,330 / 334 / {(record.group('lang') == 'en').sum()} sentences in each language" in prose()
+
+
+def test_the_matrix_differs_from_the_runs_own_records_as_little_as_said():
+    """The runs were scored in bfloat16, the matrix in float32."""
+    (matrix,) = read_matrices(RESULTS / "tweets")
+    for record in read_records(RESULTS / "tweets"):
+        if len(record.run.languages) == 2:
+            found = matrix.f1(record.run.languages, record.run.languages)[record.run.seed - FIRST_SEED]
+            assert abs(100 * scores(record.counts())["f1"] - found) < 0.2
+    assert "differ from it by up to 0.2 points" in prose()
+
+
+def test_the_documentation_has_the_papers_second_languages():
+    table = json.loads((ROOT / "experiments" / "tables" / "paper.json").read_text(encoding="utf-8"))["table6"]
+    figures = {f"{lang}/{data}": table[lang][data]["f1"] for lang in table for data in table[lang]}
+    told = (
+        "(French {fr/fr} to {fr/fr_es}, Spanish {es/es} to {es/fr_es}) and lose with English ({fr/en_fr}, {es/en_es}); "
+        "English gains with neither ({en/en}; {en/en_es} with Spanish, {en/en_fr} with French)"
+    )
+    for name, value in figures.items():
+        told = told.replace(f"{{{name}}}", f"{value:.2f}")
+    assert told in prose()
+
+
+def test_the_documentation_has_the_scores_of_the_english_model_on_tweets():
+    told = read_table(ROOT / "docs" / "results.md", "| Test tweets | Labels |")
+    record = json.loads((RESULTS / "tweets" / "zero-shot.json").read_text(encoding="utf-8"))
+    columns = ["precision", "recall", "f1", *(f"f1_{kind}" for kind in record["types"])]
+    for title, lang in {"English": "en", "Spanish": "es", "French": "fr"}.items():
+        values = [record["scores"][f"lang_{lang}_{column}"] for column in columns]
+        assert told[title][1:] == [f"{100 * value:.2f}" for value in values]
+    assert record["dataset"]["fingerprint"] and record["versions"]["torch"]
+
+
+METHODS = {"the English model": "english-multilingual", "spaCy": "spacy"}
+
+
+def test_the_documentation_has_the_agreement_of_projected_labels():
+    lines = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
+    start = next(row for row, line in enumerate(lines) if line.startswith("| Method | Language |"))
+    told = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in takewhile(lambda line: line.startswith("|"), lines[start + 2 :])
+    ]
+    made = []
+    for title, name in METHODS.items():
+        record = json.loads((RESULTS / "tweets" / f"agreement-{name}.json").read_text(encoding="utf-8"))
+        assert record["command"] and record["machine"]["torch"] and record["projected"]
+        rows = read_lines(comparison.table(record))
+        made += [[title, *row] for row in rows]
+        for found in record["languages"].values():  # the figures follow from the counts of the sentences
+            counts = EntityCounts.from_json(found["counts"])
+            assert found["f1"] == pytest.approx(scores(counts)["f1"]) and len(counts.table) == found["sentences"]
+    assert told == made and len(told) == 6
+    record = json.loads((RESULTS / "tweets" / "agreement-english-multilingual.json").read_text(encoding="utf-8"))
+    shares, f1, waiting = {}, {}, {}
+    for lang, found in record["languages"].items():
+        right, _, gold = EntityCounts.from_json(found["counts"]).table.sum(axis=(0, 1))
+        shares[lang], f1[lang] = f"{100 * right / gold:.1f} %", 100 * found["f1"]
+        waiting[lang] = found["kinds"].get("no label: waits for people")
+    assert f"It confirms {shares['es']} of the Spanish and {shares['fr']} of the French labels" in prose()
+    assert f"and {shares['en']} of the original labels" in prose()
+    assert f"cost {f1['en'] - f1['es']:.1f} (Spanish) and {f1['en'] - f1['fr']:.1f} points of F1 (French)" in prose()
+    assert f"{waiting['es']} and {waiting['fr']} of its answers fall on entities" in prose()
+
+
+def read_lines(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
 
 
 def test_the_published_folders_are_small_and_name_no_machine():

@@ -329,3 +329,37 @@ def test_the_share_of_the_weights_that_adapters_train(write_card, make_model, mo
         r"- LoRA: [\d,]+ of [\d,]+ parameters are trained \(\d+\.\d\d %\), 640 of them in adapters", card.text
     )
     assert "- lora_rank: 2" in card.text
+
+
+def test_languages_that_were_not_trained_are_shown_and_named_as_such(write_card, make_model, text_only):
+    arguments = ModelArguments(zero_shot_languages=["es", "de", "fr"])  # French is in the training data
+    card, _ = write_card(arguments, network=make_model(**text_only))
+
+    assert [example["example_title"] for example in card.data.widget] == ["English", "French", "Spanish", "German"]
+    assert card.data.language == ["en", "fr"]
+    assert (
+        "The training data are in English and French only. The model also finds names in Spanish and German"
+        in card.text
+    )
+    rows = re.findall(r"^\| (\w+) \| Marie Curie .* \| (.+) \|$", card.text, flags=re.MULTILINE)
+    assert [name for name, _ in rows] == ["English", "French", "Spanish", "German"]
+    assert all(answer == "none" or re.search(r" \((PER|LOC|ORG|MISC)\)", answer) for _, answer in rows)
+    assert "No sentence in Spanish and German was trained on." in card.text
+    assert "No score in these languages was measured." in card.text
+
+
+def test_without_such_languages_the_card_has_no_such_part(write_card):
+    card, _ = write_card()
+    assert "Other languages" not in card.text and "No score in these languages" not in card.text
+
+
+def test_an_unknown_language_is_refused():
+    with pytest.raises(ValueError, match="`zero_shot_languages` names 'klingon'; write any of en, fr"):
+        ModelArguments(zero_shot_languages=["klingon"])
+
+
+def test_a_new_card_forgets_scores_of_former_weights(write_card, tmp_path):
+    write_card()
+    (tmp_path / "run" / "other_data.json").write_text("[]", encoding="utf-8")
+    write_card()
+    assert not (tmp_path / "run" / "other_data.json").exists()

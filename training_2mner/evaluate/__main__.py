@@ -2,6 +2,7 @@
 
     python -m training_2mner.evaluate runs/demo --dataset mmnerd-mini
     python -m training_2mner.evaluate runs/demo --dataset tweets --split validation --map OTHER=MISC --map TIME=
+    python -m training_2mner.evaluate runs/english-multilingual --dataset tweets --add_to_card --note "Silver labels."
 
 Prints strict and lenient scores of all sentences, of each language and of each source. `--map` gives a type, in the data
 and in the answers of the model, the name of another before they are compared; with nothing after the `=` it is left out.
@@ -39,6 +40,8 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--device", choices=("cpu",), help="compute without the GPU (default: a GPU if there is one)")
     add("--cache_image_features", type=Path, metavar="DIR", help="folder of python -m training_2mner.features")
     add("--output", type=Path, help="also write the scores to this JSON file")
+    add("--add_to_card", action="store_true", help="also add the scores to the card of the run folder")
+    add("--note", default="", help="for the card: what a reader must know of these data")
     return parser.parse_args(arguments)
 
 
@@ -49,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from training_2mner.arguments import DataArguments
     from training_2mner.evaluate.entity_types import read_mapping
     from training_2mner.evaluate.finished import evaluate_model
+    from training_2mner.evaluate.other_data import add_to_card, check_card
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     with exit_on_error(OSError):
@@ -61,12 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             max_eval_samples=options.max_eval_samples,
         )
         mapping = read_mapping(options.map)
+        if options.add_to_card:
+            check_card(Path(options.model))
         scores = evaluate_model(
             *(options.model, data, options.split, mapping, options.batch_size, options.device),
             options.cache_image_features,
         )
         if options.output is not None:
             write_json(options.output, scores.content, indent=2, ensure_ascii=False)
+        if options.add_to_card:
+            add_to_card(Path(options.model), scores.content, options.note)
     print(scores)
 
 

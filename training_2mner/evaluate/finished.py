@@ -21,6 +21,7 @@ from modeling_2mner.tagging import WordTagger
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import label_names, load_split, tag_names
+from training_2mner.data_record import read_data_record
 from training_2mner.evaluate.entity_types import check_types, map_tags, types_of_tags
 from training_2mner.evaluation import group_scores, results_table
 from training_2mner.features.fill import open_cache, refuse_boxes
@@ -90,21 +91,23 @@ def evaluate_model(
     gold = map_tags(gold, mapping)
     scores = {f"test_{key}": value for key, value in entity_scores(predictions, gold).items()}
     scores |= group_scores(dataset, gold, predictions, "test")
-    labels = [f"B-{kind}" for kind in dict.fromkeys([*declared, *types_of_tags(predictions)])]
+    types = list(dict.fromkeys([*declared, *types_of_tags(predictions)]))
     content = {
         "model": _public_name(name),
         "dataset": {
             "name": _public_name(data.dataset),
             "config": data.dataset_config,
             "revision": data.dataset_revision,
+            "fingerprint": read_data_record(data.dataset, data.dataset_config).fingerprint,
         },
         "split": split,
         "sentences": len(dataset),
         "map": mapping,
+        "types": types,
         "scores": {key.removeprefix("test_"): value for key, value in scores.items()},
         "versions": {module.__name__: module.__version__ for module in (torch, transformers, datasets)},
     }
-    return ModelScores(content, results_table(scores, labels))
+    return ModelScores(content, results_table(scores, [f"B-{kind}" for kind in types]))
 
 
 def tag_split(

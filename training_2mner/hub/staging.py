@@ -28,7 +28,7 @@ NEEDED = (*CONFIG_FILES, CARD)
 OPTIONAL = (
     *("tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"),
     *("tokenizer.model", "sentencepiece.bpe.model", "spiece.model"),
-    *("model.safetensors.index.json", "all_results.json", *CALIBRATION),
+    *("model.safetensors.index.json", "all_results.json", "other_data.json", *CALIBRATION),
 )
 LARGEST = 100 * 2**20  # bytes of a file without weights; the largest vocabularies have a third of that
 STRICT = "F1 (strict)"  # the card's name for the main score

@@ -72,6 +72,29 @@ def test_the_builder_reads_every_sentence_with_its_labels(work, tmp_path):
     assert set(tags) == {("B-PER", "O", "O"), ("O", "O", "B-LOC")} and tags["O", "O", "B-LOC"] == "O_60"
 
 
+def test_the_split_of_released_files_is_kept_on_request(tmp_path):
+    """Translations inherit it; by picture, number 0 to 19 would not all be in test."""
+    splits = ["test"] * 20 + ["validation"] * 5 + ["train"] * 5
+    records = [
+        sentence(number, lang, more={"released_split": split})
+        for lang in ("en", "es")
+        for number, split in enumerate(splits)
+    ]
+    work = work_of(tmp_path / "work", records)
+    release.run(work, release.Settings(output=tmp_path / "new", keep_split=True))
+    for lang in ("en", "es"):
+        found = read_conll(tmp_path / "new" / f"train_valid_test_{lang}" / "test_conll_format.txt")
+        assert [each.image_id for each in found] == [f"O_{number}" for number in range(20)]
+    construction = json.loads((tmp_path / "new" / "construction.json").read_text("utf-8"))
+    assert "--split given" in construction["build"]
+    assert "The split is that of the released files" in (tmp_path / "new" / "README.md").read_text("utf-8")
+
+
+def test_a_sentence_without_a_released_split_has_none_to_keep(work, tmp_path):
+    with pytest.raises(ValueError, match="`keep_split` needs sentences of released files, but en/O_0 has no split"):
+        release.run(work, release.Settings(output=tmp_path / "new", keep_split=True))
+
+
 def test_translations_are_in_one_split_and_every_split_has_its_file(tmp_path):
     release.run(work_of(tmp_path / "work", RECORDS), release.Settings(output=tmp_path / "new"))
     place = {}

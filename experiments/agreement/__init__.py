@@ -1,0 +1,1 @@
+"""Projected labels compared with a second method: `python -m experiments.agreement`."""

@@ -1,0 +1,68 @@
+"""Tag the test sentences of all languages with finished runs."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import shlex
+from pathlib import Path
+
+import torch
+
+from dataset_scripts.schema import DEFAULT_CONFIG, types_in
+from experiments.average.runs import name_of, read_name
+from experiments.plan import Run
+from experiments.progress import Progress
+from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
+from experiments.tables.languages import FOLDER
+from reports_2mner.locks import only_writer
+from training_2mner.arguments import DataArguments
+from training_2mner.data import label_names, load_split, tag_names
+from training_2mner.evaluate.finished import tag_split
+from training_2mner.metrics import entity_scores
+
+
+def score(options: argparse.Namespace) -> None:
+    """Tag the test split of all languages with each run and write its record.
+
+    Raises:
+        ValueError: for a folder whose name does not state a run, and for runs or data that do not load.
+    """
+    runs = {folder: _run_of(folder) for folder in options.runs}
+    data = DataArguments(options.dataset, DEFAULT_CONFIG, options.dataset_revision)
+    left = {folder: run for folder, run in runs.items() if not _record(options.output, run).is_file()}
+    progress = Progress(len(left))
+    for folder, run in left.items():
+        with only_writer(_record(options.output, run), "output"):
+            progress.report(run.name, f"F1 on all languages {100 * _score(folder, run, data, options):.2f}")
+        gc.collect()  # one model at a time
+
+
+def _score(folder: Path, run: Run, data: DataArguments, options: argparse.Namespace) -> float:
+    test = load_split(data, "test")
+    gold = tag_names(test)
+    tags = tag_split(str(folder), test, data, options.batch_size, options.device)
+    words = [name_of(folder), "--dataset", Path(data.dataset).name]
+    write_record(
+        _record(options.output, run),
+        run,
+        command=f"python -m experiments.languages {shlex.join(words)}",
+        data=describe_data(data, test),
+        machine=describe_machine(torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))),
+        test={**describe_sentences(test), "dev": describe_scores(gold, tags, types_in(label_names(test)))},
+    )
+    return entity_scores(tags, gold)["f1"]
+
+
+def _run_of(folder: Path) -> Run:
+    run = read_name(name_of(folder))
+    if run is None or not (folder / "config.json").is_file():
+        raise ValueError(
+            f"`runs` names {folder}, which is no run folder with a name such as bert-crf.en_es.seed-19; keep those of "
+            "`python -m experiments.run` with `--keep_models`."
+        )
+    return run
+
+
+def _record(output: Path, run: Run) -> Path:
+    return output / FOLDER / f"{run.name}.json"
