@@ -6,12 +6,10 @@ import argparse
 import copy
 import math
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
 from transformers import AutoTokenizer, BertConfig
 
 from benchmarks.full_size import first_sentences, jpeg, tokenizer_for
@@ -28,7 +26,6 @@ from modeling_2mner.modeling_released import EXTRA_CHARACTERS
 LABELS = ["O", *(f"{mark}-{kind}" for kind in ("PER", "LOC", "ORG", "MISC") for mark in "BI")]
 BATCH = 16
 MBERT_VOCABULARY = 119_547
-DEVIATION = 3.0  # of a label's emissions from word to word, about that of trained models
 # The encoder of sentence-transformers/all-MiniLM-L6-v2, and a small one.
 MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
 SMALL = {"hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 192}
@@ -117,15 +114,4 @@ class Networks:
             processor.max_length,
             labels=model.config.labels,
         )
-        networks = cls(released, released_processor, model, processor)
-        networks._spread_emissions(material.rows(BATCH))
-        return networks
-
-    @torch.inference_mode()
-    def _spread_emissions(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Let the emissions of our network differ from word to word; with random weights all words have one tag."""
-        batch = self.processor([row["words"] for row in rows], [row["image"] for row in rows])
-        emissions = self.model(**batch).logits[batch["word_mask"]]
-        scale = DEVIATION / emissions.std(0)
-        self.model.classifier.weight.mul_(scale[:, None])
-        self.model.classifier.bias.sub_(emissions.mean(0)).mul_(scale)
+        return cls(released, released_processor, model, processor)

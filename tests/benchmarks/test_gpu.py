@@ -20,10 +20,11 @@ def run(capsys, *arguments: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in lines]
 
 
-def test_each_group_gives_its_lines(capsys, tmp_path):
+def test_each_group_gives_its_lines(capsys, tmp_path, monkeypatch):
     output = tmp_path / "gpu.json"
+    monkeypatch.setattr(gpu, "CRF_SHAPES", ((2, 3),))
     lines = run(capsys, "--only", "crf", "forward", "step", "--output", str(output))
-    assert len(lines) == 3 * 3 * 3 + 2 * 4 + 7
+    assert len(lines) == 3 * 3 + 2 * 4 + 7
     assert all(float(line[2].replace(",", "")) > 0 for line in lines)
     gpu.main(["--table", str(output)])
     assert gpu.table([gpu.Row(**row) for row in json.loads(output.read_text("utf-8"))["rows"]]).markdown() in (
@@ -46,8 +47,8 @@ def test_launches_and_waits_are_counted():
     ones = torch.ones(3)
     once, no_wait = gpu.count_events(lambda: ones + 1, torch.device("cpu"))
     twice, waits = gpu.count_events(lambda: ((ones + 1) + 1).sum().item(), torch.device("cpu"))
-    assert (once, no_wait) == (1, 0)
-    assert twice > 2 and waits == 1
+    assert 0 < once < twice
+    assert (no_wait, waits) == (0, 1)
 
 
 def test_what_fails_and_what_has_no_time_say_so(monkeypatch):

@@ -167,7 +167,6 @@ def test_chosen_batches_stand_for_an_epoch():
 
 def test_steps_train_what_they_should(networks, material):
     training = steps.Training(networks)
-    batch = networks.processor(material.sentences[:4], [None] * 4, material.tags[:4])
     pictures = [row["image"] for row in material.rows(4)]
     released = networks.released_processor(material.sentences[:4], pictures, material.tags[:4])
     batch = networks.processor(material.sentences[:4], pictures, material.tags[:4])
