@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
 from transformers import AutoTokenizer, BertConfig
 
 from benchmarks.full_size import first_sentences, jpeg, tokenizer_for
@@ -21,6 +22,7 @@ from modeling_2mner import (
     TwoMNERReleasedForTokenClassification,
     TwoMNERReleasedProcessor,
 )
+from modeling_2mner.images import load_image
 from modeling_2mner.modeling_released import EXTRA_CHARACTERS
 
 LABELS = ["O", *(f"{mark}-{kind}" for kind in ("PER", "LOC", "ORG", "MISC") for mark in "BI")]
@@ -105,6 +107,7 @@ class Networks:
         """Build both, in eval mode."""
         model = TwoMNERForTokenClassification(TwoMNERConfig(**material.network)).eval()
         processor = TwoMNERProcessor.for_model(model, material.tokenizer)
+        _scale_regions(model, processor, material.rows(1)[0]["image"])
         encoders = {name: getattr(model.model, name) for name in ("text_model", "vision_model", "resnet_model")}
         released = TwoMNERReleasedForTokenClassification(TwoMNERReleasedConfig(**material.network), **encoders).eval()
         released_processor = TwoMNERReleasedProcessor(
@@ -115,3 +118,13 @@ class Networks:
             labels=model.config.labels,
         )
         return cls(released, released_processor, model, processor)
+
+
+@torch.no_grad()
+def _scale_regions(model: Any, processor: Any, picture: bytes) -> None:
+    """Give the regions of the ResNet the size that those of a trained one have. Those of a deep one with random weights
+    are 10 million times larger: attention would choose a single region, and any rounding another one."""
+    pixels = processor.encode_images([load_image(picture).image])
+    regions = model.model.resnet_projection(model.encode_images(**pixels)["resnet_image_features"])
+    for parameter in model.model.resnet_projection.parameters():
+        parameter.div_(regions.std())

@@ -13,6 +13,7 @@ from benchmarks import side_by_side
 from benchmarks.speed import forward, measuring, steps
 from benchmarks.speed.material import BATCH, Material, Networks
 from benchmarks.speed.measuring import Goal, Row, Watch, Way, Work
+from modeling_2mner.images import load_image
 
 BENCHMARKS = Path(side_by_side.__file__).parent
 TINY = ["--repeats", "1", "--step_repeats", "1", "--sentences", "32", "--batches", "1", "--step_batches", "1"]
@@ -106,7 +107,7 @@ def test_the_network_is_told_from_what_is_around_it(clock):
         def forward(self):
             clock.now += 2.0
 
-    def way(name: str, around: float, goal: Goal = Goal()) -> Way:
+    def way(name: str, around: float, goal: Goal) -> Way:
         network, watch = Network(), Watch(clock)
         watch.follow(network, "forward")
 
@@ -116,7 +117,7 @@ def test_the_network_is_told_from_what_is_around_it(clock):
 
         return Way(name, [run], goal, watch=watch)
 
-    inner, outer = rows_of(way("released", 6.0), way("ours", 2.0, Goal(1.5)), around="all")
+    inner, outer = rows_of(way("released", 6.0, Goal()), way("ours", 2.0, Goal(1.5)), around="all")
     assert (inner.work, inner.ratio, inner.met) == ("work", 1.0, "no")
     assert (outer.work, outer.ratio, outer.met) == ("all", 2.0, "")
 
@@ -127,9 +128,7 @@ def test_a_way_that_fails_says_so_and_the_others_go_on(clock):
 
     made = measuring.attempt("made", Goal(3.0), lambda: Way("made", [fail]))
     absent = measuring.attempt("absent", Goal(), fail)
-    failed, missing, fine = rows_of(
-        Way("reference", [clock.work(4.0)]), made, absent, Way("ours", [clock.work(1.0)])
-    )
+    failed, missing, fine = rows_of(Way("reference", [clock.work(4.0)]), made, absent, Way("ours", [clock.work(1.0)]))
     assert failed.error == missing.error == "`backend` needs a runner"
     assert failed.cells()[-2] == "not measured: `backend` needs a runner"
     assert fine.ratio == 4.0
@@ -243,3 +242,11 @@ def test_the_page_states_what_was_measured(name):
     page, path = (BENCHMARKS / "RESULTS.md").read_text("utf-8"), BENCHMARKS / name
     assert f"--output benchmarks/{name}" in page
     assert (side_by_side.show(json.loads(path.read_text("utf-8"))) if path.exists() else "not measured") in page
+
+
+def test_regions_of_random_resnets_are_as_large_as_words(material):
+    networks = Networks.of(material)
+    pixels = networks.processor.encode_images([load_image(material.rows(1)[0]["image"]).image])
+    with torch.no_grad():
+        regions = networks.model.encode_images(**pixels)["resnet_image_features"]
+        assert networks.model.model.resnet_projection(regions).std().item() == pytest.approx(1.0, abs=1e-3)
