@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -20,8 +20,9 @@ from benchmarks.speed.material import Material
 from benchmarks.speed.measuring import Goal, Way, Work
 from benchmarks.speed.text import demo_model
 from modeling_2mner.handler import EndpointHandler
-from training_2mner.serve.__main__ import read_command_line
-from training_2mner.serve.service import build_service
+from modeling_2mner.images import count_pixels
+from training_2mner.serve.batching import Batcher
+from training_2mner.serve.service import Service
 
 LATENCY, BATCHING = Goal(most_ms=8.0), Goal(2.5)
 SECONDS = 60.0  # until a request that hangs fails
@@ -32,11 +33,10 @@ def server(options: argparse.Namespace, material: Material) -> Iterator[Work]:
     """How long one client waits, and how many requests are answered when many ask at once."""
     texts = [" ".join(words) for words in material.sentences]
     with TemporaryDirectory() as name:
-        folder = Path(name)
         for part in demo_model(material):
-            part.save_pretrained(folder)
-        handler = EndpointHandler(str(folder), device="cpu")
-        with Server(folder, 32) as batching, Server(folder, 1) as one_by_one:
+            part.save_pretrained(name)
+        handler = EndpointHandler(name, device="cpu")
+        with Server(handler) as batching, Server(handler, max_batch=1) as one_by_one:
             alone = texts[: options.requests // 4 or 1]
             ways = [
                 Way("no server", [lambda: [handler({"inputs": text}) for text in alone]]),
@@ -55,11 +55,11 @@ def server(options: argparse.Namespace, material: Material) -> Iterator[Work]:
 class Server:
     """The server of `python -m training_2mner.serve`, on a free port of this machine, in a thread."""
 
-    def __init__(self, model: Path, max_batch: int) -> None:
-        arguments = read_command_line([str(model), "--device", "cpu", "--max_batch", str(max_batch)])
+    def __init__(self, handler: EndpointHandler, **settings: int) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._socket.getsockname()[1]
-        app = build_service(arguments).app
+        read = partial(handler.read, count_pixels=count_pixels)
+        app = Service("demo", Batcher(handler.answer, **settings), read=read).app
         self._server = uvicorn.Server(uvicorn.Config(app, log_config=None))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 
