@@ -38,12 +38,15 @@ test-slow: .venv/.installed .venv-demo/.installed  ## Run the tests that need mi
 test-adversary: .venv/.installed  ## Attack files, pictures, requests and processes, and print what held (10 minutes)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --quiet tests/adversary
 
+# The authors' sentences, if there are any: make MMNERD=../MMNERD bench
+CONLL := $(if $(MMNERD),--conll $(MMNERD)/train_valid_test/train_valid_test_en/test_conll_format.txt)
+
 bench: .venv/.installed  ## Time the work beside plain references, with small networks (10 minutes on idle cores)
 	$(BIN)/python -W ignore benchmarks/crf.py --repeats 31
-	$(BIN)/python -W ignore benchmarks/side_by_side.py
+	$(BIN)/python -W ignore benchmarks/side_by_side.py $(CONLL) --output benchmarks/side_by_side.json
 
-bench-full: .venv/.installed  ## The same with the paper's networks (an hour on idle cores)
-	$(BIN)/python -W ignore benchmarks/side_by_side.py --full
+bench-full: .venv/.installed  ## The same with the paper's networks, and the goals (an hour on idle cores)
+	$(BIN)/python -W ignore benchmarks/side_by_side.py --full $(CONLL) --output benchmarks/side_by_side_full.json
 
 check: .venv/.installed  ## Check style and types
 	$(BIN)/ruff check .
