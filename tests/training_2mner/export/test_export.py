@@ -19,9 +19,10 @@ from modeling_2mner.images import load_image
 from tests.stand_in_hub import ROOT, TOKEN
 from training_2mner.export.__main__ import main
 from training_2mner.export.folder import export
-from training_2mner.export.graphs import fold_batch_norms, refuse_unsupported
+from training_2mner.export.graphs import refuse_unsupported
 from training_2mner.export.parity import compare, made_up_batches
 from training_2mner.features.towers import describe_towers
+from training_2mner.folding import fold_batch_norms
 from training_2mner.predict.__main__ import main as predict_main
 from training_2mner.serve.__main__ import read_command_line as read_serve
 from training_2mner.serve.service import build_service
