@@ -34,7 +34,7 @@ class OneImageProcessor(TwoMNERProcessor):
         small_object_size (`int`, *optional*): the same for objects of MKGFormer's second kind.
         max_objects, max_small_objects (`int`, *optional*): use only the first `max_objects` boxes of a sentence; all
             by default.
-        max_length, labels, on_bad_image: as for [`TwoMNERProcessor`].
+        max_length, labels, on_bad_image, jpeg_draft: as for [`TwoMNERProcessor`]; crops are always of the whole picture.
 
     Raises:
         ValueError: as [`TwoMNERProcessor`].
@@ -68,6 +68,7 @@ class OneImageProcessor(TwoMNERProcessor):
         small_object_size: int | None = None,
         max_objects: int | None = None,
         max_small_objects: int | None = None,
+        jpeg_draft: bool = False,
         chat_template: str | None = None,
     ):
         self._check_parts(tokenizer, on_bad_image)
@@ -81,6 +82,7 @@ class OneImageProcessor(TwoMNERProcessor):
         self.small_object_size = small_object_size
         self.max_objects = max_objects
         self.max_small_objects = max_small_objects
+        self.jpeg_draft = jpeg_draft
 
     @classmethod
     def for_model(

@@ -22,7 +22,7 @@ class WordProcessor(OneImageProcessor):
 
     Args:
         tokenizer ([`WordTokenizer`]): numbers words and characters.
-        image_processor, labels, on_bad_image, use_image: as for [`OneImageProcessor`].
+        image_processor, labels, on_bad_image, use_image, jpeg_draft: as for [`OneImageProcessor`].
 
     Raises:
         ValueError: without a tokenizer, for one of another kind, or for an unknown `on_bad_image`.
@@ -46,6 +46,7 @@ class WordProcessor(OneImageProcessor):
         labels: list[str] | None = None,
         on_bad_image: str = "none",
         use_image: bool = True,
+        jpeg_draft: bool = False,
         chat_template: str | None = None,
     ):
         super().__init__(
@@ -54,6 +55,7 @@ class WordProcessor(OneImageProcessor):
             labels=labels,
             on_bad_image=on_bad_image,
             use_image=use_image,
+            jpeg_draft=jpeg_draft,
             chat_template=chat_template,
         )
 

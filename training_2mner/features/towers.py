@@ -50,8 +50,12 @@ def describe_towers(model: WordTagger, processor: TwoMNERProcessor, precision: s
     check_apart(model, processor)
     names = ("image_processor", "resnet_image_processor")
     processors = {name: getattr(processor, name) for name in names if hasattr(processor, name)}
+    draft = (
+        {"jpeg_draft": True} if processor.jpeg_draft else {}
+    )  # without it, caches are found that were filled before
     return {
         "version": VERSION,
+        **draft,
         "model_type": model.config.model_type,
         "precision": precision,
         "fields": {name: getattr(model.config, name) for name in _FIELDS if hasattr(model.config, name)},

@@ -173,6 +173,8 @@ def predict_to_file(
     with only_writer(output, "output"):
         check_output(output, records, return_word_tags, overwrite)
         settings["model"] = model_fingerprint(pipe.model)
+        if getattr(pipe.processor, "jpeg_draft", False):
+            settings["jpeg_draft"] = True
         if image_features is not None:
             settings["image_features"] = image_features.precision
             pipe.image_features = image_features
