@@ -144,8 +144,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             output_attentions: return both cross-attentions; needs eager attention.
             image_features, resnet_image_features: what [`~TwoMNERModel.encode_images`] returned, in the place of pixels.
             image_hashes: `(images,)`, equal for equal pictures; not used here, but by the Trainer.
-            output_embeds: return the embeddings, which only the contrastive losses read; without them their heads and the
-                text encoder's pooler do not run.
+            output_embeds: return embeddings; `False` skips heads and pooler, which only the contrastive losses read.
 
         Raises:
             ValueError: for inputs that contradict each other; the message gives the remedy.
@@ -153,10 +152,8 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         pictures = choose_pictures(pixel_values, image_features)
         resnet_pictures = choose_pictures(resnet_pixel_values, resnet_image_features)
         self._check_inputs(word_positions, pictures, resnet_pictures, output_attentions)
-        word_positions = cast(torch.Tensor, word_positions)
-        input_ids = cast(torch.Tensor, input_ids)
-        # T: (batch, words, hidden)
-        text, words = self.encode_text(input_ids, attention_mask, word_positions, pooler=output_embeds)
+        input_ids, word_positions = cast(torch.Tensor, input_ids), cast(torch.Tensor, word_positions)
+        text, words = self.encode_text(input_ids, attention_mask, word_positions, output_embeds)  # `words` is T
         if not self.config.num_branches:
             return TwoMNERModelOutput(last_hidden_state=words)
 
@@ -166,10 +163,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             first_window = default_first_window(input_ids, word_positions)
         if image_index is None:
             image_index = default_image_index(first_window, resnet_pictures if pictures is None else pictures)
-        text_embeds = None
-        if output_embeds:
-            pooled = pool_text(text, words, word_mask, first_window, self.config.contrastive_text_pooling)
-            text_embeds = self.text_head(pooled)  # Eq. 7
+        text_embeds = self._embed_text(text, words, word_mask, first_window) if output_embeds else None
         vit = self.vit_branch(words, pixel_values, image_index, text_embeds, image_features)
         resnet = self.resnet_branch(words, resnet_pixel_values, image_index, text_embeds, resnet_image_features)
         attentions = tuple(weights for _, _, weights in (vit, resnet) if weights is not None)
@@ -192,6 +186,10 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         text_model = self.text_model if pooler else without_pooler(self.text_model)
         text = encode_windows(text_model, input_ids, attention_mask, word_positions.shape[0])
         return text, gather_words(text.last_hidden_state, word_positions)
+
+    def _embed_text(self, text: Any, words: torch.Tensor, word_mask: torch.Tensor, first_window: torch.Tensor) -> Any:
+        """h'_t of Eq. 7, `(batch, projection)`."""
+        return self.text_head(pool_text(text, words, word_mask, first_window, self.config.contrastive_text_pooling))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -426,8 +424,8 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             others: dict[str, Any] = {"labels": labels, "token_type_ids": token_type_ids, **pictures}
             return self._tag_pieces(input_ids, attention_mask, **others)
         if is_empty(word_positions):
-            empty = self._empty_embeds() if output_embeds else {}
-            return TwoMNERTokenClassifierOutput(**self.empty_answer(word_positions, labels), **empty)
+            embeds = self._empty_embeds() if output_embeds else {}
+            return TwoMNERTokenClassifierOutput(**self.empty_answer(word_positions, labels), **embeds)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -439,14 +437,11 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             output_embeds=output_embeds,
             **pictures,
         )
-        fused = self.dropout(self.fusion_projection(outputs.last_hidden_state))
-        logits = self.classifier(fused)  # E of Eq. 15: (batch, words, labels)
+        logits = self.classifier(self.dropout(self.fusion_projection(outputs.last_hidden_state)))  # E of Eq. 15
         if word_mask is None:
             word_mask = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
-        embeds = ("text_embeds", "vit_embeds", "resnet_embeds", "cross_attentions")
-        return TwoMNERTokenClassifierOutput(
-            **self.read_emissions(logits, labels, word_mask), **{name: outputs.get(name) for name in embeds}
-        )
+        others = {name: value for name, value in outputs.items() if name != "last_hidden_state"}
+        return TwoMNERTokenClassifierOutput(**self.read_emissions(logits, labels, word_mask), **others)
 
     def _empty_embeds(self) -> dict[str, Any]:
         config = self.config

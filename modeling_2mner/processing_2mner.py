@@ -21,6 +21,7 @@ from .crf import IGNORED_LABEL
 from .handler import EndpointHandler  # noqa: F401
 from .images import LoadedImage, OpenedPictures, PictureSource, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
+from .pixels import normalise
 from .spans import entity_spans
 from .stock_arguments import PROCESSOR, refuse_unknown
 from .windows import encode_words, split_text, surface, well_formed
@@ -118,8 +119,8 @@ class TwoMNERProcessor(ProcessorMixin):
         max_length: int = 512,
         labels: list[str] | None = None,
         on_bad_image: str = "none",
-        jpeg_draft: bool = False,
         chat_template: str | None = None,
+        jpeg_draft: bool = False,
     ):
         self._check_parts(tokenizer, on_bad_image)
         image_processor = whole_picture(image_processor or CLIPImageProcessorPil())
@@ -447,11 +448,6 @@ def _target_size(processor: Any) -> tuple[int, int]:
     return processor.size["width"], processor.size["height"]
 
 
-def normalise(processor: Any, images: list) -> torch.Tensor:
-    """Turn pictures of the processor's size into pixels `(images, 3, height, width)`."""
-    return processor(images=images, do_resize=False, return_tensors="pt")["pixel_values"]
-
-
 def pad_rows(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
     """Rows of numbers, padded with `value`, as a tensor `(rows, width)`."""
     padded = [row + [value] * (width - len(row)) for row in rows]
@@ -471,7 +467,6 @@ __all__ = [
     "clip_processor",
     "count_positions",
     "imagenet_processor",
-    "normalise",
     "pad_rows",
     "whole_picture",
 ]

@@ -9,13 +9,13 @@ from transformers import CLIPImageProcessorPil, PreTrainedModel, ProcessorMixin
 
 from .configuration_tagging import LABELS
 from .images import PictureSource, load_image
+from .pixels import normalise
 from .processing_2mner import (
     TwoMNERBatch,
     TwoMNERProcessor,
     clip_processor,
     count_positions,
     imagenet_processor,
-    normalise,
     whole_picture,
 )
 
@@ -68,8 +68,8 @@ class OneImageProcessor(TwoMNERProcessor):
         small_object_size: int | None = None,
         max_objects: int | None = None,
         max_small_objects: int | None = None,
-        jpeg_draft: bool = False,
         chat_template: str | None = None,
+        jpeg_draft: bool = False,
     ):
         self._check_parts(tokenizer, on_bad_image)
         image_processor = whole_picture(image_processor or imagenet_processor())

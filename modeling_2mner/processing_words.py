@@ -46,8 +46,8 @@ class WordProcessor(OneImageProcessor):
         labels: list[str] | None = None,
         on_bad_image: str = "none",
         use_image: bool = True,
-        jpeg_draft: bool = False,
         chat_template: str | None = None,
+        jpeg_draft: bool = False,
     ):
         super().__init__(
             image_processor,

@@ -49,7 +49,8 @@ class FoldedResNetCallback(TrainerCallback):
         resnet = getattr(getattr(model, "base_model", None), "resnet_model", None)
         if resnet is None or getattr(args, "fsdp", None) or not _stays_as_it_is(model, resnet):
             return  # FSDP gives each process a part of the weights
-        plain, copies = resnet.forward, []
+        plain = resnet.forward
+        copies: list[nn.Module] = []  # the one, once it is needed
 
         def forward(*inputs: Any, **named: Any) -> Any:
             if not model.training:
