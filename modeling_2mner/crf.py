@@ -20,9 +20,10 @@ except ImportError as error:
         "`pip install pytorch-crf`. The distribution called `torchcrf` is a different project and does not provide it."
     ) from error
 
-from .lattice import Lattice, Parameters, forward_backward, log_partition, mirror_of, sweep
+from .lattice import Lattice, Parameters, forward_backward, list_viterbi, log_partition, mirror_of, sweep
 
 IGNORED_LABEL = -100
+LIST_CELLS = 2**24  # of words, labels, sequences and sentences whose list Viterbi runs together: 64 MB
 LARGE = 1e30  # far above any score, and a long sentence of them is still finite in float32
 
 
@@ -172,15 +173,31 @@ class LinearChainCRF(CRF):
         1. If scores are not finite, the search is as in `viterbi` and the posteriors are NaN. `constrained` restricts
         both the search and the sum in Eq. 16.
         """
-        if not len(emissions):
-            return [([], 1.0)]
         mask = torch.ones(1, len(emissions), dtype=torch.bool, device=emissions.device)
-        log_z = self.log_partition(emissions.double().unsqueeze(0), mask, constrained, temperature)
-        scores = self._word_major(emissions.unsqueeze(0), mask)[0].squeeze(2)  # (words, labels)
+        return self.best_paths_of(emissions.unsqueeze(0), mask, count, constrained, temperature)[0]
+
+    @torch.no_grad()
+    def best_paths_of(
+        self, emissions: Tensor, mask: Tensor, count: int, constrained: bool = True, temperature: float = 1.0
+    ) -> list[list[tuple[list[int], float]]]:
+        """Return what [`~LinearChainCRF.best_paths`] does for each sentence of a batch, (batch, words, K), at once."""
+        log_z = self.log_partition(emissions.double(), mask, constrained, temperature)
+        scores, by_word = self._word_major(emissions, mask)
         parameters = self._parameters_for(scores, constrained, bounded=True)
         # The search knows no temperature, so that rounding cannot change the order of the paths.
-        totals, paths = _list_viterbi(_bounded(scores), *parameters, count)
-        return list(zip(paths.tolist(), (totals / temperature - log_z).exp().tolist(), strict=True))
+        size = max(1, LIST_CELLS // (len(scores) * self.num_tags * count))
+        groups = zip(_bounded(scores).split(size, 2), by_word.split(size, 1), strict=True)
+        parts = [list_viterbi(*group, parameters, count) for group in groups]
+        totals, paths = (torch.cat(part) for part in zip(*parts, strict=True))
+        shares: list[list[float]] = (totals / temperature - log_z.unsqueeze(1)).exp().tolist()
+        found: list[list[list[int]]] = paths.tolist()
+        counts: list[int] = (totals > -torch.inf).sum(1).tolist()
+        return [
+            [(path[:length], share) for path, share in zip(found[row][: counts[row]], shares[row], strict=False)]
+            if length
+            else [([], 1.0)]
+            for row, length in enumerate(mask.sum(1).tolist())
+        ]
 
     def _word_major(self, emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Check the inputs; return emissions (words, labels, batch), 0 where masked, and the mask (words, batch)."""
@@ -261,28 +278,6 @@ def _trace(rest: Tensor, start: Tensor, transitions: Tensor) -> Tensor:
     for scores in rest[1:].unbind(0):
         path.append((transitions.index_select(0, path[-1]) + scores).argmax(1))
     return torch.stack(path)
-
-
-def _list_viterbi(
-    scores: Tensor, start: Tensor, transitions: Tensor, end: Tensor, count: int
-) -> tuple[Tensor, Tensor]:
-    """The best sequences of one sentence, `count` or all: their scores, (count,), and labels, (count, words)."""
-    best, steps = (start + scores[0]).unsqueeze(1), []  # (labels, ranks): the best sequences that end in each label
-    for score in scores[1:].unbind(0):
-        ways = (best.unsqueeze(2) + transitions.unsqueeze(1)).flatten(0, 1)  # (labels * ranks, labels)
-        values, origins = ways.topk(min(count, len(ways)), dim=0)
-        steps.append((origins.T, best.shape[1]))
-        best = values.T + score.unsqueeze(1)
-    ends = (best + end.unsqueeze(1)).flatten()
-    totals, places = ends.topk(min(count, len(ends)))
-    totals, places = totals[totals > -torch.inf], places[totals > -torch.inf]
-    path = [places // best.shape[1]]
-    ranks = places % best.shape[1]
-    for origins, num_ranks in reversed(steps):
-        places = origins[path[-1], ranks]
-        path.append(places // num_ranks)
-        ranks = places % num_ranks
-    return totals, torch.stack(path[::-1], 1)
 
 
 def _path_score(scores: Tensor, start: Tensor, transitions: Tensor, end: Tensor, tags: Tensor, mask: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Text and image encoders: how they are built, loaded and read; sub-words become words here."""
 
+import copy
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +124,20 @@ def encode_windows(
         last_hidden_state=torch.cat([part.last_hidden_state for part in parts]),
         pooler_output=None if pooled[0] is None else torch.cat(pooled),
     )
+
+
+def without_pooler(text_model: nn.Module) -> nn.Module:
+    """A view of a text encoder, with the same weights, that does not run its pooling layer.
+
+    The encoder itself stays as it is, since other threads may use it. One that was compiled, or that another library runs in
+    its own way, is returned with its pooling layer.
+    """
+    changed = "forward" in vars(text_model) or getattr(text_model, "_compiled_call_impl", None) is not None
+    if text_model._modules.get("pooler") is None or changed or torch.compiler.is_compiling():
+        return text_model
+    view = copy.copy(text_model)
+    view._modules = {**text_model._modules, "pooler": None}
+    return view
 
 
 def default_first_window(input_ids: torch.Tensor, word_positions: torch.Tensor) -> torch.Tensor:
@@ -272,4 +287,5 @@ __all__ = [
     "pool_vit",
     "read_grid",
     "window_images",
+    "without_pooler",
 ]

@@ -68,10 +68,14 @@ class OpenedPictures:
     Args:
         max_pixels (`int`): those that were not needed for longest are dropped when they have more together.
         stored (`Container[str]`, *optional*): digests of pictures that need not be decoded.
+        draft_side (`int`, *optional*): decode JPEG files that are at least twice as large, in pixels, at a half, a quarter
+            or an eighth of their size, but no smaller than this; by default at their full size.
     """
 
-    def __init__(self, max_pixels: int = MAX_PIXELS, stored: Container[str] = ()) -> None:
-        self._max_pixels, self._stored = max_pixels, stored
+    def __init__(
+        self, max_pixels: int = MAX_PIXELS, stored: Container[str] = (), draft_side: int | None = None
+    ) -> None:
+        self._max_pixels, self._stored, self.draft_side = max_pixels, stored, draft_side
         self._pictures: OrderedDict[str, LoadedImage] = OrderedDict()
         self._pixels = 0
 
@@ -180,7 +184,7 @@ def _open(source: Image.Image | _Stored, name: str, opened: OpenedPictures) -> L
         data = _read(source)
         digest = picture_digest(data)
         known = opened.find(digest)
-        return opened.add(_decode(open_picture(data, name), digest)) if known is None else known
+        return opened.add(_decode(open_picture(data, name), digest, opened.draft_side)) if known is None else known
 
 
 def picture_digest(data: bytes | bytearray) -> str:
@@ -192,13 +196,18 @@ def _pixel_digest(image: Image.Image) -> str:
     return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
 
-def _decode(image: Image.Image, digest: str) -> LoadedImage:
-    """Turn a picture upright and into RGB; without a digest it gets that of its pixels."""
+def _decode(image: Image.Image, digest: str, draft_side: int | None = None) -> LoadedImage:
+    """Turn a picture upright and into RGB; without a digest it gets that of its pixels.
+
+    The limits are those of the whole picture, whatever `draft_side` is.
+    """
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels, more than {MAX_PIXELS}")
     if min(width, height) < MIN_SIDE or max(width, height) > MAX_ASPECT * min(width, height):
         return LoadedImage(None, "degenerate", f"{width} x {height} pixels")
+    if draft_side is not None and image.format == "JPEG" and min(width, height) >= 2 * draft_side:
+        image.draft(image.mode, (draft_side, draft_side))
     colours = _to_rgb(_upright(image))
     return LoadedImage(colours, "ok", digest=digest or _pixel_digest(colours))
 

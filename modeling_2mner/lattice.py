@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 Parameters = tuple[Tensor, Tensor, Tensor]  # start (K), transitions (K, K: from, to) and end scores (K)
 
@@ -115,10 +116,58 @@ def sweep(scores: Tensor, initial: Tensor, moves: Tensor, reduce: Callable[[Tens
     return torch.stack(states)
 
 
+def list_viterbi(scores: Tensor, mask: Tensor, parameters: Parameters, count: int) -> tuple[Tensor, Tensor]:
+    """The best sequences of each sentence: their scores, (batch, count), and labels, (batch, count, words).
+
+    A sentence that has fewer has -inf in the place of the others. Labels after its last word mean nothing.
+
+    Args:
+        scores: `(words, labels, batch)`, finite.
+        mask: `(words, batch)`.
+        parameters: start, transition and end scores, finite or, where a label is forbidden, -inf.
+        count: of sequences.
+    """
+    start, transitions, end = parameters
+    score = scores.permute(2, 0, 1).contiguous()  # (batch, words, labels)
+    last = (mask.sum(0) - 1).clamp(min=0)
+    best = (start + score[:, 0]).unsqueeze(2)  # (batch, labels, ranks): the best sequences that end in each label
+    widths, steps = [1], []
+    ends = {1: best}  # those of whole sentences by their ranks, which grow with the first words
+    for word in range(1, len(scores)):
+        ways = (best.unsqueeze(1) + transitions.T.unsqueeze(2)).flatten(2)  # (batch, to, from * ranks)
+        values, origins = ways.topk(min(count, ways.shape[2]), dim=2)
+        best = values + score[:, word].unsqueeze(2)
+        widths.append(best.shape[2])
+        steps.append(origins.int())
+        ends[widths[-1]] = torch.where((last == word)[:, None, None], best, ends.get(widths[-1], best))
+    totals = end.new_full((len(last), count), -torch.inf)
+    places = last.new_zeros(len(last), count)
+    for width, states in ends.items():
+        values, found = (states + end.unsqueeze(1)).flatten(1).topk(min(count, states.shape[1] * width), dim=1)
+        room = (0, count - values.shape[1])
+        own = (torch.tensor(widths, device=last.device)[last] == width).unsqueeze(1)
+        totals = torch.where(own, pad(values, room, value=-torch.inf), totals)
+        places = torch.where(own, pad(found, room), places)
+    return totals, _follow(steps, widths, last, places)
+
+
+def _follow(steps: list[Tensor], widths: list[int], last: Tensor, places: Tensor) -> Tensor:
+    """Follow sequences back from the places of their last labels: labels, (batch, count, words)."""
+    row = torch.arange(len(last), device=last.device).unsqueeze(1)
+    path = [places // widths[-1]]
+    for word in range(len(widths) - 1, 0, -1):
+        origins = steps[word - 1]  # (batch, labels, ranks)
+        label = path[-1].clamp(max=origins.shape[1] - 1)  # of a sentence that has ended before, anything
+        before = origins[row, label, places % widths[word]].long()
+        places = torch.where((last >= word).unsqueeze(1), before, places)
+        path.append(places // widths[word - 1])
+    return torch.stack(path[::-1], 2)
+
+
 def mirror_of(mask: Tensor) -> Tensor:
     """Index (words, batch) that reverses each sentence in place: the first row holds the last words' positions."""
     positions = torch.arange(len(mask), device=mask.device).unsqueeze(1)
     return (mask.sum(0) - 1 - positions).clamp(min=0)
 
 
-__all__ = ["Lattice", "Parameters", "forward_backward", "log_partition", "mirror_of", "sweep"]
+__all__ = ["Lattice", "Parameters", "forward_backward", "list_viterbi", "log_partition", "mirror_of", "sweep"]

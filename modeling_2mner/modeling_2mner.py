@@ -23,6 +23,7 @@ from .encoders import (
     load_vision_encoder,
     pool_text,
     pool_vit,
+    without_pooler,
 )
 from .foreign_inputs import refuse_foreign
 from .fusion import MultimodalCollaboration
@@ -127,6 +128,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         image_features: torch.Tensor | None = None,
         resnet_image_features: torch.Tensor | None = None,
         image_hashes: torch.Tensor | None = None,
+        output_embeds: bool = True,
     ) -> TwoMNERModelOutput:
         """Encode words and pictures, and let the words attend to the pictures.
 
@@ -142,6 +144,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             output_attentions: return both cross-attentions; needs eager attention.
             image_features, resnet_image_features: what [`~TwoMNERModel.encode_images`] returned, in the place of pixels.
             image_hashes: `(images,)`, equal for equal pictures; not used here, but by the Trainer.
+            output_embeds: return embeddings; `False` skips heads and pooler, which only the contrastive losses read.
 
         Raises:
             ValueError: for inputs that contradict each other; the message gives the remedy.
@@ -149,9 +152,8 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         pictures = choose_pictures(pixel_values, image_features)
         resnet_pictures = choose_pictures(resnet_pixel_values, resnet_image_features)
         self._check_inputs(word_positions, pictures, resnet_pictures, output_attentions)
-        word_positions = cast(torch.Tensor, word_positions)
-        input_ids = cast(torch.Tensor, input_ids)
-        text, words = self.encode_text(input_ids, attention_mask, word_positions)  # T: (batch, words, hidden)
+        input_ids, word_positions = cast(torch.Tensor, input_ids), cast(torch.Tensor, word_positions)
+        text, words = self.encode_text(input_ids, attention_mask, word_positions, output_embeds)  # `words` is T
         if not self.config.num_branches:
             return TwoMNERModelOutput(last_hidden_state=words)
 
@@ -161,8 +163,7 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
             first_window = default_first_window(input_ids, word_positions)
         if image_index is None:
             image_index = default_image_index(first_window, resnet_pictures if pictures is None else pictures)
-        pooled = pool_text(text, words, word_mask, first_window, self.config.contrastive_text_pooling)
-        text_embeds = self.text_head(pooled)  # Eq. 7
+        text_embeds = self._embed_text(text, words, word_mask, first_window) if output_embeds else None
         vit = self.vit_branch(words, pixel_values, image_index, text_embeds, image_features)
         resnet = self.resnet_branch(words, resnet_pixel_values, image_index, text_embeds, resnet_image_features)
         attentions = tuple(weights for _, _, weights in (vit, resnet) if weights is not None)
@@ -175,11 +176,20 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         )
 
     def encode_text(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, word_positions: torch.Tensor
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        word_positions: torch.Tensor,
+        pooler: bool = True,
     ) -> tuple[BaseModelOutputWithPooling, torch.Tensor]:
         """Run the text encoder: its outputs, and the state of each word's first piece `(batch, words, hidden)`."""
-        text = encode_windows(self.text_model, input_ids, attention_mask, word_positions.shape[0])
+        text_model = self.text_model if pooler else without_pooler(self.text_model)
+        text = encode_windows(text_model, input_ids, attention_mask, word_positions.shape[0])
         return text, gather_words(text.last_hidden_state, word_positions)
+
+    def _embed_text(self, text: Any, words: torch.Tensor, word_mask: torch.Tensor, first_window: torch.Tensor) -> Any:
+        """h'_t of Eq. 7, `(batch, projection)`."""
+        return self.text_head(pool_text(text, words, word_mask, first_window, self.config.contrastive_text_pooling))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -210,24 +220,28 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         words: torch.Tensor,
         pixel_values: torch.Tensor | None,
         image_index: torch.Tensor,
-        text_embeds: torch.Tensor,
+        text_embeds: torch.Tensor | None,
         image_features: torch.Tensor | None = None,
     ) -> Branch:
         """Align and fuse the words with the ViT's tokens.
 
         Shapes: words `(batch, words, hidden)`, pixel_values `(images, 3, height, width)` or `None`, image_index
-        `(batch,)`, image_features `(images, tokens, size)` in the place of pixels; returns fused words `(batch, words, hidden)`, h'_i `(batch, projection)` and attention weights.
+        `(batch,)`, text_embeds `(batch, projection)`, without which there is no h'_i either, image_features `(images,
+        tokens, size)` in the place of pixels; returns fused words `(batch, words, hidden)`, h'_i `(batch, projection)`
+        and attention weights.
         """
         if not self.config.use_vit:
             return None, None, None
         if pixel_values is None and image_features is None:
-            return self.vit_collaboration(words)[0], torch.zeros_like(text_embeds), None
+            return self.vit_collaboration(words)[0], _zeros_like(text_embeds), None
         if image_features is None:
             tokens = self.vision_model(pixel_values=pixel_values).last_hidden_state  # v_K: (images, tokens, size)
         else:
             tokens = image_features.to(words.dtype)
         tokens = tokens[:, 1:] if self.config.vit_tokens == "patches" else tokens
-        embeds = self.vit_head(pool_vit(tokens, self.config.contrastive_vit_pooling))  # Eq. 8
+        embeds = None
+        if text_embeds is not None:
+            embeds = self.vit_head(pool_vit(tokens, self.config.contrastive_vit_pooling))  # Eq. 8
         return self._collaborate(self.vit_collaboration, words, tokens, embeds, image_index)
 
     def resnet_branch(
@@ -235,20 +249,20 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         words: torch.Tensor,
         pixel_values: torch.Tensor | None,
         image_index: torch.Tensor,
-        text_embeds: torch.Tensor,
+        text_embeds: torch.Tensor | None,
         image_features: torch.Tensor | None = None,
     ) -> Branch:
         """Align and fuse the words with the ResNet's grid; shapes as in [`~TwoMNERModel.vit_branch`]."""
         if not self.config.use_resnet:
             return None, None, None
         if pixel_values is None and image_features is None:
-            return self.resnet_collaboration(words)[0], torch.zeros_like(text_embeds), None
+            return self.resnet_collaboration(words)[0], _zeros_like(text_embeds), None
         if image_features is None:
             grid, pooled = self.encode_resnet(cast(torch.Tensor, pixel_values))
         else:
             grid = image_features.to(words.dtype)
             pooled = grid.mean(dim=1)
-        embeds = self.resnet_head(pooled)  # Eq. 8
+        embeds = None if text_embeds is None else self.resnet_head(pooled)  # Eq. 8
         regions = grid if self.config.resnet_features == "regions" else pooled[:, None]
         regions = self.resnet_projection(regions)  # R': (images, regions, hidden)
         return self._collaborate(self.resnet_collaboration, words, regions, embeds, image_index)
@@ -262,12 +276,14 @@ class TwoMNERModel(TwoMNERPreTrainedModel, PieceModel):
         collaboration: nn.Module,
         words: torch.Tensor,
         regions: torch.Tensor,
-        embeds: torch.Tensor,
+        embeds: torch.Tensor | None,
         image_index: torch.Tensor,
     ) -> Branch:
         has_image = image_index >= 0
         fused, weights = collaboration(words, gather_images(regions, image_index), has_image)
-        return fused, gather_images(embeds, image_index).masked_fill(~has_image[:, None], 0.0), weights
+        if embeds is not None:
+            embeds = gather_images(embeds, image_index).masked_fill(~has_image[:, None], 0.0)
+        return fused, embeds, weights
 
     def _check_inputs(
         self,
@@ -329,6 +345,7 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
 
     base_model_class = TwoMNERModel
     reads_text_apart = True
+    has_embeds = True
 
     def _create_decoder(self, config: TwoMNERConfig) -> None:
         self.fusion_projection = (
@@ -384,13 +401,14 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
         image_features: torch.Tensor | None = None,
         resnet_image_features: torch.Tensor | None = None,
         image_hashes: torch.Tensor | None = None,
+        output_embeds: bool = True,
     ) -> TwoMNERTokenClassifierOutput | TaggerOutput:
         """Tag the words of a batch, or the pieces of text without `word_positions`, see [`tag_pieces`].
 
         Args:
             labels: `(batch, words)` tags, -100 where there is no word; for the loss.
             input_ids, attention_mask, word_positions, word_mask, first_window, pixel_values, resnet_pixel_values,
-                image_index, output_attentions, image_features, resnet_image_features, image_hashes: see
+                image_index, output_attentions, image_features, resnet_image_features, image_hashes, output_embeds: see
                 [`TwoMNERModel.forward`].
             token_type_ids: zeros; only for pieces.
             inputs_embeds, output_hidden_states: None, as PEFT passes them.
@@ -406,7 +424,8 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             others: dict[str, Any] = {"labels": labels, "token_type_ids": token_type_ids, **pictures}
             return self._tag_pieces(input_ids, attention_mask, **others)
         if is_empty(word_positions):
-            return TwoMNERTokenClassifierOutput(**self.empty_answer(word_positions, labels), **self._empty_embeds())
+            embeds = self._empty_embeds() if output_embeds else {}
+            return TwoMNERTokenClassifierOutput(**self.empty_answer(word_positions, labels), **embeds)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -415,16 +434,14 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             first_window=first_window,
             image_index=image_index,
             output_attentions=output_attentions,
+            output_embeds=output_embeds,
             **pictures,
         )
-        fused = self.dropout(self.fusion_projection(outputs.last_hidden_state))
-        logits = self.classifier(fused)  # E of Eq. 15: (batch, words, labels)
+        logits = self.classifier(self.dropout(self.fusion_projection(outputs.last_hidden_state)))  # E of Eq. 15
         if word_mask is None:
             word_mask = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
-        embeds = ("text_embeds", "vit_embeds", "resnet_embeds", "cross_attentions")
-        return TwoMNERTokenClassifierOutput(
-            **self.read_emissions(logits, labels, word_mask), **{name: outputs.get(name) for name in embeds}
-        )
+        others = {name: value for name, value in outputs.items() if name != "last_hidden_state"}
+        return TwoMNERTokenClassifierOutput(**self.read_emissions(logits, labels, word_mask), **others)
 
     def _empty_embeds(self) -> dict[str, Any]:
         config = self.config
@@ -466,6 +483,10 @@ class TwoMNERForTokenClassification(TwoMNERPreTrainedModel, WordTagger):
             return {"loss": tag_loss, **parts}
         contrastive = sum(part for name, part in parts.items() if name != "crf_loss")
         return {"loss": self.config.alpha * tag_loss + (1 - self.config.alpha) * contrastive, **parts}
+
+
+def _zeros_like(embeds: torch.Tensor | None) -> torch.Tensor | None:
+    return None if embeds is None else torch.zeros_like(embeds)
 
 
 __all__ = ["TwoMNERForTokenClassification", "TwoMNERModel", "TwoMNERPreTrainedModel"]

@@ -92,6 +92,11 @@ class ExportedConfig(TaggingConfig):
         return bool(self.blanks)
 
     @property
+    def images_graph(self) -> dict[str, Any] | None:
+        """The graph of the image towers, of a model whose pictures are read apart from its text."""
+        return next((graph for graph in self.graphs or [] if graph["name"] == "images"), None)
+
+    @property
     def files(self) -> list[str]:
         """The files of all graphs."""
         return [name for graph in self.graphs or [] for name in graph["files"]]
@@ -140,6 +145,12 @@ class ExportedTagger(WordTagger):
     def reads_text_apart(self) -> bool:  # type: ignore[override]  # of other models an attribute of the class
         """Whether the text encoder sees nothing of the pictures, so that several rows can share its windows."""
         return self.config.shares_windows
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What [`~ExportedTagger.encode_images`] returns; empty if it cannot."""
+        graph = self.config.images_graph
+        return () if graph is None else tuple(graph["outputs"])
 
     @property
     def device(self) -> torch.device:
@@ -254,11 +265,11 @@ class ExportedTagger(WordTagger):
         Raises:
             ValueError: for a model without such a graph.
         """
-        for graph in self.config.graphs or []:
-            if graph["name"] == "images":
-                self._check_pictures(pixels)
-                return self._call(graph, pixels)
-        raise ValueError("this model has no graph for pictures alone; pass its pixels to the model.")
+        graph = self.config.images_graph
+        if graph is None:
+            raise ValueError("this model has no graph for pictures alone; pass its pixels to the model.")
+        self._check_pictures(pixels)
+        return self._call(graph, pixels)
 
     def _run(
         self,

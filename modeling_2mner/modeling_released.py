@@ -19,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .configuration_2mner import TwoMNERConfig
 from .configuration_tagging import auto_map
-from .encoders import gather_words
+from .encoders import gather_words, without_pooler
 from .fusion import CrossAttention, MultimodalCollaboration
 from .images import LoadedImage, PictureSource
 from .modeling_2mner import TwoMNERForTokenClassification, TwoMNERModel, TwoMNERPreTrainedModel
@@ -169,14 +169,15 @@ class TwoMNERReleasedModel(TwoMNERReleasedPreTrainedModel, TwoMNERModel):
         return MultimodalCollaboration(config, region_size, ReleasedCrossAttention)
 
     def encode_text(
-        self, input_ids: Tensor, attention_mask: Tensor | None, word_positions: Tensor
+        self, input_ids: Tensor, attention_mask: Tensor | None, word_positions: Tensor, pooler: bool = True
     ) -> tuple[BaseModelOutputWithPooling, Tensor]:
         """Run the text encoder: its outputs, and for each word the state before its first piece.
 
         The release counts pieces without [CLS] but indexes with it: the first word of a window reads [CLS], every
         other word the last piece of the word before. Padding words read some [CLS], which nothing uses.
         """
-        text = self.text_model(
+        text_model = self.text_model if pooler else without_pooler(self.text_model)
+        text = text_model(
             input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True, return_dict=True
         )
         layer = self.config.text_encoder_layer if self.config.num_branches else None

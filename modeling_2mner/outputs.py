@@ -12,7 +12,8 @@ class TwoMNERModelOutput(ModelOutput):
 
     Args:
         last_hidden_state (`torch.FloatTensor` of shape `(batch, words, branches * hidden)`): fused word vectors.
-        text_embeds (`torch.FloatTensor` of shape `(batch, projection)`): h'_t of Eq. 7; `None` for a text-only model.
+        text_embeds (`torch.FloatTensor` of shape `(batch, projection)`): h'_t of Eq. 7; `None` for a text-only model,
+            as are all embeddings with `output_embeds=False`.
         vit_embeds (`torch.FloatTensor` of shape `(batch, projection)`): h'_i of Eq. 8 from the ViT, zeros for a
             sentence without a picture; `None` without a ViT branch.
         resnet_embeds (`torch.FloatTensor` of shape `(batch, projection)`): the same from the ResNet.

@@ -47,7 +47,9 @@ def run_rows(
     if once and owners:
         _share_windows(batch, len(words), owners)
     batch.pop("image_hashes", None)  # which the Trainer reads
-    output = model(**batch.to(model.device))
+    # Nothing here reads the embeddings; the code of an older checkpoint always returns them.
+    unread = {"output_embeds": False} if getattr(model, "has_embeds", False) else {}
+    output = model(**batch.to(model.device), **unread)
     rows_of, following = [], len(words)
     for number, (found, places) in enumerate(different):
         own = [number, *range(following, following + len(found) - 1)]

@@ -213,12 +213,11 @@ class TwoMNERPipeline(Pipeline):
     ) -> Iterable[Any]:
         """Read many sentences in batches of similar length; see [`LengthWindows`]."""
         known = isinstance(inputs, Sized)
-        opened = OpenedPictures(WINDOW_PIXELS // max(num_workers, 1), self.image_features or ())
+        opened = self._opened_pictures(max_pixels=WINDOW_PIXELS // max(num_workers, 1))
         kept = KeptFeatures(self.image_features)
         preprocess = partial(self.preprocess, opened=opened)  # each process of the loader has its own copy
-        dataset: Any
         if known:
-            dataset = PipelineDataset(inputs, preprocess, preprocess_params)
+            dataset: Any = PipelineDataset(inputs, preprocess, preprocess_params)
         else:
             dataset = PipelineIterator(inputs, preprocess, preprocess_params)
             num_workers = min(num_workers, 1)  # each would read the entire stream
@@ -230,13 +229,17 @@ class TwoMNERPipeline(Pipeline):
             kept.begin(picture for item in items for picture in item["sentence"].pictures)
 
         def answer(items: list[dict]) -> list[Any]:
-            sentences = [item["sentence"] for item in items]
-            read = self.forward({"sentence": sentences, "kept": kept}, **forward_params)["read"]
+            given = {"sentence": [item["sentence"] for item in items], "kept": kept}
+            read = self.forward(given, **forward_params)["read"]
             return [self.postprocess({"read": one}, **postprocess_params) for one in read]
 
         window_batches = forward_params.get("window_batches") or (WINDOW_BATCHES if known and batch_size > 1 else 1)
         length = len(inputs) if known else None
         return LengthWindows(prepared, self._measure, answer, batch_size, window_batches, length, begin)
+
+    def _opened_pictures(self, **limits: int) -> OpenedPictures:
+        draft = getattr(self.processor, "draft_side", None)  # that of an older checkpoint has no such field
+        return OpenedPictures(stored=self.image_features or (), draft_side=draft, **limits)
 
     def _measure(self, items: Sequence[dict]) -> tuple[list[int], Mapping[Hashable, int]]:
         """The lengths of prepared sentences in sub-words, and the pixels of their pictures."""
@@ -258,7 +261,7 @@ class TwoMNERPipeline(Pipeline):
         """Unpack one input and open its pictures."""
         words, sources = _take_apart(plain_sentence(inputs, is_split_into_words))
         try:
-            opened = opened or OpenedPictures(stored=self.image_features or ())
+            opened = opened or self._opened_pictures()
             loaded: dict[Any, LoadedImage] = {}
             for source in sources:
                 if picture_key(source) not in loaded:
@@ -267,8 +270,7 @@ class TwoMNERPipeline(Pipeline):
         except TypeError as error:
             raise ValueError(f"The picture of {reprlib.repr(words)} is invalid: {error}") from error
         given = [picture for picture, source in zip(pictures, sources, strict=True) if picture_key(source) is not None]
-        bad = [picture for picture in given if not picture.usable]
-        if bad and on_bad_image == "raise":
+        if (bad := [picture for picture in given if not picture.usable]) and on_bad_image == "raise":
             raise ValueError(
                 f"The picture of {reprlib.repr(words)} is {bad[0].status}: {bad[0].reason}. Fix it, leave it out, or "
                 'write `on_bad_image="none"`.'

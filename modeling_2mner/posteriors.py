@@ -141,12 +141,24 @@ class TagPosteriors:
 
     def best_readings(self, place: int, count: int) -> list[tuple[list[int], float]]:
         """The up to `count` most likely tag sequences of one sentence with their posteriors, best first."""
-        rows, length = self._pictures[place], self._length(place)
-        if len(rows) == 1:
-            emissions = self._logits[rows[0], :length]
-            return self._crf.best_paths(emissions, count, self._constrained, self._temperature)
-        averaged = _log(self._averaged[place, :length])
-        return _without_transitions(self.labels, averaged.device).best_paths(averaged, count, constrained=True)
+        return self.best_readings_of([place], count)[0]
+
+    def best_readings_of(self, places: Sequence[int], count: int) -> list[list[tuple[list[int], float]]]:
+        """The same of several sentences, which are decoded together."""
+        one = [place for place in places if len(self._pictures[place]) == 1]
+        several = [place for place in places if len(self._pictures[place]) > 1]
+        found: dict[int, list[tuple[list[int], float]]] = {}
+        if one:
+            rows = [self._pictures[place][0] for place in one]
+            logits, mask = self._logits[rows], self._word_mask[rows]
+            paths = self._crf.best_paths_of(logits, mask, count, self._constrained, self._temperature)
+            found |= zip(one, paths, strict=True)
+        if several:
+            mask = self._word_mask[[self._pictures[place][0] for place in several]]
+            decoder = _without_transitions(self.labels, self._logits.device)
+            paths = decoder.best_paths_of(_log(self._averaged[several]), mask, count, constrained=True)
+            found |= zip(several, paths, strict=True)
+        return [found[place] for place in places]
 
     def score_spans(self, spans: Sequence[Sequence[Span]], places: Sequence[int] | None = None) -> list[list[float]]:
         """The posterior of each entity: that of exactly this type and these words.
@@ -174,7 +186,10 @@ class TagPosteriors:
         if n_best is None:
             found = [[(tags, 1.0)] for tags in self.best_tags()]
         else:
-            found = [self.best_readings(place, n_best) if sound[place] else [] for place in range(len(sound))]
+            found = [[] for _ in sound]
+            wanted = [place for place, is_sound in enumerate(sound) if is_sound]
+            for place, own in zip(wanted, self.best_readings_of(wanted, n_best), strict=True):
+                found[place] = own
         marginals = [words.tolist() for words in self.marginals()] if score_tags else []
         places = [(place, *one) for place, own in enumerate(found) if sound[place] for one in own]
         names = [[self.labels[tag] for tag in tags] for _, tags, _ in places]

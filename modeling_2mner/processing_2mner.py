@@ -21,6 +21,7 @@ from .crf import IGNORED_LABEL
 from .handler import EndpointHandler  # noqa: F401
 from .images import LoadedImage, OpenedPictures, PictureSource, load_image, picture_key
 from .pipeline_2mner import TwoMNERPipeline  # noqa: F401
+from .pixels import normalise
 from .spans import entity_spans
 from .stock_arguments import PROCESSOR, refuse_unknown
 from .windows import encode_words, split_text, surface, well_formed
@@ -80,6 +81,8 @@ class TwoMNERProcessor(ProcessorMixin):
         labels (`list[str]`, *optional*): tag names in the model's order; by default the nine of MMNERD.
         on_bad_image (`str`, defaults to `"none"`): with `"none"` an unusable picture counts as missing and is reported
             in the batch's `image_status`; with `"raise"` it is an error.
+        jpeg_draft (`bool`, defaults to `False`): decode JPEG files that are at least twice as large as needed at a smaller
+            size, which is faster for large photographs and changes scores slightly.
 
     Raises:
         ValueError: without a tokenizer, or for an unknown `on_bad_image`.
@@ -103,6 +106,7 @@ class TwoMNERProcessor(ProcessorMixin):
     """
 
     augments_pictures = False  # whether the same picture can give other pixels next time
+    jpeg_draft = False
     image_processor: CLIPImageProcessorPil
     resnet_image_processor: CLIPImageProcessorPil
     tokenizer: Any
@@ -116,6 +120,7 @@ class TwoMNERProcessor(ProcessorMixin):
         labels: list[str] | None = None,
         on_bad_image: str = "none",
         chat_template: str | None = None,
+        jpeg_draft: bool = False,
     ):
         self._check_parts(tokenizer, on_bad_image)
         image_processor = whole_picture(image_processor or CLIPImageProcessorPil())
@@ -124,6 +129,7 @@ class TwoMNERProcessor(ProcessorMixin):
         self.max_length = max_length
         self.labels = list(labels or LABELS)
         self.on_bad_image = on_bad_image
+        self.jpeg_draft = jpeg_draft
 
     @classmethod
     def for_model(
@@ -159,6 +165,13 @@ class TwoMNERProcessor(ProcessorMixin):
             *("word_positions", "word_mask", "first_window", "input_ids", "attention_mask"),
             *("pixel_values", "resnet_pixel_values", "image_index"),
         ]
+
+    @property
+    def draft_side(self) -> int | None:
+        """The side below which no picture may be decoded, see [`OpenedPictures`]; `None` without `jpeg_draft`."""
+        names = ("image_processor", "resnet_image_processor")
+        sizes = [_target_size(getattr(self, name)) for name in names if hasattr(self, name)]
+        return max(max(size) for size in sizes) if self.jpeg_draft else None
 
     def to_dict(self) -> dict:
         """Return what is saved, naming the Pillow processors, which loading could otherwise replace."""
@@ -366,7 +379,7 @@ class TwoMNERProcessor(ProcessorMixin):
                 f"`images` holds {count} pictures but `words` holds {num_sentences} sentences; pass one picture "
                 "per sentence, or `None` for a sentence without one."
             )
-        opened = OpenedPictures()
+        opened = OpenedPictures(draft_side=self.draft_side)
         loaded: dict[Hashable, LoadedImage] = {}
         keys: list[Hashable] = []
         pictures: dict[Hashable, LoadedImage] = {}
@@ -435,11 +448,6 @@ def _target_size(processor: Any) -> tuple[int, int]:
     return processor.size["width"], processor.size["height"]
 
 
-def normalise(processor: Any, images: list) -> torch.Tensor:
-    """Turn pictures of the processor's size into pixels `(images, 3, height, width)`."""
-    return processor(images=images, do_resize=False, return_tensors="pt")["pixel_values"]
-
-
 def pad_rows(rows: list[list[int]], width: int, value: int) -> torch.Tensor:
     """Rows of numbers, padded with `value`, as a tensor `(rows, width)`."""
     padded = [row + [value] * (width - len(row)) for row in rows]
@@ -459,7 +467,6 @@ __all__ = [
     "clip_processor",
     "count_positions",
     "imagenet_processor",
-    "normalise",
     "pad_rows",
     "whole_picture",
 ]

@@ -9,13 +9,13 @@ from transformers import CLIPImageProcessorPil, PreTrainedModel, ProcessorMixin
 
 from .configuration_tagging import LABELS
 from .images import PictureSource, load_image
+from .pixels import normalise
 from .processing_2mner import (
     TwoMNERBatch,
     TwoMNERProcessor,
     clip_processor,
     count_positions,
     imagenet_processor,
-    normalise,
     whole_picture,
 )
 
@@ -34,7 +34,7 @@ class OneImageProcessor(TwoMNERProcessor):
         small_object_size (`int`, *optional*): the same for objects of MKGFormer's second kind.
         max_objects, max_small_objects (`int`, *optional*): use only the first `max_objects` boxes of a sentence; all
             by default.
-        max_length, labels, on_bad_image: as for [`TwoMNERProcessor`].
+        max_length, labels, on_bad_image, jpeg_draft: as for [`TwoMNERProcessor`]; crops are always of the whole picture.
 
     Raises:
         ValueError: as [`TwoMNERProcessor`].
@@ -69,6 +69,7 @@ class OneImageProcessor(TwoMNERProcessor):
         max_objects: int | None = None,
         max_small_objects: int | None = None,
         chat_template: str | None = None,
+        jpeg_draft: bool = False,
     ):
         self._check_parts(tokenizer, on_bad_image)
         image_processor = whole_picture(image_processor or imagenet_processor())
@@ -81,6 +82,7 @@ class OneImageProcessor(TwoMNERProcessor):
         self.small_object_size = small_object_size
         self.max_objects = max_objects
         self.max_small_objects = max_small_objects
+        self.jpeg_draft = jpeg_draft
 
     @classmethod
     def for_model(

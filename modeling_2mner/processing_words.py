@@ -22,7 +22,7 @@ class WordProcessor(OneImageProcessor):
 
     Args:
         tokenizer ([`WordTokenizer`]): numbers words and characters.
-        image_processor, labels, on_bad_image, use_image: as for [`OneImageProcessor`].
+        image_processor, labels, on_bad_image, use_image, jpeg_draft: as for [`OneImageProcessor`].
 
     Raises:
         ValueError: without a tokenizer, for one of another kind, or for an unknown `on_bad_image`.
@@ -47,6 +47,7 @@ class WordProcessor(OneImageProcessor):
         on_bad_image: str = "none",
         use_image: bool = True,
         chat_template: str | None = None,
+        jpeg_draft: bool = False,
     ):
         super().__init__(
             image_processor,
@@ -54,6 +55,7 @@ class WordProcessor(OneImageProcessor):
             labels=labels,
             on_bad_image=on_bad_image,
             use_image=use_image,
+            jpeg_draft=jpeg_draft,
             chat_template=chat_template,
         )
 

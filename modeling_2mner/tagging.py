@@ -132,6 +132,8 @@ class WordTagger(TaggingPreTrainedModel):
     base_model_class: type[TaggingPreTrainedModel]
     # Whether the text encoder sees nothing of the pictures, so that several rows of a batch can share its windows.
     reads_text_apart = False
+    # Whether `forward` returns embeddings for contrastive losses, which `output_embeds=False` leaves out.
+    has_embeds = False
 
     def __init__(self, config: TaggingConfig, **encoders: nn.Module):
         super().__init__(config)

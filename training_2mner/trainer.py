@@ -42,6 +42,7 @@ from training_2mner.data import has_pictures
 from training_2mner.divergence import DivergenceCallback, check_loss
 from training_2mner.features.cache import FeatureCache
 from training_2mner.features.towers import check_same_towers
+from training_2mner.folding import FoldedResNetCallback
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import COMMIT_MESSAGE, release
 from training_2mner.lengths import SentenceLengths
@@ -136,6 +137,8 @@ class TwoMNERTrainer(Trainer):
         self._used_rows = UsedRowsOfEncoder()
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)
+        self._folding = FoldedResNetCallback()
+        self.add_callback(self._folding)
         self.add_callback(DivergenceCallback)
         self.add_callback(BestCheckpointCallback)
         if self.pop_callback(ProgressCallback) is not None:
@@ -162,6 +165,13 @@ class TwoMNERTrainer(Trainer):
         if isinstance(features, FeatureCache):
             check_same_towers(features, model, self.processing_class)
         return model
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        """Train, see `transformers.Trainer`; a frozen ResNet runs folded meanwhile, see [`FoldedResNetCallback`]."""
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            self._folding.unfold()
 
     def compute_loss(
         self,

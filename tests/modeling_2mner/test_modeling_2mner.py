@@ -126,6 +126,31 @@ def test_the_same_without_pictures_in_every_way_to_say_so(model, processor, sent
     assert torch.equal(predict(model, batch).logits[1, :1], unused.logits[1, :1])
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"contrastive_text_pooling": "mean"}, {"use_vit": False}, {"use_resnet": False}, TEXT_ONLY]
+)
+def test_what_only_the_contrastive_losses_read_is_left_out_on_request(make_model, batch, predict, changes):
+    model = make_model(**changes)
+    plain = {name: batch[name] for name in batch if not name.endswith("pixel_values")}
+    ran = []
+    parts = ("text_head", "vit_head", "resnet_head", "text_model.pooler")
+    for name, module in model.model.named_modules():
+        if name in parts:
+            module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    for given in (batch, plain):
+        expected = predict(model, given)
+        used = set(ran)
+        ran.clear()
+        found = predict(model, given, output_embeds=False)
+        assert not ran and (changes == TEXT_ONLY or "text_head" in used)
+        assert torch.equal(found.logits, expected.logits) and torch.equal(found.predictions, expected.predictions)
+        assert found.loss == expected.loss
+        assert found.text_embeds is found.vit_embeds is found.resnet_embeds is None
+        again = predict(model, given)  # the encoder itself still has its pooling layer
+        assert changes == TEXT_ONLY or torch.equal(again.text_embeds, expected.text_embeds)
+        ran.clear()
+
+
 def test_left_out_inputs_mean_one_window_and_one_picture_each(model, processor, sentences, make_picture, predict):
     images = [make_picture(number) for number in range(4)]
     batch = processor(sentences, images)

@@ -48,6 +48,21 @@ def test_the_logits_are_those_of_each_picture_alone(make_model, processor, sente
         assert (logits - torch.stack(alone)).abs().max() <= 1e-6 if logits.numel() else True
 
 
+def test_the_heads_of_the_contrastive_losses_do_not_run(model, processor, sentences, pictures):
+    heads = [model.model.text_head, model.model.vit_head, model.model.resnet_head, model.model.text_model.pooler]
+    runs: list[object] = []
+    handles = [head.register_forward_hook(lambda head, *_: runs.append(head)) for head in heads]
+    pipe = TwoMNERPipeline(model=model, processor=processor)
+    try:
+        assert pipe([{"words": words, "image": pictures[0]} for words in sentences])
+        assert runs == []
+        model(**processor(sentences[:1], pictures[:1]))
+        assert len(runs) == 4
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 @pytest.mark.parametrize("kind", ["umt", "umgf", "mkgformer", "bert-crf"])
 @torch.no_grad()
 def test_a_model_that_reads_text_and_picture_together(make_baseline, one_image_processor, sentences, pictures, kind):

@@ -15,16 +15,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from modeling_2mner.encoders import encode_resnet, gather_images, gather_words
+from training_2mner.folding import fold_batch_norms
 
 SUPPORTED = ("2m-ner", "bert-crf", "umt", "umgf", "mkgformer")
 AXES = {
@@ -196,15 +195,6 @@ def blanks_of(graphs: list[Graph]) -> dict[str, list[int]]:
     """The shapes of one picture, or of its regions, that the last graph takes."""
     pictures = {name: value for name, value in graphs[-1].inputs.items() if AXES[name] == ("images",)}
     return {name: [1, *value.shape[1:]] for name, value in pictures.items()}
-
-
-def fold_batch_norms(network: nn.Module) -> None:
-    """Put each batch norm in eval mode into the convolution before it; only rounding changes."""
-    for module in network.modules():
-        for (name, first), (next_name, second) in pairwise(list(module.named_children())):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(first, second))
-                setattr(module, next_name, nn.Identity())
 
 
 def write_onnx(graph: Graph, path: Path) -> None:

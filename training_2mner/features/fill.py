@@ -14,7 +14,7 @@ from datasets import Dataset, DatasetDict
 from tqdm import tqdm
 
 from modeling_2mner import TwoMNERProcessor
-from modeling_2mner.images import LoadedImage, load_image, picture_digest, read_file
+from modeling_2mner.images import LoadedImage, OpenedPictures, load_image, picture_digest, read_file
 from modeling_2mner.kept_features import KeptFeatures
 from modeling_2mner.tagging import WordTagger
 from training_2mner.collator import TwoMNERDataCollator
@@ -75,7 +75,7 @@ def fill_cache(
             missing = digests - set(cache)
             known, added, unusable = len(digests) - len(missing), 0, 0
             progress = tqdm(total=len(missing), unit=" pictures", desc="encoding pictures", disable=None)
-            for batch in _batches(datasets, missing, batch_size):
+            for batch in _batches(datasets, missing, batch_size, OpenedPictures(draft_side=processor.draft_side)):
                 good = [picture for picture in batch if picture.usable]
                 encoded = KeptFeatures().encode(model, processor, good)
                 if not added and encoded:
@@ -156,16 +156,19 @@ def _check_room(cache: FeatureCache, picture: LoadedImage, count: int, tell: Cal
         )
 
 
-def _batches(datasets: Sequence[Dataset], missing: set[str], batch_size: int) -> Iterator[list[LoadedImage]]:
+def _batches(
+    datasets: Sequence[Dataset], missing: set[str], batch_size: int, opened: OpenedPictures
+) -> Iterator[list[LoadedImage]]:
     """The missing pictures, each once, opened."""
     left, batch = set(missing), []
     for dataset in datasets:
         for digest, data in _pictures(dataset):
             if digest in left:
                 left.remove(digest)
-                batch.append(load_image(data))
+                batch.append(load_image(data, opened))
             if len(batch) == batch_size:
                 yield batch
+                opened.clear()
                 batch = []
     if batch:
         yield batch

@@ -50,12 +50,17 @@ def describe_towers(model: WordTagger, processor: TwoMNERProcessor, precision: s
     check_apart(model, processor)
     names = ("image_processor", "resnet_image_processor")
     processors = {name: getattr(processor, name) for name in names if hasattr(processor, name)}
+    draft = (
+        {"jpeg_draft": True} if processor.jpeg_draft else {}
+    )  # without it, caches are found that were filled before
     return {
         "version": VERSION,
+        **draft,
         "model_type": model.config.model_type,
         "precision": precision,
         "fields": {name: getattr(model.config, name) for name in _FIELDS if hasattr(model.config, name)},
-        "towers": {name: _describe_tower(model, name, tower) for name, tower in towers_of(model).items()},
+        "towers": _describe_export(model)
+        or {name: _describe_tower(model, name, tower) for name, tower in towers_of(model).items()},
         "processors": {name: _describe_processor(each) for name, each in processors.items()},
     }
 
@@ -123,6 +128,14 @@ def _changes_in_training(model: WordTagger, tower: nn.Module) -> bool:
         ) or any(getattr(getattr(tower, "config", None), name, 0) for name in _DROPOUTS)
     finally:
         model.train(training)
+
+
+def _describe_export(model: WordTagger) -> dict[str, Any] | None:
+    """The same of an exported model, whose towers are a graph: its files, and how they are run."""
+    graph = getattr(model.config, "images_graph", None)
+    if graph is None:
+        return None
+    return {"graph": graph["sha256"], "backend": getattr(model, "backend", ""), "precision": model.config.precision}
 
 
 def _describe_tower(model: WordTagger, name: str, tower: nn.Module) -> dict[str, Any]:

@@ -51,6 +51,11 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--return_word_tags", action="store_true", help="also write the tag and score of each word (.jsonl only)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     add_backend(parser)
+    add(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        help="what the networks compute in (default: as saved); the CRF always computes in float32 and more",
+    )
     add("--cache_image_features", type=Path, metavar="DIR", help="folder of python -m training_2mner.features")
     add("--shard", metavar="i/n", help="predict the i-th of n parts, to a file of its own beside the output")
     add("--overwrite", action="store_true", help="replace an existing output")
@@ -78,7 +83,7 @@ def _run(options: argparse.Namespace) -> Summary:
         raise ValueError("`output` is the input itself; name another file.")
     records = prediction.open_records(options.input, options.images)
     prediction.check_output(_place(options), records, options.return_word_tags, options.overwrite)
-    pipe = prediction.load_pipeline(options.model, options.device, options.backend, options.threads)
+    pipe = prediction.load_pipeline(options.model, options.device, options.backend, options.threads, options.dtype)
     cache = None
     if options.cache_image_features is not None:
         from training_2mner.features.fill import open_cache  # needs more than the model does

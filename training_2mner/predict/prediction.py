@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 from transformers import pipeline
 
-from modeling_2mner import TwoMNERPipeline
+from modeling_2mner import ExportedTagger, TwoMNERPipeline
 from modeling_2mner.length_windows import WINDOW_BATCHES
 from modeling_2mner.pipeline_2mner import UNSOUND
 from reports_2mner.files import file_sha256
@@ -109,21 +109,36 @@ def open_records(path: Path | str, images: Path | str | None = None) -> InputRec
 
 
 def load_pipeline(
-    model: str, device: str | None = None, backend: str | None = None, threads: int | None = None
+    model: str,
+    device: str | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+    dtype: str | None = None,
 ) -> TwoMNERPipeline:
-    """Load the model of a run folder, an export or a Hub id; ValueError if it does not load on `device`."""
+    """Load the model of a run folder, an export or a Hub id.
+
+    `dtype`, `"float32"` or `"bfloat16"`, is that of the weights below the CRF, by default what they were saved in. Raises
+    ValueError for a model that does not load on `device`, and for an export with a `dtype`.
+    """
     try:
         # With the class given, transformers does not run code from the folder.
-        return pipeline(  # type: ignore[call-overload]  # the annotations list only the tasks of transformers itself
+        pipe: TwoMNERPipeline = pipeline(  # type: ignore[call-overload]  # annotated for the tasks of transformers
             "multimodal-ner",
             model=model,
             device=device,
             pipeline_class=TwoMNERPipeline,
             backend=backend,
             threads=threads,
+            **({} if dtype is None else {"dtype": dtype}),
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise ValueError(f"`model` {model} does not load on `device` {device or 'auto'}: {error}") from error
+    if dtype is not None and isinstance(pipe.model, ExportedTagger):
+        raise ValueError(
+            f"`dtype` is {dtype!r}, but {model} is an export, whose graphs have a precision of their own; leave it out, or "
+            "export the model again with `--precision`."
+        )
+    return pipe
 
 
 def predict_to_file(
@@ -158,6 +173,8 @@ def predict_to_file(
     with only_writer(output, "output"):
         check_output(output, records, return_word_tags, overwrite)
         settings["model"] = model_fingerprint(pipe.model)
+        if getattr(pipe.processor, "jpeg_draft", False):
+            settings["jpeg_draft"] = True
         if image_features is not None:
             settings["image_features"] = image_features.precision
             pipe.image_features = image_features

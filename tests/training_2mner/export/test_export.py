@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import ctypes
 import json
 import sys
@@ -14,11 +15,14 @@ from transformers import AutoModelForTokenClassification, pipeline
 
 from modeling_2mner import ExportedTagger, OneImageProcessor, TwoMNERPipeline
 from modeling_2mner.handler import EndpointHandler
+from modeling_2mner.images import load_image
 from tests.stand_in_hub import ROOT, TOKEN
 from training_2mner.export.__main__ import main
 from training_2mner.export.folder import export
-from training_2mner.export.graphs import fold_batch_norms, refuse_unsupported
+from training_2mner.export.graphs import refuse_unsupported
 from training_2mner.export.parity import compare, made_up_batches
+from training_2mner.features.towers import describe_towers
+from training_2mner.folding import fold_batch_norms
 from training_2mner.predict.__main__ import main as predict_main
 from training_2mner.serve.__main__ import read_command_line as read_serve
 from training_2mner.serve.service import build_service
@@ -110,6 +114,44 @@ def test_regions_of_pictures_can_be_kept(tagger, batch, predict, monkeypatch):
 
     assert torch.equal(predict(tagger, text, **regions).logits, predict(tagger, batch).logits)
     assert called == ["text", "head", "text", "images", "head"]
+
+
+def test_a_picture_of_several_sentences_is_encoded_once(tagger, processor, sentences, pictures, monkeypatch):
+    called = []
+    run = ExportedTagger._call
+    monkeypatch.setattr(
+        ExportedTagger, "_call", lambda self, graph, values: called.append(graph["name"]) or run(self, graph, values)
+    )
+    questions = [{"words": words, "image": pictures[0]} for words in [*sentences, *sentences[::-1]]]
+    pipe = TwoMNERPipeline(model=tagger, processor=processor)
+    found = pipe(questions, batch_size=2)
+    shared = called.count("images")
+    alone = [pipe(question) for question in questions]
+
+    assert len(questions) == 8 and shared == 1 and called.count("images") == 9
+    assert sum(map(len, found)) > 4
+    assert_alike(found, alone)
+
+
+def test_stored_features_are_those_of_one_export(tagger, model, processor, pictures, tmp_path, monkeypatch):
+    described = describe_towers(tagger, processor, "float32")
+    other = copy.deepcopy(tagger)
+    other.config.images_graph["sha256"] = ["0" * 64]
+    assert described["towers"] not in ({}, describe_towers(other, processor, "float32")["towers"])
+    assert described != describe_towers(model, processor, "float32")
+
+    picture = load_image(pictures[0])
+    stored = {
+        picture.digest: {
+            n: row[0] for n, row in tagger.encode_images(**processor.encode_images([picture.image])).items()
+        }
+    }
+    pipe = TwoMNERPipeline(model=tagger, processor=processor)
+    question = {"words": ["Anna", "in", "Paris"], "image": pictures[0]}
+    expected = pipe(question)
+    pipe.image_features = stored
+    monkeypatch.setattr(ExportedTagger, "encode_images", lambda self, **pixels: pytest.fail("the towers run"))
+    assert_alike([pipe(question)], [expected])
 
 
 def test_inputs_that_contradict_each_other(tagger, batch):

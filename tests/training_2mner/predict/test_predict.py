@@ -5,13 +5,15 @@ import copy
 import json
 
 import pytest
+import torch
+from transformers import pipeline
 
 from dataset_scripts.conll import read_conll
 from dataset_scripts.mini.generator import write_mini
-from modeling_2mner import TwoMNERPipeline, length_windows
+from modeling_2mner import ExportedConfig, ExportedTagger, TwoMNERPipeline, length_windows
 from reports_2mner.locks import only_writer
 from training_2mner.predict.__main__ import main
-from training_2mner.predict.prediction import open_records, predict_to_file
+from training_2mner.predict.prediction import load_pipeline, open_records, predict_to_file
 
 TEXTS = [f"Anna {'Meier ' * number}wohnt in Köln {number} ." for number in range(11)]
 BATCH = 4
@@ -215,6 +217,36 @@ def test_the_command_line_writes_and_tells(tmp_path, lines, model_folder, capsys
     with pytest.raises(SystemExit, match=r"exists already; .*--overwrite"):
         main(arguments)
     main([*arguments, "--overwrite"])
+
+
+def test_bfloat16_from_the_command_line(tmp_path, lines, model_folder, capsys):
+    inputs = [model_folder, "--input", str(tmp_path / "a.jsonl"), "--output"]
+    main([*inputs, str(tmp_path / "full.jsonl"), "--dtype", "float32"])
+    main([*inputs, str(tmp_path / "half.jsonl"), "--dtype", "bfloat16"])
+    capsys.readouterr()
+    own = pipeline("multimodal-ner", model=model_folder, pipeline_class=TwoMNERPipeline, dtype=torch.bfloat16)
+    assert {weight.dtype for weight in own.model.crf.parameters()} == {torch.float32}
+    assert own.model.classifier.weight.dtype == own.model.model.text_model.dtype == torch.bfloat16
+    records = open_records(tmp_path / "a.jsonl")
+    expected = [own(record.sentence) for record in records]
+    full, half = read_lines(tmp_path / "full.jsonl"), read_lines(tmp_path / "half.jsonl")
+    scores = [entity["score"] for row in half for entity in row["entities"]]
+    assert scores and scores != [entity["score"] for row in full for entity in row["entities"]]
+    assert all(0 < score <= 1 for score in scores)
+    for row, entities in zip(half, expected, strict=True):
+        places = [
+            [(each["start"], each["end"], each["entity_group"]) for each in found]
+            for found in (row["entities"], entities)
+        ]
+        assert places[0] == places[1]
+
+
+def test_an_export_has_its_own_precision(tmp_path, processor):
+    ExportedTagger(ExportedConfig()).save_pretrained(tmp_path / "exported")
+    processor.save_pretrained(tmp_path / "exported")
+    load_pipeline(str(tmp_path / "exported"), "cpu")
+    with pytest.raises(ValueError, match=r"`dtype` is 'bfloat16', but .* is an export"):
+        load_pipeline(str(tmp_path / "exported"), "cpu", dtype="bfloat16")
 
 
 def test_shards_from_the_command_line(tmp_path, lines, model_folder, capsys):
