@@ -19,7 +19,7 @@ REQUEST_BATCH_SIZE = 16
 PORTION = 2_000  # sub-words of the longest sentence x rows of a batch, which are padded to it
 CHARACTERS_PER_PIECE = 4
 # A batch of so many rows ends at a sentence that is so much shorter than its longest one: the padding would cost more than
-# another call.
+# another call. With pictures, twice as many: they cost more than padding, and equal ones are encoded once a call.
 WORTH_A_CALL, SHORTER = 4, 0.8
 PIECES = "pieces"  # what `read` adds to a sentence: its number of sub-words
 LIMIT_VARIABLE = "NER_MAX_"
@@ -247,7 +247,8 @@ def portions(lengths: Sequence[int], pictures: Sequence[int]) -> Iterator[list[i
     for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
         own = max(1, pictures[place])
         full = rows + own > REQUEST_BATCH_SIZE or (rows + own) * longest > PORTION
-        if portion and (full or (rows >= WORTH_A_CALL and lengths[place] < SHORTER * longest)):
+        least = 2 * WORTH_A_CALL if any(pictures[place] for place in portion) else WORTH_A_CALL
+        if portion and (full or (rows >= least and lengths[place] < SHORTER * longest)):
             yield portion
             portion, rows = [], 0
         longest = longest if portion else max(lengths[place], 1)

@@ -265,6 +265,8 @@ def test_long_and_short_sentences_are_not_padded_to_each_other(endpoint, model, 
     ("lengths", "pictures", "expected"),
     [
         ([5, 40, 6, 41], [0, 0, 0, 0], [[3, 1, 2, 0]]),  # too few to pay for another call
+        ([5] * 4 + [40] * 4, [0] * 8, [[4, 5, 6, 7], [0, 1, 2, 3]]),
+        ([5] * 4 + [40] * 4, [1] * 8, [[4, 5, 6, 7, 0, 1, 2, 3]]),
         ([5] * 9 + [40] * 8, [0] * 17, [list(range(9, 17)), list(range(9))]),
         ([9] * 10, [2] * 10, [list(range(8)), [8, 9]]),
         ([1000, 1000, 1000, 1], [1, 1, 1, 20], [[0, 1], [2], [3]]),
@@ -281,6 +283,22 @@ def test_requests_are_grouped_by_sub_words(endpoint, monkeypatch):
     # "Louvre" is one piece of the tokenizer, "Anna" four.
     endpoint({"inputs": [{"text": "Louvre Louvre"}, {"words": ["Anna"]}]})
     assert seen == [([2, 4], [0, 0])]
+
+
+def test_a_sentence_is_tokenised_once_to_be_measured(endpoint, pipe, monkeypatch):
+    counted = []
+    measure = pipe.processor.piece_lengths
+    monkeypatch.setattr(pipe.processor, "piece_lengths", lambda words: counted.append(words) or measure(words))
+    assert endpoint({"inputs": TEXT})["entities"]
+    assert counted == [[TEXT]]
+
+
+def test_an_older_processor_does_not_count_sub_words(endpoint, pipe, monkeypatch):
+    expected = endpoint({"inputs": [TEXT, "Paris"]})
+    monkeypatch.setattr(endpoint, "pipeline", lambda *given, **named: pipe(*given, **named))
+    sentences, _ = endpoint.read({"inputs": [TEXT, "Paris"]})
+    assert list(map(handler.sentence_length, sentences)) == [len(TEXT) // 4, 1]
+    assert endpoint.answer(sentences, {}) == expected
 
 
 def test_an_unsound_sentence_is_marked(make_model, processor, monkeypatch):
