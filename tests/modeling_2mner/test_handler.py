@@ -6,6 +6,7 @@ import json
 from io import BytesIO
 
 import pytest
+import torch
 
 from modeling_2mner import TwoMNERPipeline, handler
 from modeling_2mner.handler import BadRequest, EndpointHandler, Limits, read_request
@@ -291,6 +292,16 @@ def test_a_sentence_is_tokenised_once_to_be_measured(endpoint, pipe, monkeypatch
     monkeypatch.setattr(pipe.processor, "piece_lengths", lambda words: counted.append(words) or measure(words))
     assert endpoint({"inputs": TEXT})["entities"]
     assert counted == [[TEXT]]
+
+
+def test_no_time_is_spent_on_gradients_nor_on_a_search_for_tensors(endpoint, pipe, monkeypatch):
+    modes = []
+    handle = pipe.model.register_forward_pre_hook(lambda *_: modes.append(torch.is_inference_mode_enabled()))
+    monkeypatch.setattr(pipe, "_ensure_tensor_on_device", lambda *_, **__: pytest.fail("all words are searched"))
+    try:
+        assert endpoint({"inputs": TEXT})["entities"] and modes == [True]
+    finally:
+        handle.remove()
 
 
 def test_an_older_processor_does_not_count_sub_words(endpoint, pipe, monkeypatch):
