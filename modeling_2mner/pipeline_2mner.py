@@ -237,6 +237,23 @@ class TwoMNERPipeline(Pipeline):
         length = len(inputs) if known else None
         return LengthWindows(prepared, self._measure, answer, batch_size, window_batches, length, begin)
 
+    def answer_batch(self, inputs: Sequence[Any], **kwargs: Any) -> list[Any]:
+        """Answer sentences in a single batch, whatever its size, for callers that make batches themselves.
+
+        Args:
+            inputs: sentences in any form that the pipeline takes.
+            kwargs: the pipeline's parameters.
+        """
+        given = zip(self._sanitize_parameters(**kwargs), self._own_parameters(), strict=True)
+        reading, answering, writing = ({**own, **new} for new, own in given)
+        opened = OpenedPictures(stored=self.image_features or ())
+        sentences = [self.preprocess(sentence, opened=opened, **reading)["sentence"] for sentence in inputs]
+        read = self.forward({"sentence": sentences}, **answering)["read"]
+        return [self.postprocess({"read": one}, **writing) for one in read]
+
+    def _own_parameters(self) -> tuple[dict, dict, dict]:
+        return self._preprocess_params, self._forward_params, self._postprocess_params
+
     def _measure(self, items: Sequence[dict]) -> tuple[list[int], Mapping[Hashable, int]]:
         """The lengths of prepared sentences in sub-words, and the pixels of their pictures."""
         sentences = [item["sentence"] for item in items]

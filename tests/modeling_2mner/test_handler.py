@@ -294,6 +294,32 @@ def test_a_sentence_is_tokenised_once_to_be_measured(endpoint, pipe, monkeypatch
     assert counted == [[TEXT]]
 
 
+@pytest.mark.parametrize("parameters", [{}, {"threshold": 0.3}, {"n_best": 2}, {"return_word_tags": True}])
+def test_a_batch_is_answered_as_its_sentences_one_by_one(pipe, png, parameters):
+    pictures = ({"text": "Paris", "image": png}, {"words": TEXT.split(), "image": [png, b"nonsense", png]})
+    inputs = [TEXT, TEXT.split(), *pictures, "", " ".join([TEXT] * 9)]
+    found = pipe.answer_batch(inputs, **parameters)
+    expected = [pipe(sentence, **parameters) for sentence in inputs]
+    assert json.dumps(found) != json.dumps([[]] * len(inputs))
+    for one, other in zip(found, expected, strict=True):
+        assert without_scores(one) == without_scores(other)
+        assert scores_in(one) == pytest.approx(scores_in(other), abs=1e-5)
+        assert getattr(one, "image_status", None) == getattr(other, "image_status", None)
+
+
+def without_scores(answer):
+    if isinstance(answer, dict):
+        return {name: without_scores(value) for name, value in answer.items() if name != "score"}
+    return list(map(without_scores, answer)) if isinstance(answer, list) else answer
+
+
+def scores_in(answer) -> list[float]:
+    if isinstance(answer, dict):
+        nested = [score for value in answer.values() for score in scores_in(value)]
+        return [answer["score"], *nested] if "score" in answer else nested
+    return [score for value in answer for score in scores_in(value)] if isinstance(answer, list) else []
+
+
 def test_no_time_is_spent_on_gradients_nor_on_a_search_for_tensors(endpoint, pipe, monkeypatch):
     modes = []
     handle = pipe.model.register_forward_pre_hook(lambda *_: modes.append(torch.is_inference_mode_enabled()))
