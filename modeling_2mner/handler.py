@@ -15,7 +15,7 @@ from typing import Any
 
 from transformers import pipeline
 
-REQUEST_BATCH_SIZE = 16
+REQUEST_BATCH_SIZE, TEXT_BATCH_SIZE = 16, 32  # rows of a batch with pictures, and of one without
 PORTION = 2_000  # sub-words of the longest sentence x rows of a batch, which are padded to it
 CHARACTERS_PER_PIECE = 4
 # A batch of so many rows ends at a sentence that is so much shorter than its longest one: the padding would cost more than
@@ -244,8 +244,9 @@ def portions(lengths: Sequence[int], pictures: Sequence[int]) -> Iterator[list[i
     rows = longest = 0
     for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
         own = max(1, pictures[place])
-        full = rows + own > REQUEST_BATCH_SIZE or (rows + own) * longest > PORTION
-        least = 2 * WORTH_A_CALL if any(pictures[place] for place in portion) else WORTH_A_CALL
+        looks = any(pictures[each] for each in (*portion, place))
+        full = rows + own > (REQUEST_BATCH_SIZE if looks else TEXT_BATCH_SIZE) or (rows + own) * longest > PORTION
+        least = 2 * WORTH_A_CALL if looks else WORTH_A_CALL
         if portion and (full or (rows >= least and lengths[place] < SHORTER * longest)):
             yield portion
             portion, rows = [], 0

@@ -94,7 +94,8 @@ def test_parameters_reach_the_pipeline(endpoint, pipe, picture):
 
 
 def test_answers_are_in_order_whatever_their_number(endpoint, pipe, picture, monkeypatch):
-    monkeypatch.setattr(handler, "REQUEST_BATCH_SIZE", 2)
+    for name in ("REQUEST_BATCH_SIZE", "TEXT_BATCH_SIZE"):
+        monkeypatch.setattr(handler, name, 2)
     sentences = [TEXT, "Paris", {"words": []}, {"text": "Köln", "image": picture}, ""]
     found = endpoint({"inputs": sentences})
     assert [[entity["word"] for entity in answer["entities"]] for answer in found] == [
@@ -259,7 +260,7 @@ def test_long_and_short_sentences_are_not_padded_to_each_other(endpoint, model, 
         len(endpoint({"inputs": sentence})["entities"]) for sentence in sentences
     ]
     long, *short = cells[: cells.index(cells[1]) + 2]
-    assert long[1] > 5 * short[0][1] and all(rows <= handler.REQUEST_BATCH_SIZE for rows, _ in cells)
+    assert long[1] > 5 * short[0][1] and all(rows <= handler.TEXT_BATCH_SIZE for rows, _ in cells)
 
 
 @pytest.mark.parametrize(
@@ -270,6 +271,9 @@ def test_long_and_short_sentences_are_not_padded_to_each_other(endpoint, model, 
         ([5] * 4 + [40] * 4, [1] * 8, [[4, 5, 6, 7, 0, 1, 2, 3]]),
         ([5] * 9 + [40] * 8, [0] * 17, [list(range(9, 17)), list(range(9))]),
         ([9] * 10, [2] * 10, [list(range(8)), [8, 9]]),
+        ([9] * 40, [0] * 40, [list(range(32)), list(range(32, 40))]),
+        ([9] * 40, [0] * 39 + [1], [list(range(32)), list(range(32, 40))]),
+        ([9] * 20, [1] * 20, [list(range(16)), list(range(16, 20))]),
         ([1000, 1000, 1000, 1], [1, 1, 1, 20], [[0, 1], [2], [3]]),
         ([], [], []),
     ],
