@@ -12,111 +12,19 @@ finished run on the Hub, as `python -m training_2mner.hub` does.
 
 from __future__ import annotations
 
-import logging
 import sys
-from pathlib import Path
 
-from datasets import DatasetDict
-from transformers import TrainerState, set_seed
-from transformers.trainer import TRAINER_STATE_NAME
-
-from modeling_2mner.posteriors import word_decoder
 from reports_2mner.command_line import exit_on_error
-from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments, read_command_line
-from training_2mner.building import build_tagger
-from training_2mner.calibrate.calibration import Calibration, calibrate, forget, store
-from training_2mner.checkpoints import numbered_checkpoints
-from training_2mner.data import label_names, load_splits
-from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
-from training_2mner.features.fill import use_cache
-from training_2mner.model_card import write_model_card
-from training_2mner.pictures import count_pictures
-from training_2mner.run_settings import check_resume, describe_run
-from training_2mner.trainer import TwoMNERTrainer, make_trainer
-
-logger = logging.getLogger(__name__)
 
 
 def main(
     model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TwoMNERTrainingArguments
 ) -> dict[str, float]:
     """Execute a complete run and write its folder; returns the numbers of `all_results.json`."""
-    is_first = training_arguments.process_index == 0
-    logging.basicConfig(level=logging.INFO if is_first else logging.WARNING)
-    with only_writer(str(training_arguments.output_dir), "output_dir", is_first):
-        return _run(model_arguments, data_arguments, training_arguments)
+    from training_2mner.run import make_run  # Trainer and data take seconds to import, and the help does not need them
 
-
-def _run(
-    model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TwoMNERTrainingArguments
-) -> dict[str, float]:
-    set_seed(training_arguments.seed)
-    with training_arguments.main_process_first(desc="loading the data set"):
-        splits = load_splits(data_arguments)
-    model, processor = build_tagger(model_arguments, splits["train"]["tokens"], label_names(splits["train"]))
-    if training_arguments.calibrate:
-        word_decoder(model)  # refuses a model without scores of words before it is trained
-    if not model.config.uses_image and "image" in splits["train"].column_names:
-        splits = splits.remove_columns("image")  # so that a text-only model does not read it
-    parts = (model, processor, data_arguments, training_arguments)
-    trainer = make_trainer(*parts, splits["train"], splits["validation"])
-    trainer.run_settings = describe_run(trainer, data_arguments, splits)
-    use_cache(trainer, splits)
-    counts = count_pictures(splits) if model.config.uses_image and trainer.is_world_process_zero() else {}
-    results = train_and_save(trainer, training_arguments) | counts
-    results |= evaluate_on_test(trainer, splits["test"])
-    calibration = calibrate_run(trainer, data_arguments, splits)
-    results |= calibration.results() if calibration else {}
-    trainer.save_metrics("all", results)
-    if trainer.is_world_process_zero():
-        write_model_card(trainer, model_arguments, data_arguments, splits, results, calibration)
-    trainer.end()  # before the push, so that the other processes do not wait for it
-    if training_arguments.push_to_hub:
-        trainer.push_to_hub()
-    return results
-
-
-def train_and_save(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[str, float]:
-    """Train, resuming an interrupted run of the same folder if asked to, and save the best dev epoch."""
-    checkpoint, folder = arguments.resume_from_checkpoint, Path(str(arguments.output_dir))
-    if checkpoint in ("True", "true", True):
-        checkpoint = last_whole_checkpoint(folder)
-    elif checkpoint in ("False", "false"):
-        checkpoint = None
-    if checkpoint and trainer.run_settings is not None:
-        check_resume(checkpoint, trainer.run_settings, arguments.resume_anyway)
-    results = trainer.train(resume_from_checkpoint=checkpoint or None).metrics
-    results |= evaluate_on_dev(trainer, trainer.eval_dataset)  # of the best epoch, which is loaded now
-    trainer.save_model()
-    trainer.save_state()
-    return results
-
-
-def calibrate_run(trainer: TwoMNERTrainer, data_arguments: DataArguments, splits: DatasetDict) -> Calibration | None:
-    """Calibrate the saved run with `calibrate: true`, in the first process; else remove what an earlier run left of it."""
-    if not trainer.is_world_process_zero():
-        return None
-    folder, args = Path(str(trainer.args.output_dir)), trainer.args
-    if not args.calibrate:
-        forget(folder)
-        return None
-    rows = {"validation": splits["validation"]}
-    calibration = calibrate(folder, rows, data_arguments, args.per_device_eval_batch_size, args.device)
-    store(folder, calibration)
-    trainer.model.config.crf_temperature = calibration.temperature
-    return calibration
-
-
-def last_whole_checkpoint(folder: Path) -> str | None:
-    """The last complete checkpoint of a run folder; the process may have died while writing a later one."""
-    for path in reversed(numbered_checkpoints(folder)):
-        try:
-            TrainerState.load_from_json(str(path / TRAINER_STATE_NAME))  # the Trainer writes it last
-            return str(path)
-        except (OSError, ValueError):
-            logger.warning("%s is incomplete and will be written again.", path)
-    return None
+    return make_run(model_arguments, data_arguments, training_arguments)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.networks import Count, Length, Measure, count, describe_device, measure, run_arguments
 from dataset_scripts.schema import CONFIGS
 from dataset_scripts.statistics.paper import paper_counts
-from experiments.grid import ALPHAS, LEARNING_RATES
-from experiments.plan import BEYOND, IMPROVEMENTS, OURS, TABLES, Run, plan_runs
+from experiments.plan import ALPHAS, BEYOND, IMPROVEMENTS, LEARNING_RATES, OURS, TABLES, Run, plan_runs
 from reports_2mner.command_line import at_least, comma_separated, exit_on_error, make_parser
 from reports_2mner.files import write_json
 from reports_2mner.tables import Table

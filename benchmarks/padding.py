@@ -3,7 +3,8 @@
     python benchmarks/padding.py --mmnerd ../MMNERD --tokenizer sentence-transformers/all-MiniLM-L6-v2
 
 Padded cells are divided by real sub-words, both with the tokens that begin and end a window: 1 is no padding. The sentences
-are those of the released English files; each kind of work makes its batches by the code that the programs use.
+are those of the released English files; each kind of work makes its batches by the code that the programs use. The server
+has 64 clients, each of which waits for an answer at any time.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from transformers import AutoTokenizer
@@ -25,8 +27,10 @@ from modeling_2mner.length_windows import WINDOW_BATCHES, LengthWindows
 from reports_2mner.command_line import exit_on_error, make_parser
 from reports_2mner.tables import Table
 from training_2mner.sampler import LengthGroupedSampler
+from training_2mner.serve.batching import Request, next_batch
 
 TRAINING, EVALUATION, PREDICTION, SERVER = 16, 32, 16, 32  # sentences of a batch
+CLIENTS = 64  # of the server, each of which sends a sentence as soon as it has the answer to the one before
 FILES = "train_valid_test/train_valid_test_en/{}_conll_format.txt"
 
 Sentences = Sequence[list[str]]
@@ -102,13 +106,20 @@ def grouped(name: str, lengths: Sequence[int], size: int) -> Batches:
     elif name == "prediction":
         return windows(lengths, size)
     else:
-        waiting = [rows[start : start + size] for start in range(0, len(rows), size)]
-        return [
-            [queue[place] for place in portion]
-            for queue in waiting
-            for portion in portions([lengths[row] for row in queue], [1] * len(queue))
-        ]
+        return served(lengths, size)
     return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def served(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """The batches of the server, when each of its clients has sent a sentence."""
+    coming = iter([Request([row], {}, length) for row, length in enumerate(lengths)])
+    waiting = list(islice(coming, CLIENTS))
+    while waiting:
+        batch = next_batch(waiting, size)
+        waiting = [request for request in waiting if request not in batch] + list(islice(coming, len(batch)))
+        queue = [row for request in batch for row in request.items]
+        for portion in portions([lengths[row] for row in queue], [0] * len(queue)):
+            yield [queue[place] for place in portion]
 
 
 def windows(lengths: Sequence[int], size: int) -> Batches:

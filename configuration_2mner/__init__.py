@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from transformers import AutoConfig
-
-from modeling_2mner import TwoMNERConfig
-from modeling_2mner.configuration_parts import check_part
-from modeling_2mner.configuration_tagging import TaggingConfig
+if TYPE_CHECKING:
+    from modeling_2mner import TwoMNERConfig
+    from modeling_2mner.configuration_tagging import TaggingConfig
 
 _FOLDER = Path(__file__).parent
 
@@ -32,6 +30,11 @@ def load_preset(name: str, **changes: Any) -> TaggingConfig:
     Raises:
         ValueError: for an unknown name, with a list of the presets, or for an unknown field.
     """
+    from transformers import AutoConfig  # these take seconds, and the help of programs only needs the names
+
+    import modeling_2mner  # noqa: F401  registers the models
+    from modeling_2mner.configuration_parts import check_part
+
     path = Path(name) if name.endswith(".json") else _FOLDER / "models" / f"{name}.json"
     if not path.is_file():
         raise ValueError(f"there is no model preset {name!r}; write one of {', '.join(available())} or a JSON file.")
@@ -41,13 +44,21 @@ def load_preset(name: str, **changes: Any) -> TaggingConfig:
         settings[field] = {**settings.get(field, {}), **value} if merges else value
     if "model_type" not in settings:
         raise ValueError(f'{path} has no `model_type`; write the kind of model, such as "2m-ner".')
-    config_class = cast(type[TaggingConfig], type(AutoConfig.for_model(settings.pop("model_type"))))
+    config_class = cast("type[TaggingConfig]", type(AutoConfig.for_model(settings.pop("model_type"))))
     unknown = sorted(set(settings) - set(config_class.__dataclass_fields__))
     if unknown:
         raise ValueError(f"`{unknown[0]}` is not a field of {config_class.__name__} ({name!r}).")
     for field, spec in config_class.sub_configs_defaults.items():
         check_part(field, settings.get(field), spec.model_type, strict=True)
     return config_class(**settings)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "TwoMNERConfig":
+        from modeling_2mner import TwoMNERConfig
+
+        return TwoMNERConfig
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = ["TwoMNERConfig", "available", "load_preset"]

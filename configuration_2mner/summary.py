@@ -5,16 +5,19 @@
 The network is built without allocating its weights, so that even the full size takes only seconds.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-
-import torch
-from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedConfig
+from typing import TYPE_CHECKING
 
 from configuration_2mner import available
 from reports_2mner.command_line import exit_on_error, make_parser
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 _PRESETS = Path(__file__).with_name("models")
 
@@ -24,6 +27,9 @@ def count_parameters(config: PreTrainedConfig) -> dict[str, int]:
 
     Buffers, such as the running statistics of batch norms, are not included.
     """
+    import torch  # takes seconds, and the help does not need it
+    from transformers import AutoModelForTokenClassification
+
     with torch.device("meta"):
         model = AutoModelForTokenClassification.from_config(config)
     decoder = [(name, part) for name, part in model.named_children() if part is not model.base_model]
@@ -45,6 +51,10 @@ def load_config(name: str) -> PreTrainedConfig:
         raise ValueError(
             f"`config` is {name!r}; write a JSON file, a checkpoint's folder or a preset: {', '.join(available())}."
         )
+    from transformers import AutoConfig
+
+    import modeling_2mner  # noqa: F401  registers the models
+
     settings = json.loads(path.read_text(encoding="utf-8"))
     return AutoConfig.for_model(settings.pop("model_type"), **settings)
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, Image, Value, load_dataset, load_from_disk
 
 from dataset_scripts.parquet import parquet_path
-from dataset_scripts.reading import find_parquet_files
+from dataset_scripts.reading import STORED_ON_DISK, find_parquet_files
 from dataset_scripts.schema import COLUMNS, Schema, features, sort_languages
 from dataset_scripts.splits import SPLIT_WORDS
 from reports_2mner.language_table import CODE
@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 NEEDED = ("tokens", "ner_tags")
 UNKNOWN_LANGUAGE = "und"  # ISO 639: undetermined
 OTHER = "other"  # the source of rows without one
-STORED_ON_DISK = ("dataset_dict.json", "state.json")  # written by `save_to_disk`
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from reports_2mner.language_table import CODE
 from reports_2mner.tags import check_sentence, tag_name
 
 ROWS_PER_BATCH = 100
+STORED_ON_DISK = ("dataset_dict.json", "state.json")  # written by `save_to_disk` of datasets
 
 
 def find_parquet_files(folder: Path | str) -> dict[tuple[str, str], list[Path]]:

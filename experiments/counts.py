@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dataset_scripts.schema import types_in, types_of
-from modeling_2mner.spans import entity_spans
 
 COUNTED = ("right", "predicted", "gold")
 SCHEMES = ("strict", "lenient")
@@ -58,6 +57,8 @@ def count_entities(
         references, predictions: tags, one sequence per sentence, of equal lengths.
         types: the names of the types; by default, those of the tags (`schema.types_of`).
     """
+    from modeling_2mner.spans import entity_spans  # loads torch
+
     types = types or types_of(types_in(tag for sentence in (*references, *predictions) for tag in sentence))
     table = np.zeros((len(references), len(types), len(COUNTED)), dtype=np.int64)
     for row, (gold, predicted) in enumerate(zip(references, predictions, strict=True)):

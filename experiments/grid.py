@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FOLDER = "grid"
-ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-LEARNING_RATES = (1e-5, 5e-5, 1e-4, 5e-4)
 
 
 @dataclass(frozen=True)

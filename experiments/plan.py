@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 
 from configuration_2mner import available, load_preset
 from dataset_scripts.schema import DEFAULT_CONFIG, available_configs, languages_of
-from modeling_2mner.configuration_tagging import TaggingConfig
 from reports_2mner.command_line import read_part
 from reports_2mner.language_table import CODE
+
+if TYPE_CHECKING:
+    from modeling_2mner.configuration_tagging import TaggingConfig
 
 T = TypeVar("T")
 
@@ -33,6 +35,8 @@ EXTRA_MODELS = (
 TABLES = ("table5", "table6", "table7", "table8", "table9")
 GRID_SEARCH = "grid"  # see `grid.py`
 MATRIX = "languages"  # each model of `--only` on every configuration, for `python -m experiments.languages`
+ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+LEARNING_RATES = (1e-5, 5e-5, 1e-4, 5e-4)
 BEYOND = "improvements"  # 2M-NER with one change each that the paper does not have
 IMPROVEMENTS = ("infonce", "mask-duplicates", "crf-rate", "xlm-r")  # each has its run file, 2m-ner-NAME.yaml
 AVERAGED = "averaged"  # see the package `average`

@@ -15,12 +15,13 @@ from typing import Any
 
 from transformers import pipeline
 
-REQUEST_BATCH_SIZE = 16
+REQUEST_BATCH_SIZE, TEXT_BATCH_SIZE = 16, 32  # rows of a batch with pictures, and of one without
 PORTION = 2_000  # sub-words of the longest sentence x rows of a batch, which are padded to it
 CHARACTERS_PER_PIECE = 4
 # A batch of so many rows ends at a sentence that is so much shorter than its longest one: the padding would cost more than
-# another call.
-WORTH_A_CALL, SHORTER = 8, 0.8
+# another call. With pictures, twice as many: they cost more than padding, and equal ones are encoded once a call.
+WORTH_A_CALL, SHORTER = 4, 0.8
+PIECES = "pieces"  # what `read` adds to a sentence: its number of sub-words
 LIMIT_VARIABLE = "NER_MAX_"
 _WORD = re.compile(r"\w+|[^\w\s]")
 PARAMETERS: dict[str, type | tuple[type, ...]] = {"threshold": (int, float), "n_best": int, "return_word_tags": bool}
@@ -165,30 +166,34 @@ class EndpointHandler:
             pictures = [picture for sentence in sentences for picture in _as_list(sentence["image"]) if picture]
             self.limits.check({"pixels": sum(map(count, pictures))})
         processor: Any = getattr(self.pipeline, "processor", None)
-        if hasattr(processor, "count_pieces"):
-            texts = [sentence.get("words", sentence.get("text")) for sentence in sentences]
-            self.limits.check({"pieces": processor.count_pieces(texts)})
+        if hasattr(processor, "piece_lengths"):
+            lengths = processor.piece_lengths([sentence.get("words", sentence.get("text")) for sentence in sentences])
+            self.limits.check({"pieces": sum(lengths)})
+            sentences = [{**sentence, PIECES: own} for sentence, own in zip(sentences, lengths, strict=True)]
         return sentences, parameters
 
     def answer(self, sentences: list[dict], parameters: dict) -> list[dict]:
         """Answer sentences from `read`, possibly of several requests with the same parameters."""
         results: dict[int, Any] = {}
         pictures = [len(_as_list(sentence["image"])) for sentence in sentences]
-        for places in portions(self._lengths(sentences), pictures):
+        for places in portions(list(map(sentence_length, sentences)), pictures):
             portion = [sentences[place] for place in places]
             try:
-                found = self.pipeline(portion, batch_size=len(portion), **parameters)
+                found = self._run(portion, parameters)
             except ValueError as error:  # the pipeline refuses a parameter's value
                 raise BadRequest(str(error)) from error
             results.update(zip(places, found, strict=True))
         return [_to_answer(results[place], parameters) for place in range(len(sentences))]
 
-    def _lengths(self, sentences: list[dict]) -> list[int]:
-        """The sub-words of each sentence; an estimate if the checkpoint's code is older than their count."""
-        processor: Any = getattr(self.pipeline, "processor", None)
-        if hasattr(processor, "piece_lengths"):
-            return processor.piece_lengths([sentence.get("words", sentence.get("text")) for sentence in sentences])
-        return [_count_characters(sentence) // CHARACTERS_PER_PIECE for sentence in sentences]
+    def _run(self, portion: list[dict], parameters: dict) -> list[Any]:
+        if hasattr(self.pipeline, "answer_batch"):
+            return self.pipeline.answer_batch(portion, **parameters)
+        return self.pipeline(portion, batch_size=len(portion), **parameters)  # with the code of an older checkpoint
+
+
+def sentence_length(sentence: Mapping[str, Any]) -> int:
+    """The sub-words of a sentence from `read`; an estimate if the checkpoint's code is older than their count."""
+    return sentence.get(PIECES, _count_characters(sentence) // CHARACTERS_PER_PIECE)
 
 
 def read_request(data: dict, limits: Limits | None = None) -> tuple[list[dict], dict]:
@@ -216,7 +221,7 @@ def _check_size(sentences: list[dict], n_best: int, limits: Limits) -> None:
     )
 
 
-def _count_characters(sentence: dict) -> int:
+def _count_characters(sentence: Mapping[str, Any]) -> int:
     return len(sentence["text"]) if "text" in sentence else sum(map(len, sentence["words"]))
 
 
@@ -239,8 +244,10 @@ def portions(lengths: Sequence[int], pictures: Sequence[int]) -> Iterator[list[i
     rows = longest = 0
     for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
         own = max(1, pictures[place])
-        full = rows + own > REQUEST_BATCH_SIZE or (rows + own) * longest > PORTION
-        if portion and (full or (rows >= WORTH_A_CALL and lengths[place] < SHORTER * longest)):
+        looks = any(pictures[each] for each in (*portion, place))
+        full = rows + own > (REQUEST_BATCH_SIZE if looks else TEXT_BATCH_SIZE) or (rows + own) * longest > PORTION
+        least = 2 * WORTH_A_CALL if looks else WORTH_A_CALL
+        if portion and (full or (rows >= least and lengths[place] < SHORTER * longest)):
             yield portion
             portion, rows = [], 0
         longest = longest if portion else max(lengths[place], 1)

@@ -18,18 +18,17 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from .image_sources import load_image_source
-from .images import LoadedImage, OpenedPictures, PictureSource, count_image, count_pixels, is_absent, picture_key
+from .images import LoadedImage, OpenedPictures, count_image, count_pixels, picture_key
 from .kept_features import Features, KeptFeatures
 from .length_windows import WINDOW_BATCHES, WINDOW_PIXELS, LengthWindows
 from .picture_rows import run_rows
 from .pieces import place_of
-from .pipeline_inputs import WORD_KEYS, listed, plain_inputs, plain_sentence
+from .pipeline_inputs import listed, plain_inputs, plain_sentence, take_apart
 from .posteriors import Reading, TagPosteriors
 from .stock_arguments import PIPELINE, refuse_unknown
 from .windows import surface
 
 TASK = "multimodal-ner"
-PICTURE_KEYS = ("image", "images")
 UNSOUND = "The model's scores are not finite numbers; check its weights, and run it in float32."
 ONE_SENTENCE = (str, bytes, dict)
 
@@ -241,6 +240,23 @@ class TwoMNERPipeline(Pipeline):
         draft = getattr(self.processor, "draft_side", None)  # that of an older checkpoint has no such field
         return OpenedPictures(stored=self.image_features or (), draft_side=draft, **limits)
 
+    def answer_batch(self, inputs: Sequence[Any], **kwargs: Any) -> list[Any]:
+        """Answer sentences in a single batch, whatever its size, for callers that make batches themselves.
+
+        Args:
+            inputs: sentences in any form that the pipeline takes.
+            kwargs: the pipeline's parameters.
+        """
+        given = zip(self._sanitize_parameters(**kwargs), self._own_parameters(), strict=True)
+        reading, answering, writing = ({**own, **new} for new, own in given)
+        opened = self._opened_pictures()
+        sentences = [self.preprocess(sentence, opened=opened, **reading)["sentence"] for sentence in inputs]
+        read = self.forward({"sentence": sentences}, **answering)["read"]
+        return [self.postprocess({"read": one}, **writing) for one in read]
+
+    def _own_parameters(self) -> tuple[dict, dict, dict]:
+        return self._preprocess_params, self._forward_params, self._postprocess_params
+
     def _measure(self, items: Sequence[dict]) -> tuple[list[int], Mapping[Hashable, int]]:
         """The lengths of prepared sentences in sub-words, and the pixels of their pictures."""
         sentences = [item["sentence"] for item in items]
@@ -259,7 +275,7 @@ class TwoMNERPipeline(Pipeline):
         opened: OpenedPictures | None = None,
     ) -> dict[str, SentenceWithPictures]:
         """Unpack one input and open its pictures."""
-        words, sources = _take_apart(plain_sentence(inputs, is_split_into_words))
+        words, sources = take_apart(plain_sentence(inputs, is_split_into_words))
         try:
             opened = opened or self._opened_pictures()
             loaded: dict[Any, LoadedImage] = {}
@@ -276,6 +292,15 @@ class TwoMNERPipeline(Pipeline):
                 'write `on_bad_image="none"`.'
             )
         return {"sentence": SentenceWithPictures(words, pictures)}
+
+    def get_inference_context(self) -> Any:
+        """Without gradients and without what could lead to them, which takes a tenth of the time of a short sentence."""
+        return torch.inference_mode
+
+    def forward(self, model_inputs: dict, **forward_params: Any) -> dict:
+        """Run `_forward`, without the search of stock pipelines for tensors in all words and offsets, which takes longer."""
+        with self.device_placement(), self.get_inference_context()():
+            return self._forward(model_inputs, **forward_params)
 
     def _forward(  # type: ignore[override]
         self,
@@ -452,38 +477,6 @@ def _with_picture(sentence: object, image: object) -> dict:
             f"{reprlib.repr(sentence)}."
         )
     return {"text" if isinstance(sentence, str) else "words": sentence, "image": image}
-
-
-def _take_apart(inputs: object) -> tuple[str | list[str], list[PictureSource]]:
-    """Return the sentence of one input and the sources of its pictures, of which there is at least one."""
-    if isinstance(inputs, dict):
-        given: dict[str, Any] = inputs
-    else:
-        given = {"words" if isinstance(inputs, (list, tuple)) else "text": inputs}
-    texts = [key for key in WORD_KEYS if key in given]
-    if len(texts) != 1:
-        raise ValueError(
-            f'an input must have one of "text" and "words" (or "tokens"), and may have an "image", got '
-            f"{reprlib.repr(given)}."
-        )
-    words = listed(given[texts[0]])
-    as_text = isinstance(words, str) and texts[0] == "text"
-    as_words = isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words) and texts[0] != "text"
-    if not as_text and not as_words:
-        remedy = ""
-        if isinstance(words, (list, tuple)) and all(isinstance(listed(item), (str, list, tuple)) for item in words):
-            remedy = f" For the columns of several rows, pass one of them: `pipe(batch[{texts[0]!r}])`."
-        raise ValueError(f'"text" must be a string and "words" a list of strings, got {reprlib.repr(given)}.{remedy}')
-    return words if as_text else list(words), _picture_sources(given)
-
-
-def _picture_sources(inputs: dict) -> list[PictureSource]:
-    given = [listed(inputs[key]) for key in PICTURE_KEYS if not is_absent(inputs.get(key))]
-    if len(given) > 1:
-        raise ValueError(f'an input must have either "image" or "images", got {reprlib.repr(inputs)}.')
-    if given and isinstance(given[0], (list, tuple)):
-        return list(given[0]) or [None]
-    return given or [None]
 
 
 # Code that came with a checkpoint registers its own task, for `pipeline("multimodal-ner", model=model)`.

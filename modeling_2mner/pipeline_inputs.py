@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .images import is_absent
+from .images import PictureSource, is_absent
 
 WORD_KEYS = ("text", "words", "tokens")
+PICTURE_KEYS = ("image", "images")
 _TEXT_DTYPES = "OUT"  # of numpy: objects and both kinds of strings; an array of numbers may be a picture
 _PICTURE_NAME = re.compile(r"data:image/|.*\.(jpe?g|png|gif|webp|bmp|tiff?)$", re.IGNORECASE | re.DOTALL)
 
@@ -78,6 +79,38 @@ def plain_sentence(item: Any, is_split_into_words: bool | None = None) -> Any:
     return listed(item)
 
 
+def take_apart(inputs: object) -> tuple[str | list[str], list[PictureSource]]:
+    """Return the sentence of one input and the sources of its pictures, of which there is at least one."""
+    if isinstance(inputs, dict):
+        given: dict[str, Any] = inputs
+    else:
+        given = {"words" if isinstance(inputs, (list, tuple)) else "text": inputs}
+    texts = [key for key in WORD_KEYS if key in given]
+    if len(texts) != 1:
+        raise ValueError(
+            f'an input must have one of "text" and "words" (or "tokens"), and may have an "image", got '
+            f"{reprlib.repr(given)}."
+        )
+    words = listed(given[texts[0]])
+    as_text = isinstance(words, str) and texts[0] == "text"
+    as_words = isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words) and texts[0] != "text"
+    if not as_text and not as_words:
+        remedy = ""
+        if isinstance(words, (list, tuple)) and all(isinstance(listed(item), (str, list, tuple)) for item in words):
+            remedy = f" For the columns of several rows, pass one of them: `pipe(batch[{texts[0]!r}])`."
+        raise ValueError(f'"text" must be a string and "words" a list of strings, got {reprlib.repr(given)}.{remedy}')
+    return words if as_text else list(words), _picture_sources(given)
+
+
+def _picture_sources(inputs: dict) -> list[PictureSource]:
+    given = [listed(inputs[key]) for key in PICTURE_KEYS if not is_absent(inputs.get(key))]
+    if len(given) > 1:
+        raise ValueError(f'an input must have either "image" or "images", got {reprlib.repr(inputs)}.')
+    if given and isinstance(given[0], (list, tuple)):
+        return list(given[0]) or [None]
+    return given or [None]
+
+
 def _is_of(value: object, package: str) -> bool:
     """Whether a value comes from a package, which may not be installed."""
     return type(value).__module__.partition(".")[0] == package
@@ -129,4 +162,4 @@ def _refuse_ambiguous(item: tuple) -> None:
         )
 
 
-__all__ = ["WORD_KEYS", "listed", "plain_inputs", "plain_sentence"]
+__all__ = ["WORD_KEYS", "listed", "plain_inputs", "plain_sentence", "take_apart"]

@@ -14,7 +14,7 @@ import pytest
 from transformers import AutoModelForTokenClassification
 
 import train_hf
-from dataset_scripts.audit.__main__ import audit_dataset, has_severity
+from dataset_scripts.audit.auditing import audit_dataset, has_severity
 from dataset_scripts.build.__main__ import main
 from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.settings import BuildSettings

@@ -23,6 +23,7 @@ from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import Schema
 from modeling_2mner import LABELS, TwoMNERConfig
 from reports_2mner.locks import only_writer
+from training_2mner import run as run_module
 from training_2mner.arguments import read_command_line
 from training_2mner.calibrate import __main__ as calibrate
 from training_2mner.hub.release import check_in_clean_process
@@ -380,8 +381,8 @@ def test_a_text_only_run_needs_no_pictures(run, run_file, tmp_path):
 
 
 def test_learning_from_words_alone_by_mistake_is_told(run_file, tmp_path, monkeypatch, caplog):
-    load = train_hf.load_splits
-    monkeypatch.setattr(train_hf, "load_splits", lambda arguments: load(arguments).remove_columns("image"))
+    load = run_module.load_splits
+    monkeypatch.setattr(run_module, "load_splits", lambda arguments: load(arguments).remove_columns("image"))
     settings = ["--output_dir", str(tmp_path / "run"), "--num_train_epochs", "1", "--save_strategy", "no"]
     train_hf.main(*read_command_line([str(run_file), *settings, "--load_best_model_at_end", "False"]))
     assert "has no training pictures, so it learns from the words only" in caplog.text

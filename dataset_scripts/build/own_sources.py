@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset_scripts.annotations.data_sets import read_data_set
 from dataset_scripts.annotations.jsonl import KeyNames, read_jsonl
 from dataset_scripts.annotations.label_studio import read_label_studio
 from dataset_scripts.annotations.plain_conll import looks_like_conll, read_plain_conll
 from dataset_scripts.annotations.sentence import Faults, Sentence
-from dataset_scripts.any_data_set import STORED_ON_DISK
 from dataset_scripts.build.named_pictures import SUFFIXES as PICTURE_SUFFIXES
 from dataset_scripts.build.own import OwnSettings
+from dataset_scripts.reading import STORED_ON_DISK
 from dataset_scripts.splits import SPLIT_WORDS
 
 logger = logging.getLogger(__name__)
@@ -122,6 +121,8 @@ def read_own_file(
     if file.form == "label_studio":
         return read_label_studio(file.path, faults, split_into_words, columns=keys)
     if file.form == "data_set":
+        from dataset_scripts.annotations.data_sets import read_data_set  # loads datasets, which other forms do without
+
         return read_data_set(str(file.path), own.dataset_config, own.column_names, faults, split_into_words, pictures)
     return read_jsonl(file.path, faults, split_into_words, columns=keys)
 

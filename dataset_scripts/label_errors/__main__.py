@@ -19,10 +19,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from dataset_scripts.any_data_set import open_data_set
-from dataset_scripts.audit.illustrations import draw_rows
-from dataset_scripts.label_errors.ranking import PAGE, QUEUE, RankingSettings, write_ranking
-from dataset_scripts.label_errors.sentences import parts_of_data_set
+from dataset_scripts.label_errors.settings import RankingSettings
 from reports_2mner.command_line import add_settings, exit_on_error, make_parser, read_settings
 from reports_2mner.locks import only_writer
 
@@ -40,6 +37,12 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write queue and page, and print the counts."""
     options = read_command_line(arguments)
+    # These take seconds, and the help does not need them.
+    from dataset_scripts.any_data_set import open_data_set
+    from dataset_scripts.audit.illustrations import draw_rows
+    from dataset_scripts.label_errors.ranking import PAGE, QUEUE, write_ranking
+    from dataset_scripts.label_errors.sentences import parts_of_data_set
+
     with exit_on_error():
         settings = read_settings(options, RankingSettings, models=tuple(options.models))
         with open_data_set(options.dataset, options.dataset_config) as folder:

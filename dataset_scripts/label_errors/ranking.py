@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from dataset_scripts.build.sources import FILE_NAMES, FOLDER_PREFIX
 from dataset_scripts.label_errors.judges import Judge, LinearJudge, RunJudge, fold_of
 from dataset_scripts.label_errors.sentences import LabelledSentence, Parts
+from dataset_scripts.label_errors.settings import RankingSettings
 from dataset_scripts.label_errors.signs import (
     LEAST_SCORE,
     SIGNS,
@@ -26,7 +26,6 @@ from dataset_scripts.label_errors.signs import (
     model_signs,
     string_signs,
 )
-from reports_2mner.command_line import at_least, option
 from reports_2mner.conll_format import format_sentence
 from reports_2mner.files import write_file, write_lines
 from reports_2mner.html import render
@@ -37,23 +36,6 @@ STRINGS_SHOWN, SENTENCES_SHOWN = 100, 200  # on the page
 
 # Returns small pictures (`thumbnails.Thumbnail`) of the sentences with these names, as far as there are any.
 Draw = Callable[[set[str]], Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class RankingSettings:
-    """Which model, and how much is shown."""
-
-    models: tuple[str, ...] = option((), "runs of ours, one a fold; see above (default: a fast linear model)")
-    folds: int = option(5, "parts of the pictures, each read by a model trained on the others", type=at_least(2))
-    limit: int = option(10_000, "most sentences in the queue", type=at_least(1))
-    seed: int = option(0, "seed of the folds and of the linear model")
-    write_folds: bool = option(False, "also write the text files of every fold, to train runs of ours on")
-
-    def __post_init__(self) -> None:
-        if len(self.models) not in (0, 1, self.folds):
-            raise ValueError(
-                f"`models` must be one run, or as many as `folds`, {self.folds}, got {len(self.models)}; see --help."
-            )
 
 
 def write_ranking(

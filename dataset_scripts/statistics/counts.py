@@ -16,7 +16,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from dataset_scripts.any_data_set import open_data_set
 from dataset_scripts.conll import is_tag, read_conll
 from dataset_scripts.reading import count_rows, find_parquet_files, read_rows, read_schema
 from dataset_scripts.rows import DatasetCounts, SplitCounts, row_spans
@@ -107,6 +106,8 @@ def count_statistics(
     `twitter2017` names the folder with the original train.txt, valid.txt and test.txt, which count for the English
     tweets in `lists`. Raises ValueError for an unsuitable folder.
     """
+    from dataset_scripts.any_data_set import open_data_set  # loads datasets, which no help needs
+
     originals = None if twitter2017 is None else read_originals(Path(twitter2017))
     with open_data_set(dataset, config) as folder:
         return _count_folder(folder, originals)

@@ -16,144 +16,10 @@ to be 19.
 from __future__ import annotations
 
 import argparse
-import gc
-import shlex
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from datasets import Dataset
-from torch import Tensor
-from torch.utils.data import DataLoader
-from tqdm import tqdm
-from transformers import AutoModelForTokenClassification, AutoProcessor
-
-from dataset_scripts.schema import types_in
-from experiments.average.runs import (
-    check_average_name,
-    check_labels,
-    describe_run,
-    name_of,
-    read_configs,
-)
-from experiments.plan import MODELS_FOLDER, Run
-from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
-from modeling_2mner.posteriors import average_posteriors, decode_averaged, sentence_posteriors
-from reports_2mner.command_line import at_least, exit_on_error, make_parser
-from reports_2mner.locks import only_writer
-from training_2mner.arguments import DataArguments
-from training_2mner.collator import TwoMNERDataCollator
-from training_2mner.data import check_columns, label_names, load_splits, tag_names
-from training_2mner.evaluation import PREDICTIONS, write_predictions
-from training_2mner.metrics import entity_scores
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The predictions of one run for the test split.
-
-    Args:
-        tags: the run's own predictions, one sequence per sentence.
-        posteriors: `(words, labels)` for each sentence, float64.
-    """
-
-    tags: list[list[str]]
-    posteriors: list[Tensor]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Average several runs and print the F1 of each run and of the average."""
-    options = read_command_line(arguments)
-    with exit_on_error(OSError):  # a missing data set, a model without weights
-        scored = average(options)
-    print("\n".join(f"{name}: test F1 (strict) {100 * f1:.2f}" for name, f1 in scored))
-
-
-def average(options: argparse.Namespace) -> list[tuple[str, float]]:
-    """Predict, average and write; return name and strict F1 of each run, in order, and of the average.
-
-    Raises:
-        ValueError: if the runs cannot be averaged, or if a run or the data set does not load.
-    """
-    configs = read_configs(options.runs)
-    labels = check_labels(options.runs, configs)
-    run = describe_run(options.runs, configs, options.dataset_config)
-    name = options.name or run.name
-    check_average_name(options.output, name, options.runs)
-    boxes = (options.boxes_column, options.small_boxes_column)
-    data = DataArguments(options.dataset, run.languages, options.dataset_revision, *boxes)
-    with only_writer(options.output / f"{name}.json", "output"):
-        return _average(options, name, run, data, labels)
-
-
-def _average(
-    options: argparse.Namespace, name: str, run: Run, data: DataArguments, labels: list[str]
-) -> list[tuple[str, float]]:
-    test = load_splits(data)["test"]
-    check_columns(test, data.dataset, filter(None, (data.boxes_column, data.small_boxes_column)))
-    gold = tag_names(test)
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    started, scored, posteriors = time.monotonic(), [], []
-    for folder in options.runs:
-        answers = answer(folder, test, data, options.batch_size, device)
-        scored.append((name_of(folder), entity_scores(answers.tags, gold)["f1"]))
-        posteriors.append(answers.posteriors)
-        gc.collect()  # one model at a time
-    tags = decode_averaged(average_posteriors(posteriors), labels)
-    seconds = round(time.monotonic() - started, 1)
-    _write(options, name, run, data, test, gold, tags, machine=describe_machine(device), seconds=seconds)
-    return [*scored, (name, entity_scores(tags, gold)["f1"])]
-
-
-@torch.no_grad()
-def answer(
-    folder: Path, test: Dataset, arguments: DataArguments, batch_size: int, device: torch.device | str = "cpu"
-) -> Answers:
-    """Tag the test split with one run."""
-    model = AutoModelForTokenClassification.from_pretrained(folder).eval().to(device)
-    processor = AutoProcessor.from_pretrained(folder)
-    collator = TwoMNERDataCollator(processor, arguments.boxes_column, arguments.small_boxes_column)
-    unread = {"ner_tags"} if model.config.uses_image else {"ner_tags", "image"}
-    rows = test.remove_columns(sorted(unread & set(test.column_names)))
-    labels = model.config.labels
-    answers = Answers([], [])
-    batches = DataLoader(rows, batch_size, collate_fn=collator)
-    for batch in tqdm(batches, desc=name_of(folder), unit=" batches", disable=None):
-        output = model(**batch.to(device))
-        found = sentence_posteriors(model, output.logits, batch["word_mask"])
-        tags = zip(output.predictions.tolist(), found, strict=True)
-        answers.tags.extend([labels[tag] for tag in row[: len(words)]] for row, words in tags)
-        answers.posteriors.extend(found)
-    return answers
-
-
-def _write(
-    options: argparse.Namespace,
-    name: str,
-    run: Run,
-    arguments: DataArguments,
-    test: Dataset,
-    gold: list[list[str]],
-    tags: list[list[str]],
-    **facts: object,
-) -> None:
-    """Write the predictions and, last of all, the record, which marks them as complete."""
-    folder = options.output / MODELS_FOLDER / name
-    folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder / PREDICTIONS, test, gold, tags)
-    names, data = [name_of(folder) for folder in options.runs], describe_data(arguments, test)
-    write_record(
-        options.output / f"{name}.json",
-        run,
-        command="python -m experiments.average "
-        + shlex.join([*names, "--dataset", str(data["name"]), "--dataset_config", run.languages]),
-        data=data,
-        **facts,
-        averaged=names,
-        test={**describe_sentences(test), "dev": describe_scores(gold, tags, types_in(label_names(test)))},
-    )
+from reports_2mner.command_line import at_least, make_parser
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -174,6 +40,14 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--batch_size", type=at_least(1), default=32, help="sentences per batch (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Average several runs and print the F1 of each run and of the average."""
+    options = read_command_line(arguments)
+    from experiments.average.averaging import print_average  # this takes seconds, and the help does not need it
+
+    print_average(options)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,13 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from experiments.image_audit import BATCH_SIZE, SEED
 from experiments.image_audit.counts import OTHER_CONDITIONS, Tags
 from experiments.records import describe_sentences
 from modeling_2mner.images import load_image
 from training_2mner.data import label_names, tag_names, text_values
 
 GREY = (128, 128, 128)
-SEED = 19
-BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)

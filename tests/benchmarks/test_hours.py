@@ -31,8 +31,7 @@ from benchmarks.networks import (
 )
 from configuration_2mner import load_preset
 from dataset_scripts.statistics.paper import TABLE_3
-from experiments.grid import ALPHAS, LEARNING_RATES
-from experiments.plan import BEYOND, TABLES, Run, plan_runs
+from experiments.plan import ALPHAS, BEYOND, LEARNING_RATES, TABLES, Run, plan_runs
 from modeling_2mner.encoders import build_encoder
 
 SHORT = Length(words=4, pieces=8)

@@ -5,8 +5,8 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, List, Value
 
 from dataset_scripts.any_data_set import open_data_set
-from dataset_scripts.audit.__main__ import audit_dataset
 from dataset_scripts.audit.__main__ import main as audit_main
+from dataset_scripts.audit.auditing import audit_dataset
 from dataset_scripts.mini.generator import write_mini
 from dataset_scripts.statistics.__main__ import main as statistics_main
 from dataset_scripts.statistics.counts import count_statistics

@@ -2,7 +2,7 @@ import pytest
 from datasets import Dataset
 
 from dataset_scripts.mini.generator import generate_rows
-from experiments import demo
+from experiments import demonstration as demo
 
 
 @pytest.fixture(scope="module")

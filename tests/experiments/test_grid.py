@@ -7,6 +7,7 @@ import pytest
 from experiments import grid
 from experiments import run as runner
 from experiments.grid import GridPoint, read_points
+from experiments.plan import ALPHAS, LEARNING_RATES
 from training_2mner.trainer import TwoMNERTrainer
 
 SHORT = ["--", "--num_train_epochs", "2", "--use_cpu", "True", "--dataloader_num_workers", "0"]
@@ -107,6 +108,6 @@ def test_a_wrong_argument_is_an_error_before_anything_runs(tmp_path, wrong, mess
 
 
 def test_the_default_grid_holds_the_papers_best_point():
-    assert 0.8 in grid.ALPHAS and (min(grid.ALPHAS), max(grid.ALPHAS)) == (0.1, 0.9)
-    assert 5e-5 in grid.LEARNING_RATES and (min(grid.LEARNING_RATES), max(grid.LEARNING_RATES)) == (1e-5, 5e-4)
+    assert 0.8 in ALPHAS and (min(ALPHAS), max(ALPHAS)) == (0.1, 0.9)
+    assert 5e-5 in LEARNING_RATES and (min(LEARNING_RATES), max(LEARNING_RATES)) == (1e-5, 5e-4)
     assert GridPoint(0.8, 5e-5).name == "alpha-0.8.rate-5e-05.all.seed-19"

@@ -10,7 +10,7 @@ import pytest
 from transformers import AutoModelForTokenClassification
 
 from experiments import new_labels
-from experiments.new_labels import compare, group_rows, relabel, scores_table
+from experiments.relabelled import compare, group_rows, relabel, scores_table
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = json.loads((ROOT / "experiments/results/new_labels/record.json").read_text(encoding="utf-8"))

@@ -17,10 +17,10 @@ from experiments.counts import EntityCounts, scores
 from experiments.grid import read_points
 from experiments.plan import FIRST_SEED
 from experiments.records import read_records
-from experiments.tables import __main__ as tables
 from experiments.tables.grid import read_grids
 from experiments.tables.languages import read_matrices
 from experiments.tables.layout import by_system, columns, run_title
+from experiments.tables.results import results_page
 from experiments.tables.values import cell
 from reports_2mner.tables import Bold
 from training_2mner.calibrate.reliability import Bin, Reliability
@@ -35,7 +35,7 @@ def test_the_tables_are_made_from_the_records(folder):
     figures = [path.name for path in folder.glob("*.png")]
     grids = read_grids(read_points(folder))
     text = (folder / "tables.md").read_text(encoding="utf-8")
-    assert text == tables.results_page(read_records(folder), "strict", figures, grids, read_matrices(folder))
+    assert text == results_page(read_records(folder), "strict", figures, grids, read_matrices(folder))
     assert all(f"]({figure})" in text for figure in figures)
 
 

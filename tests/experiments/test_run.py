@@ -10,6 +10,7 @@ from datasets import Dataset
 
 import train_hf
 from experiments import run as runner
+from experiments import runs
 from experiments.counts import scores
 from experiments.plan import Run, shard
 from experiments.records import describe_data, read_predictions, read_record
@@ -221,7 +222,7 @@ def test_the_commit_of_a_data_set_on_the_hub_is_kept(dataset, hub, tmp_path):
 
 
 def test_a_run_that_another_runner_makes_is_left_to_it(tmp_path, dataset, monkeypatch, caplog):
-    monkeypatch.setattr(runner, "make", lambda *arguments: pytest.fail("the run is made twice"))
+    monkeypatch.setattr(runs, "make", lambda *arguments: pytest.fail("the run is made twice"))
     arguments = ["table5", "--dataset", dataset, "--output", str(tmp_path), "--seeds", "1", "--settings", "demo"]
     arguments += ["--only", "bilstm-crf", "--languages", "en"]
     with (

@@ -14,7 +14,7 @@ import pytest
 
 from dataset_scripts.mini.generator import write_mini
 from experiments.records import read_records
-from experiments.tables import __main__ as tables
+from experiments.tables.results import results_page
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ["table5", "--settings", "demo", "--seeds", "1", "--only", "bilstm-crf,hbilstm-crf", "--languages", "en"]
@@ -62,7 +62,7 @@ def test_a_killed_runner_goes_on_and_ends_with_the_same_tables(start, tmp_path):
     assert process.returncode == 0 and "2 runs, of which 1 are finished." in printed
     assert (broken / "bilstm-crf.en.seed-19.json").read_bytes() == finished
     for scheme in ("strict", "lenient"):
-        assert tables.results_page(read_records(broken), scheme) == tables.results_page(read_records(whole), scheme)
+        assert results_page(read_records(broken), scheme) == results_page(read_records(whole), scheme)
     for path in whole.glob("*.json"):
         expected, found = (json.loads((folder / path.name).read_text()) for folder in (whole, broken))
         assert found["test"] == expected["test"] and found["dev"] == expected["dev"]

@@ -6,6 +6,7 @@ import json
 from io import BytesIO
 
 import pytest
+import torch
 
 from modeling_2mner import TwoMNERPipeline, handler
 from modeling_2mner.handler import BadRequest, EndpointHandler, Limits, read_request
@@ -93,7 +94,8 @@ def test_parameters_reach_the_pipeline(endpoint, pipe, picture):
 
 
 def test_answers_are_in_order_whatever_their_number(endpoint, pipe, picture, monkeypatch):
-    monkeypatch.setattr(handler, "REQUEST_BATCH_SIZE", 2)
+    for name in ("REQUEST_BATCH_SIZE", "TEXT_BATCH_SIZE"):
+        monkeypatch.setattr(handler, name, 2)
     sentences = [TEXT, "Paris", {"words": []}, {"text": "Köln", "image": picture}, ""]
     found = endpoint({"inputs": sentences})
     assert [[entity["word"] for entity in answer["entities"]] for answer in found] == [
@@ -258,15 +260,20 @@ def test_long_and_short_sentences_are_not_padded_to_each_other(endpoint, model, 
         len(endpoint({"inputs": sentence})["entities"]) for sentence in sentences
     ]
     long, *short = cells[: cells.index(cells[1]) + 2]
-    assert long[1] > 5 * short[0][1] and all(rows <= handler.REQUEST_BATCH_SIZE for rows, _ in cells)
+    assert long[1] > 5 * short[0][1] and all(rows <= handler.TEXT_BATCH_SIZE for rows, _ in cells)
 
 
 @pytest.mark.parametrize(
     ("lengths", "pictures", "expected"),
     [
         ([5, 40, 6, 41], [0, 0, 0, 0], [[3, 1, 2, 0]]),  # too few to pay for another call
+        ([5] * 4 + [40] * 4, [0] * 8, [[4, 5, 6, 7], [0, 1, 2, 3]]),
+        ([5] * 4 + [40] * 4, [1] * 8, [[4, 5, 6, 7, 0, 1, 2, 3]]),
         ([5] * 9 + [40] * 8, [0] * 17, [list(range(9, 17)), list(range(9))]),
         ([9] * 10, [2] * 10, [list(range(8)), [8, 9]]),
+        ([9] * 40, [0] * 40, [list(range(32)), list(range(32, 40))]),
+        ([9] * 40, [0] * 39 + [1], [list(range(32)), list(range(32, 40))]),
+        ([9] * 20, [1] * 20, [list(range(16)), list(range(16, 20))]),
         ([1000, 1000, 1000, 1], [1, 1, 1, 20], [[0, 1], [2], [3]]),
         ([], [], []),
     ],
@@ -281,6 +288,58 @@ def test_requests_are_grouped_by_sub_words(endpoint, monkeypatch):
     # "Louvre" is one piece of the tokenizer, "Anna" four.
     endpoint({"inputs": [{"text": "Louvre Louvre"}, {"words": ["Anna"]}]})
     assert seen == [([2, 4], [0, 0])]
+
+
+def test_a_sentence_is_tokenised_once_to_be_measured(endpoint, pipe, monkeypatch):
+    counted = []
+    measure = pipe.processor.piece_lengths
+    monkeypatch.setattr(pipe.processor, "piece_lengths", lambda words: counted.append(words) or measure(words))
+    assert endpoint({"inputs": TEXT})["entities"]
+    assert counted == [[TEXT]]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"threshold": 0.3}, {"n_best": 2}, {"return_word_tags": True}])
+def test_a_batch_is_answered_as_its_sentences_one_by_one(pipe, png, parameters):
+    pictures = ({"text": "Paris", "image": png}, {"words": TEXT.split(), "image": [png, b"nonsense", png]})
+    inputs = [TEXT, TEXT.split(), *pictures, "", " ".join([TEXT] * 9)]
+    found = pipe.answer_batch(inputs, **parameters)
+    expected = [pipe(sentence, **parameters) for sentence in inputs]
+    assert json.dumps(found) != json.dumps([[]] * len(inputs))
+    for one, other in zip(found, expected, strict=True):
+        assert without_scores(one) == without_scores(other)
+        assert scores_in(one) == pytest.approx(scores_in(other), abs=1e-5)
+        assert getattr(one, "image_status", None) == getattr(other, "image_status", None)
+
+
+def without_scores(answer):
+    if isinstance(answer, dict):
+        return {name: without_scores(value) for name, value in answer.items() if name != "score"}
+    return list(map(without_scores, answer)) if isinstance(answer, list) else answer
+
+
+def scores_in(answer) -> list[float]:
+    if isinstance(answer, dict):
+        nested = [score for value in answer.values() for score in scores_in(value)]
+        return [answer["score"], *nested] if "score" in answer else nested
+    return [score for value in answer for score in scores_in(value)] if isinstance(answer, list) else []
+
+
+def test_no_time_is_spent_on_gradients_nor_on_a_search_for_tensors(endpoint, pipe, monkeypatch):
+    modes = []
+    handle = pipe.model.register_forward_pre_hook(lambda *_: modes.append(torch.is_inference_mode_enabled()))
+    monkeypatch.setattr(pipe, "_ensure_tensor_on_device", lambda *_, **__: pytest.fail("all words are searched"))
+    try:
+        assert endpoint({"inputs": TEXT})["entities"] and modes == [True]
+    finally:
+        handle.remove()
+
+
+def test_an_older_processor_does_not_count_sub_words(endpoint, pipe, monkeypatch):
+    expected = endpoint({"inputs": [TEXT, "Paris"]})
+    monkeypatch.setattr(endpoint, "pipeline", lambda *given, **named: pipe(*given, **named))
+    sentences, _ = endpoint.read({"inputs": [TEXT, "Paris"]})
+    assert list(map(handler.sentence_length, sentences)) == [len(TEXT) // 4, 1]
+    assert endpoint.answer(sentences, {}) == expected
 
 
 def test_an_unsound_sentence_is_marked(make_model, processor, monkeypatch):

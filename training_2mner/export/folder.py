@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from modeling_2mner.modeling_exported import SUFFIXES, ExportedConfig, ExportedTagger
@@ -59,8 +58,9 @@ def export(
     """
     output = Path(output)
     check(output, to, precision, bool(calibration))
-    draft = output.with_name(f".{output.name}.{token_hex(8)}")
+    draft = output.with_name(f".{output.name}.draft")
     with only_writer(output, "output"):
+        shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed: only the lock's holder writes
         try:
             exported = _write_graphs(model, processor, draft, to, precision, calibration)
             exported.use_backend(threads=threads)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ PRECISIONS = {"float32": torch.float32, "float16": torch.float16}
 SETTINGS = "settings.json"
 FILE_BYTES = 64_000_000  # about as many are held in memory while features are computed
 _DIGESTS = "digests"
+_FILES = "features-*.safetensors"
 
 
 class FeatureCache(Mapping[str, dict[str, torch.Tensor]]):
@@ -51,8 +52,8 @@ class FeatureCache(Mapping[str, dict[str, torch.Tensor]]):
         """Find what was stored since."""
         self._files: dict[Path, Any] = {}
         self._places: dict[bytes, tuple[Path, int]] = {}
-        for path in sorted(self.folder.glob("features-*.safetensors")):
-            for row, digest in enumerate(self._open(path).get_tensor(_DIGESTS)):
+        for path in sorted(self.folder.glob(_FILES)):
+            for row, digest in enumerate(self._read(path, _digests_of)):
                 self._places[digest.numpy().tobytes()] = (path, row)
 
     @property
@@ -71,8 +72,10 @@ class FeatureCache(Mapping[str, dict[str, torch.Tensor]]):
 
     def __getitem__(self, digest: str) -> dict[str, torch.Tensor]:
         path, row = self._places[bytes.fromhex(digest)]
-        file = self._open(path)
-        return {name: file.get_slice(name)[row : row + 1][0] for name in file.keys() if name != _DIGESTS}  # noqa: SIM118
+        return self._read(
+            path,
+            lambda file: {name: file.get_slice(name)[row : row + 1][0] for name in file.keys() if name != _DIGESTS},  # noqa: SIM118
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}  # each process of a loader opens the files itself
@@ -85,6 +88,10 @@ class FeatureCache(Mapping[str, dict[str, torch.Tensor]]):
             ValueError: if another process is adding to it.
         """
         with only_writer(self.folder, ARGUMENT):
+            for draft in self.folder.glob(
+                f".{_FILES}.*"
+            ):  # of a process that was killed: only the lock's holder writes
+                draft.unlink()
             self.refresh()  # another process may just have done the work
             if not (self.folder / SETTINGS).exists():
                 write_json(self.folder / SETTINGS, self.settings, indent=2, sort_keys=True)
@@ -95,15 +102,15 @@ class FeatureCache(Mapping[str, dict[str, torch.Tensor]]):
                 writer.flush()
                 self.refresh()
 
-    def _open(self, path: Path) -> Any:
-        if path not in self._files:
-            try:
+    def _read(self, path: Path, read: Callable[[Any], Any]) -> Any:
+        try:
+            if path not in self._files:
                 self._files[path] = safe_open(path, framework="pt")
-            except (OSError, SafetensorError) as error:
-                raise ValueError(
-                    f"`{ARGUMENT}` {path} cannot be read ({error}); remove this file, and its pictures are encoded again."
-                ) from error
-        return self._files[path]
+            return read(self._files[path])
+        except (OSError, SafetensorError) as error:
+            raise ValueError(
+                f"`{ARGUMENT}` {path} cannot be read ({error}); remove this file, and its pictures are encoded again."
+            ) from error
 
 
 class FeatureWriter:
@@ -137,15 +144,21 @@ class FeatureWriter:
         """Write what was collected."""
         if not self._rows:
             return
-        tensors = {name: torch.stack([row[name] for row in self._rows]) for name in self._rows[0]}
-        digests = bytearray(b"".join(map(bytes.fromhex, self._digests)))
+        rows, names = self._rows, self._digests
+        self._rows, self._digests, self._bytes = [], [], 0  # also if the disk is full: a second try would fail, too
+        tensors = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        digests = bytearray(b"".join(map(bytes.fromhex, names)))
         tensors[_DIGESTS] = torch.frombuffer(digests, dtype=torch.uint8).reshape(-1, 32)
-        number = 1 + max(
-            (int(path.stem.split("-")[1]) for path in self._folder.glob("features-*.safetensors")), default=0
-        )
+        number = 1 + max((int(path.stem.split("-")[1]) for path in self._folder.glob(_FILES)), default=0)
         with whole_file(self._folder / f"features-{number:06}.safetensors") as draft:
             save_file(tensors, draft)
-        self._rows, self._digests, self._bytes = [], [], 0
+
+
+def _digests_of(file: Any) -> torch.Tensor:
+    digests = file.get_tensor(_DIGESTS)
+    if digests.shape[1:] != (32,) or digests.dtype != torch.uint8:
+        raise SafetensorError(f"its `{_DIGESTS}` are no SHA-256 of pictures")
+    return digests
 
 
 def count_bytes(features: Mapping[str, torch.Tensor]) -> int:

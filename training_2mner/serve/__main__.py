@@ -4,8 +4,8 @@
     curl -H "Content-Type: application/json" -d '{"inputs": "Anna lives in Paris."}' http://127.0.0.1:8000/
     python -m training_2mner.serve runs/demo --label_studio --document_root /data
 
-Requests and answers have the form of Inference Endpoints (`modeling_2mner/handler.py`); requests that arrive close
-together are batched. With --label_studio it is a machine-learning backend of Label Studio instead
+Requests and answers have the form of Inference Endpoints (`modeling_2mner/handler.py`). Requests that wait are batched with
+others of like length, and the one that has waited longest is always in the next batch. With --label_studio it is a machine-learning backend of Label Studio instead
 (docs/other-programs.md). There is no authentication and no encryption: put a server that others can reach behind a
 proxy that has both. Ctrl-C stops it after the requests in progress have been answered.
 """

@@ -6,10 +6,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
+
+from modeling_2mner.handler import SHORTER, WORTH_A_CALL
 
 logger = logging.getLogger(__name__)
 
@@ -19,9 +22,12 @@ class Unavailable(RuntimeError):
 
 
 @dataclass(eq=False)
-class _Request:
+class Request:
+    """Items that belong together, and the length of the longest."""
+
     items: list
     parameters: dict
+    length: int = 0
     future: Future = field(default_factory=Future)
     arrived: float = field(default_factory=time.monotonic)
 
@@ -29,8 +35,9 @@ class _Request:
 class Batcher:
     """A thread that answers requests, batching those with equal parameters.
 
-    The request that has waited longest is always in the next batch. If a batch fails, its requests are tried one by
-    one, so that only the bad one fails.
+    The request that has waited longest is always in the next batch, with those of the nearest lengths, so that little is
+    padded: a request waits for at most as many batches as requests were waiting when it came. If a batch fails, its
+    requests are tried one by one, so that only the bad one fails.
 
     Args:
         answer (`Callable`): `answer(items, parameters)` returns one answer per item; it is never called concurrently.
@@ -38,13 +45,19 @@ class Batcher:
         max_wait (`float`): seconds that a request waits for others even if the model is idle. Without waiting, those
             that arrive while it works form the next batch.
         max_queue (`int`): maximum number of waiting requests.
+        measure (`Callable`, *optional*): the length of an item, which batches are padded to; by default all are equal.
 
     Raises:
         ValueError: for a number that is too small.
     """
 
     def __init__(
-        self, answer: Callable[[list, dict], list], max_batch: int = 32, max_wait: float = 0.0, max_queue: int = 256
+        self,
+        answer: Callable[[list, dict], list],
+        max_batch: int = 32,
+        max_wait: float = 0.0,
+        max_queue: int = 256,
+        measure: Callable[[Any], int] = lambda item: 0,
     ):
         for name, value, least in (
             ("max_batch", max_batch, 1),
@@ -57,7 +70,8 @@ class Batcher:
         self._max_batch = max_batch
         self._max_wait = max_wait
         self._max_queue = max_queue
-        self._waiting: deque[_Request] = deque()
+        self._measure = measure
+        self._waiting: deque[Request] = deque()
         self._changed = threading.Condition()
         self._closing = False
         # A daemon, so that Python does not wait for it when the server is killed.
@@ -75,7 +89,7 @@ class Batcher:
         Raises:
             Unavailable: if the queue is full, or after `close`.
         """
-        request = _Request(items, parameters)
+        request = Request(items, parameters, max(map(self._measure, items), default=0))
         with self._changed:
             if self._closing:
                 raise Unavailable("the server is shutting down.")
@@ -96,7 +110,7 @@ class Batcher:
         while batch := self._next_batch():
             self._settle([request for request in batch if request.future.set_running_or_notify_cancel()])
 
-    def _next_batch(self) -> list[_Request]:
+    def _next_batch(self) -> list[Request]:
         """Wait for requests and take those that fit in one batch; empty if closing and none are waiting."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
@@ -104,25 +118,16 @@ class Batcher:
                 return []
             seconds = self._waiting[0].arrived + self._max_wait - time.monotonic()
             self._changed.wait_for(lambda: self._closing or self._is_full(), timeout=max(seconds, 0))
-            batch = self._fitting()
+            batch = next_batch(self._waiting, self._max_batch)
             for request in batch:
                 self._waiting.remove(request)
             return batch
 
     def _is_full(self) -> bool:
-        return sum(len(request.items) for request in self._fitting()) >= self._max_batch
+        first = self._waiting[0].parameters
+        return sum(len(request.items) for request in self._waiting if request.parameters == first) >= self._max_batch
 
-    def _fitting(self) -> list[_Request]:
-        """The first request and those after it that have the same parameters and fit into its batch."""
-        first, *others = self._waiting
-        batch, room = [first], self._max_batch - len(first.items)
-        for request in others:
-            if request.parameters == first.parameters and len(request.items) <= room:
-                batch.append(request)
-                room -= len(request.items)
-        return batch
-
-    def _settle(self, batch: list[_Request]) -> None:
+    def _settle(self, batch: list[Request]) -> None:
         try:
             answers = self._call(batch)
         except Exception as error:  # any error belongs to the caller; this thread must survive
@@ -136,7 +141,7 @@ class Batcher:
             for request, own in zip(batch, answers, strict=True):
                 request.future.set_result(own)
 
-    def _call(self, batch: list[_Request]) -> list[list]:
+    def _call(self, batch: list[Request]) -> list[list]:
         """Answer all requests of a batch at once; returns the answers of each."""
         if not batch:
             return []
@@ -146,3 +151,26 @@ class Batcher:
             raise RuntimeError(f"{len(items)} items got {len(answers)} answers.")
         remaining = iter(answers)
         return [list(islice(remaining, len(request.items))) for request in batch]
+
+
+def next_batch(waiting: Iterable[Request], max_batch: int) -> list[Request]:
+    """The first of the waiting requests, and those with its parameters and the nearest lengths that fit into its batch.
+
+    What is so much longer or shorter that the padding would cost more than another call, waits for others like it.
+
+    Args:
+        waiting: requests in the order of their arrival, at least one.
+        max_batch: items of a batch at most, unless the first request has more.
+    """
+    first, *others = waiting
+    batch, size = [first], len(first.items)
+    shortest = longest = first.length
+    same = [request for request in others if request.parameters == first.parameters]
+    for request in sorted(same, key=lambda request: abs(request.length - first.length)):  # equal ones stay in order
+        shortest, longest = min(shortest, request.length), max(longest, request.length)
+        if size >= WORTH_A_CALL and shortest < SHORTER * longest:
+            break
+        if size + len(request.items) <= max_batch:
+            batch.append(request)
+            size += len(request.items)
+    return batch

@@ -25,7 +25,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"{error}, which the server needs; run `pip install starlette uvicorn`") from error
 
-from modeling_2mner.handler import BadRequest, EndpointHandler, Limits, read_request
+from modeling_2mner.handler import BadRequest, EndpointHandler, Limits, read_request, sentence_length
 from modeling_2mner.images import count_pixels
 from training_2mner.fingerprint import model_fingerprint
 from training_2mner.serve.batching import Batcher, Unavailable
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 MEGABYTE = 1_000_000
 BODY_SECONDS = 60.0
 DOCUMENT_ROOT = "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"
+SHORT = 2000  # characters of a sentence that is read in less time than another thread takes to begin
 MAX_ERROR_LENGTH = 1000  # characters of an error, which may quote the request
 FAILED = "the model failed on this request; the server's log says why."
 USAGE = {
@@ -130,15 +131,19 @@ class Service:
             self._in_progress += 1
             try:
                 _check_type(request)
-                data = await run_in_threadpool(_decode, await self._read_body(request))
-                return _respond(await run_in_threadpool(json.dumps, await answer(data)))
+                # Not in threads: what reads and writes JSON holds the interpreter's lock until it is done.
+                data = _decode(await self._read_body(request))
+                return _respond(json.dumps(await answer(data)))
             finally:
                 self._in_progress -= 1
 
         return respond
 
     async def _answer_inputs(self, data: Any) -> list[dict] | dict:
-        sentences, parameters = await run_in_threadpool(self._read, data)
+        if _is_short(data):
+            sentences, parameters = self._read(data)
+        else:
+            sentences, parameters = await run_in_threadpool(self._read, data)
         answers = await self._ask(sentences, parameters)
         return answers if isinstance(data["inputs"], list) else answers[0]
 
@@ -177,6 +182,12 @@ def _check_type(request: Request) -> None:
         raise HTTPException(415, f"the content type is {kind or 'missing'}; send JSON as application/json.")
 
 
+def _is_short(data: Any) -> bool:
+    """Whether a request is one short text without a picture."""
+    text = data.get("inputs") if isinstance(data, dict) else None
+    return isinstance(text, str) and len(text) <= SHORT
+
+
 def _decode(body: bytearray) -> Any:
     try:
         return json.loads(body)
@@ -205,7 +216,9 @@ def build_service(options: argparse.Namespace) -> Service:
         raise ValueError(
             f"`model` {options.model} does not load on `device` {options.device or 'auto'}: {error}"
         ) from error
-    batcher = Batcher(handler.answer, options.max_batch, options.max_wait_ms / 1000, options.max_queue)
+    batcher = Batcher(
+        handler.answer, options.max_batch, options.max_wait_ms / 1000, options.max_queue, sentence_length
+    )
     name = Path(options.model).resolve().name if Path(options.model).is_dir() else options.model
     # By this project's own measure of pixels: the model's code may be older.
     read = partial(handler.read, count_pixels=count_pixels)

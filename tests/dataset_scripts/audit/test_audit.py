@@ -7,9 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from dataset_scripts.audit.__main__ import AuditSettings, audit_dataset, main
+from dataset_scripts.audit.__main__ import main
+from dataset_scripts.audit.auditing import audit_dataset
 from dataset_scripts.audit.leakage import find_similar_texts
 from dataset_scripts.audit.rows import read_audit_rows
+from dataset_scripts.audit.settings import AuditSettings
 from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.mini.generator import write_mini
 from dataset_scripts.parquet import write_dataset

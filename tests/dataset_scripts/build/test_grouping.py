@@ -5,7 +5,7 @@ import PIL.Image
 import pytest
 from PIL import ImageDraw
 
-from dataset_scripts.audit.__main__ import audit_dataset
+from dataset_scripts.audit.auditing import audit_dataset
 from dataset_scripts.build.builder import build_dataset
 from dataset_scripts.build.grouping import GroupRow, group_names, resolve_keys
 from dataset_scripts.build.settings import BuildSettings

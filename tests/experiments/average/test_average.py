@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dataset_scripts.schema import LANGUAGES
 from experiments.average import __main__ as average
+from experiments.average import averaging
 from experiments.average import runs as average_runs
 from experiments.counts import scores
 from experiments.plan import EXTRA_MODELS, MODELS, Run, plan_runs
@@ -67,8 +68,8 @@ def without_crf(save):
 
 
 @pytest.fixture(scope="module")
-def answers(runs, test_split, arguments) -> list[average.Answers]:
-    return [average.answer(folder, test_split, arguments, batch_size=4) for folder in runs]
+def answers(runs, test_split, arguments) -> list[averaging.Answers]:
+    return [averaging.answer(folder, test_split, arguments, batch_size=4) for folder in runs]
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +171,9 @@ def test_a_run_with_itself_is_the_run(answers, runs):
 def test_posteriors_and_tags_are_those_of_the_model(decoder, runs, without_crf, test_split, arguments):
     """Those of the model itself, which reads here one sentence at a time."""
     folder = {"crf": runs[0], "softmax": without_crf}[decoder]
-    found = average.answer(folder, test_split, arguments, batch_size=5)
-    model = average.AutoModelForTokenClassification.from_pretrained(folder).eval()
-    processor = average.AutoProcessor.from_pretrained(folder)
+    found = averaging.answer(folder, test_split, arguments, batch_size=5)
+    model = averaging.AutoModelForTokenClassification.from_pretrained(folder).eval()
+    processor = averaging.AutoProcessor.from_pretrained(folder)
     for row in (0, 1, len(test_split) - 1):
         images = [test_split[row]["image"]] if model.config.uses_image else None
         batch = processor([test_split[row]["tokens"]], images)
@@ -188,7 +189,7 @@ def test_posteriors_and_tags_are_those_of_the_model(decoder, runs, without_crf, 
 
 
 def test_the_batch_size_does_not_matter_to_the_posteriors(answers, runs, test_split, arguments):
-    single = average.answer(runs[0], test_split, arguments, batch_size=1)
+    single = averaging.answer(runs[0], test_split, arguments, batch_size=1)
     torch.testing.assert_close(single.posteriors, answers[0].posteriors, atol=1e-4, rtol=1e-3)
     assert not torch.allclose(answers[0].posteriors[0], answers[1].posteriors[0], atol=1e-2)
 
@@ -210,8 +211,8 @@ def test_f1_is_seqevals(tmp_path, monkeypatch, capsys, runs, dataset, arguments)
     wrong = [[tag.replace("PER", "LOC") for tag in sentence] for sentence in gold]
     some = [sentence if row % 3 else wrong[row] for row, sentence in enumerate(gold)]
     given = {runs[0]: gold, runs[1]: wrong, runs[2]: [["O"] * len(sentence) for sentence in gold]}
-    monkeypatch.setattr(average, "answer", lambda folder, *_: average.Answers(given[folder], []))
-    monkeypatch.setattr(average, "decode_averaged", lambda *_: some)
+    monkeypatch.setattr(averaging, "answer", lambda folder, *_: averaging.Answers(given[folder], []))
+    monkeypatch.setattr(averaging, "decode_averaged", lambda *_: some)
     average.main([*map(str, runs), "--dataset", dataset, "--output", str(tmp_path), "--name", "all"])
     (record,) = read_records(tmp_path)
     gold, tags = read_predictions(tmp_path / "models" / "all" / "predictions_test.conll")

@@ -13,6 +13,7 @@ from PIL import Image
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.thumbnails import make_thumbnail
 from experiments.errors import __main__ as errors
+from experiments.errors.analysis import evenly_spaced
 from reports_2mner.html import TEMPLATES
 from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits
@@ -221,8 +222,8 @@ def test_what_is_left_out_is_stated(run, dataset, tmp_path, capsys):
 
 
 def test_sentences_are_taken_from_all_of_the_split():
-    assert errors.evenly_spaced(list(range(10)), 5) == [0, 2, 4, 6, 8]
-    assert errors.evenly_spaced([1, 2], 5) == [1, 2] and errors.evenly_spaced([1, 2], 0) == []
+    assert evenly_spaced(list(range(10)), 5) == [0, 2, 4, 6, 8]
+    assert evenly_spaced([1, 2], 5) == [1, 2] and evenly_spaced([1, 2], 0) == []
 
 
 def test_a_run_without_errors_has_a_page(dataset, rows_of_test, tmp_path):

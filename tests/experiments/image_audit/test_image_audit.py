@@ -20,6 +20,7 @@ from dataset_scripts.mini.generator import count_ambiguous, generate_rows
 from dataset_scripts.parquet import write_dataset
 from dataset_scripts.schema import ENTITY_TYPES, LANGUAGES, SPLITS
 from experiments.image_audit import __main__ as image_audit
+from experiments.image_audit import audit
 from experiments.image_audit.counts import (
     CONDITIONS,
     FLIPS,
@@ -135,8 +136,8 @@ def audits(tmp_path_factory, checkpoints, dataset) -> dict[str, tuple[dict, str]
 def result(checkpoints, dataset) -> tuple[Result, object]:
     """The predictions of the model that looks, and the test split."""
     options = image_audit.read_command_line([checkpoints["looking"], "--device", "cpu"])
-    reader = image_audit.load_predictor(options)
-    test = image_audit.load_test_with_pictures(DataArguments(dataset), reader)
+    reader = audit.load_predictor(options)
+    test = audit.load_test_with_pictures(DataArguments(dataset), reader)
     return predict_all(reader, test), test
 
 
@@ -298,10 +299,10 @@ def test_a_data_set_that_is_not_there_is_an_error(checkpoints):
 
 
 def test_a_data_set_without_pictures_is_refused(dataset, monkeypatch):
-    whole = image_audit.load_splits
-    monkeypatch.setattr(image_audit, "load_splits", lambda arguments: whole(arguments).remove_columns("image"))
+    whole = audit.load_splits
+    monkeypatch.setattr(audit, "load_splits", lambda arguments: whole(arguments).remove_columns("image"))
     with pytest.raises(ValueError, match="no column 'image'"):
-        image_audit.load_test_with_pictures(DataArguments(dataset), SimpleNamespace(boxes=()))
+        audit.load_test_with_pictures(DataArguments(dataset), SimpleNamespace(boxes=()))
 
 
 class Elements(HTMLParser):
@@ -380,8 +381,8 @@ def test_the_page_says_how_many_words_come_before(audits):
 
 
 def test_errors_name_the_rows_of_the_test_split(checkpoints, dataset):
-    reader = image_audit.load_predictor(image_audit.read_command_line([checkpoints["looking"], "--device", "cpu"]))
-    test = image_audit.load_test_with_pictures(DataArguments(dataset), reader).select(range(6))
+    reader = audit.load_predictor(image_audit.read_command_line([checkpoints["looking"], "--device", "cpu"]))
+    test = audit.load_test_with_pictures(DataArguments(dataset), reader).select(range(6))
     broken = test.map(lambda row, place: {"tokens": row["tokens"] if place != 4 else [None]}, with_indices=True)
     with pytest.raises(ValueError, match=r"`words\[1\]` is .* The batch holds the rows \[3, 4, 5\] of the test split"):
         replace(reader, batch_size=3).predict(broken, range(6), "right", range(6))

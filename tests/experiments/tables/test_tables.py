@@ -12,6 +12,7 @@ from experiments.records import describe_scores, read_record, read_records, writ
 from experiments.tables import __main__ as tables
 from experiments.tables.layout import columns
 from experiments.tables.overview import overview
+from experiments.tables.results import results_page
 
 GOLD = [["B-PER", "O"], ["B-LOC", "I-LOC"], ["B-ORG", "O"], ["O", "B-MISC"]] * 10
 BLIND = [["B-PER", "O"], ["B-PER", "I-PER"], ["B-PER", "O"], ["O", "B-PER"]] * 10
@@ -111,7 +112,7 @@ def test_the_command_writes_what_it_prints(folder, capsys):
 
 def test_all_parts_are_in_one_document(folder):
     records = read_records(folder)
-    text = tables.results_page(records, "strict")
+    text = results_page(records, "strict")
     assert text.endswith(overview(records, "strict")) and "\n## Table 5. " in text and ".png" not in text
 
 

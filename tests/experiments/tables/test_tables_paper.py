@@ -12,9 +12,9 @@ from dataset_scripts.statistics.paper import PAPER_TYPES
 from experiments.bootstrap import compare_systems
 from experiments.plan import Run
 from experiments.records import read_records
-from experiments.tables import __main__ as tables
 from experiments.tables.layout import PAPER_FIGURES, columns, lay_out
 from experiments.tables.markdown import OTHER_SENTENCES, paper_tables
+from experiments.tables.results import results_page
 from experiments.tables.values import best_cells, percentages, system_rows
 from reports_2mner.language_table import LANGUAGE_TABLE
 
@@ -208,7 +208,7 @@ def test_other_sentences_are_not_compared(make_records, tmp_path):
     make_records(tmp_path, [Run("2m-ner")], pictures=40)
     (group,) = lay_out(read_records(tmp_path))[0].filled()
     assert not group.is_comparable() and best_cells(group, "lenient", "dev") == set()
-    text = tables.results_page(read_records(tmp_path), "strict")
+    text = results_page(read_records(tmp_path), "strict")
     assert "**" not in text.split("| 2M-NER |")[1].split("\n")[0]
     assert text.split("| 2M-NER |")[1].split("\n\n")[1] == OTHER_SENTENCES
 

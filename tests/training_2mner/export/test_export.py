@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import copy
 import ctypes
+import errno
 import json
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ from transformers import AutoModelForTokenClassification, pipeline
 from modeling_2mner import ExportedTagger, OneImageProcessor, TwoMNERPipeline
 from modeling_2mner.handler import EndpointHandler
 from modeling_2mner.images import load_image
+from reports_2mner.command_line import exit_on_error
 from tests.stand_in_hub import ROOT, TOKEN
+from training_2mner.export import folder as folder_module
 from training_2mner.export.__main__ import main
 from training_2mner.export.folder import export
 from training_2mner.export.graphs import refuse_unsupported
@@ -292,6 +295,19 @@ def test_batch_norms_fold_into_copies(model, pictures, processor):
     with torch.no_grad():
         found, wanted = (net(pixel_values=pixels).last_hidden_state for net in (network, model.model.resnet_model))
     assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+def test_neither_a_full_disk_nor_a_killed_process_leaves_anything(model, processor, tmp_path, monkeypatch):
+    (tmp_path / ".exported.draft").mkdir()  # as a killed process leaves it
+    (tmp_path / ".exported.draft" / "text.onnx").write_bytes(b"half")
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(folder_module, "_write_graphs", fail)
+    with pytest.raises(SystemExit, match="error: No space left on device; free some space"), exit_on_error():
+        export(model, processor, tmp_path / "exported")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

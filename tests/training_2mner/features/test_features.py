@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -11,10 +12,11 @@ from collections import namedtuple
 import pytest
 import torch
 from datasets import DatasetDict
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from modeling_2mner import TwoMNERPipeline, TwoMNERReleasedProcessor
 from modeling_2mner.images import load_image
+from reports_2mner.command_line import exit_on_error
 from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
 from training_2mner.evaluate.finished import tag_split
@@ -216,6 +218,42 @@ def test_a_damaged_file_is_named(filled):
     os.truncate(path, 100)
     with pytest.raises(ValueError, match=r"features-000001\.safetensors cannot be read .* remove this file"):
         FeatureCache(filled.folder.parent, filled.settings)
+
+
+@pytest.mark.parametrize("content", [{}, {"digests": torch.zeros(3)}, {"digests": torch.zeros(0, 32)}])
+def test_a_file_of_something_else_is_named(filled, content):
+    save_file(content, filled.folder / "features-000002.safetensors")
+    with pytest.raises(ValueError, match=r"features-000002\.safetensors cannot be read .* remove this file"):
+        FeatureCache(filled.folder.parent, filled.settings)
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_writer(filled, model, processor, make_dataset, make_row):
+    draft = filled.folder / ".features-000002.safetensors.0123456789abcdef"
+    draft.write_bytes(b"half a file")
+    assert len(FeatureCache(filled.folder.parent, filled.settings)) == NINE
+    fill_cache(filled, model, processor, [make_dataset([make_row(["Anna"], ["B-PER"], 77)])])
+    assert not draft.exists() and len(filled) == NINE + 1
+
+
+def test_a_full_disk_keeps_what_is_complete(tmp_path, model, processor, splits, monkeypatch):
+    monkeypatch.setattr(cache_module, "FILE_BYTES", 1)
+    save, saved = cache_module.save_file, []
+
+    def full(tensors, path):
+        saved.append(path)
+        if len(saved) > 2:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(tensors, path)
+
+    cache = FeatureCache(tmp_path, describe_towers(model, processor, "float32"))
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_module, "save_file", full)
+        with pytest.raises(SystemExit, match="error: No space left on device; free some space"), exit_on_error():
+            fill_cache(cache, model, processor, [splits["train"]])
+    assert len(saved) == 3 and len(cache) == len(list(cache.folder.iterdir())) - 1 == 2
+    done = fill_cache(cache, model, processor, [splits["train"]])
+    assert (done.known, done.added) == (2, NINE - 2)
 
 
 def test_bad_pictures_are_missing_as_without_a_cache(make_trainer, filled, processor, make_dataset, make_row):

@@ -82,6 +82,12 @@ def refused(tmp_path, *shards) -> str:
     return str(error.value)
 
 
+def test_a_name_may_hold_any_character(tmp_path, pipe, source):
+    predict(pipe, source, tmp_path / "b[1].jsonl", "1/1")
+    merge([str(tmp_path / "b[1].jsonl")])
+    assert (tmp_path / "b[1].jsonl").read_bytes() == (tmp_path / "b[1].shard-1-of-1.jsonl").read_bytes()
+
+
 def test_missing_shards_are_named(tmp_path, three):
     three[1].unlink()
     assert "the shards 2/3 are missing" in refused(tmp_path)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from training_2mner.serve.batching import Batcher, Unavailable
+from training_2mner.serve.batching import Batcher, Request, Unavailable, next_batch
 
 SECONDS = 30  # until a hanging test fails
 
@@ -176,6 +177,56 @@ def test_answers_do_not_cross(model, make_batcher):
 
     with ThreadPoolExecutor(20) as pool:
         assert all(pool.map(ask, range(300)))
+
+
+def test_what_is_of_like_length_goes_together(model, make_batcher):
+    short, long = [letter * 2 for letter in "abcdef"], [letter * 40 for letter in "uvwxyz"]
+    requests = [([item], {}) for pair in zip(short, long, strict=True) for item in pair]
+    futures = run_together(model, make_batcher(measure=len), requests)
+
+    assert [future.result(SECONDS) for future in futures] == [[(item,) for item in items] for items, _ in requests]
+    assert model.calls[1:] == [short, long]
+
+
+def test_a_few_of_other_lengths_are_not_worth_a_call_of_their_own(model, make_batcher):
+    requests = [(["a" * length], {}) for length in (9, 40, 10)]
+    run_together(model, make_batcher(measure=len), requests)[-1].result(SECONDS)
+
+    assert [sorted(map(len, call)) for call in model.calls[1:]] == [[9, 10, 40]]
+
+
+@pytest.mark.parametrize("max_batch", [1, 3, 32])
+def test_nobody_waits_for_more_batches_than_requests_were_before(max_batch):
+    generator = random.Random(5)
+    waiting: list[Request] = []
+    bound: dict[Request, int] = {}  # batches that a request may still wait for
+    answered: list[Request] = []
+    for _ in range(100):
+        for _ in range(generator.randrange(6)):
+            items, parameters = [""] * generator.randrange(1, 4), {"n_best": generator.randrange(2)}
+            # The lengths of most are equal, so that others are always nearer than the rest.
+            waiting.append(Request(items, parameters, generator.choice([10, 10, 10, 11, 90])))
+            bound[waiting[-1]] = len(waiting)
+        if not waiting:
+            continue
+        batch = next_batch(waiting, max_batch)
+        assert all(request.parameters == batch[0].parameters for request in batch)
+        assert len(batch) == 1 or sum(len(request.items) for request in batch) <= max_batch
+        answered += batch
+        waiting = [request for request in waiting if request not in batch]
+        for request in waiting:
+            bound[request] -= 1
+            assert bound[request] > 0
+    assert len(answered) + len(waiting) == len(bound) and len(answered) >= 80
+
+
+def test_answers_go_to_their_requests_whatever_their_length(model, make_batcher):
+    generator = random.Random(7)
+    requests = [([f"{number} " * generator.randrange(1, 30)], {}) for number in range(100)]
+    futures = run_together(model, make_batcher(measure=len, max_batch=9), requests)
+
+    assert [future.result(SECONDS) for future in futures] == [[(item,) for item in items] for items, _ in requests]
+    assert len(model.calls[1]) > 1 and sum(map(len, model.calls)) == 101
 
 
 @pytest.mark.parametrize("setting", [{"max_batch": 0}, {"max_wait": -1}, {"max_queue": 0}])

@@ -135,6 +135,16 @@ def test_parameters_and_any_character_arrive(server):
     assert answer == {"text": text, "parameters": {"threshold": 0.5}}
 
 
+def test_only_what_takes_time_is_read_in_another_thread(server, monkeypatch):
+    threads = []
+    in_thread = serving.run_in_threadpool
+    monkeypatch.setattr(serving, "run_in_threadpool", lambda *given: threads.append(given[1]) or in_thread(*given))
+    long = "Anna " * (serving.SHORT // 5 + 1)
+    requests = [{"inputs": text} for text in ("Anna", long, ["Anna"], {"text": "Anna", "image": ""})]
+    assert [server.ask(body=request)[0] for request in requests] == [200] * 4
+    assert threads == requests[1:]
+
+
 def test_get_tells_the_use_and_the_health(server):
     status, usage, _ = server.ask("GET")
 
