@@ -5,10 +5,14 @@
 """
 
 import ctypes
+import hashlib
+import operator
 import os
 import re
+import reprlib
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +35,12 @@ BACKENDS = ("onnx", "openvino")
 PRECISIONS = ("fp32", "bf16", "int8")
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 _FILE_NAME = re.compile(r"\w[\w.-]*")
+# What a batch brings; the other inputs of a graph are outputs of graphs before it.
+_BATCH = (
+    *("input_ids", "attention_mask", "word_positions", "first_window", "image_index"),
+    *("pixel_values", "resnet_pixel_values"),
+)
+MOST_THREADS = 1024  # a runner starts each thread that it is told to, and they wait by spinning
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 # In what OpenVINO computes all that is not quantised; a CPU without bfloat16 takes float32. Left alone, OpenVINO takes
 # bfloat16 for everything where the CPU has it.
@@ -38,6 +48,28 @@ _OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 
 # Named tensors in, named tensors out.
 Runner: TypeAlias = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+def _check_graph(graph: Any, known: set[str]) -> None:
+    """Raise ValueError for what is no graph, and for one with files elsewhere or with inputs that are not `known` yet."""
+    lists = ("files", "inputs", "outputs")
+    if not isinstance(graph, dict) or not all(
+        isinstance(graph.get(name), list) and all(isinstance(each, str) for each in graph[name]) for name in lists
+    ):
+        raise ValueError(
+            f"`graphs` holds {reprlib.repr(graph)}; each graph has a `name`, lists of `files`, `inputs` and `outputs`, and "
+            "`sha256`. Export the model again."
+        )
+    for name in graph["files"]:
+        if not _FILE_NAME.fullmatch(name):
+            raise ValueError(f"`graphs` names the file {name!r}; graphs lie beside config.json, in no other folder.")
+    if not graph["files"] or not all(isinstance(graph.get(name), str) for name in ("name", "sha256")):
+        raise ValueError(f"`graphs` holds {reprlib.repr(graph)} without files, name or hash; export the model again.")
+    if unknown := [name for name in graph["inputs"] if name not in known]:
+        raise ValueError(
+            f"the graph {graph['name']!r} of `graphs` reads {unknown[0]!r}, which no batch and no graph before it has; "
+            "export the model again."
+        )
 
 
 @strict
@@ -58,7 +90,8 @@ class ExportedConfig(TaggingConfig):
     All other fields are those of [`TaggingConfig`].
 
     Raises:
-        ValueError: for an unknown backend or precision, and for a file that is not beside the config.
+        ValueError: for an unknown backend or precision, for a file that is not beside the config, and for graphs that
+            cannot follow each other.
 
     Example:
 
@@ -98,11 +131,12 @@ class ExportedConfig(TaggingConfig):
 
     def _check_contradictions(self) -> None:
         super()._check_contradictions()
-        for name in self.files:
-            if not _FILE_NAME.fullmatch(name):
-                raise ValueError(
-                    f"`graphs` names the file {name!r}; graphs lie beside config.json, in no other folder."
-                )
+        known = {*_BATCH}
+        for graph in self.graphs or []:
+            _check_graph(graph, known)
+            known |= {*graph["outputs"]}
+        if self.graphs and "logits" not in known:
+            raise ValueError("no graph of `graphs` has the output 'logits'; export the model again.")
 
 
 class ExportedTagger(WordTagger):
@@ -160,7 +194,7 @@ class ExportedTagger(WordTagger):
             threads: by default those of PyTorch, `torch.get_num_threads()` at the time of this call.
 
         Raises:
-            ValueError: for a backend that cannot run these graphs, or a number below 1.
+            ValueError: for a backend that cannot run these graphs, or no number from 1 to `MOST_THREADS`.
         """
         backend = backend or self.config.backend
         if backend not in BACKENDS:
@@ -170,9 +204,7 @@ class ExportedTagger(WordTagger):
                 '`backend` is "onnx", but this model was exported for OpenVINO; write `backend="openvino"`, or export '
                 "it again with `--to onnx`."
             )
-        if threads is not None and threads < 1:
-            raise ValueError(f"`threads` must be at least 1, got {threads}.")
-        self.backend, self.threads = backend, threads or torch.get_num_threads()
+        self.backend, self.threads = backend, torch.get_num_threads() if threads is None else _check_threads(threads)
         self._runners = {}
         return self
 
@@ -181,6 +213,7 @@ class ExportedTagger(WordTagger):
 
         Raises:
             ImportError: if the runner is not installed.
+            ValueError: for a file that is not the exported one, and for a graph that the runner cannot open.
         """
         for graph in self.config.graphs or []:
             self._runner(graph)
@@ -189,7 +222,13 @@ class ExportedTagger(WordTagger):
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *model_args: Any, **kwargs: Any) -> Any:
         """Load the CRF, and find the graphs, in a folder or on the Hub; see `PreTrainedModel.from_pretrained`."""
         place = {name: kwargs[name] for name in _HUB_ARGUMENTS if kwargs.get(name) is not None}
-        kwargs.pop("dtype", None)  # that of the graphs and of the CRF is fixed
+        dtype = kwargs.pop("dtype", None)  # that of the graphs and of the CRF is fixed
+        if dtype not in (None, "auto", "float32", torch.float32):
+            warnings.warn(
+                f"`dtype` {dtype} changes nothing: an exported model computes in the precision that it was exported in. For "
+                "bfloat16, export it with `--to openvino --precision bf16`.",
+                stacklevel=2,
+            )
         loaded = super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         for name in model.config.files:
@@ -198,7 +237,16 @@ class ExportedTagger(WordTagger):
         return loaded
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Save the CRF, the config and this code as every model does, and copy the graphs."""
+        """Save the CRF, the config and this code as every model does, and copy the graphs.
+
+        Raises:
+            ValueError: for `push_to_hub=True`, which would upload all but the graphs.
+        """
+        if kwargs.get("push_to_hub"):
+            raise ValueError(
+                "`push_to_hub=True` would upload an export without its graphs; leave it out, and upload the folder: "
+                "`hf upload user/name FOLDER`."
+            )
         super().save_pretrained(save_directory, *args, **kwargs)
         for name, path in self._paths.items():
             target = Path(save_directory) / name
@@ -307,10 +355,39 @@ class ExportedTagger(WordTagger):
     def _runner(self, graph: Mapping[str, Any]) -> Runner:
         name = graph["name"]
         if name not in self._runners:
-            files = [self._paths[file] for file in graph["files"]]
+            files = self._files_of(graph)
             open_graph = _open_openvino if self.backend == "openvino" else _open_onnx
-            self._runners[name] = open_graph(files, list(graph["outputs"]), self.threads, self.config.precision)
+            try:
+                opened = open_graph(files, list(graph["outputs"]), self.threads, self.config.precision)
+            except ImportError:
+                raise
+            except Exception as error:  # each runner has its own kinds
+                raise ValueError(
+                    f"`backend` {self.backend!r} cannot open {files[0]} ({error}); use the version that export.json names, or "
+                    "export the model again."
+                ) from error
+            self._runners[name] = opened
         return self._runners[name]
+
+    def _files_of(self, graph: Mapping[str, Any]) -> list[Path]:
+        """The files of a graph; ValueError unless they are those that were exported."""
+        if missing := [file for file in graph["files"] if file not in self._paths]:
+            raise ValueError(f"the graph {missing[0]} was not loaded; load the model with `from_pretrained`.")
+        files = [self._paths[file] for file in graph["files"]]
+        digest = hashlib.sha256()
+        for path in files:
+            with open(path, "rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        if digest.hexdigest() != graph["sha256"]:
+            raise ValueError(
+                f"{' and '.join(map(str, files))} are not what was exported with this config.json: damaged, incomplete (such as "
+                "a pointer of Git LFS), or of another export; download the folder or export the model again."
+            )
+        return files
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_runners": {}}  # a copy, also in another process, opens the graphs itself
 
 
 def _open_onnx(files: list[Path], outputs: list[str], threads: int, precision: str) -> Runner:
@@ -352,6 +429,16 @@ def _open_openvino(files: list[Path], outputs: list[str], threads: int, precisio
         return {name: torch.from_numpy(found[name].copy()) for name in outputs}
 
     return run
+
+
+def _check_threads(threads: Any) -> int:
+    try:
+        number = operator.index(threads)
+    except TypeError:
+        number = 0
+    if not 1 <= number <= MOST_THREADS:
+        raise ValueError(f"`threads` must be a whole number from 1 to {MOST_THREADS}, got {threads!r}.")
+    return number
 
 
 class _SignalStack(ctypes.Structure):

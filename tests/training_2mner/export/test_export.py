@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import ctypes
 import json
+import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,14 +12,16 @@ import pytest
 import torch
 from huggingface_hub import HfApi, ModelCard
 from torch import nn
-from transformers import AutoModelForTokenClassification, pipeline
+from transformers import AutoConfig, AutoModelForTokenClassification, pipeline
 
 from modeling_2mner import ExportedTagger, OneImageProcessor, TwoMNERPipeline
+from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.handler import EndpointHandler
+from reports_2mner.files import file_sha256
 from tests.stand_in_hub import ROOT, TOKEN
 from training_2mner.export.__main__ import main
-from training_2mner.export.folder import export
-from training_2mner.export.graphs import fold_batch_norms, refuse_unsupported
+from training_2mner.export.folder import _assemble, export
+from training_2mner.export.graphs import Graph, fold_batch_norms, refuse_unsupported
 from training_2mner.export.parity import compare, made_up_batches
 from training_2mner.predict.__main__ import main as predict_main
 from training_2mner.serve.__main__ import read_command_line as read_serve
@@ -156,8 +160,9 @@ def test_what_a_backend_cannot_do(tagger, exported, model, processor):
         type(tagger)(type(tagger.config)(backend="openvino")).use_backend("onnx")
     with pytest.raises(ValueError, match="`backend` is 'tensorrt'"):
         tagger.use_backend("tensorrt")
-    with pytest.raises(ValueError, match="`threads` must be at least 1"):
-        tagger.use_backend(threads=0)
+    for threads in (0, -1, 1.5, "4", 100_000):
+        with pytest.raises(ValueError, match="`threads` must be a whole number from 1 to 1024"):
+            tagger.use_backend(threads=threads)
     with pytest.raises(ValueError, match="`device` is 'cuda:0', but an exported model runs on the CPU"):
         TwoMNERPipeline(model=tagger, processor=processor, device="cuda:0")
     with pytest.raises(ValueError, match="`backend` and `threads` are for exported models"):
@@ -168,6 +173,78 @@ def test_graphs_lie_beside_their_config(tagger):
     graph = {"name": "text", "files": ["../text.onnx"], "inputs": [], "outputs": []}
     with pytest.raises(ValueError, match="graphs lie beside config"):
         type(tagger.config)(graphs=[graph])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"files": [7]}, "each graph has a `name`, lists of"),
+        ({"files": []}, "without files, name or hash"),
+        ({"sha256": None}, "without files, name or hash"),
+        ({"inputs": None}, "each graph has a `name`, lists of"),
+        ({"inputs": ["words"]}, "'words', which no batch and no graph before it has"),
+        ({"outputs": ["words"]}, "no graph of `graphs` has the output 'logits'"),
+    ],
+)
+def test_graphs_that_cannot_follow_each_other(tagger, change, reason):
+    graph = {"name": "tagger", "files": ["a.onnx"], "inputs": ["input_ids"], "outputs": ["logits"], "sha256": ""}
+    type(tagger.config)(graphs=[graph])
+    with pytest.raises(ValueError, match=reason):
+        type(tagger.config)(graphs=[graph | change])
+
+
+@pytest.mark.parametrize("damage", ["pointer", "cut", "other"])
+def test_only_the_exported_graphs_are_opened(exported, tmp_path, damage):
+    shutil.copytree(exported, tmp_path / "copy")
+    path = tmp_path / "copy" / "head.onnx"
+    content = {"cut": path.read_bytes()[:-9], "other": (exported / "text.onnx").read_bytes()}
+    path.write_bytes(content.get(damage, b"version https://git-lfs.github.com/spec/v1\n"))
+    with pytest.raises(ValueError, match=r"head\.onnx are not what was exported with this config\.json"):
+        AutoModelForTokenClassification.from_pretrained(tmp_path / "copy").open_graphs()
+
+
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_a_graph_that_no_runner_opens_is_named(exported, tmp_path, backend):
+    pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}[backend])
+    shutil.copytree(exported, tmp_path / "copy")
+    path, config = tmp_path / "copy" / "text.onnx", tmp_path / "copy" / "config.json"
+    fields = json.loads(config.read_text(encoding="utf-8"))
+    path.write_bytes(b"no graph")
+    fields["graphs"][0]["sha256"] = file_sha256(path)
+    config.write_text(json.dumps(fields), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"`backend` '{backend}' cannot open .*text.onnx"):
+        AutoModelForTokenClassification.from_pretrained(tmp_path / "copy").use_backend(backend).open_graphs()
+    with pytest.raises(ValueError, match="load the model with `from_pretrained`"):
+        ExportedTagger(type(AutoConfig.from_pretrained(exported)).from_pretrained(exported)).open_graphs()
+
+
+def test_copies_open_the_graphs_themselves(tagger, batch, predict):
+    wanted = predict(tagger, batch).logits
+    again = pickle.loads(pickle.dumps(tagger))  # as `Dataset.map` does, to know what it has computed
+    assert not again._runners and torch.equal(predict(again, batch).logits, wanted)
+
+
+def test_what_would_do_nothing_or_upload_a_part(exported, tagger, tmp_path):
+    with pytest.warns(UserWarning, match="`dtype` torch.bfloat16 changes nothing"):
+        AutoModelForTokenClassification.from_pretrained(exported, dtype=torch.bfloat16)
+    with pytest.raises(ValueError, match="without its graphs"):
+        tagger.save_pretrained(tmp_path / "part", push_to_hub=True)
+
+
+def test_decoder_and_temperature_are_the_originals(make_model, tmp_path):
+    model = make_model(crf_temperature=2.5, crf_constrained_decoding=False, dropout=0.3)
+    (tmp_path / "tagger.onnx").write_bytes(b"")
+    graph = Graph("tagger", nn.Identity(), {}, ("logits",))
+    config = _assemble(model, [graph], tmp_path, "onnx", "fp32").config
+    for name in TaggingConfig.own_fields():
+        assert getattr(config, name) == getattr(model.config, name), name
+    assert config.crf_temperature == 2.5
+
+
+def test_calibration_needs_pictures_of_a_model_that_reads_them(model, processor, tmp_path):
+    with pytest.raises(ValueError, match="`calibrate_on` has no picture"):
+        export(model, processor, tmp_path / "out", "openvino", "int8", calibration=[processor(["Anna in Paris"])])
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_folder_holds_no_pickle_and_a_record(exported):
