@@ -26,7 +26,7 @@ from transformers.utils.hub import cached_file
 
 from .configuration_tagging import TaggingConfig
 from .crf import LinearChainCRF
-from .encoders import default_first_window, default_image_index
+from .encoders import WINDOW_PIECES, default_first_window, default_image_index
 from .foreign_inputs import drop_foreign
 from .outputs import TaggerOutput
 from .tagging import TaggingPreTrainedModel, WordTagger
@@ -40,6 +40,7 @@ _BATCH = (
     *("input_ids", "attention_mask", "word_positions", "first_window", "image_index"),
     *("pixel_values", "resnet_pixel_values"),
 )
+_TEXT = {"input_ids", "attention_mask", "word_positions"}  # the inputs of a graph that computes something of each word
 MOST_THREADS = 1024  # a runner starts each thread that it is told to, and they wait by spinning
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 # In what OpenVINO computes all that is not quantised; a CPU without bfloat16 takes float32. Left alone, OpenVINO takes
@@ -330,8 +331,26 @@ class ExportedTagger(WordTagger):
         values |= {"first_window": first_window, "image_index": image_index, **pictures}
         for graph in self.config.graphs or []:
             if not all(name in values for name in graph["outputs"]):
-                values |= self._call(graph, values)
+                values |= self._call_in_groups(graph, values)
         return values["logits"]
+
+    def _call_in_groups(self, graph: Mapping[str, Any], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run a graph; one that reads text alone gets the windows of long texts in groups, so that its memory has a bound."""
+        ids, positions = values["input_ids"], values["word_positions"]
+        size = max(1, WINDOW_PIECES // max(ids.shape[1], 1))
+        if {*graph["inputs"]} != _TEXT or ids.shape[0] <= max(size, positions.shape[0]):
+            return self._call(graph, values)
+        found: dict[str, Tensor] = {}
+        for start in range(0, ids.shape[0], size):
+            first = start * ids.shape[1]
+            own = (positions >= first) & (positions < first + size * ids.shape[1])  # words of these windows
+            if not own.any():  # such as the further windows of one endless word
+                continue
+            group = {name: values[name][start : start + size] for name in ("input_ids", "attention_mask")}
+            for name, value in self._call(graph, {**group, "word_positions": positions[own][None] - first}).items():
+                whole = found.setdefault(name, value.new_zeros(*positions.shape, value.shape[-1]))
+                whole[own] = value[0]
+        return found
 
     def _check_pictures(self, pictures: Mapping[str, Tensor]) -> None:
         """Refuse what no graph takes, one tower's pixels without the other's, and different numbers of pictures."""

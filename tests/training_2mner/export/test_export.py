@@ -116,6 +116,26 @@ def test_regions_of_pictures_can_be_kept(tagger, batch, predict, monkeypatch):
     assert called == ["text", "head", "text", "images", "head"]
 
 
+def test_windows_of_long_texts_are_read_in_groups(tagger, processor, predict, monkeypatch):
+    batch = processor([["Louvre", "in", "Paris"] * 60, ["Anna"], ["Köln", "und", "Paris"] * 30])
+    windows, pieces = batch["input_ids"].shape
+    wanted = predict(tagger, batch).logits
+    sizes = []
+    run = ExportedTagger._call
+    monkeypatch.setattr("modeling_2mner.modeling_exported.WINDOW_PIECES", 4 * pieces)
+    monkeypatch.setattr(
+        ExportedTagger,
+        "_call",
+        lambda self, graph, values: (
+            sizes.append(len(values["input_ids"]) if "input_ids" in graph["inputs"] else 0) or run(self, graph, values)
+        ),
+    )
+    found = predict(tagger, batch).logits
+
+    assert windows > 8 and sum(sizes) == windows and max(sizes) == 4
+    assert torch.allclose(found, wanted, atol=1e-5)
+
+
 def test_inputs_that_contradict_each_other(tagger, batch):
     text = {name: value for name, value in batch.items() if not name.endswith("pixel_values")}
     with pytest.raises(

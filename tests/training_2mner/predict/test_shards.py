@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 
@@ -117,6 +118,20 @@ def test_shards_of_different_predictions_do_not_mix(tmp_path, three, pipe, sourc
     three[0].unlink()
     predict(pipe, other, tmp_path / "b.jsonl", "1/3")
     assert "they differ in `source`" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["max_length", "pictures", "vocabulary"])
+def test_shards_of_different_processors_do_not_mix(tmp_path, pipe, model, source, small_windows, change):
+    predict(pipe, source, tmp_path / "b.jsonl", "1/2")
+    other = copy.deepcopy(pipe.processor)
+    if change == "max_length":
+        other.max_length = 9
+    elif change == "pictures":
+        other.image_processor.image_mean = [0.0, 0.0, 0.0]
+    else:
+        other.tokenizer.add_tokens(["Meier"])
+    predict(TwoMNERPipeline(model=model, processor=other, device="cpu"), source, tmp_path / "b.jsonl", "2/2")
+    assert "they differ in `settings`" in refused(tmp_path)
 
 
 def test_an_interrupted_shard_goes_on(tmp_path, three, pipe, source, monkeypatch):
