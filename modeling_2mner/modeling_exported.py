@@ -186,6 +186,10 @@ class ExportedTagger(WordTagger):
         """The type of the emissions."""
         return torch.float32
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ExportedTagger":
+        """Stay where the graphs run, and the CRF in float32, whatever `to`, `cuda` or `half` ask for."""
+        return self
+
     def use_backend(self, backend: str | None = None, threads: int | None = None) -> "ExportedTagger":
         """Choose the runner and its threads; graphs are opened when they are needed, or by `open_graphs`.
 
@@ -288,7 +292,7 @@ class ExportedTagger(WordTagger):
         else:
             text = {"input_ids": input_ids, "attention_mask": attention_mask, "word_positions": word_positions}
             logits = self._run(text, first_window, image_index, pictures)
-        return self.read_emissions(logits, labels, word_mask.cpu())
+        return self.read_emissions(logits, None if labels is None else labels.cpu(), word_mask.cpu())
 
     def encode_images(self, **pixels: Tensor) -> dict[str, Tensor]:
         """Run the image towers alone; of 2M-NER, whose towers are a graph of their own.
@@ -317,7 +321,7 @@ class ExportedTagger(WordTagger):
         pictures: dict[str, Tensor],
     ) -> Tensor:
         """The emissions, `(batch, words, labels)`."""
-        values = {name: value for name, value in text.items() if value is not None}
+        values = {name: value.cpu() for name, value in text.items() if value is not None}
         values.setdefault("attention_mask", torch.ones_like(values["input_ids"]))
         if first_window is None:
             first_window = default_first_window(values["input_ids"], values["word_positions"])

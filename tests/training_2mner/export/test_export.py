@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import ctypes
 import json
 import pickle
@@ -23,6 +24,8 @@ from training_2mner.export.__main__ import main
 from training_2mner.export.folder import _assemble, export
 from training_2mner.export.graphs import Graph, fold_batch_norms, refuse_unsupported
 from training_2mner.export.parity import compare, made_up_batches
+from training_2mner.hub.release import check_in_clean_process
+from training_2mner.hub.staging import Names, stage
 from training_2mner.predict.__main__ import main as predict_main
 from training_2mner.serve.__main__ import read_command_line as read_serve
 from training_2mner.serve.service import build_service
@@ -244,6 +247,11 @@ def test_copies_open_the_graphs_themselves(tagger, batch, predict):
     assert not again._runners and torch.equal(predict(again, batch).logits, wanted)
 
 
+def test_the_crf_stays_with_the_graphs(tagger):
+    again = copy.deepcopy(tagger).half().to("meta")
+    assert {(weights.dtype, weights.device.type) for weights in again.parameters()} == {(torch.float32, "cpu")}
+
+
 def test_what_would_do_nothing_or_upload_a_part(exported, tagger, tmp_path):
     with pytest.warns(UserWarning, match="`dtype` torch.bfloat16 changes nothing"):
         AutoModelForTokenClassification.from_pretrained(exported, dtype=torch.bfloat16)
@@ -331,6 +339,23 @@ def test_an_export_from_the_hub_answers_alone(exported, hub, tmp_path, monkeypat
     assert_alike(json.loads(answers.read_text(encoding="utf-8")), original(questions))
 
 
+def test_a_release_of_an_export_has_its_graphs(exported, tmp_path):
+    (tmp_path / "staged").mkdir()
+    assert stage(exported, tmp_path / "staged", Names(REPO)) == []
+    check_in_clean_process(tmp_path / "staged")
+    for name in ("text.onnx", "images.onnx", "head.onnx", "model.safetensors", "export.json", "parity.json"):
+        assert (tmp_path / "staged" / name).read_bytes() == (exported / name).read_bytes()
+    assert "onnxruntime" in (tmp_path / "staged" / "requirements.txt").read_text(encoding="utf-8")
+    assert f'model="{REPO}", trust_remote_code=True, backend="onnx")' in (tmp_path / "staged" / "README.md").read_text(
+        encoding="utf-8"
+    )
+
+    shutil.copytree(exported, tmp_path / "part", ignore=shutil.ignore_patterns("head.onnx"))
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ValueError, match=r"has no 'head\.onnx', which its config\.json names"):
+        stage(tmp_path / "part", tmp_path / "other", Names(REPO))
+
+
 def test_saved_again_with_its_graphs(tagger, processor, tmp_path, batch, predict):
     TwoMNERPipeline(model=tagger, processor=processor).save_pretrained(tmp_path / "again")
     again = AutoModelForTokenClassification.from_pretrained(tmp_path / "again")
@@ -338,8 +363,6 @@ def test_saved_again_with_its_graphs(tagger, processor, tmp_path, batch, predict
 
 
 def test_batch_norms_fold_into_copies(model, pictures, processor):
-    import copy
-
     network = copy.deepcopy(model.model.resnet_model)
     pixels = processor.encode_images(pictures)["resnet_pixel_values"]
     fold_batch_norms(network)

@@ -129,7 +129,7 @@ def test_shards_of_different_processors_do_not_mix(tmp_path, pipe, model, source
     elif change == "pictures":
         other.image_processor.image_mean = [0.0, 0.0, 0.0]
     else:
-        other.tokenizer.add_tokens(["Meier"])
+        other.tokenizer.add_tokens(["Zürich"])
     predict(TwoMNERPipeline(model=model, processor=other, device="cpu"), source, tmp_path / "b.jsonl", "2/2")
     assert "they differ in `settings`" in refused(tmp_path)
 
