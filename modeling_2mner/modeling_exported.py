@@ -6,7 +6,6 @@
 
 import ctypes
 import hashlib
-import operator
 import os
 import re
 import reprlib
@@ -29,6 +28,7 @@ from .crf import LinearChainCRF
 from .encoders import WINDOW_PIECES, default_first_window, default_image_index
 from .foreign_inputs import drop_foreign
 from .outputs import TaggerOutput
+from .stock_arguments import whole_number
 from .tagging import TaggingPreTrainedModel, WordTagger
 
 BACKENDS = ("onnx", "openvino")
@@ -209,7 +209,8 @@ class ExportedTagger(WordTagger):
                 '`backend` is "onnx", but this model was exported for OpenVINO; write `backend="openvino"`, or export '
                 "it again with `--to onnx`."
             )
-        self.backend, self.threads = backend, torch.get_num_threads() if threads is None else _check_threads(threads)
+        self.backend = backend
+        self.threads = torch.get_num_threads() if threads is None else whole_number("threads", threads, MOST_THREADS)
         self._runners = {}
         return self
 
@@ -452,16 +453,6 @@ def _open_openvino(files: list[Path], outputs: list[str], threads: int, precisio
         return {name: torch.from_numpy(found[name].copy()) for name in outputs}
 
     return run
-
-
-def _check_threads(threads: Any) -> int:
-    try:
-        number = operator.index(threads)
-    except TypeError:
-        number = 0
-    if not 1 <= number <= MOST_THREADS:
-        raise ValueError(f"`threads` must be a whole number from 1 to {MOST_THREADS}, got {threads!r}.")
-    return number
 
 
 class _SignalStack(ctypes.Structure):
