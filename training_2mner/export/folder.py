@@ -13,7 +13,7 @@ from typing import Any
 
 from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.modeling_exported import SUFFIXES, ExportedConfig, ExportedTagger
-from reports_2mner.files import file_sha256, write_json, write_lines
+from reports_2mner.files import file_sha256, short_name, write_json, write_lines
 from reports_2mner.locks import only_writer
 from training_2mner.export.card import write_card
 from training_2mner.export.graphs import Graph, blanks_of, build_graphs, write_onnx
@@ -61,7 +61,7 @@ def export(
     output = Path(output)
     check(output, to, precision, bool(calibration))
     _check_calibration(model, calibration)
-    draft = output.with_name(f".{output.name}.{token_hex(8)}")
+    draft = output.with_name(f".{short_name(output.name)}.{token_hex(8)}")
     with only_writer(output, "output"):
         try:
             exported = _write_graphs(model, processor, draft, to, precision, calibration)
