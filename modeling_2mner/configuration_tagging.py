@@ -4,6 +4,7 @@ import copy
 import difflib
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from huggingface_hub.dataclasses import strict
@@ -116,7 +117,8 @@ class TaggingConfig(PreTrainedConfig):
     @classmethod
     def own_fields(cls) -> list[str]:
         """The fields that this project defines, including sub-configs."""
-        return [field for field in cls.__dataclass_fields__ if field not in PreTrainedConfig.__dataclass_fields__]
+        # Not `__dataclass_fields__`, which has the variables of the class, such as `choices`, too.
+        return [field.name for field in fields(cls) if field.name not in PreTrainedConfig.__dataclass_fields__]
 
     def to_dict(self) -> dict:
         """Return what is saved, without the folders that the encoders were loaded from, which are local paths."""

@@ -5,10 +5,13 @@
 """
 
 import ctypes
+import hashlib
 import os
 import re
+import reprlib
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,15 +25,23 @@ from transformers.utils.hub import cached_file
 
 from .configuration_tagging import TaggingConfig
 from .crf import LinearChainCRF
-from .encoders import default_first_window, default_image_index
+from .encoders import WINDOW_PIECES, default_first_window, default_image_index
 from .foreign_inputs import drop_foreign
 from .outputs import TaggerOutput
+from .stock_arguments import whole_number
 from .tagging import TaggingPreTrainedModel, WordTagger
 
 BACKENDS = ("onnx", "openvino")
 PRECISIONS = ("fp32", "bf16", "int8")
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 _FILE_NAME = re.compile(r"\w[\w.-]*")
+# What a batch brings; the other inputs of a graph are outputs of graphs before it.
+_BATCH = (
+    *("input_ids", "attention_mask", "word_positions", "first_window", "image_index"),
+    *("pixel_values", "resnet_pixel_values"),
+)
+_TEXT = {"input_ids", "attention_mask", "word_positions"}  # the inputs of a graph that computes something of each word
+MOST_THREADS = 1024  # a runner starts each thread that it is told to, and they wait by spinning
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 # In what OpenVINO computes all that is not quantised; a CPU without bfloat16 takes float32. Left alone, OpenVINO takes
 # bfloat16 for everything where the CPU has it.
@@ -38,6 +49,28 @@ _OPENVINO_PRECISION = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 
 # Named tensors in, named tensors out.
 Runner: TypeAlias = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+def _check_graph(graph: Any, known: set[str]) -> None:
+    """Raise ValueError for what is no graph, and for one with files elsewhere or with inputs that are not `known` yet."""
+    lists = ("files", "inputs", "outputs")
+    if not isinstance(graph, dict) or not all(
+        isinstance(graph.get(name), list) and all(isinstance(each, str) for each in graph[name]) for name in lists
+    ):
+        raise ValueError(
+            f"`graphs` holds {reprlib.repr(graph)}; each graph has a `name`, lists of `files`, `inputs` and `outputs`, and "
+            "`sha256`. Export the model again."
+        )
+    for name in graph["files"]:
+        if not _FILE_NAME.fullmatch(name):
+            raise ValueError(f"`graphs` names the file {name!r}; graphs lie beside config.json, in no other folder.")
+    if not graph["files"] or not all(isinstance(graph.get(name), str) for name in ("name", "sha256")):
+        raise ValueError(f"`graphs` holds {reprlib.repr(graph)} without files, name or hash; export the model again.")
+    if unknown := [name for name in graph["inputs"] if name not in known]:
+        raise ValueError(
+            f"the graph {graph['name']!r} of `graphs` reads {unknown[0]!r}, which no batch and no graph before it has; "
+            "export the model again."
+        )
 
 
 @strict
@@ -58,7 +91,8 @@ class ExportedConfig(TaggingConfig):
     All other fields are those of [`TaggingConfig`].
 
     Raises:
-        ValueError: for an unknown backend or precision, and for a file that is not beside the config.
+        ValueError: for an unknown backend or precision, for a file that is not beside the config, and for graphs that
+            cannot follow each other.
 
     Example:
 
@@ -103,11 +137,12 @@ class ExportedConfig(TaggingConfig):
 
     def _check_contradictions(self) -> None:
         super()._check_contradictions()
-        for name in self.files:
-            if not _FILE_NAME.fullmatch(name):
-                raise ValueError(
-                    f"`graphs` names the file {name!r}; graphs lie beside config.json, in no other folder."
-                )
+        known = {*_BATCH}
+        for graph in self.graphs or []:
+            _check_graph(graph, known)
+            known |= {*graph["outputs"]}
+        if self.graphs and "logits" not in known:
+            raise ValueError("no graph of `graphs` has the output 'logits'; export the model again.")
 
 
 class ExportedTagger(WordTagger):
@@ -162,6 +197,10 @@ class ExportedTagger(WordTagger):
         """The type of the emissions."""
         return torch.float32
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ExportedTagger":
+        """Stay where the graphs run, and the CRF in float32, whatever `to`, `cuda` or `half` ask for."""
+        return self
+
     def use_backend(self, backend: str | None = None, threads: int | None = None) -> "ExportedTagger":
         """Choose the runner and its threads; graphs are opened when they are needed, or by `open_graphs`.
 
@@ -171,7 +210,7 @@ class ExportedTagger(WordTagger):
             threads: by default those of PyTorch, `torch.get_num_threads()` at the time of this call.
 
         Raises:
-            ValueError: for a backend that cannot run these graphs, or a number below 1.
+            ValueError: for a backend that cannot run these graphs, or no number from 1 to `MOST_THREADS`.
         """
         backend = backend or self.config.backend
         if backend not in BACKENDS:
@@ -181,9 +220,8 @@ class ExportedTagger(WordTagger):
                 '`backend` is "onnx", but this model was exported for OpenVINO; write `backend="openvino"`, or export '
                 "it again with `--to onnx`."
             )
-        if threads is not None and threads < 1:
-            raise ValueError(f"`threads` must be at least 1, got {threads}.")
-        self.backend, self.threads = backend, threads or torch.get_num_threads()
+        self.backend = backend
+        self.threads = torch.get_num_threads() if threads is None else whole_number("threads", threads, MOST_THREADS)
         self._runners = {}
         return self
 
@@ -192,6 +230,7 @@ class ExportedTagger(WordTagger):
 
         Raises:
             ImportError: if the runner is not installed.
+            ValueError: for a file that is not the exported one, and for a graph that the runner cannot open.
         """
         for graph in self.config.graphs or []:
             self._runner(graph)
@@ -200,7 +239,13 @@ class ExportedTagger(WordTagger):
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *model_args: Any, **kwargs: Any) -> Any:
         """Load the CRF, and find the graphs, in a folder or on the Hub; see `PreTrainedModel.from_pretrained`."""
         place = {name: kwargs[name] for name in _HUB_ARGUMENTS if kwargs.get(name) is not None}
-        kwargs.pop("dtype", None)  # that of the graphs and of the CRF is fixed
+        dtype = kwargs.pop("dtype", None)  # that of the graphs and of the CRF is fixed
+        if dtype not in (None, "auto", "float32", torch.float32):
+            warnings.warn(
+                f"`dtype` {dtype} changes nothing: an exported model computes in the precision that it was exported in. For "
+                "bfloat16, export it with `--to openvino --precision bf16`.",
+                stacklevel=2,
+            )
         loaded = super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         for name in model.config.files:
@@ -209,7 +254,16 @@ class ExportedTagger(WordTagger):
         return loaded
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """Save the CRF, the config and this code as every model does, and copy the graphs."""
+        """Save the CRF, the config and this code as every model does, and copy the graphs.
+
+        Raises:
+            ValueError: for `push_to_hub=True`, which would upload all but the graphs.
+        """
+        if kwargs.get("push_to_hub"):
+            raise ValueError(
+                "`push_to_hub=True` would upload an export without its graphs; leave it out, and upload the folder: "
+                "`hf upload user/name FOLDER`."
+            )
         super().save_pretrained(save_directory, *args, **kwargs)
         for name, path in self._paths.items():
             target = Path(save_directory) / name
@@ -250,7 +304,7 @@ class ExportedTagger(WordTagger):
         else:
             text = {"input_ids": input_ids, "attention_mask": attention_mask, "word_positions": word_positions}
             logits = self._run(text, first_window, image_index, pictures)
-        return self.read_emissions(logits, labels, word_mask.cpu())
+        return self.read_emissions(logits, None if labels is None else labels.cpu(), word_mask.cpu())
 
     def encode_images(self, **pixels: Tensor) -> dict[str, Tensor]:
         """Run the image towers alone; of 2M-NER, whose towers are a graph of their own.
@@ -279,7 +333,7 @@ class ExportedTagger(WordTagger):
         pictures: dict[str, Tensor],
     ) -> Tensor:
         """The emissions, `(batch, words, labels)`."""
-        values = {name: value for name, value in text.items() if value is not None}
+        values = {name: value.cpu() for name, value in text.items() if value is not None}
         values.setdefault("attention_mask", torch.ones_like(values["input_ids"]))
         if first_window is None:
             first_window = default_first_window(values["input_ids"], values["word_positions"])
@@ -293,8 +347,26 @@ class ExportedTagger(WordTagger):
         values |= {"first_window": first_window, "image_index": image_index, **pictures}
         for graph in self.config.graphs or []:
             if not all(name in values for name in graph["outputs"]):
-                values |= self._call(graph, values)
+                values |= self._call_in_groups(graph, values)
         return values["logits"]
+
+    def _call_in_groups(self, graph: Mapping[str, Any], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run a graph; one that reads text alone gets the windows of long texts in groups, so that its memory has a bound."""
+        ids, positions = values["input_ids"], values["word_positions"]
+        size = max(1, WINDOW_PIECES // max(ids.shape[1], 1))
+        if {*graph["inputs"]} != _TEXT or ids.shape[0] <= max(size, positions.shape[0]):
+            return self._call(graph, values)
+        found: dict[str, Tensor] = {}
+        for start in range(0, ids.shape[0], size):
+            first = start * ids.shape[1]
+            own = (positions >= first) & (positions < first + size * ids.shape[1])  # words of these windows
+            if not own.any():  # such as the further windows of one endless word
+                continue
+            group = {name: values[name][start : start + size] for name in ("input_ids", "attention_mask")}
+            for name, value in self._call(graph, {**group, "word_positions": positions[own][None] - first}).items():
+                whole = found.setdefault(name, value.new_zeros(*positions.shape, value.shape[-1]))
+                whole[own] = value[0]
+        return found
 
     def _check_pictures(self, pictures: Mapping[str, Tensor]) -> None:
         """Refuse what no graph takes, one tower's pixels without the other's, and different numbers of pictures."""
@@ -318,10 +390,39 @@ class ExportedTagger(WordTagger):
     def _runner(self, graph: Mapping[str, Any]) -> Runner:
         name = graph["name"]
         if name not in self._runners:
-            files = [self._paths[file] for file in graph["files"]]
+            files = self._files_of(graph)
             open_graph = _open_openvino if self.backend == "openvino" else _open_onnx
-            self._runners[name] = open_graph(files, list(graph["outputs"]), self.threads, self.config.precision)
+            try:
+                opened = open_graph(files, list(graph["outputs"]), self.threads, self.config.precision)
+            except ImportError:
+                raise
+            except Exception as error:  # each runner has its own kinds
+                raise ValueError(
+                    f"`backend` {self.backend!r} cannot open {files[0]} ({error}); use the version that export.json names, or "
+                    "export the model again."
+                ) from error
+            self._runners[name] = opened
         return self._runners[name]
+
+    def _files_of(self, graph: Mapping[str, Any]) -> list[Path]:
+        """The files of a graph; ValueError unless they are those that were exported."""
+        if missing := [file for file in graph["files"] if file not in self._paths]:
+            raise ValueError(f"the graph {missing[0]} was not loaded; load the model with `from_pretrained`.")
+        files = [self._paths[file] for file in graph["files"]]
+        digest = hashlib.sha256()
+        for path in files:
+            with open(path, "rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        if digest.hexdigest() != graph["sha256"]:
+            raise ValueError(
+                f"{' and '.join(map(str, files))} are not what was exported with this config.json: damaged, incomplete (such as "
+                "a pointer of Git LFS), or of another export; download the folder or export the model again."
+            )
+        return files
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_runners": {}}  # a copy, also in another process, opens the graphs itself
 
 
 def _open_onnx(files: list[Path], outputs: list[str], threads: int, precision: str) -> Runner:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from types import GeneratorType
 from typing import Any
 
@@ -25,7 +26,7 @@ from .picture_rows import run_rows
 from .pieces import place_of
 from .pipeline_inputs import listed, plain_inputs, plain_sentence, take_apart
 from .posteriors import Reading, TagPosteriors
-from .stock_arguments import PIPELINE, refuse_unknown
+from .stock_arguments import PIPELINE, refuse_unknown, whole_number
 from .windows import surface
 
 TASK = "multimodal-ner"
@@ -188,12 +189,10 @@ class TwoMNERPipeline(Pipeline):
     ) -> tuple[dict, dict, dict]:
         known = ("threshold", "n_best", "return_word_tags", "is_split_into_words", "allow_urls", "on_bad_image")
         refuse_unknown(unknown, PIPELINE, (*known, "window_batches"), "this pipeline")
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise ValueError(f"`threshold` must be a probability from 0 to 1, got {threshold}.")
-        if n_best is not None and n_best < 1:
-            raise ValueError(f"`n_best` must be at least 1, got {n_best}.")
-        if window_batches is not None and window_batches < 1:
-            raise ValueError(f"`window_batches` must be at least 1, got {window_batches}.")
+        if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
+            raise ValueError(f"`threshold` must be a probability from 0 to 1, got {threshold!r}.")
+        n_best = None if n_best is None else whole_number("n_best", n_best)
+        window_batches = None if window_batches is None else whole_number("window_batches", window_batches)
         if on_bad_image not in (None, "none", "raise"):
             raise ValueError(f'`on_bad_image` is {on_bad_image!r}; write "none" or "raise".')
         reading = {"is_split_into_words": is_split_into_words, "allow_urls": allow_urls, "on_bad_image": on_bad_image}

@@ -1,6 +1,8 @@
 """Arguments of other processors and pipelines that users try here, and what to write instead."""
 
+import operator
 from collections.abc import Iterable
+from typing import Any
 
 PIPELINE = {
     "aggregation_strategy": "leave it out: the answer is always whole entities; `return_word_tags=True` adds the words",
@@ -39,4 +41,21 @@ def refuse_unknown(given: Iterable[str], remedies: dict[str, str], known: Iterab
         raise TypeError(f"`{name}` is not an argument of {where}; {remedy}.")
 
 
-__all__ = ["PIPELINE", "PROCESSOR", "refuse_unknown"]
+def whole_number(name: str, value: Any, most: int | None = None) -> int:
+    """The number of an argument that counts something, of any type of whole numbers.
+
+    Raises:
+        ValueError: for what is no whole number, or not one from 1 to `most`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise ValueError(f"`{name}` must be a whole number, got {value!r}.") from error
+    if number < 1:
+        raise ValueError(f"`{name}` must be at least 1, got {number}.")
+    if most is not None and number > most:
+        raise ValueError(f"`{name}` must be at most {most}, got {number}.")
+    return number
+
+
+__all__ = ["PIPELINE", "PROCESSOR", "refuse_unknown", "whole_number"]

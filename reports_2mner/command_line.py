@@ -89,7 +89,9 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
         choices=("onnx", "openvino"),
         help="what runs an exported model (default: what it was exported for)",
     )
-    parser.add_argument("--threads", type=at_least(1), help="threads of an exported model (default: those of PyTorch)")
+    parser.add_argument(
+        "--threads", type=between(1, 1024), help="threads of an exported model (default: those of PyTorch)"
+    )
 
 
 def comma_separated(read: Callable[[str], Any] = str) -> Callable[[str], tuple[Any, ...]]:

@@ -21,12 +21,17 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name[:200]}.{token_hex(8)}")
+    draft = path.with_name(f".{short_name(path.name)}.{token_hex(8)}")
     try:
         yield draft
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def short_name(name: str) -> str:
+    """The beginning of a file's name, so that something can be added: most systems allow 255 bytes, not characters."""
+    return os.fsdecode(os.fsencode(name)[:200])
 
 
 def write_file(path: Path | str, content: str | bytes | Iterable[str]) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from reports_2mner.files import short_name
+
 
 @contextmanager
 def only_writer(path: Path | str, argument: str, is_first: bool = True) -> Iterator[None]:
@@ -35,7 +37,7 @@ def only_writer(path: Path | str, argument: str, is_first: bool = True) -> Itera
     path = Path(path).resolve()
     is_new = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock_path = path.with_name(f".{path.name[:200]}.lock")
+    lock_path = path.with_name(f".{short_name(path.name)}.lock")
     lock = FileLock(lock_path, timeout=0)
     try:
         lock.acquire()

@@ -196,3 +196,9 @@ def test_all_models_have_a_temperature_which_is_saved(make_baseline, model_type,
     del saved["crf_temperature"]  # a config from before the field
     (tmp_path / "config.json").write_text(json.dumps(saved), encoding="utf-8")
     assert AutoConfig.from_pretrained(tmp_path).crf_temperature == 1.0
+
+
+def test_variables_of_the_class_are_no_fields():
+    fields = set(TwoMNERConfig.own_fields())
+    assert {"crf_temperature", "vit_tokens", "text_config"} <= fields
+    assert not {"choices", "encoder_defaults", "image_switches", "default_auto_map"} & fields

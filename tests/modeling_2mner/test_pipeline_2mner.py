@@ -226,7 +226,10 @@ class TestInputs:
             ({"threshold": 1.5}, "`threshold` must be a probability from 0 to 1, got 1.5"),
             ({"threshold": -0.1}, "`threshold`"),
             ({"threshold": float("nan")}, "`threshold`"),
+            ({"threshold": "0.5"}, "`threshold` must be a probability from 0 to 1, got '0.5'"),
             ({"n_best": 0}, "`n_best` must be at least 1, got 0"),
+            ({"n_best": 1.5}, "`n_best` must be a whole number, got 1.5"),
+            ({"window_batches": 1.5}, "`window_batches` must be a whole number, got 1.5"),
             ({"on_bad_image": "skip"}, "`on_bad_image` is 'skip'; write"),
         ],
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
-from modeling_2mner.stock_arguments import PIPELINE, PROCESSOR
+from modeling_2mner.stock_arguments import PIPELINE, PROCESSOR, whole_number
 
 TEXT = "Anna wohnt in Paris"
 
@@ -65,3 +66,15 @@ def test_no_sentences_give_an_empty_answer(
     assert outputs.loss.isfinite() if kind not in ("bilstm-crf", "adacan") else True
     assert reader.post_process_entities(outputs.predictions, batch) == []
     assert model(**reader([])).loss is None
+
+
+def test_numbers_that_count_something():
+    assert whole_number("n_best", np.int64(3)) == 3 and whole_number("threads", 8, most=8) == 8
+    for value, reason in (
+        ("3", "a whole number, got '3'"),
+        (2.0, "a whole number"),
+        (-1, "at least 1"),
+        (9, "at most 8"),
+    ):
+        with pytest.raises(ValueError, match=f"`threads` must be {reason}"):
+            whole_number("threads", value, most=8)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reports_2mner.files import whole_file, write_file, write_json, write_lines
+from reports_2mner.locks import only_writer
 
 
 def names(folder: Path) -> list[str]:
@@ -74,3 +75,10 @@ def test_others_may_read_a_file_where_the_user_lets_them(tmp_path):
 def test_a_long_name_has_room_for_its_draft(tmp_path):
     write_file(tmp_path / ("n" * 255), "text")
     assert (tmp_path / ("n" * 255)).read_text() == "text"
+
+
+@pytest.mark.parametrize("name", ["名" * 84, "é" * 125])
+def test_names_are_measured_in_bytes(tmp_path, name):
+    with only_writer(tmp_path / name, "output"):
+        write_file(tmp_path / name, "text")
+    assert (tmp_path / name).read_text(encoding="utf-8") == "text"

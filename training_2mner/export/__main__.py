@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports_2mner.command_line import at_least, exit_on_error, make_parser
+from reports_2mner.command_line import at_least, between, exit_on_error, make_parser
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -49,7 +49,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--evaluate_on", metavar="DATASET", help="data set to score both models on: folder or Hub id")
     add("--split", default="validation", help="split of `evaluate_on` (default: %(default)s)")
     add("--batch_size", type=at_least(1), default=16, help="sentences per batch (default: %(default)s)")
-    add("--threads", type=at_least(1), help="threads of the comparison (default: those of PyTorch)")
+    add("--threads", type=between(1, 1024), help="threads of the comparison (default: those of PyTorch)")
     return parser.parse_args(arguments)
 
 

@@ -10,8 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.modeling_exported import SUFFIXES, ExportedConfig, ExportedTagger
-from reports_2mner.files import file_sha256, write_json, write_lines
+from reports_2mner.files import file_sha256, short_name, write_json, write_lines
 from reports_2mner.locks import only_writer
 from training_2mner.export.card import write_card
 from training_2mner.export.graphs import Graph, blanks_of, build_graphs, write_onnx
@@ -58,7 +59,8 @@ def export(
     """
     output = Path(output)
     check(output, to, precision, bool(calibration))
-    draft = output.with_name(f".{output.name}.draft")
+    _check_calibration(model, calibration)
+    draft = output.with_name(f".{short_name(output.name)}.draft")
     with only_writer(output, "output"):
         shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed: only the lock's holder writes
         try:
@@ -92,6 +94,16 @@ def check(output: Path, to: str, precision: str, calibrated: bool) -> None:
         raise ValueError(f"`output` {output} exists already; name another folder, or remove it.")
 
 
+def _check_calibration(model: Any, calibration: Sequence[Any]) -> None:
+    """Raise ValueError if nothing would show what the activations of the image encoders are."""
+    names = {name for batch in calibration for name in batch}
+    if calibration and model.config.uses_image and not names & {"pixel_values", "resnet_pixel_values"}:
+        raise ValueError(
+            "`calibrate_on` has no picture that can be used, but the model reads pictures; name a data set with pictures, "
+            "such as the one that the model was trained on."
+        )
+
+
 def _write_graphs(
     model: Any, processor: Any, folder: Path, to: str, precision: str, calibration: Sequence[Any]
 ) -> ExportedTagger:
@@ -118,7 +130,7 @@ def _assemble(model: Any, graphs: list[Graph], folder: Path, backend: str, preci
     """The exported model of a folder that has its graphs."""
     found = {graph.name: _files_of(folder, graph.name, SUFFIXES[backend]) for graph in graphs}
     source = model.config
-    fields = ("id2label", "label2id", "use_crf", "crf_constrained_decoding", "crf_constrained_likelihood", "dropout")
+    fields = ("id2label", "label2id", *TaggingConfig.own_fields())  # labels, decoder and temperature
     config = ExportedConfig(
         source_model_type=source.model_type,
         backend=backend,

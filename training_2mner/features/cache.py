@@ -88,9 +88,7 @@ class FeatureCache(Mapping[str, dict[str, torch.Tensor]]):
             ValueError: if another process is adding to it.
         """
         with only_writer(self.folder, ARGUMENT):
-            for draft in self.folder.glob(
-                f".{_FILES}.*"
-            ):  # of a process that was killed: only the lock's holder writes
+            for draft in self.folder.glob(f".{_FILES}.*"):  # of a killed process: only the lock's holder writes
                 draft.unlink()
             self.refresh()  # another process may just have done the work
             if not (self.folder / SETTINGS).exists():
@@ -107,7 +105,7 @@ class FeatureCache(Mapping[str, dict[str, torch.Tensor]]):
             if path not in self._files:
                 self._files[path] = safe_open(path, framework="pt")
             return read(self._files[path])
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, IndexError) as error:
             raise ValueError(
                 f"`{ARGUMENT}` {path} cannot be read ({error}); remove this file, and its pictures are encoded again."
             ) from error
@@ -156,8 +154,9 @@ class FeatureWriter:
 
 def _digests_of(file: Any) -> torch.Tensor:
     digests = file.get_tensor(_DIGESTS)
-    if digests.shape[1:] != (32,) or digests.dtype != torch.uint8:
-        raise SafetensorError(f"its `{_DIGESTS}` are no SHA-256 of pictures")
+    rows = {file.get_slice(name).get_shape()[0] for name in file.keys()}  # noqa: SIM118
+    if digests.shape[1:] != (32,) or digests.dtype != torch.uint8 or rows != {len(digests)}:
+        raise SafetensorError("it does not hold the SHA-256 of each picture beside its features")
     return digests
 
 

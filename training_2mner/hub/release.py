@@ -46,7 +46,7 @@ def release(
     sentence with a picture and without.
 
     Args:
-        folder: a run folder of `train_hf.py`.
+        folder: a run folder of `train_hf.py`, or an export.
         private: whether only its owner may read it.
         tag: the tag of this version of the repository.
         space, dataset: Hub ids for the card: of a Space that shows the model, and of the training data if the run read

@@ -16,7 +16,7 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardDat
 from reports_2mner.files import write_lines
 from reports_2mner.markdown import plain, quoted
 from reports_2mner.push import HUB_ID
-from training_2mner.hub.code import CONFIG_FILES, drop_foreign_code, travelling_code
+from training_2mner.hub.code import CONFIG_FILES, drop_foreign_code, read_json, travelling_code
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ OPTIONAL = (
     *("tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"),
     *("tokenizer.model", "sentencepiece.bpe.model", "spiece.model"),
     *("model.safetensors.index.json", "all_results.json", "other_data.json", *CALIBRATION),
+    *("export.json", "parity.json"),  # of an exported model
 )
 LARGEST = 100 * 2**20  # bytes of a file without weights; the largest vocabularies have a third of that
 STRICT = "F1 (strict)"  # the card's name for the main score
@@ -45,7 +46,7 @@ class Names:
 
 
 def stage(folder: Path, target: Path, names: Names) -> list[str]:
-    """Fill the empty folder `target` with the release of a run folder, with links to the run's weights.
+    """Fill the empty folder `target` with the release of a run folder or an export, with links to weights and graphs.
 
     Returns:
         The names in the run folder that are left out, those of folders with a slash.
@@ -66,9 +67,12 @@ def stage(folder: Path, target: Path, names: Names) -> list[str]:
         drop_foreign_code(target / name, code)
     card = adapt_card(_read_card(folder), folder.resolve().name, names)
     write_lines(target / CARD, str(card).splitlines())
-    write_lines(target / "requirements.txt", requirements())
+    exported = (folder / "export.json").is_file()
+    own = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines() if exported else requirements()
+    write_lines(target / "requirements.txt", own)
     _write_eval_results(cast(ModelCardData, card.data), target)
-    left = [path for path in folder.iterdir() if path.name not in (*copied, *weights)]
+    taken = {*copied, *weights, *(["requirements.txt"] if exported else [])}
+    left = [path for path in folder.iterdir() if path.name not in taken]
     return sorted(f"{path.name}/" if path.is_dir() else path.name for path in left)
 
 
@@ -112,7 +116,16 @@ def _find_weights(folder: Path) -> list[str]:
     weights = sorted(path.name for path in folder.iterdir() if WEIGHTS.fullmatch(path.name))
     if not weights:
         raise ValueError(f"{folder} has no weights as safetensors; pickles (`.bin`, `.pt`) are never published.")
-    return weights
+    return [*weights, *_find_graphs(folder)]
+
+
+def _find_graphs(folder: Path) -> list[str]:
+    """The files of an exported model's graphs."""
+    graphs = read_json(folder / "config.json").get("graphs") or []
+    names = [name for graph in graphs for name in graph["files"]]
+    if missing := [name for name in names if Path(name).name != name or not (folder / name).is_file()]:
+        raise ValueError(f"{folder} has no {missing[0]!r}, which its config.json names; export the model again.")
+    return names
 
 
 def _declared_in_checkout() -> list[str]:

@@ -23,9 +23,8 @@ from typing import Any
 import pyarrow as pa
 
 from training_2mner.predict.prediction import load_pipeline
-from training_2mner.predict.text import ERROR_FIELD, STATUS_FIELD, WORD_FIELDS
+from training_2mner.predict.text import ERROR_FIELD, PICTURE_FIELDS, STATUS_FIELD, WORD_FIELDS
 
-IMAGE = "image"
 ENTITY = pa.struct(
     [
         ("entity_group", pa.string()),
@@ -47,18 +46,27 @@ class BatchPredictor:
     """Find the entities of tables of sentences, with a model that is loaded once.
 
     Args:
-        model (`str`): run folder or Hub id.
+        model (`str`): run folder, exported folder or Hub id.
         device (`str`, *optional*): cpu, cuda, cuda:1, ...; a GPU if there is one.
         batch_size (`int`): sentences that the model reads at once; a table should hold many times as many, so that they can
             be sorted by length.
         threshold (`float`, *optional*): leave out entities with a score below this.
+        backend, threads (*optional*): of an exported model; give each of several workers of a machine its share of threads.
 
     Raises:
         ValueError: if the model does not load.
     """
 
-    def __init__(self, model: str, device: str | None = None, batch_size: int = 16, threshold: float | None = None):
-        self._pipe = load_pipeline(model, device)
+    def __init__(
+        self,
+        model: str,
+        device: str | None = None,
+        batch_size: int = 16,
+        threshold: float | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
+    ):
+        self._pipe = load_pipeline(model, device, backend, threads)
         self._settings = {"batch_size": batch_size, "threshold": threshold}
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -66,10 +74,10 @@ class BatchPredictor:
 
         Args:
             table: one of the columns `text` (a string) and `words` or `tokens` (lists of strings), and optionally `image`: bytes,
-                a path, or a struct of both, as in data sets; null for none.
+                a path, or a struct of both, as in data sets; null for none. Or `images`, lists of these.
 
         Raises:
-            ValueError: for a table without sentences, or with one of the new columns.
+            ValueError: for a table without sentences, with both columns of pictures, or with one of the new columns.
         """
         words = [name for name in WORD_FIELDS if name in table.column_names]
         if len(words) != 1:
@@ -77,6 +85,8 @@ class BatchPredictor:
                 f"a table must have exactly one of the columns {', '.join(WORD_FIELDS)}, but has {table.column_names}; "
                 "rename or drop columns."
             )
+        if all(name in table.column_names for name in PICTURE_FIELDS):
+            raise ValueError("a table has both columns image and images; drop one of them.")
         if taken := [name for name in COLUMNS if name in table.column_names]:
             raise ValueError(f"the prediction would replace the column {taken[0]!r}; rename or drop it.")
         found = self._predict(words[0], table)
@@ -89,9 +99,10 @@ class BatchPredictor:
         sentences = table[field].to_pylist()
         if not all(sentences[row] is not None for row in range(len(sentences))):
             raise ValueError(f"`{field}` is null in row {sentences.index(None)} of a table; fill it, or drop the row.")
-        images = table[IMAGE].to_pylist() if IMAGE in table.column_names else [None] * len(sentences)
+        column = next((name for name in PICTURE_FIELDS if name in table.column_names), None)
+        images = table[column].to_pylist() if column else [None] * len(sentences)
         key = "text" if field == "text" else "words"
-        inputs = [{key: sentence, IMAGE: image} for sentence, image in zip(sentences, images, strict=True)]
+        inputs = [{key: sentence, "image": image} for sentence, image in zip(sentences, images, strict=True)]
         answers = self._pipe(inputs, **{name: value for name, value in self._settings.items() if value is not None})
         return [
             {"entities": answer, STATUS_FIELD: _joined(answer.image_status), ERROR_FIELD: answer.error or None}

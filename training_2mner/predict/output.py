@@ -168,6 +168,8 @@ class PartialFile:
             before = json.loads(self._settings_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             before = {}
+        if not isinstance(before, dict) or not isinstance(before.get(COMPLETE, 0), int):
+            before = {}
         if changed := [name for name, value in self._settings.items() if before.get(name) != value]:
             raise ValueError(
                 f"{self.path} was started with other settings ({', '.join(changed)}); use those, delete the file, "

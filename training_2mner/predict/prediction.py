@@ -20,7 +20,7 @@ from modeling_2mner.pipeline_2mner import UNSOUND
 from reports_2mner.files import file_sha256
 from reports_2mner.locks import only_writer
 from training_2mner.features.cache import FeatureCache
-from training_2mner.fingerprint import model_fingerprint
+from training_2mner.fingerprint import model_fingerprint, processor_fingerprint
 from training_2mner.predict.output import PartialFile, Prediction, conll_words, form_of
 from training_2mner.predict.shards import Manifest, RecordRange, Shard
 from training_2mner.predict.text import InputRecord, InputRecords, TextRecords
@@ -173,8 +173,7 @@ def predict_to_file(
     with only_writer(output, "output"):
         check_output(output, records, return_word_tags, overwrite)
         settings["model"] = model_fingerprint(pipe.model)
-        if getattr(pipe.processor, "jpeg_draft", False):
-            settings["jpeg_draft"] = True
+        settings["processor"] = processor_fingerprint(pipe.processor)
         if image_features is not None:
             settings["image_features"] = image_features.precision
             pipe.image_features = image_features

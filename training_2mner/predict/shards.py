@@ -12,12 +12,15 @@ import json
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from reports_2mner.command_line import read_part
 from reports_2mner.files import file_sha256, write_json
 from training_2mner.predict.text import InputRecord, InputRecords
+
+MAX_NAMED = 20  # missing shards that an error names
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,24 @@ class Manifest:
     def load(cls, path: Path) -> Manifest:
         """Read the manifest of the shard in the file `path`; ValueError if there is none."""
         try:
-            return cls(**json.loads(manifest_path(path).read_text(encoding="utf-8")))
+            manifest = cls(**json.loads(manifest_path(path).read_text(encoding="utf-8")))
+            manifest._check()
+            return manifest
         except (OSError, ValueError, TypeError) as error:
             raise ValueError(
                 f"{manifest_path(path)}, which says what {path.name} holds, cannot be read ({error}); copy it with its shard, or "
                 "predict the shard again."
             ) from error
+
+    def _check(self) -> None:
+        """Raise ValueError for fields that no manifest has."""
+        kinds = {"source": str, "settings": dict, "sha256": str}
+        for name, value in vars(self).items():
+            kind = kinds.get(name, int)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise ValueError(f"`{name}` is {value!r}")
+        if not 1 <= self.shard <= self.count or not 0 <= self.first <= self.end <= self.sentences:
+            raise ValueError(f"shard {self.shard}/{self.count} with the sentences {self.first} to {self.end}")
 
 
 def manifest_path(path: Path) -> Path:
@@ -108,12 +123,25 @@ def manifest_path(path: Path) -> Path:
 
 
 def source_digest(path: Path) -> str:
-    """Name the content of an input: the bytes of a text file; of parquet files, which may be large, names and sizes."""
+    """Name the content of an input: the bytes of a text file; of parquet files, which may be large, names, sizes and ends.
+
+    The end of a parquet file says where each column lies, how long it is and, as a rule, its least and greatest value.
+    """
     if path.is_file() and path.suffix != ".parquet":
         return file_sha256(path)
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    found = [(str(file.relative_to(path)) if path.is_dir() else "", file.stat().st_size) for file in files]
+    found = [(str(file.relative_to(path)) if path.is_dir() else "", *_size_and_end(file)) for file in files]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
+def _size_and_end(file: Path) -> tuple[int, str]:
+    """The bytes of a parquet file, and the hash of its footer."""
+    size = file.stat().st_size
+    with open(file, "rb") as opened:
+        opened.seek(max(size - 8, 0))
+        length = int.from_bytes(opened.read(4), "little")  # of the footer, which 4 bytes of the format's name follow
+        opened.seek(max(size - 8 - length, 0))
+        return size, hashlib.sha256(opened.read()).hexdigest()
 
 
 def check_shards(found: Sequence[tuple[Path, Manifest]]) -> list[Path]:
@@ -138,15 +166,20 @@ def check_shards(found: Sequence[tuple[Path, Manifest]]) -> list[Path]:
     if doubled:
         shown = "; ".join(f"{n}/{first.count}: {', '.join(map(str, paths))}" for n, paths in sorted(doubled.items()))
         raise ValueError(f"there are doubled shards ({shown}); name each of them once.")
-    if missing := [str(Shard(n, first.count)) for n in range(1, first.count + 1) if n not in files]:
+    if missing := first.count - len(files):
+        absent = (str(Shard(n, first.count)) for n in range(1, first.count + 1) if n not in files)
+        more = f" and {missing - MAX_NAMED:,} others" if missing > MAX_NAMED else ""
         raise ValueError(
-            f"the shards {', '.join(missing)} are missing; predict them, or copy them here, with manifests."
+            f"the shards {', '.join(islice(absent, MAX_NAMED))}{more} are missing; predict them, or copy them here, with "
+            "manifests."
         )
     end = 0
     for path, manifest in sorted(found, key=lambda each: each[1].shard):
         if manifest.first != end or file_sha256(path) != manifest.sha256:
             raise ValueError(f"{path} is not the file that its manifest describes; copy or predict it again.")
         end = manifest.end
+    if end != first.sentences:
+        raise ValueError(f"{len(files)} shards hold {end:,} of {first.sentences:,} sentences; predict them again.")
     return [files[number][0] for number in range(1, first.count + 1)]
 
 

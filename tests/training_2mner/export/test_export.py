@@ -201,8 +201,14 @@ def test_what_a_backend_cannot_do(tagger, exported, model, processor):
         type(tagger)(type(tagger.config)(backend="openvino")).use_backend("onnx")
     with pytest.raises(ValueError, match="`backend` is 'tensorrt'"):
         tagger.use_backend("tensorrt")
-    with pytest.raises(ValueError, match="`threads` must be at least 1"):
-        tagger.use_backend(threads=0)
+    for threads, reason in (
+        (0, "at least 1"),
+        (1.5, "a whole number"),
+        ("4", "a whole number"),
+        (10**6, "at most 1024"),
+    ):
+        with pytest.raises(ValueError, match=f"`threads` must be {reason}"):
+            tagger.use_backend(threads=threads)
     with pytest.raises(ValueError, match="`device` is 'cuda:0', but an exported model runs on the CPU"):
         TwoMNERPipeline(model=tagger, processor=processor, device="cuda:0")
     with pytest.raises(ValueError, match="`backend` and `threads` are for exported models"):

@@ -220,10 +220,14 @@ def test_a_damaged_file_is_named(filled):
         FeatureCache(filled.folder.parent, filled.settings)
 
 
-@pytest.mark.parametrize("content", [{}, {"digests": torch.zeros(3)}, {"digests": torch.zeros(0, 32)}])
-def test_a_file_of_something_else_is_named(filled, content):
-    save_file(content, filled.folder / "features-000002.safetensors")
-    with pytest.raises(ValueError, match=r"features-000002\.safetensors cannot be read .* remove this file"):
+@pytest.mark.parametrize("change", ["no digests", "short digests", "fewer digests", "wide digests"])
+def test_a_file_of_something_else_is_named(filled, change):
+    (path,) = filled.folder.glob("features-*")
+    tensors = load_file(path)
+    digests = tensors.pop("digests")
+    changed = {"short digests": digests[:, :9], "fewer digests": digests[1:], "wide digests": digests.long()}
+    save_file(tensors | ({} if change == "no digests" else {"digests": changed[change].contiguous()}), path)
+    with pytest.raises(ValueError, match=r"features-000001\.safetensors cannot be read .* remove this file"):
         FeatureCache(filled.folder.parent, filled.settings)
 
 

@@ -59,6 +59,17 @@ def test_a_table_gets_the_answers_of_the_pipeline(model_folder, table, expected)
     check(found.to_pylist(), expected)
 
 
+def test_several_pictures_of_a_row(model_folder, table):
+    images = [[image, None] for image in table["image"].to_pylist()]
+    found = BatchPredictor(model_folder, device="cpu")(table.drop_columns("image").append_column("images", [images]))
+    assert found["image_status"].to_pylist()[:2] == ["missing,missing", "ok,missing"]
+
+
+def test_backend_and_threads_reach_the_model(model_folder):
+    with pytest.raises(ValueError, match="`backend` and `threads` are for exported models"):
+        BatchPredictor(model_folder, backend="onnx", threads=1)
+
+
 def test_an_empty_table_has_the_same_columns(model_folder, table):
     found = BatchPredictor(model_folder, device="cpu")(table.slice(0, 0))
     assert found.num_rows == 0 and found.schema.field("entities").type == COLUMNS["entities"]
@@ -69,6 +80,7 @@ def test_an_empty_table_has_the_same_columns(model_folder, table):
     [
         (lambda table: table.drop_columns("text"), "exactly one of the columns text, words, tokens"),
         (lambda table: table.append_column("entities", table["id"]), "would replace the column 'entities'"),
+        (lambda table: table.append_column("images", table["image"]), "both columns image and images"),
         (lambda table: pa.table({"text": ["a", None]}), "`text` is null in row 1"),
     ],
 )
@@ -84,7 +96,7 @@ def test_sparks_function_loads_the_model_once(model_folder, table, expected, mon
     batches._predictor.cache_clear()
     function = partial(predict_batches, model=model_folder, device="cpu", batch_size=4)
     parts = [*function(iter(table.to_batches(max_chunksize=5))), *function(iter([]))]
-    assert len(parts) == 5 and loaded == [(model_folder, "cpu")]
+    assert len(parts) == 5 and loaded == [(model_folder, "cpu", None, None)]
     check(pa.Table.from_batches(parts).to_pylist(), expected)
 
 

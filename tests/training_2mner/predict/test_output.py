@@ -145,9 +145,11 @@ def test_other_settings_are_noticed(started):
     assert other.resume(records, overwrite=False) == 0
 
 
-def test_settings_that_are_gone_are_other_ones(started):
+@pytest.mark.parametrize("text", [None, "[]", "3", '{"complete_sentences": "two"}'])
+def test_settings_that_are_gone_are_other_ones(started, text):
     partial, _, records, path = started
-    path.with_name(f"{path.name}.json").unlink()
+    settings = path.with_name(f"{path.name}.json")
+    settings.unlink() if text is None else settings.write_text(text, encoding="utf-8")
 
     with pytest.raises(ValueError, match=r"other settings \(model\)"):
         partial.resume(records, overwrite=False)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from modeling_2mner import TwoMNERPipeline, length_windows, pipeline_2mner
@@ -123,6 +126,20 @@ def test_shards_of_different_predictions_do_not_mix(tmp_path, three, pipe, sourc
     assert "they differ in `source`" in refused(tmp_path)
 
 
+@pytest.mark.parametrize("change", ["max_length", "pictures", "vocabulary"])
+def test_shards_of_different_processors_do_not_mix(tmp_path, pipe, model, source, small_windows, change):
+    predict(pipe, source, tmp_path / "b.jsonl", "1/2")
+    other = copy.deepcopy(pipe.processor)
+    if change == "max_length":
+        other.max_length = 9
+    elif change == "pictures":
+        other.image_processor.image_mean = [0.0, 0.0, 0.0]
+    else:
+        other.tokenizer.add_tokens(["Zürich"])
+    predict(TwoMNERPipeline(model=model, processor=other, device="cpu"), source, tmp_path / "b.jsonl", "2/2")
+    assert "they differ in `settings`" in refused(tmp_path)
+
+
 def test_an_interrupted_shard_goes_on(tmp_path, three, pipe, source, monkeypatch):
     whole = three[0].read_bytes()
     three[0].unlink()
@@ -146,3 +163,41 @@ def test_an_interrupted_shard_goes_on(tmp_path, three, pipe, source, monkeypatch
 def test_a_shard_is_a_part_of_a_number(shard):
     with pytest.raises(ValueError, match="`shard` is"):
         Shard.read(shard)
+
+
+@pytest.mark.parametrize(
+    "change", [{"shard": "2"}, {"count": None}, {"shard": 9}, {"first": -4}, {"settings": []}, {"end": True}]
+)
+def test_a_manifest_that_nobody_wrote_is_named(tmp_path, three, change):
+    path = tmp_path / "b.shard-2-of-3.jsonl.manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
+    assert "b.shard-2-of-3.jsonl.manifest.json, which says what" in refused(tmp_path)
+
+
+def test_shards_that_do_not_reach_the_end_are_refused(tmp_path, three):
+    for shard in three:
+        path = shard.with_name(f"{shard.name}.manifest.json")
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(fields | {"sentences": 4000}), encoding="utf-8")
+    assert "3 shards hold 11 of 4,000 sentences" in refused(tmp_path)
+
+
+def test_many_missing_shards_are_counted(tmp_path, pipe, source, small_windows):
+    predict(pipe, source, tmp_path / "b.jsonl", "1/9000000")
+    assert "and 8,999,979 others are missing" in refused(tmp_path)
+
+
+def test_names_with_the_signs_of_patterns(tmp_path, pipe, source):
+    output = tmp_path / "b [1]*.jsonl"
+    predict(pipe, source, output, "1/1")
+    merge([str(output)])
+    assert len(output.read_bytes().splitlines()) == 11
+
+
+def test_parquet_files_of_one_size_are_told_apart(tmp_path):
+    found = []
+    for name in ("Anna", "Emma"):
+        table = pa.table({"text": [name]})
+        pq.write_table(table, tmp_path / "a.parquet", compression="none")
+        found.append(((tmp_path / "a.parquet").stat().st_size, source_digest(tmp_path / "a.parquet")))
+    assert found[0][0] == found[1][0] and found[0][1] != found[1][1]
