@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -82,7 +84,8 @@ class Exports:
         networks, output = self._networks, self._folder / f"{to}-{precision}"
         if not output.exists():
             calibration = list(self._batches()) if precision == "int8" else ()
-            export(networks.model, networks.processor, output, to, precision, calibration=calibration)
+            with contextlib.redirect_stdout(sys.stderr):  # of progress, which is no part of the table
+                export(networks.model, networks.processor, output, to, precision, calibration=calibration)
         tagger = ExportedTagger.from_pretrained(output).eval()
         if networks.model.config.use_crf:  # those of an earlier run are random, too
             tagger.crf.load_state_dict(networks.model.crf.state_dict())

@@ -23,6 +23,7 @@ def run(capsys, *arguments: str) -> list[list[str]]:
 def test_each_group_gives_its_lines(capsys, tmp_path, monkeypatch):
     output = tmp_path / "gpu.json"
     monkeypatch.setattr(gpu, "CRF_SHAPES", ((2, 3),))
+    monkeypatch.setattr(gpu, "ENCODERS", ("text_model",))  # are compiled, which takes seconds each
     lines = run(capsys, "--only", "crf", "forward", "step", "--output", str(output))
     assert len(lines) == 3 * 3 + 2 * 4 + 7
     assert all(float(line[2].replace(",", "")) > 0 for line in lines)
