@@ -38,6 +38,7 @@ SHARED += (
     "windows",
     "spans",
     "images",
+    "pixels",
     "image_sources",
     "pipeline_2mner",
     "pipeline_inputs",
@@ -115,7 +116,10 @@ def test_a_checkpoint_holds_all_its_code_and_no_pickle(save, tmp_path):
     assert Image.open(folder / "0.png").size == (48, 40)
     written = {path.name for path in folder.iterdir()} - {"0.png", "1.png", "expected.pt"}
     code = {f"{name}.py" for name in ("configuration_2mner", "modeling_2mner", "processing_2mner", "crf", "encoders")}
-    code |= {f"{name}.py" for name in ("alignment", "fusion", "images", "outputs", "torchvision_resnet", "windows")}
+    code |= {
+        f"{name}.py"
+        for name in ("alignment", "fusion", "images", "outputs", "pixels", "torchvision_resnet", "windows")
+    }
     code |= {
         f"{name}.py"
         for name in ("spans", "pipeline_2mner", "posteriors", "pieces", "foreign_inputs", "image_sources", "handler")

@@ -169,6 +169,10 @@ def halved(names: dict) -> None:
     assert model.classifier.weight.dtype == torch.bfloat16
 
 
+def drafted(names: dict) -> None:
+    assert names["quick"].image_status == "ok" and names["pipe"].processor.draft_side is None
+
+
 def in_eight_bits(names: dict) -> None:
     assert names["fast"].model is names["small"]
     assert [layer for layer in names["small"].modules() if "quantized" in type(layer).__module__]
@@ -193,6 +197,7 @@ PREDICT = {
     "pandas": in_pandas,
     "A stream": streamed,
     "Half precision": halved,
+    "Large photographs": drafted,
     "Eight-bit weights on a CPU": in_eight_bits,
     "spaCy documents from word tags": in_spacy,
     "Step by step, without the pipeline": stepwise,

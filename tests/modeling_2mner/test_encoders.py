@@ -26,6 +26,7 @@ from modeling_2mner.encoders import (
     ENCODER_ALIASES,
     ENCODERS,
     build_encoder,
+    encode_resnet,
     gather_images,
     gather_words,
     hold_batch_norm,
@@ -364,3 +365,25 @@ class TestWindowsInGroups:
         model.train()(**long_batch)
         model.eval()(**processor([["Anna", "in", "Köln"]] * 40))
         assert seen == [len(long_batch["input_ids"]), 40]
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+def test_few_pictures_on_one_thread_take_the_fast_convolutions(shake):
+    """torch chooses slow ones for convolutions of one pixel; conftest.py sets one thread."""
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 20], depths=[1, 2], layer_type="bottleneck")
+    resnet, pixels = shake(build_encoder(config)).eval(), torch.rand(3, 3, 32, 32)
+
+    def run(**autocast) -> tuple[torch.Tensor, set[str]]:
+        with torch.profiler.profile() as profile, torch.autocast("cpu", torch.bfloat16, **autocast):
+            grid = encode_resnet(resnet, pixels)[0]
+        return grid, {event.key for event in profile.key_averages()}
+
+    plain, steps = run(enabled=False)  # with gradient, as in training
+    assert "aten::_slow_conv2d_forward" in steps and plain.requires_grad
+    with torch.no_grad():
+        found, steps = run(enabled=False)
+        assert "aten::_slow_conv2d_forward" not in steps and "aten::mkldnn_convolution" in steps
+        assert run(enabled=True)[0].dtype == torch.bfloat16
+        with torch.backends.mkldnn.flags(enabled=False):
+            assert "aten::mkldnn_convolution" not in run(enabled=False)[1]
+    torch.testing.assert_close(found, plain.detach(), atol=1e-5, rtol=1e-5)
