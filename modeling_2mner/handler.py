@@ -19,8 +19,8 @@ REQUEST_BATCH_SIZE, TEXT_BATCH_SIZE = 16, 32  # rows of a batch with pictures, a
 PORTION = 2_000  # sub-words of the longest sentence x rows of a batch, which are padded to it
 CHARACTERS_PER_PIECE = 4
 # A batch of so many rows ends at a sentence that is so much shorter than its longest one: the padding would cost more than
-# another call. With pictures, twice as many: they cost more than padding, and equal ones are encoded once a call.
-WORTH_A_CALL, SHORTER = 4, 0.8
+# another call. With pictures, three times as many: they cost more than padding, and equal ones are encoded once a call.
+WORTH_A_CALL, SHORTER = 3, 0.8
 PIECES = "pieces"  # what `read` adds to a sentence: its number of sub-words
 LIMIT_VARIABLE = "NER_MAX_"
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -246,7 +246,7 @@ def portions(lengths: Sequence[int], pictures: Sequence[int]) -> Iterator[list[i
         own = max(1, pictures[place])
         looks = any(pictures[each] for each in (*portion, place))
         full = rows + own > (REQUEST_BATCH_SIZE if looks else TEXT_BATCH_SIZE) or (rows + own) * longest > PORTION
-        least = 2 * WORTH_A_CALL if looks else WORTH_A_CALL
+        least = 3 * WORTH_A_CALL if looks else WORTH_A_CALL
         if portion and (full or (rows >= least and lengths[place] < SHORTER * longest)):
             yield portion
             portion, rows = [], 0
