@@ -52,7 +52,7 @@ class FeatureCache(Mapping[str, dict[str, torch.Tensor]]):
         self._files: dict[Path, Any] = {}
         self._places: dict[bytes, tuple[Path, int]] = {}
         for path in sorted(self.folder.glob("features-*.safetensors")):
-            for row, digest in enumerate(self._read_digests(path)):
+            for row, digest in enumerate(self._open(path).get_tensor(_DIGESTS)):
                 self._places[digest.numpy().tobytes()] = (path, row)
 
     @property
@@ -95,30 +95,15 @@ class FeatureCache(Mapping[str, dict[str, torch.Tensor]]):
                 writer.flush()
                 self.refresh()
 
-    def _read_digests(self, path: Path) -> torch.Tensor:
-        file = self._open(path)
-        try:
-            digests = file.get_tensor(_DIGESTS)
-            rows = {file.get_slice(name).get_shape()[0] for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, IndexError) as error:
-            raise _unreadable(path, error) from error
-        if digests.dtype != torch.uint8 or digests.shape[1:] != (32,) or rows != {len(digests)}:
-            raise _unreadable(path, "it does not hold a digest for each picture's features")
-        return digests
-
     def _open(self, path: Path) -> Any:
         if path not in self._files:
             try:
                 self._files[path] = safe_open(path, framework="pt")
             except (OSError, SafetensorError) as error:
-                raise _unreadable(path, error) from error
+                raise ValueError(
+                    f"`{ARGUMENT}` {path} cannot be read ({error}); remove this file, and its pictures are encoded again."
+                ) from error
         return self._files[path]
-
-
-def _unreadable(path: Path, reason: object) -> ValueError:
-    return ValueError(
-        f"`{ARGUMENT}` {path} cannot be read ({reason}); remove this file, and its pictures are encoded again."
-    )
 
 
 class FeatureWriter:

@@ -11,7 +11,7 @@ from collections import namedtuple
 import pytest
 import torch
 from datasets import DatasetDict
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from modeling_2mner import TwoMNERPipeline, TwoMNERReleasedProcessor
 from modeling_2mner.images import load_image
@@ -214,17 +214,6 @@ def test_the_size_is_told_and_refused_before_the_work(tmp_path, model, processor
 def test_a_damaged_file_is_named(filled):
     (path,) = filled.folder.glob("features-*")
     os.truncate(path, 100)
-    with pytest.raises(ValueError, match=r"features-000001\.safetensors cannot be read .* remove this file"):
-        FeatureCache(filled.folder.parent, filled.settings)
-
-
-@pytest.mark.parametrize("change", ["no digests", "short digests", "fewer digests", "wide digests"])
-def test_a_file_of_something_else_is_named(filled, change):
-    (path,) = filled.folder.glob("features-*")
-    tensors = load_file(path)
-    digests = tensors.pop("digests")
-    changed = {"short digests": digests[:, :9], "fewer digests": digests[1:], "wide digests": digests.long()}
-    save_file(tensors | ({} if change == "no digests" else {"digests": changed[change].contiguous()}), path)
     with pytest.raises(ValueError, match=r"features-000001\.safetensors cannot be read .* remove this file"):
         FeatureCache(filled.folder.parent, filled.settings)
 
