@@ -35,8 +35,7 @@ def merge(output: Path, shards: Sequence[Path] = (), overwrite: bool = False) ->
     if output.exists() and not overwrite:
         raise ValueError(f"`output` {output} exists already; name another file, or replace it with --overwrite.")
     with only_writer(output, "output"):
-        pattern = f"{escape(output.stem)}.shard-*-of-*{escape(output.suffix)}"
-        paths = list(shards) or sorted(output.parent.glob(pattern))
+        paths = list(shards) or sorted(output.parent.glob(f"{escape(output.stem)}.shard-*-of-*{output.suffix}"))
         if not paths:
             raise ValueError(
                 f"there are no shards {output.stem}.shard-*-of-*{output.suffix} beside {output}; name their files, or make "
