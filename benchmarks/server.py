@@ -97,10 +97,16 @@ def running(model: str, *options: str) -> Iterator[Server]:
         process.wait()
 
 
-def request(generator: random.Random) -> bytes:
-    """A request with a sentence of random words."""
-    count = min(60, max(3, int(generator.lognormvariate(2.7, 0.5))))
-    body = json.dumps({"inputs": " ".join(generator.choices(WORDS, k=count))}).encode()
+def sentences(count: int) -> list[str]:
+    """Sentences of random words."""
+    generator = random.Random(count)
+    lengths = (min(60, max(3, int(generator.lognormvariate(2.7, 0.5)))) for _ in range(count))
+    return [" ".join(generator.choices(WORDS, k=length)) for length in lengths]
+
+
+def request(text: str) -> bytes:
+    """A request for the entities of a text."""
+    body = json.dumps({"inputs": text}).encode()
     return b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
         len(body),
         body,
@@ -122,18 +128,17 @@ async def ask(port: int, requests: list[bytes], seconds: list[float]) -> None:
     writer.close()
 
 
-def measure(server: Server, count: int, clients: int) -> Round:
-    """Let clients send `count` requests together."""
-    generator = random.Random(count)
-    requests, seconds = [request(generator) for _ in range(count)], list[float]()
+def measure(server: Server, texts: Sequence[str], clients: int) -> Round:
+    """Let clients ask for the entities of all texts together."""
+    requests, seconds = [request(text) for text in texts], list[float]()
 
     async def all_of_them() -> None:
         await asyncio.gather(*(ask(server.port, requests, seconds) for _ in range(clients)))
 
     used, started = server.processor_seconds(), time.perf_counter()
     asyncio.run(all_of_them())
-    rate = count / (time.perf_counter() - started)
-    return Round(rate, 1000 * statistics.median(seconds), 1000 * (server.processor_seconds() - used) / count)
+    rate = len(texts) / (time.perf_counter() - started)
+    return Round(rate, 1000 * statistics.median(seconds), 1000 * (server.processor_seconds() - used) / len(texts))
 
 
 def compare(model: str, clients: Sequence[int], count: int, rounds: int) -> Table:
@@ -144,11 +149,11 @@ def compare(model: str, clients: Sequence[int], count: int, rounds: int) -> Tabl
         works = [(f"{number}", together, number) for number in clients]
         works.append((f"{max(clients)}, one at a time", alone, max(clients)))
         for server in (together, alone):
-            measure(server, WARM_UP, max(clients))
+            measure(server, sentences(WARM_UP), max(clients))
         found: dict[str, list[Round]] = {name: [] for name, _, _ in works}
         for _ in range(rounds):
             for name, server, number in works:
-                found[name].append(measure(server, count, number))
+                found[name].append(measure(server, sentences(count), number))
     rows = []
     for name, each in found.items():
         columns = zip(*((one.rate, one.milliseconds, one.processor) for one in each), strict=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import threading
 
 import pytest
@@ -46,21 +45,16 @@ def answering():
 @pytest.mark.parametrize("clients", [1, 5])
 def test_every_request_is_answered_once(answering, clients):
     port, got, connections = answering
-    found = server.measure(server.Server(port, os.getpid()), 40, clients)
-    generator = random.Random(40)
-    expected = [json.loads(server.request(generator).partition(b"\r\n\r\n")[2])["inputs"] for _ in range(40)]
-    assert sorted(got) == sorted(expected) and len(connections) == clients
+    texts = server.sentences(40)
+    found = server.measure(server.Server(port, os.getpid()), texts, clients)
+    assert sorted(got) == sorted(texts) and len(connections) == clients
     assert found.rate > 0 and found.milliseconds > 0 and found.processor >= 0
     assert all(3 <= len(text.split()) <= 60 for text in got) and len(set(map(len, got))) > 10
 
 
-def test_a_refusal_is_an_error(answering, monkeypatch):
-    body = json.dumps({"inputs": "refuse me"}).encode()
-    monkeypatch.setattr(
-        server, "request", lambda _: b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    )
+def test_a_refusal_is_an_error(answering):
     with pytest.raises(ValueError, match=r"the server answered 'HTTP/1\.1 503 No'"):
-        server.measure(server.Server(answering[0], os.getpid()), 1, 1)
+        server.measure(server.Server(answering[0], os.getpid()), ["refuse me"], 1)
 
 
 def test_a_server_that_does_not_start_is_told(tmp_path):
