@@ -16,6 +16,7 @@ precision differs, the table says how many tags are equal.
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.metadata
 import json
 import os
@@ -110,6 +111,8 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
         torch.manual_seed(19)
         for work in GROUPS[name](options, material):
             yield from work.rows()
+            del work  # or its networks stay until those of the next one are there
+        gc.collect()
 
 
 def describe_run(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any]:
