@@ -74,6 +74,12 @@ class Run:
         return _read_preset(self.model).reads_words
 
     @property
+    def looks_at_pictures(self) -> bool:
+        """Whether the network of this run has an image branch."""
+        switches = _read_preset(self.model).image_switches.values()
+        return any(self.changes.get(switch, True) for switch in switches)
+
+    @property
     def changes(self) -> dict:
         """The fields of the model's configuration that differ from those of its run file."""
         changes = dict(self.improvement.get("config", {}))
@@ -127,6 +133,15 @@ def run_file(model: str, settings: str) -> Path:
 def has_image_branch(model: str) -> bool:
     """Whether the model looks at pictures, and so has a text-only variant."""
     return bool(_read_preset(model).image_switches)
+
+
+def switches_pictures_off(run: Run, settings: str) -> bool:
+    """Whether the run file is of the network without pictures, so that this run, which is of the one with them, has
+    none: the `"english"` ones are, because the public English sentences come without pictures."""
+    switches = _read_preset(run.model).image_switches.values()
+    path = run_file(run.model, settings)
+    changed = _read_run_file(path.stem).get("config", {}) if run.looks_at_pictures else {}
+    return bool(changed) and not any(changed.get(switch, True) for switch in switches)
 
 
 def plan_runs(
