@@ -1,10 +1,12 @@
 """Make the paper's tables from finished runs.
 
     python -m experiments.tables results
+    python -m experiments.tables results/mbert results/xlm-r   # dev choice beside best test epoch, of all of them
 
 Reads the records that `python -m experiments.run` has left in a folder, writes `tables.md`, `tables.tex` and one
 figure per table (`table5.png` and so on) to the same folder, and prints the Markdown. Every score is a mean over the
-available seeds, followed by their standard deviation; intervals and tests resample pictures.
+available seeds, followed by their standard deviation; intervals and tests resample pictures. Several folders, such as
+those of several encoders or data sets, are not compared by their scores: only the table of both protocols is printed.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from experiments.tables.grid import draw_grids, grid_tables, read_grids
 from experiments.tables.latex import latex
 from experiments.tables.layout import lay_out
 from experiments.tables.markdown import paper_tables
+from experiments.tables.noise import protocols_table
 from experiments.tables.overview import overview
 from experiments.tables.shapes import Grid
 from reports_2mner.command_line import exit_on_error, make_parser
@@ -31,7 +34,9 @@ from reports_2mner.locks import only_writer
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m experiments.tables", __doc__)
-    parser.add_argument("folder", type=Path, help="the output folder of `python -m experiments.run`")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="FOLDER", help="an output folder of `python -m experiments.run`"
+    )
     parser.add_argument(
         "--scheme",
         choices=SCHEMES,
@@ -42,17 +47,24 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the tables and figures of a folder, and print the tables."""
+    """Write the tables and figures of a folder, and print the tables; of several, print the table of both protocols."""
     options = read_command_line(arguments)
-    with exit_on_error(), only_writer(options.folder / "tables.md", "folder"):
-        records, grids = _read(options.folder)
-        layout = lay_out(records)
-        figures = draw_figures(layout, options.folder) + draw_grids(grids, options.folder)
-        text = results_page(records, options.scheme, figures, grids)
-        name = "tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"
-        write_file(options.folder / name, text)
-        write_file(options.folder / "tables.tex", latex(layout, records, grids))
+    with exit_on_error():
+        folder, *others = options.folders
+        text = protocols_table(options.folders) if others else _write(folder, options.scheme)
     print(text)
+
+
+def _write(folder: Path, scheme: str) -> str:
+    """Write the tables and figures of a folder; return the tables."""
+    with only_writer(folder / "tables.md", "folder"):
+        records, grids = _read(folder)
+        layout = lay_out(records)
+        figures = draw_figures(layout, folder) + draw_grids(grids, folder)
+        text = results_page(records, scheme, figures, grids)
+        write_file(folder / ("tables.md" if scheme == "strict" else f"tables-{scheme}.md"), text)
+        write_file(folder / "tables.tex", latex(layout, records, grids))
+    return text
 
 
 def results_page(
