@@ -8,7 +8,8 @@
 `form` draws errors of the test split and writes each with two versions of its entities, A and B. One is the gold label and
 one the prediction, and chance decides which is which. The reader writes one line for each into a file, its number, a tab
 and an answer: `A` or `B` if only this version follows the guideline, `both` if both can be defended, `neither` if none
-does. `record` tells gold from predicted again and writes rows, spans and verdicts, but no word of the data. `--order 2`
+does; what both have in common is not judged. A second tab and the word `number` mark an error where a version has a
+number, date, time or quantity. `record` tells gold from predicted again and writes rows, spans and verdicts, but no word of the data. `--order 2`
 gives the same errors for the second reading, in another order and with A and B dealt anew. `count` prints shares with
 their intervals, and the agreement of both readings.
 """
@@ -44,6 +45,7 @@ VERDICTS = {
     "neither": "both are wrong",
 }
 LABEL_WRONG = ("predicted", "neither")
+NUMBER = "number"  # the remark on an error that concerns a number, date, time or quantity
 NORMAL = 1.959964  # standard deviations to either end of a 95 % interval
 
 
@@ -114,20 +116,25 @@ def read_form(text: str, errors: Sequence[SampledError], order: int) -> list[dic
     Raises:
         ValueError: for an unknown answer, and for an error with no answer or several.
     """
-    given: dict[str, str] = {}
+    given: dict[str, tuple[str, bool]] = {}
     for line in filter(None, text.splitlines()):
-        number, _, answer = line.partition("\t")
-        if number in given or answer.strip() not in ANSWERS:
+        number, answer, remark = (*line.split("\t"), "", "")[:3]
+        if number in given or answer not in ANSWERS or remark not in ("", NUMBER):
             raise ValueError(
-                f"`answers` has the line {line!r}; write each number once, a tab and {'/'.join(ANSWERS)}."
+                f"`answers` has the line {line!r}; write each number once, a tab and {'/'.join(ANSWERS)}, and nothing "
+                f"else but a tab and `{NUMBER}`."
             )
-        given[number] = answer.strip()
+        given[number] = answer, remark == NUMBER
     numbers = [str(number) for number in range(1, len(errors) + 1)]
     if set(given) != set(numbers):
         wrong = sorted(set(given) ^ set(numbers), key=len)[:5]
         raise ValueError(f"`answers` must have the numbers 1 to {len(errors)}; see {', '.join(wrong)}.")
     found = [
-        {**asdict(error), "verdict": _verdict(given[number], error.is_swapped(order))}
+        {
+            **asdict(error),
+            "verdict": _verdict(given[number][0], error.is_swapped(order)),
+            NUMBER: given[number][1],
+        }
         for number, error in zip(numbers, in_order(errors, order), strict=True)
     ]
     return sorted(found, key=lambda entry: (entry["row"], str(entry["gold"]), str(entry["predicted"])))
@@ -146,32 +153,29 @@ def count_readings(first: dict[str, Any], second: dict[str, Any]) -> dict[str, A
     Returns:
         `errors`; for each verdict, for `label wrong` (predicted or neither) and for `label wrong or doubtful` (these or
         both) the count in the first reading, in the second, and of errors on which both agree; `kinds`, the same of
-        `label wrong` by kind of error, with the number of errors; and `same`, `kappa` and `kappa, label wrong`.
+        `label wrong` by kind of error, with the number of errors; `numbers`, the same for errors that any reading
+        remarked as numbers; and `same`, `kappa` and `kappa, label wrong`.
 
     Raises:
         ValueError: if they are readings of different errors, or one reading twice.
     """
-    asked = [[{**error, "verdict": ""} for error in reading["errors"]] for reading in (first, second)]
+    asked = [[{**error, "verdict": "", NUMBER: ""} for error in reading["errors"]] for reading in (first, second)]
     if first["data"] != second["data"] or asked[0] != asked[1] or first["order"] == second["order"]:
         raise ValueError("the files are not the first and the second reading of the same errors; see `--order`.")
-    pairs = [(one["verdict"], other["verdict"]) for one, other in zip(first["errors"], second["errors"], strict=True)]
+    both = list(zip(first["errors"], second["errors"], strict=True))
+    pairs = [(one["verdict"], other["verdict"]) for one, other in both]
     sets: dict[str, tuple[str, ...]] = {name: (name,) for name in VERDICTS}
     sets |= {"label wrong": LABEL_WRONG, "label wrong or doubtful": (*LABEL_WRONG, "both")}
-    wrong = Counter((str(one in LABEL_WRONG), str(other in LABEL_WRONG)) for one, other in pairs)
-    kinds = [error["kind"] for error in first["errors"]]
+    kinds = {kind: [p for p, (one, _) in zip(pairs, both, strict=True) if one["kind"] == kind] for kind in ERROR_KINDS}
+    numbers = [pair for pair, remarks in zip(pairs, both, strict=True) if any(one[NUMBER] for one in remarks)]
     return {
         "errors": len(pairs),
         "verdicts": {name: _count(pairs, names) for name, names in sets.items()},
-        "kinds": {
-            kind: [
-                kinds.count(kind),
-                *_count([p for p, k in zip(pairs, kinds, strict=True) if k == kind], LABEL_WRONG),
-            ]
-            for kind in ERROR_KINDS
-        },
+        "kinds": {kind: [len(found), *_count(found, LABEL_WRONG)] for kind, found in kinds.items()},
+        "numbers": [len(numbers), *_count(numbers, LABEL_WRONG)],
         "same": sum(one == other for one, other in pairs),
         "kappa": cohen_kappa(Counter(pairs)),
-        "kappa, label wrong": cohen_kappa(wrong),
+        "kappa, label wrong": cohen_kappa(Counter((str(a in LABEL_WRONG), str(b in LABEL_WRONG)) for a, b in pairs)),
     }
 
 
@@ -183,6 +187,7 @@ def readings_page(counts: dict[str, Any]) -> str:
         title = f"{name}: {VERDICTS[name]}" if name in VERDICTS else name
         rows.append([title, *(f"{_percent(n, total)} ({_interval(n, total)})" for n in (one, other)), str(both)])
     kinds = [[kind.replace("_", " "), *map(str, found)] for kind, found in counts["kinds"].items()]
+    kinds.append(["of all: a number, date, time or quantity", *map(str, counts["numbers"])])
     agreement = (
         f"Both readings give {counts['same']} of {total} errors the same verdict; kappa {counts['kappa']:.2f}, and "
         f"{counts['kappa, label wrong']:.2f} on whether the label is wrong."

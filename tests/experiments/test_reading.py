@@ -70,12 +70,18 @@ def test_answers_are_told_apart_again(sentences, order):
     chosen = {error.row: list(reading.VERDICTS)[error.row % 4] for error in errors}
     found = reading.read_form(answers(errors, order, lambda error: chosen[error.row]), errors, order)
     assert {entry["row"]: entry["verdict"] for entry in found} == chosen
+    assert not any(entry["number"] for entry in found)
     assert all(entry["gold"] == (LOC,) and entry["predicted"] == (ORG,) for entry in found)
 
 
 @pytest.mark.parametrize(
     "text, message",
-    [("1\tA\n2\tC", "'2.tC'"), ("1\tA\n1\tB", "each number once"), ("1\tA", "the numbers 1 to 2; see 2")],
+    [
+        ("1\tA\n2\tC", "'2.+C'"),
+        ("1\tA\tnumbers", "'1.+numbers'"),
+        ("1\tA\n1\tB", "each number once"),
+        ("1\tA", "the numbers 1 to 2; see 2"),
+    ],
 )
 def test_incomplete_answers_are_an_error(sentences, text, message):
     with pytest.raises(ValueError, match=message):
@@ -89,7 +95,9 @@ def test_the_interval_is_wilsons():
 
 
 def record(verdicts: list[str], order: int) -> dict:
-    errors = [{"row": row, "kind": "missed", "verdict": verdict} for row, verdict in enumerate(verdicts)]
+    errors = [
+        {"row": row, "kind": "missed", "verdict": verdict, "number": row > 4} for row, verdict in enumerate(verdicts)
+    ]
     return {"data": {"name": "d"}, "order": order, "errors": errors}
 
 
@@ -104,6 +112,7 @@ def test_the_agreement_is_that_of_the_table_by_hand():
     chance = (5 * 4 + 3 * 2 + 1 * 2 + 1 * 2) / 100
     assert counts["kappa"] == pytest.approx((0.8 - chance) / (1 - chance))
     assert counts["kappa, label wrong"] == 1
+    assert counts["numbers"] == [5, 4, 4, 4]
     assert counts["kinds"]["missed"] == [10, 4, 4, 4] and counts["kinds"]["invented"] == [0, 0, 0, 0]
 
 
