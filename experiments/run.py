@@ -43,6 +43,7 @@ from experiments.plan import (
     GRID_SEARCH,
     MODELS,
     MODELS_FOLDER,
+    OURS,
     TABLES,
     Run,
     plan_runs,
@@ -268,6 +269,13 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     )
     parser.add_argument(
         "--learning_rates", type=comma_separated(float), default=grid.LEARNING_RATES, help="grid: learning rates"
+    )
+    parser.add_argument("--grid_model", default=OURS, help="grid: the model (default: %(default)s)")
+    parser.add_argument(
+        "--encoder_learning_rates",
+        type=comma_separated(float),
+        default=grid.ENCODER_LEARNING_RATES,
+        help="grid, instead of alphas, for models without this weight: learning rates of the encoder",
     )
     parser.add_argument("--shard", default="1/1", help="this machine's share of the runs, such as 2/4")
     parser.add_argument("--dry_run", action="store_true", help="only list the runs, and whether they are finished")

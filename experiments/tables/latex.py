@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from experiments.plan import OURS
 from experiments.records import RunRecord
-from experiments.tables.layout import PaperTable
+from experiments.tables.layout import NAMES, PaperTable
 from experiments.tables.markdown import group_notes, group_rows, is_same
 from experiments.tables.noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin_rows
 from experiments.tables.shapes import Grid
@@ -28,8 +29,10 @@ def latex(tables: list[PaperTable], records: list[RunRecord], grids: Sequence[Gr
         for scheme in ("lenient",) if is_same(table) else ("lenient", "strict"):
             found.append(_paper_table(table, scheme))
     for grid in grids:
-        caption = f"Grid search on {grid.languages}: F1 on dev"
-        found.append(Table(*grid.table(), caption=caption, label=f"grid-{grid.languages}"))
+        kind = grid.languages if grid.model == OURS else f"{grid.model}-{grid.languages}"
+        model = "" if grid.model == OURS else f" of {NAMES[grid.model]}"
+        caption = f"Grid search{model} on {grid.languages}: F1 on dev"
+        found.append(Table(*grid.table(), caption=caption, label=f"grid-{kind}"))
     margins, gaps = margin_rows(tables), gap_rows(records)
     found += [Table(MARGINS_HEADER, margins, caption="Margins beside the noise", label="margins")] if margins else []
     found += [Table(GAP_HEADER, gaps, caption="The epoch chosen on dev and on test", label="gap")] if gaps else []
