@@ -36,6 +36,14 @@ def test_a_run_that_several_tables_need_is_made_once():
     assert len(runs) < sum(len(plan_runs([table], seeds=2)) for table in TABLES)
 
 
+def test_parts_of_the_training_data_of_a_model_that_is_named_without_2m_ner():
+    runs = plan_runs(["table8"], only=["bert-crf"], languages=["en"], settings="english")
+    parts = [f"{part}/5" for part in range(1, 6)]
+    expected = [Run("bert-crf", "", "en", seed, part) for part in parts for seed in (19, 20)]
+    assert runs == [*expected, Run("bert-crf", "", "en", 19)]
+    assert {run.model for run in plan_runs(["table8"], only=["bert-crf", "2m-ner"])} == {"2m-ner"}
+
+
 def test_a_part_of_the_runs():
     runs = plan_runs(["table5", "table7"], only=["umt", "2m-ner"], languages=["en", "de"])
     assert {run.system for run in runs} == {"umt", "2m-ner", "umt-text", "2m-ner-text"}
