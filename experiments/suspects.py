@@ -1,12 +1,12 @@
 """Name the training sentences of a source whose labels are most probably wrong, to train without them.
 
-    python -m dataset_scripts.label_errors mmnerd --split train --limit 100000 --output suspects
     python -m experiments.suspects suspects/queue.jsonl --dataset mmnerd --dataset_config en --source cc12m --share 0.1 \\
         --output without.txt
     python train_hf.py configuration_2mner/runs/english-bert-crf.yaml --text_encoder NAME --train_without without.txt
 
-Takes the first sentences of the queue that are training sentences of the source, as many as the share of all of them. Rank
-with `--split train`: a ranking of all splits was made by models that have learned from the test labels.
+Takes the first sentences of the queue that are training sentences of the source, as many as the share of all of them. The
+queue is what `python -m dataset_scripts.label_errors mmnerd --split train --limit 100000 --output suspects` writes: a
+ranking of all splits would have been made by models that have learned from the test labels.
 """
 
 from __future__ import annotations
