@@ -2,10 +2,15 @@
 
     python -m experiments.run grid --dataset mmnerd --seeds 1 --output results
     python -m experiments.run grid --dataset mmnerd --alphas 0.5,0.8 --learning_rates 1e-5,5e-5 --output results
+    python -m experiments.run grid --dataset mmnerd --grid_model bert-crf --settings english --languages en \\
+        --learning_rates 5e-5,1e-3 --encoder_learning_rates 5e-5,1e-4 --text_encoder NAME --seeds 1 --output results
 
 The paper gives the ranges, [0.1, 0.9] and [1e-5, 5e-4], but not the steps, and reports that 0.8 and 5e-5 are best. The
 search is the Trainer's own, with optuna; the test split is never used. Each point leaves one JSON file in
 `OUTPUT/grid`, so that an interrupted search can be continued and several machines can share it (`--shard`).
+
+A model without the loss weight (`--grid_model`) is searched over two learning rates: that of its encoder, and that of all
+above it, the CRF included. Another schedule is an argument after `--`, with an output folder of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -24,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from experiments.plan import FIRST_SEED, OURS, Run, run_file, shard
+from experiments.plan import FIRST_SEED, MODELS, OURS, Run, run_file, shard
 from experiments.progress import Progress
 from experiments.records import (
     describe_data,
@@ -54,21 +60,36 @@ class GridPoint:
     """One training run of the grid.
 
     Args:
-        alpha: weight of the CRF loss in Eq. 18.
+        alpha: weight of the CRF loss in Eq. 18; `None` for models that do not have it.
         learning_rate: peak learning rate.
         languages: a configuration of the data set.
         seed: of weights, order and dropout.
+        model: one of `plan.MODELS`.
+        encoder_learning_rate: that of the encoder, with `learning_rate` for all above it; `None` for 2M-NER, whose run file
+            says it.
     """
 
-    alpha: float
+    alpha: float | None
     learning_rate: float
     languages: str = "all"
     seed: int = FIRST_SEED
+    model: str = OURS
+    encoder_learning_rate: float | None = None
 
     @property
     def name(self) -> str:
         """The name of its file."""
-        return f"alpha-{self.alpha:g}.rate-{self.learning_rate:g}.{self.languages}.seed-{self.seed}"
+        head = f"alpha-{self.alpha:g}" if self.encoder_learning_rate is None else self.model
+        encoder = "" if self.encoder_learning_rate is None else f"encoder-{self.encoder_learning_rate:g}"
+        parts = (head, f"rate-{self.learning_rate:g}", encoder, self.languages, f"seed-{self.seed}")
+        return ".".join(filter(None, parts))
+
+    @property
+    def values(self) -> dict[str, float]:
+        """What is searched, by the names of the arguments."""
+        if self.encoder_learning_rate is None:
+            return {"alpha": self.alpha or 0.0, "learning_rate": self.learning_rate}
+        return {"learning_rate": self.learning_rate, "encoder_learning_rate": self.encoder_learning_rate}
 
 
 def plan_grid(options: argparse.Namespace) -> list[GridPoint]:
@@ -85,11 +106,27 @@ def plan_grid(options: argparse.Namespace) -> list[GridPoint]:
         raise ValueError(f"`alphas` are {options.alphas}; write weights from 0 to 1.")
     if not all(0 < rate < inf for rate in options.learning_rates):
         raise ValueError(f"`learning_rates` are {options.learning_rates}; write numbers above 0, such as 5e-5.")
-    run_file(OURS, options.settings)
+    model = options.grid_model
+    if not all(0 < rate < inf for rate in options.encoder_learning_rates):
+        raise ValueError(
+            f"`encoder_learning_rates` are {options.encoder_learning_rates}; write numbers above 0, such as 1e-4."
+        )
+    if model not in MODELS or Run(model).reads_words:
+        known = ", ".join(name for name in MODELS if not Run(name).reads_words)
+        raise ValueError(f"`grid_model` is {model!r}; write a model with an encoder, any of {known}.")
+    run_file(model, options.settings)
     _import_optuna()
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
-    ways = product(options.languages or ("all",), seeds, options.learning_rates, options.alphas)
-    return shard([GridPoint(alpha, rate, languages, seed) for languages, seed, rate, alpha in ways], options.shard)
+    others = options.alphas if model == OURS else options.encoder_learning_rates
+    points = [
+        GridPoint(other, rate, languages, seed)
+        if model == OURS
+        else GridPoint(None, rate, languages, seed, model, other)
+        for languages, seed, rate, other in product(
+            options.languages or ("all",), seeds, options.learning_rates, others
+        )
+    ]
+    return shard(points, options.shard)
 
 
 def search(points: list[GridPoint], options: argparse.Namespace, passed_on: list[str]) -> list[str]:
@@ -123,7 +160,7 @@ def read_points(folder: Path) -> list[tuple[GridPoint, dict[str, Any]]]:
 
 
 def _command(point: GridPoint, options: argparse.Namespace, passed_on: list[str]) -> list[str]:
-    run = Run(OURS, languages=point.languages, seed=point.seed)
+    run = Run(point.model, languages=point.languages, seed=point.seed)
     command = run.command(options.settings, options.dataset, Path(FOLDER))
     command += [] if options.text_encoder is None else ["--text_encoder", options.text_encoder]
     return [*command, *passed_on]
@@ -135,17 +172,17 @@ def _search(points: list[GridPoint], folder: Path, command: list[str], progress:
         # No point is resumed half-way, and no model is kept.
         unsaved = ["--save_strategy", "no", "--load_best_model_at_end", "False", "--output_dir", workplace]
         settings = read_command_line([*command, *unsaved])
-        trainer = _build_trainer(*settings)
+        trainer = _build_trainer(*settings, has_alpha="alpha" in points[0].values)
         facts = {"command": public_command(command), "data": describe_data(settings[1], trainer.eval_dataset)}
         trainer.add_callback(_Recorder(folder, points, facts, progress))
         # The Trainer opens the study by name and takes the points that are queued in it.
         storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(storage=storage, study_name=FOLDER, direction="maximize")
         for point in points:
-            study.enqueue_trial({"alpha": point.alpha, "learning_rate": point.learning_rate})
+            study.enqueue_trial(point.values)
         with suppress(ValueError):  # raised if no point succeeded, which `search` reports
             trainer.hyperparameter_search(
-                hp_space=lambda trial: {"learning_rate": _suggest(trial, "learning_rate")},
+                hp_space=lambda trial: _arguments(trial, points[0].values),
                 compute_objective=lambda metrics: max(
                     metrics["eval_f1"], *_dev_scores(trainer.state.log_history), 0.0
                 ),
@@ -159,8 +196,17 @@ def _search(points: list[GridPoint], folder: Path, command: list[str], progress:
             )
 
 
+def _arguments(trial: optuna.Trial, names: Iterable[str]) -> dict[str, float]:
+    """The arguments of the training at a point; where the encoder has its own rate, the CRF has that of all above it."""
+    found = {name: _suggest(trial, name) for name in names if name != "alpha"}
+    return found | ({"crf_learning_rate": found["learning_rate"]} if "encoder_learning_rate" in found else {})
+
+
 def _build_trainer(
-    model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TwoMNERTrainingArguments
+    model_arguments: ModelArguments,
+    data_arguments: DataArguments,
+    training_arguments: TwoMNERTrainingArguments,
+    has_alpha: bool,
 ) -> TwoMNERTrainer:
     splits = load_splits(data_arguments)
     sentences, labels = splits["train"]["tokens"], label_names(splits["train"])
@@ -168,7 +214,7 @@ def _build_trainer(
     changes = dict(model_arguments.config_changes)
 
     def build_model(trial: optuna.Trial | None) -> WordTagger:
-        alpha = {} if trial is None else {"alpha": _suggest(trial, "alpha")}
+        alpha = {} if trial is None or not has_alpha else {"alpha": _suggest(trial, "alpha")}
         model_arguments.config_changes = changes | alpha
         return build_tagger(model_arguments, sentences, labels)[0]
 
@@ -186,8 +232,7 @@ class _Recorder(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Called by the Trainer."""
-        place = (model.config.alpha, args.learning_rate)
-        point = next(point for point in self._points if (point.alpha, point.learning_rate) == place)
+        point = next(point for point in self._points if point.values == _values(point, model.config, args))
         found = describe_training(state)
         write_line(
             self._folder / f"{point.name}.json",
@@ -198,6 +243,11 @@ class _Recorder(TrainerCallback):
             epochs=_dev_scores(state.log_history),
         )
         self._progress.report(point.name, f"dev F1 {100 * found['dev']['f1']:.2f}")
+
+
+def _values(point: GridPoint, config: Any, args: Any) -> dict[str, float]:
+    """What the network and the optimizer got of what the point says."""
+    return {name: getattr(config if name == "alpha" else args, name) for name in point.values}
 
 
 def _dev_scores(history: list[dict[str, float]]) -> list[float]:

@@ -37,6 +37,7 @@ GRID_SEARCH = "grid"  # see `grid.py`
 MATRIX = "languages"  # each model of `--only` on every configuration, for `python -m experiments.languages`
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 LEARNING_RATES = (1e-5, 5e-5, 1e-4, 5e-4)
+ENCODER_LEARNING_RATES = (5e-5, 1e-4)
 BEYOND = "improvements"  # 2M-NER with one change each that the paper does not have
 IMPROVEMENTS = ("infonce", "mask-duplicates", "crf-rate", "xlm-r")  # each has its run file, 2m-ner-NAME.yaml
 AVERAGED = "averaged"  # see the package `average`
@@ -77,6 +78,12 @@ class Run:
     def reads_words(self) -> bool:
         """Whether the model reads word vectors rather than sub-words."""
         return _read_preset(self.model).reads_words
+
+    @property
+    def looks_at_pictures(self) -> bool:
+        """Whether the network of this run has an image branch."""
+        switches = _read_preset(self.model).image_switches.values()
+        return any(self.changes.get(switch, True) for switch in switches)
 
     @property
     def changes(self) -> dict:
@@ -134,6 +141,15 @@ def has_image_branch(model: str) -> bool:
     return bool(_read_preset(model).image_switches)
 
 
+def switches_pictures_off(run: Run, settings: str) -> bool:
+    """Whether the run file is of the network without pictures, so that this run, which is of the one with them, has
+    none: the `"english"` ones are, because the public English sentences come without pictures."""
+    switches = _read_preset(run.model).image_switches.values()
+    path = run_file(run.model, settings)
+    changed = _read_run_file(path.stem).get("config", {}) if run.looks_at_pictures else {}
+    return bool(changed) and not any(changed.get(switch, True) for switch in switches)
+
+
 def plan_runs(
     tables: Iterable[str],
     seeds: int = 1,
@@ -146,7 +162,8 @@ def plan_runs(
     Args:
         tables: any of `TABLES`, `MATRIX` and `BEYOND`.
         seeds: how many seeds, from 19 on; Table 8 has two for each part, as in the paper.
-        only: models to run; the paper's nine by default.
+        only: models to run; the paper's nine by default. Tables 6, 8 and 9 are of 2M-NER, Table 8 also of the models that
+            are named without it.
         languages: configurations to train on; all those of the table by default. Languages that the paper does not
             have fill the same tables.
         settings: which run files to use. All but `"paper"` build new encoders, so the improvement that names another
@@ -161,7 +178,8 @@ def plan_runs(
     known = available_configs(languages_of(_codes(languages or ())))
     _check("languages", languages or (), known)
     range_of_seeds = range(FIRST_SEED, FIRST_SEED + seeds)
-    runs = [run for table in tables for run in _runs_of(table, range_of_seeds, only, known)]
+    data = list(languages or (DEFAULT_CONFIG,))
+    runs = [run for table in tables for run in _runs_of(table, range_of_seeds, only, known, data)]
     runs = [run for run in dict.fromkeys(runs) if languages is None or run.languages in languages]
     return [run for run in runs if settings == "paper" or "text_encoder" not in run.improvement]
 
@@ -176,7 +194,9 @@ def shard(runs: list[T], which: str) -> list[T]:
     return runs[number - 1 :: count]
 
 
-def _runs_of(table: str, seeds: range, only: list[str], configs: dict[str, tuple[str, ...]]) -> list[Run]:
+def _runs_of(
+    table: str, seeds: range, only: list[str], configs: dict[str, tuple[str, ...]], named: list[str]
+) -> list[Run]:
     pairs = [name for name, held in configs.items() if len(held) == 2 and name != DEFAULT_CONFIG]
     single = [name for name in configs if name not in pairs]
     if table == "table5":
@@ -192,16 +212,23 @@ def _runs_of(table: str, seeds: range, only: list[str], configs: dict[str, tuple
             for model in only
             for seed in seeds
         ]
+    if table == "table8":
+        # 2M-NER, or the models that are named without it.
+        kinds = [(model, data) for model in ([OURS] if OURS in only else only) for data in named]
+        return [run for kind in kinds for run in _folds(*kind, seeds)]
     if OURS not in only:
         return []
     if table == "table6":
         return [Run(OURS, "", data, seed) for data in configs if data != DEFAULT_CONFIG for seed in seeds]
-    if table == "table8":
-        parts = [f"{part}/{FOLDS}" for part in range(1, FOLDS + 1)]
-        folds = [Run(OURS, "", "all", FIRST_SEED + seed, part) for part in parts for seed in range(SEEDS_A_FOLD)]
-        return [*folds, *(Run(OURS, "", "all", seed) for seed in seeds)]
     variants = IMPROVEMENTS if table == BEYOND else ("no-resnet", "no-vit")
     return [Run(OURS, variant, "all", seed) for variant in ("", *variants) for seed in seeds]
+
+
+def _folds(model: str, data: str, seeds: range) -> list[Run]:
+    """The runs on each part, with two seeds as in the paper, and on all of them."""
+    parts = [f"{part}/{FOLDS}" for part in range(1, FOLDS + 1)]
+    folds = [Run(model, "", data, FIRST_SEED + seed, part) for part in parts for seed in range(SEEDS_A_FOLD)]
+    return [*folds, *(Run(model, "", data, seed) for seed in seeds)]
 
 
 def _codes(configs: Iterable[str]) -> list[str]:

@@ -24,7 +24,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.plan import ALPHAS, BEYOND, EXTRA_MODELS, GRID_SEARCH, LEARNING_RATES, MATRIX, MODELS, TABLES
+from experiments.plan import (
+    ALPHAS,
+    BEYOND,
+    ENCODER_LEARNING_RATES,
+    EXTRA_MODELS,
+    GRID_SEARCH,
+    LEARNING_RATES,
+    MATRIX,
+    MODELS,
+    OURS,
+    TABLES,
+)
 from reports_2mner.command_line import at_least, comma_separated, make_parser
 
 PROTOCOLS = ("dev", "released")
@@ -72,6 +83,13 @@ def read_command_line(arguments: list[str]) -> tuple[argparse.Namespace, list[st
     parser.add_argument("--alphas", type=comma_separated(float), default=ALPHAS, help="grid: weights of the CRF loss")
     parser.add_argument(
         "--learning_rates", type=comma_separated(float), default=LEARNING_RATES, help="grid: learning rates"
+    )
+    parser.add_argument("--grid_model", default=OURS, help="grid: the model (default: %(default)s)")
+    parser.add_argument(
+        "--encoder_learning_rates",
+        type=comma_separated(float),
+        default=ENCODER_LEARNING_RATES,
+        help="grid, instead of alphas, for models without this weight: learning rates of the encoder",
     )
     parser.add_argument("--shard", default="1/1", help="this machine's share of the runs, such as 2/4")
     parser.add_argument("--dry_run", action="store_true", help="only list the runs, and whether they are finished")

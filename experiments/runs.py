@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import torch
+from datasets import Dataset
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
@@ -23,8 +24,8 @@ from experiments.plan import (
     MODELS_FOLDER,
     Run,
     plan_runs,
-    run_file,
     shard,
+    switches_pictures_off,
 )
 from experiments.progress import Progress
 from experiments.public_words import public_words
@@ -42,7 +43,7 @@ from experiments.records import (
 from experiments.released import score_epochs
 from reports_2mner.command_line import exit_on_error
 from reports_2mner.locks import only_writer
-from training_2mner.data import label_names, load_splits
+from training_2mner.data import has_pictures, label_names, load_splits
 from training_2mner.evaluation import PREDICTIONS
 from training_2mner.metrics import entity_scores
 from training_2mner.model_card import changed_settings
@@ -62,9 +63,7 @@ def make_missing(options: argparse.Namespace, passed_on: list[str]) -> None:
             )
         tables = [table for table in options.tables if table != GRID_SEARCH]
         runs = plan_runs(tables, options.seeds, options.only, options.languages, options.settings)
-        for run in runs:
-            run_file(run.model, options.settings)
-        runs = shard(runs, options.shard)
+        runs = shard(leave_out_pictures(runs, options.settings), options.shard)
         points = grid.plan_grid(options) if GRID_SEARCH in options.tables else []
     if options.settings == "paper" and options.word_vectors is None and any(run.reads_words for run in runs):
         logger.warning("no `--word_vectors`: unlike the paper's, the models on words start from random vectors.")
@@ -77,6 +76,24 @@ def make_missing(options: argparse.Namespace, passed_on: list[str]) -> None:
         raise SystemExit(
             f"error: {len(failed)} runs failed: {', '.join(failed)}. Repeat the command to try them again."
         )
+
+
+def leave_out_pictures(runs: list[Run], settings: str) -> list[Run]:
+    """Leave out, and tell, the runs with pictures of models whose run files are of the network without them.
+
+    Raises:
+        ValueError: if no other run is left.
+    """
+    off = [run for run in runs if switches_pictures_off(run, settings)]
+    left = [run for run in runs if run not in off]
+    if off and not left:
+        raise ValueError(
+            f"`settings` is {settings!r}, whose run files of {', '.join(dict.fromkeys(run.model for run in off))} are "
+            "without pictures; name `table7`, which has these variants, or other settings."
+        )
+    if off:
+        print(f"Left out, as the run files {settings}-* are without pictures: {', '.join(run.name for run in off)}.")
+    return left
 
 
 def print_plan(runs: list[Run], points: list[grid.GridPoint], options: argparse.Namespace) -> None:
@@ -115,10 +132,11 @@ def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
     by_test = options.protocol == "released"
     resuming = ["--resume_from_checkpoint", "True"] + ["--save_total_limit", str(ALL_CHECKPOINTS)] * by_test
     settings = train_hf.read_command_line([*command, *resuming])
+    test = load_splits(settings[1])["test"]
+    _check_pictures(run, test, options.dataset)
     # A run made by the `dev` protocol only has no checkpoints left for the other one.
     if not (folder / "all_results.json").is_file() or (by_test and not list(folder.glob("checkpoint-*"))):
         _train(settings, [*command, *resuming], options.launcher)
-    test = load_splits(settings[1])["test"]
     epochs, best = score_epochs(folder, *settings[1:], test) if by_test else ([], None)
     tags = read_predictions(folder / PREDICTIONS)
     types = types_in(label_names(test))
@@ -141,6 +159,18 @@ def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
     gc.collect()
     torch.cuda.empty_cache()
     return entity_scores(tags[1], tags[0])["f1"]
+
+
+def _check_pictures(run: Run, test: Dataset, name: str) -> None:
+    """Refuse a record of a network with pictures that saw none.
+
+    Raises:
+        ValueError: if the data set has no pictures, but the network is to look at them.
+    """
+    if run.looks_at_pictures and not has_pictures(test):
+        raise ValueError(
+            f"{run.name} looks at pictures, but `dataset` {name!r} has none; `table7` has the variant without them."
+        )
 
 
 def _train(settings: tuple, command: list[str], launcher: str | None) -> None:

@@ -108,6 +108,11 @@ class DataArguments:
     train_part: str | None = option(
         None, "Train on one of several disjoint random parts of the training split: 2/5 is the second of five."
     )
+    train_without: str | None = option(
+        None,
+        "Text file with the names (column `id`) of training sentences to leave out, one a line, such as "
+        "`python -m experiments.suspects` writes.",
+    )
     max_train_samples: int | None = option(None, "Train on the first N sentences only.")
     max_eval_samples: int | None = option(None, "Evaluate and test on the first N sentences only.")
 

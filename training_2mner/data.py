@@ -221,7 +221,33 @@ def part_of_rows(num_rows: int, part: str) -> list[int]:
     return sorted(rows[number - 1 :: count])
 
 
+def without_sentences(train: Dataset, file: str) -> Dataset:
+    """The training split without the sentences that a file names, one a line.
+
+    Raises:
+        ValueError: if the file cannot be read, sentences have no names, or it names one that is not there.
+    """
+    try:
+        left_out = set(Path(file).read_text(encoding="utf-8").splitlines()) - {""}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"`train_without` {file!r} cannot be read ({error}); name a text file with one id a line."
+        ) from error
+    check_columns(train, "train", ["id"])
+    names = train["id"][:]
+    if unknown := left_out - set(names):
+        raise ValueError(
+            f"`train_without` names {len(unknown)} sentences that the training split does not have, such as "
+            f"{min(unknown)!r}; it must have been written for this data set."
+        )
+    kept = [row for row, name in enumerate(names) if name not in left_out]
+    logger.warning("`train_without`: %d of %d training sentences are left out.", len(names) - len(kept), len(names))
+    return train.select(kept)
+
+
 def _limit(splits: DatasetDict, arguments: DataArguments) -> DatasetDict:
+    if arguments.train_without is not None:
+        splits["train"] = without_sentences(splits["train"], arguments.train_without)
     if arguments.train_part is not None:
         splits["train"] = splits["train"].select(part_of_rows(len(splits["train"]), arguments.train_part))
     limits = {"train": arguments.max_train_samples, "validation": arguments.max_eval_samples}

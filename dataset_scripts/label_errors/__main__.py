@@ -29,6 +29,9 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     parser = make_parser("python -m dataset_scripts.label_errors", __doc__)
     parser.add_argument("dataset", help="folder or Hub id of a data set with at least the columns tokens and ner_tags")
     parser.add_argument("--dataset_config", metavar="NAME", help="its configuration, if it has several")
+    parser.add_argument(
+        "--split", help="rank only this one, such as train: no model then learns from the others (default: all)"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder to write, or to write again")
     add_settings(parser, RankingSettings)
     return parser.parse_args(arguments)
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with exit_on_error():
         settings = read_settings(options, RankingSettings, models=tuple(options.models))
         with open_data_set(options.dataset, options.dataset_config) as folder:
-            parts = parts_of_data_set(folder, with_pictures=bool(settings.models))
+            parts = parts_of_data_set(folder, bool(settings.models), options.split)
             options.output.mkdir(parents=True, exist_ok=True)
             with only_writer(options.output, "output"):
                 counts = write_ranking(parts, settings, options.output, partial(draw_rows, folder))

@@ -64,15 +64,19 @@ class LabelledSentence:
 Parts = list[Callable[[], Iterable[LabelledSentence]]]
 
 
-def parts_of_data_set(folder: Path, with_pictures: bool) -> Parts:
-    """Return a part for each language and split; `ValueError` for a folder that is not a data set.
+def parts_of_data_set(folder: Path, with_pictures: bool, split: str | None = None) -> Parts:
+    """Return a part for each language and split, or each language of one split; `ValueError` if there is none.
 
     A sentence in another language than the first with the same picture id is its translation, if each has one only.
     """
     files = find_parquet_files(folder)
     origins = _origins(folder, next(iter(files))[0]) if len({lang for lang, _ in files}) > 1 else {}
     columns = [*COLUMNS, "image"] if with_pictures else COLUMNS
-    return [partial(_read_part, folder, lang, split, columns, origins) for lang, split in files]
+    places = [(lang, name) for lang, name in files if split in (None, name)]
+    if not places:
+        known = ", ".join(dict.fromkeys(name for _, name in files))
+        raise ValueError(f"`split` is {split!r}, but the data set has {known}; name one of these.")
+    return [partial(_read_part, folder, lang, name, columns, origins) for lang, name in places]
 
 
 def _origins(folder: Path, lang: str) -> dict[str, Origin]:

@@ -1,10 +1,9 @@
-"""Pair gold and predicted entities of a run, count the errors, and write page and counts."""
+"""Count the errors of a run, and write page and counts."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from datasets import Dataset
 from dataset_scripts.thumbnails import make_thumbnail
 from experiments.bootstrap import interval
 from experiments.counts import SCHEMES, EntityCounts, count_entities, scores
+from experiments.errors.answers import pair_sentences, read_answers
 from experiments.errors.counts import (
     ScoredSentence,
     Suspect,
@@ -20,23 +20,17 @@ from experiments.errors.counts import (
     count_kinds,
     describe_suspects,
     find_suspects,
-    pair_entities,
-    sentence_ids,
 )
 from experiments.errors.page import Card, errors_page
 from experiments.records import describe_data, describe_sentences
 from modeling_2mner.spans import entity_spans
 from reports_2mner.command_line import exit_on_error
-from reports_2mner.conll_format import read_sentences
 from reports_2mner.files import write_file
 from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
-from training_2mner.data import label_names, load_splits, tag_names, text_values
-from training_2mner.evaluation import PREDICTIONS
+from training_2mner.data import label_names, load_splits
 
 PAGE, COUNTS = "errors.html", "errors.json"
-QUOTED_WORDS = 12
-REMEDY = "Pass the data set, `--dataset_config`, `--dataset_revision` and `--max_eval_samples` of the run."
 
 
 def analyse(options: argparse.Namespace) -> None:
@@ -67,55 +61,6 @@ def analyse(options: argparse.Namespace) -> None:
         f"{shown} of {content['sentences_with_errors']} sentences with errors are on the page ({size / 1e6:.1f} MB).\n"
         f"See {PAGE} and {COUNTS} in {output}."
     )
-
-
-def read_answers(run: Path, test: Dataset) -> tuple[list[list[str]], list[list[str]]]:
-    """The gold and predicted tags of a run, checked to be those of this test split.
-
-    Raises:
-        ValueError: if the run has no predictions, or predictions for other sentences.
-    """
-    path = run / PREDICTIONS
-    if not path.is_file():
-        raise ValueError(
-            f"`run` {run} has no {PREDICTIONS}; pass a run folder of train_hf.py. `python -m experiments.run` keeps "
-            "its run folders in models/ with `--keep_models`."
-        )
-    answers = list(read_sentences(path))
-    if any(len(line) != 3 for _, lines in answers for line in lines):
-        raise ValueError(f"{path} has lines that are not word, gold and predicted tag; predict again with the run.")
-    if len(answers) != len(test):
-        raise ValueError(f"`run` has predictions for {len(answers)} sentences, but test has {len(test)}. {REMEDY}")
-    image_ids = test["image_id"] if "image_id" in test.column_names else [""] * len(test)
-    rows = zip(answers, image_ids, test["tokens"], tag_names(test), strict=True)
-    for number, ((name, lines), image_id, words, gold) in enumerate(rows, start=1):
-        found = (name, [line[0] for line in lines], [line[1] for line in lines])
-        for what, theirs, ours in zip(
-            ("picture", "words", "gold tags"), found, (str(image_id), words, gold), strict=True
-        ):
-            if theirs != ours:
-                raise ValueError(
-                    f"`run` and `dataset` differ in the {what} of test sentence {number}: the predictions are "
-                    f"for {_short(theirs)}, the data set has {_short(ours)}. {REMEDY}"
-                )
-    predicted = [[line[2] for line in lines] for _, lines in answers]
-    return [[line[1] for line in lines] for _, lines in answers], predicted
-
-
-def pair_sentences(
-    test: Dataset, references: list[list[str]], predictions: list[list[str]], strict: bool = True
-) -> list[ScoredSentence]:
-    """All sentences of the test split, with their entities paired."""
-    groups = _groups(test)
-    rows = zip(sentence_ids(test), test["tokens"], references, predictions, strict=True)
-    sentences = []
-    for row, (name, words, gold, predicted) in enumerate(rows):
-        found = entity_spans(predicted, strict)
-        pairs = pair_entities(entity_spans(gold, strict), found)
-        strays = tuple(span for span in entity_spans(predicted, strict=False) if span not in found)
-        group = {column: values[row] for column, values in groups.items()}
-        sentences.append(ScoredSentence(row, name, words, pairs, group, strays))
-    return sentences
 
 
 def describe_errors(
@@ -183,12 +128,6 @@ def _card(sentence: ScoredSentence, test: Dataset, side: int) -> Card:
     return Card(sentence, make_thumbnail(row["image"], row.get("image_status"), side))
 
 
-def _groups(test: Dataset) -> dict[str, list[str]]:
-    """Language, source and state of the picture, as far as the data set has them."""
-    columns = [column for column in ("lang", "source", "image_status") if column in test.column_names]
-    return {column: [str(value) for value in text_values(test, column)] for column in columns}
-
-
 def _count_groups(sentences: list[ScoredSentence], counts: EntityCounts) -> dict[str, dict[str, dict[str, float]]]:
     """The kinds of errors, with F1, of each type and of each group of sentences."""
     f1 = scores(counts)
@@ -216,8 +155,3 @@ def _count_strays(tags: list[list[str]]) -> int:
     return sum(
         len(entity_spans(sentence, strict=False)) - len(entity_spans(sentence, strict=True)) for sentence in tags
     )
-
-
-def _short(value: Sequence[str]) -> str:
-    shown = value if isinstance(value, str) else " ".join(value[:QUOTED_WORDS]) + " ..." * (len(value) > QUOTED_WORDS)
-    return repr(shown)

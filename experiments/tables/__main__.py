@@ -1,10 +1,12 @@
 """Make the paper's tables from finished runs.
 
     python -m experiments.tables results
+    python -m experiments.tables results/mbert results/xlm-r   # dev choice beside best test epoch, of all of them
 
 Reads the records that `python -m experiments.run` has left in a folder, writes `tables.md`, `tables.tex` and one
 figure per table (`table5.png` and so on) to the same folder, and prints the Markdown. Every score is a mean over the
-available seeds, followed by their standard deviation; intervals and tests resample pictures.
+available seeds, followed by their standard deviation; intervals and tests resample pictures. Several folders, such as
+those of several encoders or data sets, are not compared by their scores: only the table of both protocols is printed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from reports_2mner.command_line import make_parser
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("python -m experiments.tables", __doc__)
-    parser.add_argument("folder", type=Path, help="the output folder of `python -m experiments.run`")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="FOLDER", help="an output folder of `python -m experiments.run`"
+    )
     parser.add_argument(
         "--scheme",
         choices=SCHEMES,
@@ -31,7 +35,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the tables and figures of a folder, and print the tables."""
+    """Write the tables and figures of a folder, and print the tables; of several, print the table of both protocols."""
     options = read_command_line(arguments)
     from experiments.tables.results import write_results  # this takes seconds, and the help does not need it
 

@@ -175,7 +175,8 @@ def draw_grid(grid: Grid, path: Path) -> None:
         axes.set_xticks(range(len(grid.alphas)), [f"{alpha:g}" for alpha in grid.alphas], fontsize=8.5, color=INK)
         axes.set_yticks(range(len(grid.rates)), [f"{rate:g}" for rate in grid.rates], fontsize=8.5, color=INK)
         axes.set_ylabel("learning rate", fontsize=8.5, color=SOFT_INK)
-        axes.set_xlabel("alpha, the weight of the CRF loss", fontsize=8.5, color=SOFT_INK)
+        title = "alpha, the weight of the CRF loss" if grid.column == "alpha" else "learning rate of the encoder"
+        axes.set_xlabel(title, fontsize=8.5, color=SOFT_INK)
         axes.set_title("F1 on dev in percent; the best point is framed", fontsize=9.5, color=INK, loc="left")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from experiments.plan import OURS
 from experiments.records import RunRecord
 from experiments.tables.languages import LanguageMatrix
-from experiments.tables.layout import PaperTable
+from experiments.tables.layout import NAMES, PaperTable
 from experiments.tables.markdown import group_notes, group_rows, is_same
 from experiments.tables.noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin_rows
 from experiments.tables.shapes import Grid
@@ -37,8 +38,10 @@ def latex(
         caption = f"{matrix.title} by languages of training and test: strict F1"
         found.append(Table(matrix.header(), matrix.rows(), caption=caption, label=f"languages-{matrix.title.lower()}"))
     for grid in grids:
-        caption = f"Grid search on {grid.languages}: F1 on dev"
-        found.append(Table(*grid.table(), caption=caption, label=f"grid-{grid.languages}"))
+        kind = grid.languages if grid.model == OURS else f"{grid.model}-{grid.languages}"
+        model = "" if grid.model == OURS else f" of {NAMES[grid.model]}"
+        caption = f"Grid search{model} on {grid.languages}: F1 on dev"
+        found.append(Table(*grid.table(), caption=caption, label=f"grid-{kind}"))
     margins, gaps = margin_rows(tables), gap_rows(records)
     found += [Table(MARGINS_HEADER, margins, caption="Margins beside the noise", label="margins")] if margins else []
     found += [Table(GAP_HEADER, gaps, caption="The epoch chosen on dev and on test", label="gap")] if gaps else []

@@ -26,7 +26,7 @@ CAPTIONS = {
     "table5": "Comparison of the models",
     "table6": "Effect of a second language (2M-NER)",
     "table7": "Words alone: the multimodal models without their pictures",
-    "table8": "Fifths of the training data (2M-NER, all languages)",
+    "table8": "Fifths of the training data (2M-NER and all languages, unless a model is named)",
     "table9": "Contribution of ResNet and ViT (2M-NER, all languages)",
 }
 SHARED = {
@@ -229,11 +229,23 @@ def _groups(name: str, records: list[RunRecord]) -> Iterator[SystemGroup]:
             rows = {data: (languages_title(data, language), Run(OURS, "", data)) for data in pairs}
             yield _group(language_name(language), rows, records, (name, language), language)
     elif name == "table8":
-        rows = {part: (f"Part {part}", Run(OURS, part=part)) for part in PARTS}
-        yield _add_mean(_group(ALL_LANGUAGES, rows | {"all": ("All parts", Run(OURS))}, records, (name,)))
+        kinds = dict.fromkeys((r.run.model, r.run.languages) for r in records if r.run.part)
+        for model, data in [(OURS, DEFAULT_CONFIG), *(kind for kind in kinds if kind != (OURS, DEFAULT_CONFIG))]:
+            rows = {part: (f"Part {part}", Run(model, "", data, part=part)) for part in PARTS}
+            rows |= {"all": ("All parts", Run(model, "", data))}
+            title, place = _parts_title(model, data)
+            yield _add_mean(_group(title, rows, records, (name, *place)))
     else:
         runs = {title: Run(OURS, variant) for variant, title in VARIANTS.items()}
         yield _group(ALL_LANGUAGES, {run.system: (title, run) for title, run in runs.items()}, records, (name,))
+
+
+def _parts_title(model: str, data: str) -> tuple[str, tuple[str, ...]]:
+    """The title of a group of Table 8, and where the paper's figures are: it has those of 2M-NER on all languages only."""
+    if (model, data) == (OURS, DEFAULT_CONFIG):
+        return ALL_LANGUAGES, ()
+    language = ALL_LANGUAGES if data == DEFAULT_CONFIG else language_name(data)
+    return f"{NAMES.get(model, model)}, {language}", (model, data)
 
 
 def _group(

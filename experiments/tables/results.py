@@ -14,6 +14,7 @@ from experiments.tables.languages import LanguageMatrix, draw_matrices, matrix_t
 from experiments.tables.latex import latex
 from experiments.tables.layout import lay_out
 from experiments.tables.markdown import paper_tables
+from experiments.tables.noise import protocols_table
 from experiments.tables.overview import overview
 from experiments.tables.shapes import Grid
 from reports_2mner.command_line import exit_on_error
@@ -22,17 +23,23 @@ from reports_2mner.locks import only_writer
 
 
 def write_results(options: argparse.Namespace) -> None:
-    """Write the tables and figures of a folder, and print the tables."""
-    with exit_on_error(), only_writer(options.folder / "tables.md", "folder"):
-        records, grids, matrices = _read(options.folder)
-        layout = lay_out(records)
-        figures = draw_figures(layout, options.folder) + draw_grids(grids, options.folder)
-        figures += draw_matrices(matrices, options.folder)
-        text = results_page(records, options.scheme, figures, grids, matrices)
-        name = "tables.md" if options.scheme == "strict" else f"tables-{options.scheme}.md"
-        write_file(options.folder / name, text)
-        write_file(options.folder / "tables.tex", latex(layout, records, grids, matrices))
+    """Write the tables and figures of a folder, and print the tables; of several, print the table of both protocols."""
+    with exit_on_error():
+        folder, *others = options.folders
+        text = protocols_table(options.folders) if others else _write(folder, options.scheme)
     print(text)
+
+
+def _write(folder: Path, scheme: str) -> str:
+    """Write the tables and figures of a folder; return the tables."""
+    with only_writer(folder / "tables.md", "folder"):
+        records, grids, matrices = _read(folder)
+        layout = lay_out(records)
+        figures = draw_figures(layout, folder) + draw_grids(grids, folder) + draw_matrices(matrices, folder)
+        text = results_page(records, scheme, figures, grids, matrices)
+        write_file(folder / ("tables.md" if scheme == "strict" else f"tables-{scheme}.md"), text)
+        write_file(folder / "tables.tex", latex(layout, records, grids, matrices))
+    return text
 
 
 def results_page(

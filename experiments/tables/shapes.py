@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.plan import OURS
 from experiments.tables.values import cell
 
 PAPERS_CHOICE = (0.8, 5e-5)
+PAPERS_RATE = 5e-5  # of all weights
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,22 @@ class Grid:
 
     Args:
         languages: the configuration.
-        alphas, rates: the values, in ascending order.
+        alphas, rates: the values, in ascending order; `alphas` are learning rates of the encoder for models without this
+            weight.
         scores: percentages by learning rate and alpha, one per seed.
+        model: the model.
     """
 
     languages: str
     alphas: tuple[float, ...]
     rates: tuple[float, ...]
     scores: dict[tuple[float, float], np.ndarray]
+    model: str = OURS
+
+    @property
+    def column(self) -> str:
+        """What `alphas` are."""
+        return "alpha" if self.model == OURS else "encoder"
 
     @property
     def best(self) -> tuple[float, float]:
@@ -103,7 +113,7 @@ class Grid:
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Header and rows."""
-        header = ["learning rate", *(f"alpha {alpha:g}" for alpha in self.alphas)]
+        header = ["learning rate", *(f"{self.column} {alpha:g}" for alpha in self.alphas)]
         return header, [[f"{rate:g}", *self._cells(rate)] for rate in self.rates]
 
     def _cells(self, rate: float) -> Iterator[str]:
@@ -116,6 +126,8 @@ class Grid:
         rate, alpha = self.best
         top = self.scores[rate, alpha].mean()
         lowest = min(values.mean() for values in self.scores.values())
-        text = f"Best: alpha {alpha:g} and learning rate {rate:g} ({top:.2f}); the lowest of all is {lowest:.2f}."
-        paper = self.scores.get(PAPERS_CHOICE[::-1])
+        text = (
+            f"Best: {self.column} {alpha:g} and learning rate {rate:g} ({top:.2f}); the lowest of all is {lowest:.2f}."
+        )
+        paper = self.scores.get(PAPERS_CHOICE[::-1] if self.model == OURS else (PAPERS_RATE, PAPERS_RATE))
         return text if paper is None else f"{text} The paper's choice has {paper.mean():.2f}."

@@ -98,6 +98,12 @@ def test_a_failing_point_does_not_stop_the_others(tmp_path, arguments, monkeypat
         (["--learning_rates", "0"], "`learning_rates` are"),
         (["--learning_rates", "inf"], "`learning_rates` are"),
         (["--launcher", "torchrun"], "`launcher` is given"),
+        (["--encoder_learning_rates", "0"], "`encoder_learning_rates` are"),
+        (
+            ["--grid_model", "bilstm-crf"],
+            "`grid_model` is 'bilstm-crf'; write a model with an encoder, any of bert, bert-crf",
+        ),
+        (["--grid_model", "bert_crf"], "`grid_model` is 'bert_crf'"),
         (["--settings", "nothing"], "`settings` is"),
     ],
 )
@@ -111,3 +117,29 @@ def test_the_default_grid_holds_the_papers_best_point():
     assert 0.8 in ALPHAS and (min(ALPHAS), max(ALPHAS)) == (0.1, 0.9)
     assert 5e-5 in LEARNING_RATES and (min(LEARNING_RATES), max(LEARNING_RATES)) == (1e-5, 5e-4)
     assert GridPoint(0.8, 5e-5).name == "alpha-0.8.rate-5e-05.all.seed-19"
+
+
+def test_a_model_without_the_loss_weight_is_searched_over_two_rates(tmp_path, dataset, monkeypatch):
+    """That of the encoder, and that of the classifier and of the CRF, whatever the run file says of the CRF."""
+    seen = set()
+    train = TwoMNERTrainer.training_step
+
+    def remember(self, model, *args, **kwargs):
+        groups = {
+            id(weight): group["initial_lr"] for group in self.optimizer.param_groups for weight in group["params"]
+        }
+        rates = {name: groups[id(weight)] for name, weight in model.named_parameters()}
+        kinds = ("text_model.", "classifier.", "crf.")
+        seen.add(tuple({rate for name, rate in rates.items() if kind in name}.pop() for kind in kinds))
+        assert all(len({rate for name, rate in rates.items() if kind in name}) == 1 for kind in kinds)
+        return train(self, model, *args, **kwargs)
+
+    monkeypatch.setattr(TwoMNERTrainer, "training_step", remember)
+    arguments = ["grid", "--settings", "demo", "--seeds", "1", "--dataset", dataset, "--languages", "en"]
+    arguments += ["--grid_model", "bert-crf", "--learning_rates", "1e-3", "--encoder_learning_rates", "1e-4,1e-3"]
+    runner.main([*arguments, "--output", str(tmp_path), "--", "--num_train_epochs", "1", *SHORT[3:]])
+    assert seen == {(1e-4, 1e-3, 1e-3), (1e-3, 1e-3, 1e-3)}
+    found = read_points(tmp_path)
+    names = [f"bert-crf.rate-0.001.encoder-{rate}.en.seed-19" for rate in ("0.0001", "0.001")]
+    assert [point.name for point, _ in found] == names == [path.stem for path in sorted(tmp_path.glob("grid/*.json"))]
+    assert all(point.alpha is None and "bert-crf.yaml" in content["command"] for point, content in found)

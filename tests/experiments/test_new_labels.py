@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForTokenClassification
 
-from experiments import new_labels
+from experiments import relabelled
 from experiments.relabelled import compare, group_rows, relabel, scores_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ def test_the_whole_comparison(tmp_path, monkeypatch):
     (tmp_path / "run" / "all_results.json").write_text('{"test_f1": 0.0}', encoding="utf-8")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     for name, size in (("FRESH", 200), ("TRAIN", 20), ("VALIDATION", 20), ("TEST", 20), ("SPLIT_SIZES", (64, 32, 32))):
-        monkeypatch.setattr(new_labels, name, size)
+        monkeypatch.setattr(relabelled, name, size)
     record = compare(tmp_path / "run", [19], 1)
 
     assert [run["arm"] for run in record["runs"]] == ["scratch", "started"]

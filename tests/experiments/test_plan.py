@@ -7,7 +7,17 @@ import pytest
 import yaml
 
 from dataset_scripts.schema import CONFIGS
-from experiments.plan import BEYOND, IMPROVEMENTS, MODELS, RUN_FILES, TABLES, Run, plan_runs, run_file
+from experiments.plan import (
+    BEYOND,
+    IMPROVEMENTS,
+    MODELS,
+    RUN_FILES,
+    TABLES,
+    Run,
+    plan_runs,
+    run_file,
+    switches_pictures_off,
+)
 from modeling_2mner import TwoMNERConfig
 from training_2mner.arguments import read_command_line
 
@@ -24,6 +34,14 @@ def test_a_run_that_several_tables_need_is_made_once():
     runs = plan_runs(TABLES, seeds=2)
     assert len(runs) == len(set(runs)) == len({run.name for run in runs})
     assert len(runs) < sum(len(plan_runs([table], seeds=2)) for table in TABLES)
+
+
+def test_parts_of_the_training_data_of_a_model_that_is_named_without_2m_ner():
+    runs = plan_runs(["table8"], only=["bert-crf"], languages=["en"], settings="english")
+    parts = [f"{part}/5" for part in range(1, 6)]
+    expected = [Run("bert-crf", "", "en", seed, part) for part in parts for seed in (19, 20)]
+    assert runs == [*expected, Run("bert-crf", "", "en", 19)]
+    assert {run.model for run in plan_runs(["table8"], only=["bert-crf", "2m-ner"])} == {"2m-ner"}
 
 
 def test_a_part_of_the_runs():
@@ -89,9 +107,21 @@ def test_the_run_files_of_improvements_are_the_papers_but_for_one_field():
 
 
 def test_a_missing_run_file_is_an_error():
-    with pytest.raises(ValueError, match=r"no english-umt\.yaml.*paper, demo"):
-        run_file("umt", "english")
+    with pytest.raises(ValueError, match=r"no english-mkgformer\.yaml.*paper, demo"):
+        run_file("mkgformer", "english")
     assert run_file("bert-crf", "english").name == "english-bert-crf.yaml"
+
+
+@pytest.mark.parametrize("model", ["umt", "umgf", "adacan"])
+def test_the_english_run_files_are_of_the_networks_without_pictures(model):
+    """A run of Table 5 made with them would call a network without pictures by the name of the one with them."""
+    seeing, blind = plan_runs(["table5", "table7"], only=[model], languages=["en"], settings="english")
+    assert (seeing.variant, blind.variant) == ("", "text")
+    assert seeing.looks_at_pictures and not blind.looks_at_pictures
+    assert switches_pictures_off(seeing, "english") and not switches_pictures_off(blind, "english")
+    assert not switches_pictures_off(seeing, "demo")
+    arguments, _, _ = read_command_line(blind.command("english", "somewhere", Path("runs")))
+    assert arguments.config_changes == blind.changes == {"use_image": False}
 
 
 def test_names_tell_runs_apart():

@@ -13,13 +13,16 @@ import pytest
 
 from dataset_scripts.statistics.paper import PAPER_TYPES
 from experiments.agreement import comparison
+from experiments.blind_reading import count_readings, readings_page, wilson
 from experiments.counts import EntityCounts, scores
 from experiments.grid import read_points
 from experiments.plan import FIRST_SEED
 from experiments.records import read_records
+from experiments.source_labels import consistency_page
 from experiments.tables.grid import read_grids
 from experiments.tables.languages import read_matrices
 from experiments.tables.layout import by_system, columns, run_title
+from experiments.tables.noise import protocols_table
 from experiments.tables.results import results_page
 from experiments.tables.values import cell
 from reports_2mner.tables import Bold
@@ -222,9 +225,82 @@ def read_lines(table: str) -> list[list[str]]:
 
 def test_the_published_folders_are_small_and_name_no_machine():
     assert FOLDERS
-    for folder in [*FOLDERS, RESULTS / "calibration"]:
+    for folder in [*FOLDERS, *(RESULTS / name for name in ("calibration", "consistency", "reading"))]:
         files = [path for path in folder.rglob("*") if path.is_file()]
         assert sum(path.stat().st_size for path in files) < 3_000_000
         for path in files:
             if path.suffix in (".json", ".md", ".tex", ".html"):
                 assert not re.search(r"/(home|root|tmp|work|Users)/", path.read_text(encoding="utf-8")), path
+
+
+def documentation() -> str:
+    return (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+def read_json(name: str) -> dict:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def tables_of(page: str) -> list[str]:
+    """The lines of the tables of a page."""
+    return [line for line in page.splitlines() if line.startswith("|")]
+
+
+def test_the_documentation_has_the_table_of_both_protocols():
+    """That of the folders that the command beside it names."""
+    part = documentation().split("## What choosing the epoch on test is worth")[1].split("\n## ")[0]
+    (command,) = re.findall(r"^python -m experiments\.tables (.+)$", part, re.MULTILINE)
+    folders = [ROOT / name for name in command.split()]
+    assert len(folders) > 1
+    made = tables_of(protocols_table(folders))
+    assert tables_of(part) == made
+    prose = " ".join(line for line in part.splitlines() if not line.startswith("|"))
+    for folder, told in (
+        ("mmnerd_en", "{} points on average and at most {} of a run"),
+        ("mini", "{} points and up to {}"),
+    ):
+        row = next(row for row in made if row.startswith(f"| {escaped(folder)} | all")).split(" | ")
+        gain, largest = row[5].split(" ± ")[0], row[7]
+        assert told.format(gain.lstrip("+"), largest.lstrip("+")) in prose
+
+
+def escaped(name: str) -> str:
+    return name.replace("_", "\\_")
+
+
+def test_the_documentation_has_the_consistency_of_the_sources():
+    content = read_json("consistency/mmnerd_en.json")
+    text = documentation()
+    assert set(tables_of(consistency_page(content))) <= set(text.splitlines())
+    sources = content["sources"]
+    assert f"All {sum(found['sentences'] for found in sources.values()):,} English sentences" in text
+    share = {name: one["conflicts"]["in_minority"] / one["conflicts"]["mentions"] for name, one in sources.items()}
+    assert round(1 / share["en cc12m"]) == 13 and round(1 / share["en twitter2017"]) in range(90, 111)
+    assert "one mention in thirteen" in text and "of tweets one in a hundred" in text
+    errors = sources["en cc12m"]["errors"]
+    assert errors["of these a type that the string has elsewhere"] > errors["wrong types"] / 2
+    assert errors["of these on strings with several types"] < errors["on gold entities"] / 2
+
+
+def test_the_documentation_has_what_the_readings_found():
+    first, second = (read_json(f"reading/{name}.json") for name in ("first", "second"))
+    counts = count_readings(first, second)
+    text = documentation()
+    assert set(tables_of(readings_page(counts))) <= set(text.splitlines())
+    assert f"verdict; kappa {counts['kappa']:.2f}, and" in text.replace("\n", " ")
+    total, wrong = counts["errors"], counts["verdicts"]["label wrong"]
+    numbers, one, other, _ = counts["numbers"]
+    share = f"{wrong[0] - one} of {total - numbers} in the first reading and {wrong[1] - other} in the second"
+    assert total == 100 and share in text
+    low, high = wilson(wrong[0], total)
+    assert low < 2 / 3 < high and "two thirds of the labels in these errors are wrong" in text
+    assert "in memory" in second["reader"] and "language model" in first["reader"]
+
+
+def test_the_readings_hold_no_word_of_the_data():
+    """Only rows, kinds, spans and verdicts: the sentences may not be passed on."""
+    for name in ("first", "second"):
+        for error in read_json(f"reading/{name}.json")["errors"]:
+            assert set(error) == {"row", "kind", "gold", "predicted", "source", "verdict", "number"}
+            for kind, start, end in (*error["gold"], *error["predicted"]):
+                assert kind in PAPER_TYPES and 0 <= start < end

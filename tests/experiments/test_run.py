@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 
 import train_hf
 from experiments import run as runner
@@ -16,6 +17,7 @@ from experiments.plan import Run, shard
 from experiments.records import describe_data, read_predictions, read_record
 from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
+from training_2mner.data import load_splits
 from training_2mner.data_record import read_data_record
 from training_2mner.evaluation import write_predictions
 
@@ -231,3 +233,29 @@ def test_a_run_that_another_runner_makes_is_left_to_it(tmp_path, dataset, monkey
     ):
         runner.main(arguments)
     assert "is being written by process" in caplog.text
+
+
+def test_runs_with_pictures_are_left_out_where_the_run_files_have_none(tmp_path, capsys):
+    arguments = ["--settings", "english", "--languages", "en", "--seeds", "1", "--output", str(tmp_path), "--dry_run"]
+    runner.main(["table5", "table7", "--only", "bert-crf,umt,adacan", *arguments])
+    told = capsys.readouterr().out.splitlines()
+    assert told == [
+        "Left out, as the run files english-* are without pictures: umt.en.seed-19, adacan.en.seed-19.",
+        "missing  bert-crf.en.seed-19",
+        "missing  adacan-text.en.seed-19",
+        "missing  umt-text.en.seed-19",
+        "3 runs, of which 0 are finished.",
+    ]
+    with pytest.raises(SystemExit, match=r"`settings` is 'english', whose run files of umt .* name `table7`"):
+        runner.main(["table5", "--only", "umt", *arguments])
+
+
+def test_a_network_with_pictures_is_not_trained_on_data_without(tmp_path, dataset, monkeypatch, caplog):
+    splits = load_splits(DataArguments(dataset=dataset, dataset_config="en"))
+    blind = DatasetDict({name: split.remove_columns("image") for name, split in splits.items()})
+    monkeypatch.setattr(runs, "load_splits", lambda arguments: blind)
+    monkeypatch.setattr(train_hf, "main", lambda *_: pytest.fail("trained"))
+    arguments = ["table5", "--dataset", dataset, "--output", str(tmp_path), "--settings", "demo", "--seeds", "1"]
+    with pytest.raises(SystemExit, match="1 runs failed"):
+        runner.main([*arguments, "--only", "umt", "--languages", "en"])
+    assert re.search(r"umt\.en\.seed-19 looks at pictures, but `dataset` .* has none; `table7`", caplog.text)

@@ -15,6 +15,7 @@ from training_2mner.data import (
     label_names,
     load_splits,
     part_of_rows,
+    without_sentences,
 )
 
 CUT = 3
@@ -189,6 +190,24 @@ def test_parts_of_the_training_split_cover_it_without_overlap(data_folder, split
 def test_a_part_that_is_none_is_an_error(part):
     with pytest.raises(ValueError, match="`train_part` is"):
         part_of_rows(24, part)
+
+
+def test_sentences_are_left_out_of_training_by_name(tmp_path, splits, caplog):
+    file = tmp_path / "without.txt"
+    names = [f"name {row}" for row in range(len(splits["train"]))]
+    train = splits["train"].add_column("id", names)
+    file.write_text("\n".join([names[1], names[5], ""]), encoding="utf-8")
+    left = without_sentences(train, str(file))
+    assert left["id"][:] == [name for row, name in enumerate(names) if row not in (1, 5)]
+    assert f"2 of {len(names)} training sentences are left out" in caplog.text
+    file.write_text("nobody", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"`train_without` names 1 sentences .* such as 'nobody'"):
+        without_sentences(train, str(file))
+    with pytest.raises(ValueError, match=r"`train_without` .* cannot be read"):
+        without_sentences(train, str(tmp_path / "none.txt"))
+    with pytest.raises(ValueError, match="no column 'id'"):
+        file.write_text("", encoding="utf-8")
+        without_sentences(splits["train"], str(file))
 
 
 def test_first_sentences_only(data_folder, splits):

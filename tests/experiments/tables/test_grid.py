@@ -63,3 +63,19 @@ def test_the_search_stands_beside_the_runs(folder, make_records, capsys):
     tables.main([str(folder)])
     text = capsys.readouterr().out
     assert text.index("## Table 5") < text.index("## Grid search") < text.index("## All runs by language")
+
+
+def test_a_search_over_two_rates_has_a_table_of_its_own(folder, capsys):
+    for encoder in (5e-5, 1e-4):
+        for rate in (5e-5, 1e-3):
+            point = GridPoint(None, rate, "en", 19, "bert-crf", encoder)
+            f1 = 0.5 + 100 * rate + 1000 * encoder
+            write_line(folder / FOLDER / f"{point.name}.json", point=asdict(point), dev={"f1": f1})
+    tables.main([str(folder)])
+    text = capsys.readouterr().out
+    part = text[text.index("### BERT-CRF, trained on `en`") :]
+    assert "| learning rate | encoder 5e-05 | encoder 0.0001 |" in part
+    assert "| 0.001 | 65.00 | 70.00 |" in part
+    assert "Best: encoder 0.0001 and learning rate 0.001 (70.00)" in part and "The paper's choice has 55.50." in part
+    assert "grid-bert-crf-en.png" in text and (folder / "grid-bert-crf-en.png").is_file()
+    assert "grid-bert-crf-en" in (folder / "tables.tex").read_text(encoding="utf-8")

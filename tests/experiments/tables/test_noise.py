@@ -9,6 +9,7 @@ from dataset_scripts.statistics.paper import PAPER_LANGUAGES
 from experiments.counts import scores
 from experiments.plan import Run
 from experiments.records import read_records
+from experiments.tables.__main__ import main
 from experiments.tables.layout import PAPER_FIGURES, lay_out
 from experiments.tables.noise import GAP_HEADER, MARGINS_HEADER, gap_rows, margin, margin_rows, seed_noise
 from reports_2mner.language_table import language_name
@@ -94,6 +95,33 @@ def test_the_gap_between_protocols_is_a_mean_over_runs(records):
         assert spread == pytest.approx(statistics.stdev(values), abs=0.0051)
     assert [float(row["smallest"]), float(row["largest"])] == pytest.approx([min(gains), max(gains)], abs=0.0051)
     assert int(rows["all runs"]["Runs"]) == len(records)
+
+
+def test_the_gap_is_told_in_strict_counting_too(records):
+    row = dict(zip(GAP_HEADER, next(row for row in gap_rows(records) if row[0] == "UMT"), strict=True))
+    runs = [record for record in records if record.run.system == "umt"]
+    strict = [[100 * scores(run.counts("strict", protocol))["f1"] for run in runs] for protocol in ("dev", "released")]
+    gains = [second - first for first, second in zip(*strict, strict=True)]
+    for column, values in zip(GAP_HEADER[7:], (*strict, gains), strict=True):
+        assert float(row[column].split(" ± ")[0]) == pytest.approx(statistics.fmean(values), abs=0.0051)
+    assert row[GAP_HEADER[7]] != row[GAP_HEADER[2]]  # the synthetic predictions have stray I- tags
+
+
+def test_several_folders_have_one_table_of_the_protocols_and_nothing_is_written(make_records, tmp_path, capsys):
+    first = make_records(tmp_path / "first", [Run("umt", seed=seed) for seed in (19, 20)])
+    second = make_records(tmp_path / "second", [Run("umt")], name="other")
+    before = sorted(tmp_path.rglob("*"))
+    main([str(first), str(second)])
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| first", "| second"))]
+    rows = [[folder, *gap_rows(read_records(tmp_path / folder))[0]] for folder in ("first", "second")]
+    assert told == ["| " + " | ".join(row) + " |" for row in rows] and [row[2] for row in rows] == ["2", "1"]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_folders_without_a_run_by_both_protocols_are_an_error(make_records, tmp_path):
+    folders = [str(make_records(tmp_path / name, [Run("umt")], released=False)) for name in ("first", "second")]
+    with pytest.raises(SystemExit, match="no run of first, second was scored by both protocols"):
+        main(folders)
 
 
 def test_runs_of_one_protocol_have_no_gap(make_records, tmp_path):

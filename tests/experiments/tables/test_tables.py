@@ -7,7 +7,7 @@ import pytest
 
 from dataset_scripts.statistics.paper import PAPER_TYPES
 from experiments.counts import count_entities, scores
-from experiments.plan import Run
+from experiments.plan import Run, plan_runs
 from experiments.records import describe_scores, read_record, read_records, write_record
 from experiments.tables import __main__ as tables
 from experiments.tables.layout import columns
@@ -144,3 +144,12 @@ def test_a_protocol_that_was_not_scored_is_an_error(folder):
 def test_records_hold_no_names_of_pictures(folder):
     content = json.loads((folder / "bert-crf.all.seed-19.json").read_text(encoding="utf-8"))
     assert all(isinstance(picture, int) for picture in content["test"]["picture"])
+
+
+def test_parts_of_another_model_are_a_group_of_their_own(make_records, tmp_path):
+    runs = plan_runs(["table8"], only=["bert-crf"], languages=["en"])
+    text = results_page(read_records(make_records(tmp_path, runs)), "strict")
+    part = text[text.index("## Table 8") : text.index("## Not run")]
+    assert "**Training and test: BERT-CRF, English**" in part and "Training and test: All" not in part
+    assert all(f"| Part {number}/5 | ours (2 runs) |" in part for number in range(1, 6))
+    assert "| Mean of the parts | ours (10 runs) |" in part and "| paper |" not in part

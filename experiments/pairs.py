@@ -1,0 +1,99 @@
+"""Runs of several folders, compared in pairs on the same sentences."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.bootstrap import PairedComparison, compare_systems
+from experiments.counts import add_up, scores
+from experiments.records import RunRecord, read_records
+from experiments.tables.layout import run_title
+from experiments.tables.values import cell
+from reports_2mner.command_line import exit_on_error
+from reports_2mner.tables import Table
+
+HEADER = ("Change", "Model", "Seeds", "without", "with", "difference", "95 % interval", "p")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs of a system with a change and without, and how they differ.
+
+    Args:
+        change: the name of the folder with the change.
+        title: model and variant.
+        plain, changed: F1 of each run, in percent.
+        found: the difference of the pooled runs.
+    """
+
+    change: str
+    title: str
+    plain: np.ndarray
+    changed: np.ndarray
+    found: PairedComparison
+
+    @property
+    def row(self) -> list[str]:
+        """Its line of the table."""
+        interval = f"{100 * self.found.low:+.2f} to {100 * self.found.high:+.2f}"
+        values = (cell(self.plain).text(), cell(self.changed).text(), f"{100 * self.found.difference:+.2f}", interval)
+        return [self.change, self.title, str(len(self.plain)), *values, f"{self.found.p_value:.3f}"]
+
+
+def compare_folders(plain: Path, changed: Sequence[Path], scheme: str = "strict") -> list[Comparison]:
+    """Compare each system that a changed folder shares with the plain one.
+
+    Raises:
+        ValueError: if a folder shares none, or if seeds, data or sentences differ.
+    """
+    records = read_records(plain)
+    return [found for folder in changed for found in _compare(records, folder, plain.name, scheme)]
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Print the comparisons of the folders."""
+    with exit_on_error():
+        found = compare_folders(options.folders[0], options.folders[1:], options.scheme)
+    print(Table(HEADER, [comparison.row for comparison in found]).markdown())
+
+
+def _compare(plain: list[RunRecord], folder: Path, name: str, scheme: str) -> Iterator[Comparison]:
+    changed = read_records(folder)
+    shared = [run for run in dict.fromkeys(map(_system, plain)) if run in set(map(_system, changed))]
+    if not shared:
+        raise ValueError(f"`folders`: {folder.name} shares no model with {name}; compare runs of the same model.")
+    for system in shared:
+        pair = [[record for record in group if _system(record) == system] for group in (plain, changed)]
+        _check(pair[0], pair[1], folder.name, name)
+        without, within = (np.array([100 * scores(r.counts(scheme))["f1"] for r in group]) for group in pair)
+        pooled = [add_up([record.counts(scheme) for record in group]) for group in pair]
+        found = compare_systems(pooled[1], pooled[0], pair[0][0].pictures)
+        yield Comparison(folder.name, run_title(pair[0][0].run), without, within, found)
+
+
+def _system(record: RunRecord) -> tuple[str, str, str]:
+    return record.run.system, record.run.languages, record.run.part
+
+
+def _check(plain: list[RunRecord], changed: list[RunRecord], one: str, other: str) -> None:
+    """Refuse what cannot be compared in pairs."""
+    seeds = [sorted(record.run.seed for record in group) for group in (plain, changed)]
+    if seeds[0] != seeds[1]:
+        raise ValueError(
+            f"`folders`: {plain[0].run.system} has the seeds {seeds[0]} in {other} and {seeds[1]} in {one}; "
+            "compare the same seeds."
+        )
+    first = plain[0]
+    for record in (*plain, *changed):
+        golds = [one.counts().table[:, :, 2] for one in (first, record)]
+        same = first.content["data"]["fingerprint"] == record.content["data"]["fingerprint"]
+        if not same or not np.array_equal(golds[0], golds[1]) or not np.array_equal(first.pictures, record.pictures):
+            raise ValueError(
+                f"`folders`: {record.run.name} of {one} or {other} was scored on other sentences or other data than "
+                f"{first.run.name}; compare runs of one test set."
+            )
