@@ -294,7 +294,11 @@ def test_the_documentation_has_what_the_readings_found():
     assert total == 100 and share in text
     low, high = wilson(wrong[0], total)
     assert low < 2 / 3 < high and "two thirds of the labels in these errors are wrong" in text
-    assert "in memory" in second["reader"] and "language model" in first["reader"]
+    same = sum(found[2] for name, found in counts["verdicts"].items() if not name.startswith("label"))
+    assert f"That both give {same} of {total} errors" in text
+    right = [round(100 * counts["verdicts"]["predicted"][place] / wrong[place]) for place in (0, 1)]
+    assert f"in {right[0]} % by the first reading and {right[1]} % by the second" in text.replace("\n", " ")
+    assert "had not seen the first" in second["reader"] and "language model" in first["reader"]
 
 
 def test_the_readings_hold_no_word_of_the_data():
