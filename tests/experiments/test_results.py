@@ -61,16 +61,43 @@ def test_the_documentation_has_the_figures_of_the_averages():
     )
 
 
-def test_the_documentation_has_the_records_figures():
-    """The first table on the English sentences: every cell is the mean and deviation of the three records."""
-    told = read_table(ROOT / "docs" / "results.md", "| Model | PER |")
-    records = [record for record in read_records(RESULTS / "mmnerd_en") if not record.run.variant]
+@pytest.mark.parametrize(
+    ("folder", "header"), [("mmnerd_en", "| Model | PER |"), ("multilingual_en", "| Model, multilingual encoder |")]
+)
+def test_the_documentation_has_the_records_figures(folder, header):
+    """The first tables on the English sentences: every cell is the mean and deviation of the records."""
+    told = read_table(ROOT / "docs" / "results.md", header)
+    paper = json.loads((ROOT / "experiments" / "tables" / "paper.json").read_text(encoding="utf-8"))["table5"]["en"]
+    records = [record for record in read_records(RESULTS / folder) if not record.run.variant]
+    assert len(told) == len(by_system(records))
     for group in by_system(records).values():
         found = [scores(record.counts()) for record in group]
         lenient = [scores(record.counts("lenient"))["f1"] for record in group]
         values = [[one[column] for one in found] for column in columns(PAPER_TYPES)] + [lenient]
-        expected = [cell(100 * np.array(column)).text() for column in values]
-        assert told[run_title(group[0].run)][:-1] == expected
+        *cells, of_paper = told[run_title(group[0].run)]
+        assert cells == [cell(100 * np.array(column)).text() for column in values]
+        figure = paper[group[0].run.model]["f1"]
+        assert of_paper == f"{figure}" or (figure is None and of_paper.endswith("†"))
+
+
+def test_the_overview_and_the_readme_have_the_figures_of_the_tables():
+    overview = read_table(ROOT / "docs" / "results.md", "| Network, trained and tested")
+    lines = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
+    paper = json.loads((ROOT / "experiments" / "tables" / "paper.json").read_text(encoding="utf-8"))["table5"]["en"]
+    rows = [
+        line for line in lines if line.startswith(("| 2M-NER, the paper", "| BERT-CRF, the paper", "| BERT-CRF, ours"))
+    ]
+    assert len(overview) == 3 and len(rows) == 4
+    assert rows[0].endswith(f"| {paper['2m-ner']['f1']} |") and rows[1].endswith(f"| {paper['bert-crf']['f1']} |")
+    for row, header in zip(rows[2:], ("| Model, multilingual encoder |", "| Model | PER |"), strict=True):
+        strict, lenient = read_table(ROOT / "docs" / "results.md", header)["BERT-CRF"][6:8]
+        assert row.endswith(f"| {strict} | {lenient} |")
+    strict = rows[2].split(" | ")[-2]
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"dev: {strict} on English" in readme
+    zero_shot = read_table(ROOT / "docs" / "results.md", "| Test tweets | Labels |")
+    english, spanish, french = (zero_shot[name][3] for name in ("English", "Spanish", "French"))
+    assert f"English {english}, Spanish {spanish} and French {french} (untrained" in readme
 
 
 CALIBRATED = {
