@@ -1,4 +1,4 @@
-"""One run: train, evaluate and save a model."""
+"""The steps of a run, which `train_hf.py` tells: build, train, score, calibrate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from transformers import TrainerState, set_seed
 from transformers.trainer import TRAINER_STATE_NAME
 
 from modeling_2mner.posteriors import word_decoder
-from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments, ModelArguments, TwoMNERTrainingArguments
 from training_2mner.building import build_tagger
 from training_2mner.calibrate.calibration import Calibration, calibrate, forget, store
@@ -18,7 +17,6 @@ from training_2mner.checkpoints import numbered_checkpoints
 from training_2mner.data import label_names, load_splits
 from training_2mner.evaluation import evaluate_on_dev, evaluate_on_test
 from training_2mner.features.fill import use_cache
-from training_2mner.model_card import write_model_card
 from training_2mner.pictures import count_pictures
 from training_2mner.run_settings import check_resume, describe_run
 from training_2mner.trainer import TwoMNERTrainer, make_trainer
@@ -26,19 +24,10 @@ from training_2mner.trainer import TwoMNERTrainer, make_trainer
 logger = logging.getLogger(__name__)
 
 
-def make_run(
+def build_trainer(
     model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TwoMNERTrainingArguments
-) -> dict[str, float]:
-    """Execute a complete run and write its folder; returns the numbers of `all_results.json`."""
-    is_first = training_arguments.process_index == 0
-    logging.basicConfig(level=logging.INFO if is_first else logging.WARNING)
-    with only_writer(str(training_arguments.output_dir), "output_dir", is_first):
-        return _run(model_arguments, data_arguments, training_arguments)
-
-
-def _run(
-    model_arguments: ModelArguments, data_arguments: DataArguments, training_arguments: TwoMNERTrainingArguments
-) -> dict[str, float]:
+) -> tuple[TwoMNERTrainer, DatasetDict]:
+    """The Trainer of a run with its model and processor, and the splits that it reads."""
     set_seed(training_arguments.seed)
     with training_arguments.main_process_first(desc="loading the data set"):
         splits = load_splits(data_arguments)
@@ -51,22 +40,15 @@ def _run(
     trainer = make_trainer(*parts, splits["train"], splits["validation"])
     trainer.run_settings = describe_run(trainer, data_arguments, splits)
     use_cache(trainer, splits)
-    counts = count_pictures(splits) if model.config.uses_image and trainer.is_world_process_zero() else {}
-    results = train_and_save(trainer, training_arguments) | counts
-    results |= evaluate_on_test(trainer, splits["test"])
-    calibration = calibrate_run(trainer, data_arguments, splits)
-    results |= calibration.results() if calibration else {}
-    trainer.save_metrics("all", results)
-    if trainer.is_world_process_zero():
-        write_model_card(trainer, model_arguments, data_arguments, splits, results, calibration)
-    trainer.end()  # before the push, so that the other processes do not wait for it
-    if training_arguments.push_to_hub:
-        trainer.push_to_hub()
-    return results
+    return trainer, splits
 
 
 def train_and_save(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments) -> dict[str, float]:
-    """Train, resuming an interrupted run of the same folder if asked to, and save the best dev epoch."""
+    """Train, resuming an interrupted run of the same folder if asked to, and save the best dev epoch.
+
+    Returns:
+        The scores on dev, and what training took.
+    """
     checkpoint, folder = arguments.resume_from_checkpoint, Path(str(arguments.output_dir))
     if checkpoint in ("True", "true", True):
         checkpoint = last_whole_checkpoint(folder)
@@ -79,6 +61,12 @@ def train_and_save(trainer: TwoMNERTrainer, arguments: TwoMNERTrainingArguments)
     trainer.save_model()
     trainer.save_state()
     return results
+
+
+def score_on_test(trainer: TwoMNERTrainer, splits: DatasetDict) -> dict[str, float]:
+    """Score the test split, once, and write its predictions; with the pictures that were missing in all splits."""
+    counts = count_pictures(splits) if trainer.model.config.uses_image and trainer.is_world_process_zero() else {}
+    return counts | evaluate_on_test(trainer, splits["test"])
 
 
 def calibrate_run(trainer: TwoMNERTrainer, data_arguments: DataArguments, splits: DatasetDict) -> Calibration | None:
