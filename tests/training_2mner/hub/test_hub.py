@@ -34,7 +34,9 @@ SENTENCES = ["Anna Meier est in Paris, le Louvre!", "São Paulo in Köln"]
 CODE = {
     f"{name}.py" for name in ("configuration_2mner", "modeling_2mner", "processing_2mner", "pipeline_2mner", "handler")
 }
-CODE |= {f"{name}.py" for name in ("pipeline_inputs", "picture_rows", "stock_arguments", "configuration_parts")}
+CODE |= {
+    f"{name}.py" for name in ("pipeline_inputs", "picture_rows", "stock_arguments", "configuration_parts", "pixels")
+}
 CODE |= {f"{name}.py" for name in ("alignment", "crf", "encoders", "fusion", "image_sources", "images", "outputs")}
 CODE |= {
     f"{name}.py"
