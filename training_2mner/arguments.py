@@ -21,6 +21,7 @@ from reports_2mner.language_table import LANGUAGE_TABLE, find_language
 from reports_2mner.push import check_id
 from training_2mner.lengths import LENGTH_UNITS
 from training_2mner.lora import ATTENTION, check_lora
+from training_2mner.onednn import check_onednn
 from training_2mner.options import check_options
 from training_2mner.ranges import DATA_RANGES, MODEL_RANGES, TRAINING_RANGES, check_ranges
 from training_2mner.used_rows import check_used_rows
@@ -195,6 +196,10 @@ class TwoMNERTrainingArguments(TrainingArguments):
         "Train only the rows of the text encoder's embedding matrix that the training sentences use: the same weights in up "
         "to half of the time, for vocabularies much larger than that of the data.",
     )
+    onednn_linear: bool = option(
+        False,
+        "Multiply the float32 matrices of linear layers by oneDNN: the same up to rounding, and twice as fast on AMD's CPUs.",
+    )
     gather_negatives: bool = option(
         False, "Contrast with the pictures of all processes, not only with those of its own."
     )
@@ -243,6 +248,8 @@ class TwoMNERTrainingArguments(TrainingArguments):
         check_lora(self)
         if self.train_used_rows:
             check_used_rows(self, self.plain_adam)
+        if self.onednn_linear:
+            check_onednn(self.torch_compile)
         if self.length_unit not in LENGTH_UNITS:
             raise ValueError(f"`length_unit` is {self.length_unit!r}; write one of {', '.join(LENGTH_UNITS)}.")
         self._use_one_gpu()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,6 +48,7 @@ from training_2mner.hub.release import COMMIT_MESSAGE, release
 from training_2mner.lengths import SentenceLengths
 from training_2mner.lora import ADAPTER, TrainedShare, add_adapters, forget_adapter, merged_weights, write_adapter
 from training_2mner.metrics import entity_scores, to_tag_names
+from training_2mner.onednn import OneDNNLinear
 from training_2mner.parts import part_of
 from training_2mner.pictures import picture_keys
 from training_2mner.portable_state import BestCheckpointCallback, drop_path
@@ -206,7 +207,8 @@ class TwoMNERTrainer(Trainer):
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Learn from one batch, and stop if its loss is no finite number."""
-        loss = super().training_step(*args, **kwargs)
+        with OneDNNLinear() if self.args.onednn_linear else nullcontext():
+            loss = super().training_step(*args, **kwargs)
         check_loss(loss, self.state.global_step + 1)
         return loss
 

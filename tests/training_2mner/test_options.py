@@ -86,7 +86,7 @@ ELSEWHERE = {
     "resume_from_checkpoint resume_anyway calibrate": "tests/test_train_hf.py",
     "hub_strategy hub_revision": "tests/training_2mner/test_arguments.py",
     "hub_token encoder_learning_rate crf_learning_rate freeze gather_negatives": "tests/training_2mner/",
-    "group_by_picture train_used_rows": "tests/training_2mner/",
+    "group_by_picture train_used_rows onednn_linear": "tests/training_2mner/",
     "lora lora_rank lora_alpha lora_dropout lora_targets lora_keep_adapter": "tests/training_2mner/",
 }
 

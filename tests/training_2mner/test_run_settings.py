@@ -54,6 +54,7 @@ def test_what_the_result_does_not_depend_on_may_change(checkpoint, describe, set
         ({"crf_learning_rate": 0.5}, "`crf_learning_rate` was null, now 0.5"),
         ({"per_device_train_batch_size": 2}, "`per_device_train_batch_size` was 4, now 2"),
         ({"length_unit": "words"}, "`length_unit` was .pieces., now .words."),
+        ({"onednn_linear": True}, "`onednn_linear` was false, now true"),
         ({"train_used_rows": True}, "`train_used_rows` was false, now true"),
         ({"gradient_accumulation_steps": 2}, "`gradient_accumulation_steps` was 1, now 2"),
         ({"num_train_epochs": 3}, "`num_train_epochs` was 1, now 3"),
