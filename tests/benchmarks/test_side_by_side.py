@@ -237,7 +237,7 @@ def test_what_is_not_measured_makes_the_program_fail(capsys, monkeypatch):
         run(capsys, monkeypatch, "--only", "text")
 
 
-@pytest.mark.parametrize("name", ["side_by_side.json", "side_by_side_full.json"])
+@pytest.mark.parametrize("name", ["side_by_side.json", "side_by_side_full.json", "side_by_side_steps.json"])
 def test_the_page_states_what_was_measured(name):
     page, path = (BENCHMARKS / "RESULTS.md").read_text("utf-8"), BENCHMARKS / name
     assert f"--output benchmarks/{name}" in page
