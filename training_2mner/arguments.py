@@ -193,8 +193,8 @@ class TwoMNERTrainingArguments(TrainingArguments):
     )
     train_used_rows: bool = option(
         False,
-        "Train only the rows of the text encoder's embedding matrix that the training sentences use: the same weights in up "
-        "to half of the time, for vocabularies much larger than that of the data.",
+        "Train only the rows of the text encoder's embedding matrix that the training sentences use: the same weights in "
+        "less time and memory, for vocabularies much larger than that of the data.",
     )
     onednn_linear: bool = option(
         False,

@@ -2,7 +2,7 @@
 
 A multilingual encoder has a row for each of up to 250,000 sub-words, and most of its weights are in them; a data set uses a
 tenth. The gradient of all other rows is zero in every step, and without weight decay Adam and plain gradient descent leave
-such rows as they are. To make that gradient, measure its norm and run the optimizer over it takes half of a step of a small
+such rows as they are. To make that gradient, measure its norm and run the optimizer over it takes much of a step of a small
 encoder on a CPU, and three more copies of the matrix in memory. Here these rows have no gradient and no optimizer state;
 the weights that are learned, saved and loaded are the same.
 """
