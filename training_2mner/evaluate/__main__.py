@@ -73,9 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         if options.output is not None:
             write_json(options.output, scores.content, indent=2, ensure_ascii=False)
+        print(scores)  # also if the card cannot be written
         if options.add_to_card:
             add_to_card(Path(options.model), scores.content, options.note)
-    print(scores)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reports_2mner.files import write_file, write_json
+from reports_2mner.locks import only_writer
 from reports_2mner.markdown import code, plain
 from training_2mner.evaluation import results_table
 
@@ -28,12 +29,17 @@ def add_to_card(folder: Path, content: dict[str, Any], note: str = "") -> None:
         note: what a reader must know of these data, such as who made their labels.
 
     Raises:
-        ValueError: if the folder has no card.
+        ValueError: if the folder has no card, or another process is writing to it.
     """
     check_card(folder)
+    with only_writer(folder, "model"):  # or one of two evaluations would forget what the other has added
+        _add(folder, {**content, "note": note})
+
+
+def _add(folder: Path, content: dict[str, Any]) -> None:
     card = folder / CARD
     scored = [one for one in read(folder) if any(one[name] != content[name] for name in IDENTITY)]
-    scored.append({**content, "note": note})
+    scored.append(content)
     write_json(folder / RECORD, scored, indent=1, ensure_ascii=False)
     text, shown = card.read_text(encoding="utf-8"), part(scored)
     if PART.search(text):

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from reports_2mner.locks import only_writer
 from training_2mner.evaluate import __main__ as program
 from training_2mner.evaluate.other_data import RECORD, add_to_card, part, read
 from training_2mner.hub.staging import OPTIONAL
@@ -73,6 +74,13 @@ def test_names_of_data_are_shown_as_they_are(folder):
     text = (folder / "README.md").read_text(encoding="utf-8")
 
     assert "`a'b`" in text and r"\<b\> as PER, X as none" in text and r"a \| b \<i\>" in text
+
+
+def test_two_evaluations_do_not_write_at_once(folder):
+    with only_writer(folder, "model"), pytest.raises(ValueError, match=r"`model` .* is being written by"):
+        add_to_card(folder, CONTENT)
+    add_to_card(folder, CONTENT)
+    assert len(read(folder)) == 1
 
 
 def test_the_program_adds_to_the_card_of_a_run(make_trainer, splits, data_folder, tmp_path):
