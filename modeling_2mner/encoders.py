@@ -77,12 +77,12 @@ def encode_resnet(resnet_model: PreTrainedModel, pixel_values: torch.Tensor) -> 
     pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)  # the faster layout for convolutions
     # Unlike the ViT, the ResNet does not convert its pictures to the type of its weights.
     pixel_values = pixel_values.to(resnet_model.dtype)
-    with _OneDnnConvolutions() if _few_on_one_thread(pixel_values) else nullcontext():
+    with _OneDNNConvolutions() if _few_on_one_thread(pixel_values) else nullcontext():
         outputs = resnet_model(pixel_values=pixel_values, return_dict=True)
     return outputs.last_hidden_state.flatten(2).transpose(1, 2), outputs.pooler_output.flatten(1)
 
 
-class _OneDnnConvolutions(TorchFunctionMode):
+class _OneDNNConvolutions(TorchFunctionMode):
     """Let oneDNN compute all convolutions.
 
     With one thread and fewer than 16 pictures, torch (tried: 2.13) takes another way for those of one pixel, half of a

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -31,48 +32,32 @@ def folded_copy(resnet: nn.Module) -> nn.Module:
     return folded
 
 
-class FoldedResNetCallback(TrainerCallback):
-    """Let a frozen ResNet with fixed batch norms run as a folded copy while it trains.
+@contextmanager
+def folded_in_training(model: nn.Module) -> Iterator[None]:
+    """Let a frozen ResNet with fixed batch norms run as a folded copy while its model trains.
 
-    The copy is made in the first step of a training, unless pictures come as stored features, and it is no part of the
-    model: it is never saved, and evaluations run the ResNet itself, so that a model answers as it does after it was saved
-    and loaded.
+    The copy is made in the first step, unless pictures come as stored features, and it is no part of the model: it is never
+    saved, and evaluations run the ResNet itself, so that a model answers as it does after it was saved and loaded.
     """
+    resnet = getattr(getattr(model, "base_model", None), "resnet_model", None)
+    if resnet is None or not _stays_as_it_is(model, resnet):
+        yield
+        return
+    plain = resnet.forward
+    copies: list[nn.Module] = []  # the one, once it is needed
 
-    _resnet: Any = None
+    def forward(*inputs: Any, **named: Any) -> Any:
+        if not model.training:
+            return plain(*inputs, **named)
+        if not copies:
+            copies.append(folded_copy(resnet))
+        return copies[0](*inputs, **named)
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
-    ) -> None:
-        """Called by the Trainer when the model is where it trains."""
-        self.unfold()
-        resnet = getattr(getattr(model, "base_model", None), "resnet_model", None)
-        if resnet is None or getattr(args, "fsdp", None) or not _stays_as_it_is(model, resnet):
-            return  # FSDP gives each process a part of the weights
-        plain = resnet.forward
-        copies: list[nn.Module] = []  # the one, once it is needed
-
-        def forward(*inputs: Any, **named: Any) -> Any:
-            if not model.training:
-                return plain(*inputs, **named)
-            if not copies:
-                copies.append(folded_copy(resnet))
-            return copies[0](*inputs, **named)
-
-        self._resnet = resnet
-        resnet.forward = forward
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Called by the Trainer after the last step."""
-        self.unfold()
-
-    def unfold(self) -> None:
-        """Let the ResNet run as it is again."""
-        if self._resnet is not None:
-            vars(self._resnet).pop("forward", None)
-            self._resnet = None
+    resnet.forward = forward
+    try:
+        yield
+    finally:
+        del resnet.forward
 
 
 def _stays_as_it_is(model: nn.Module, resnet: nn.Module) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,7 +42,7 @@ from training_2mner.data import has_pictures
 from training_2mner.divergence import DivergenceCallback, check_loss
 from training_2mner.features.cache import FeatureCache
 from training_2mner.features.towers import check_same_towers
-from training_2mner.folding import FoldedResNetCallback
+from training_2mner.folding import folded_in_training
 from training_2mner.gather import gather_with_gradient
 from training_2mner.hub.release import COMMIT_MESSAGE, release
 from training_2mner.lengths import SentenceLengths
@@ -138,8 +138,6 @@ class TwoMNERTrainer(Trainer):
         self._used_rows = UsedRowsOfEncoder()
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)
-        self._folding = FoldedResNetCallback()
-        self.add_callback(self._folding)
         self.add_callback(DivergenceCallback)
         self.add_callback(BestCheckpointCallback)
         if self.pop_callback(ProgressCallback) is not None:
@@ -167,13 +165,6 @@ class TwoMNERTrainer(Trainer):
             check_same_towers(features, model, self.processing_class)
         return model
 
-    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        """Train, see `transformers.Trainer`; a frozen ResNet runs folded meanwhile, see [`FoldedResNetCallback`]."""
-        try:
-            return super().train(*args, **kwargs)
-        finally:
-            self._folding.unfold()
-
     def compute_loss(
         self,
         model: nn.Module,
@@ -197,20 +188,26 @@ class TwoMNERTrainer(Trainer):
             self._remember(parts)
         return (parts["loss"], outputs) if return_outputs else parts["loss"]
 
-    def _inner_training_loop(
-        self, *args: Any, **kwargs: Any
-    ) -> TrainOutput:  # after `model_init`, before the optimizer
-        if not self.args.train_used_rows:
-            return super()._inner_training_loop(*args, **kwargs)
-        with self._used_rows.trained(self.model, cast(Dataset, self.train_dataset), self.data_collator):
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        # `model_init` has been called by now, and there is no optimizer yet.
+        with ExitStack() as stack:
+            if not self.args.fsdp:  # which gives each process a part of the weights
+                stack.enter_context(folded_in_training(self.model))
+            if self.args.train_used_rows:
+                dataset = cast(Dataset, self.train_dataset)
+                stack.enter_context(self._used_rows.trained(self.model, dataset, self.data_collator))
             return super()._inner_training_loop(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Learn from one batch, and stop if its loss is no finite number."""
-        with OneDNNLinear() if self.args.onednn_linear else nullcontext():
+        with OneDNNLinear() if self._uses_onednn else nullcontext():
             loss = super().training_step(*args, **kwargs)
         check_loss(loss, self.state.global_step + 1)
         return loss
+
+    @property
+    def _uses_onednn(self) -> bool:
+        return self.args.onednn_linear and self.args.device.type == "cpu"
 
     def compute_entity_scores(self, prediction: EvalPrediction) -> dict[str, float]:
         """Score the tags that the model itself decoded, see [`entity_scores`]."""

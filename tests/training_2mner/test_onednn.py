@@ -80,3 +80,11 @@ def test_it_is_refused_where_it_would_do_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     with pytest.raises(ValueError, match="`onednn_linear` is true, but this PyTorch has no oneDNN"):
         TwoMNERTrainingArguments(**settings)
+
+
+def test_on_a_gpu_it_does_nothing(make_trainer, monkeypatch):
+    trainer = make_trainer(onednn_linear=True)
+    assert trainer._uses_onednn
+    monkeypatch.setattr(TwoMNERTrainingArguments, "device", torch.device("cuda"))
+    assert not trainer._uses_onednn
+    TwoMNERTrainingArguments(onednn_linear=True, torch_compile=True)  # as a run file for both may say
