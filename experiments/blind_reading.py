@@ -189,7 +189,7 @@ def read(options: argparse.Namespace) -> None:
             first, second = (json.loads(path.read_text(encoding="utf-8")) for path in options.readings)
             print(readings_page(count_readings(first, second)))
             return
-        data = DataArguments(dataset=options.dataset, dataset_config=options.dataset_config)
+        data = DataArguments(options.dataset, options.dataset_config, options.dataset_revision)
         test = load_splits(data)["test"]
         sentences = pair_sentences(test, *read_answers(options.run, test))
         errors = sample_errors(sentences, options.size, options.seed, options.source)

@@ -48,7 +48,7 @@ def first_suspects(queue: Iterable[str], train: Dataset, source: str, share: flo
 def write_suspects(options: argparse.Namespace) -> None:
     """Write the list of names."""
     with exit_on_error(OSError):
-        train = load_splits(DataArguments(dataset=options.dataset, dataset_config=options.dataset_config))["train"]
+        train = load_splits(DataArguments(options.dataset, options.dataset_config, options.dataset_revision))["train"]
         with options.queue.open(encoding="utf-8") as queue:
             names = first_suspects(queue, train, options.source, options.share)
         write_file(options.output, "".join(f"{name}\n" for name in names))

@@ -20,7 +20,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports_2mner.command_line import at_least, make_parser
+from reports_2mner.command_line import add_data_set, at_least, make_parser
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -31,8 +31,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
         task = tasks.add_parser(name, help=told, description=told)
         add = task.add_argument
         add("run", type=Path, metavar="RUN", help="run folder of train_hf.py, with its predictions")
-        add("--dataset", default="mmnerd", help="folder or Hub id of the run's data set (default: %(default)s)")
-        add("--dataset_config", default="all", help="the run's configuration of the data set (default: %(default)s)")
+        add_data_set(task, "the data set of the run", "mmnerd")
         add("--source", help="only errors of this source, such as cc12m (default: of all)")
         add("--size", type=at_least(1), default=100, help="how many errors (default: %(default)s)")
         add("--seed", type=int, default=0, help="which errors (default: %(default)s)")

@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports_2mner.command_line import make_parser
+from reports_2mner.command_line import add_data_set, make_parser
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -23,8 +23,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     parser = make_parser("python -m experiments.suspects", __doc__)
     add = parser.add_argument
     add("queue", type=Path, metavar="QUEUE", help="queue.jsonl of `python -m dataset_scripts.label_errors`")
-    add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
-    add("--dataset_config", default="all", help="its configuration (default: %(default)s)")
+    add_data_set(parser, default="mmnerd")
     add("--source", required=True, help="such as cc12m")
     add("--share", type=float, default=0.1, help="of its training sentences (default: %(default)s)")
     add("--output", type=Path, required=True, help="text file to write, with a name a line")

@@ -73,9 +73,18 @@ def between(least: Number, most: Number) -> Callable[[str], Number]:
     return number
 
 
-def add_data_set(parser: argparse.ArgumentParser, what: str = "data set") -> None:
-    """Add the options that name a data set as `train_hf.py` does: `--dataset` and its configuration and revision."""
-    parser.add_argument("--dataset", required=True, help=f"{what}: a folder or a Hub id")
+def add_data_set(parser: argparse.ArgumentParser, what: str = "data set", default: str | None = None) -> None:
+    """Add the options that name a data set as `train_hf.py` does: `--dataset` and its configuration and revision.
+
+    Args:
+        parser: of the program.
+        what: what the data set is, for the help.
+        default: its folder or Hub id if none is named; without one it must be.
+    """
+    shown = "" if default is None else f" (default: {default})"
+    parser.add_argument(
+        "--dataset", required=default is None, default=default, help=f"{what}: a folder or a Hub id{shown}"
+    )
     parser.add_argument(
         "--dataset_config", default="all", help="its configuration (default: all, or the only one there is)"
     )

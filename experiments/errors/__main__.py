@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.counts import SCHEMES
-from reports_2mner.command_line import at_least, make_parser
+from reports_2mner.command_line import add_data_set, at_least, make_parser
 
 
 def read_command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -24,9 +24,7 @@ def read_command_line(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser("python -m experiments.errors", __doc__)
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="run folder of train_hf.py, with its predictions of the test split")
-    add("--dataset", default="mmnerd", help="folder or Hub id of the run's data set (default: %(default)s)")
-    add("--dataset_config", default="all", help="the run's configuration of the data set (default: %(default)s)")
-    add("--dataset_revision", help="the run's revision of a data set on the Hub")
+    add_data_set(parser, "the data set of the run", "mmnerd")
     add("--max_eval_samples", type=at_least(1), help="the run's setting of that name, if it had one")
     add("--output", type=Path, help="folder for both files (default: runs/errors/NAME)")
     add("--scheme", choices=SCHEMES, default="strict", help="what counts as an entity (default: %(default)s)")

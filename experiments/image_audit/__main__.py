@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.image_audit import BATCH_SIZE, SEED
-from reports_2mner.command_line import at_least, make_parser
+from reports_2mner.command_line import add_data_set, at_least, make_parser
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -24,9 +24,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     parser = make_parser("python -m experiments.image_audit", __doc__)
     add = parser.add_argument
     add("run", help="run folder of train_hf.py, any checkpoint of this project, or the id of one on the Hub")
-    add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
-    add("--dataset_config", default="all", help="languages: all, en, fr, es, de, or a pair (default: %(default)s)")
-    add("--dataset_revision", help="branch, tag or commit of a Hub data set")
+    add_data_set(parser, default="mmnerd")
     add("--boxes_column", help="column with the object boxes of each picture, for a model trained with it")
     add("--small_boxes_column", help="the same for MKGFormer's smaller crops")
     add("--output", type=Path, help="folder for both files (default: runs/image_audit/NAME)")
