@@ -99,6 +99,23 @@ class TestTraining:
             weights.append(weights_of(trainer.model))
         assert equal(*weights)
 
+    def test_the_model_of_a_search_is_built_before_its_rows_are_chosen(
+        self, make_model, text_only, few, processor, quiet, weights_of, tmp_path
+    ):
+        weights = []
+        for option in (False, True):
+            arguments = TwoMNERTrainingArguments(output_dir=str(tmp_path), train_used_rows=option, **quiet)
+            trainer = TwoMNERTrainer(
+                args=arguments,
+                model_init=lambda: make_model(**text_only),
+                processing_class=processor,
+                train_dataset=few,
+            )
+            for _ in range(2):  # each time with a new model
+                trainer.train()
+            weights.append(weights_of(trainer.model))
+        assert equal(*weights)
+
     def test_a_frozen_text_encoder_has_no_rows_to_train(self, train):
         trainer = train("frozen", train_used_rows=True, freeze=["text"])
         assert trainer._used_rows.used is None
