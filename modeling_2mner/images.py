@@ -206,8 +206,8 @@ def _decode(image: Image.Image, digest: str, draft_side: int | None = None) -> L
         raise ValueError(f"{width} x {height} pixels, more than {MAX_PIXELS}")
     if min(width, height) < MIN_SIDE or max(width, height) > MAX_ASPECT * min(width, height):
         return LoadedImage(None, "degenerate", f"{width} x {height} pixels")
-    if draft_side is not None and image.format == "JPEG" and min(width, height) >= 2 * draft_side:
-        image.draft(image.mode, (draft_side, draft_side))
+    if draft_side is not None and image.format == "JPEG":
+        image.draft(image.mode, (draft_side, draft_side))  # of half the size and less, the least that is no smaller
     colours = _to_rgb(_upright(image))
     return LoadedImage(colours, "ok", digest=digest or _pixel_digest(colours))
 

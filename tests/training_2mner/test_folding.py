@@ -28,12 +28,13 @@ def losses(trainer) -> list[float]:
 
 
 def test_the_losses_are_the_same_without_a_batch_norm(make_trainer, make_model, no_dropout, weights_of, monkeypatch):
-    plain = make_trainer(make_model(**no_dropout), freeze=["resnet"])
+    settings = {"freeze": ["resnet"], "eval_strategy": "steps", "eval_steps": 2}
+    plain = make_trainer(make_model(**no_dropout), **settings)
     with monkeypatch.context() as patch:
         patch.setattr("training_2mner.trainer.folded_in_training", lambda model: nullcontext())
         expected, watched = losses_and_norms(plain)
     assert watched.counts[True]
-    folded = make_trainer(make_model(**no_dropout), freeze=["resnet"], folder="folded")
+    folded = make_trainer(make_model(**no_dropout), folder="folded", **settings)
     found, watch = losses_and_norms(folded)
     assert not watch.counts[True] and watch.counts[False] == watched.counts[False] > 0
     assert len(found) > 1 and found == pytest.approx(expected, rel=1e-5)

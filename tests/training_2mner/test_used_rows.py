@@ -99,6 +99,15 @@ class TestTraining:
             weights.append(weights_of(trainer.model))
         assert equal(*weights)
 
+    def test_training_again_begins_with_weights_that_were_changed_between(self, train, weights_of):
+        weights = []
+        for name, option in (("every", False), ("used", True)):
+            trainer = train(name, train_used_rows=option)
+            torch.nn.init.constant_(embedding_of(trainer).weight, 0.25)
+            trainer.train()
+            weights.append(weights_of(trainer.model))
+        assert equal(*weights)
+
     def test_the_model_of_a_search_is_built_before_its_rows_are_chosen(
         self, make_model, text_only, few, processor, quiet, weights_of, tmp_path
     ):
