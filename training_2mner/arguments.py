@@ -196,6 +196,11 @@ class TwoMNERTrainingArguments(TrainingArguments):
         "Train only the rows of the text encoder's embedding matrix that the training sentences use: the same weights in "
         "less time and memory, for vocabularies much larger than that of the data.",
     )
+    word_dropout: float = option(
+        0.0,
+        "Hide each word from the network with this probability while it learns, all sub-words behind the tokenizer's mask; "
+        "its tag is learned nevertheless. For models with an encoder.",
+    )
     onednn_linear: bool = option(
         False,
         "Multiply the float32 matrices of linear layers by oneDNN, on a CPU: the same up to rounding, and twice as fast on AMD's. "

@@ -45,7 +45,7 @@ dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers datal
 dataloader_multiprocessing_context dataloader_in_order label_names train_sampling_strategy ddp_find_unused_parameters
 skip_memory_metrics do_train do_eval do_predict resume_from_checkpoint run_name
 encoder_learning_rate crf_learning_rate head_learning_rate plain_adam freeze group_by_length length_unit group_by_picture
-cache_image_features image_features_precision train_used_rows onednn_linear gather_negatives patience calibrate resume_anyway
+cache_image_features image_features_precision train_used_rows onednn_linear word_dropout gather_negatives patience calibrate resume_anyway
 lora lora_rank lora_alpha lora_dropout lora_targets lora_keep_adapter
 """.split()  # noqa: SIM905  # a list would take a hundred lines
 

@@ -60,6 +60,7 @@ TRAINING_RANGES = {
     **dict.fromkeys(("seed", "data_seed"), SEED),
     **dict.fromkeys(("lora_rank", "lora_alpha"), COUNT),
     "lora_dropout": DECAY,
+    "word_dropout": DECAY,
     "max_steps": Range(1, also=(-1,)),
 }
 

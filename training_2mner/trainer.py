@@ -55,6 +55,7 @@ from training_2mner.portable_state import BestCheckpointCallback, drop_path
 from training_2mner.progress import ReadableProgressCallback
 from training_2mner.sampler import LengthGroupedSampler
 from training_2mner.used_rows import UsedRowsOfEncoder
+from training_2mner.word_dropout import WordDropout
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +137,8 @@ class TwoMNERTrainer(Trainer):
         self._part_count = 0
         self._lengths = SentenceLengths(getattr(self.data_collator, "processor", None), self.args.length_unit)
         self._used_rows = UsedRowsOfEncoder()
+        tokenizer = getattr(getattr(self.data_collator, "processor", None), "tokenizer", None)
+        self._word_dropout = WordDropout(self.args.word_dropout, tokenizer) if self.args.word_dropout else None
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)
         self.add_callback(DivergenceCallback)
@@ -176,7 +179,8 @@ class TwoMNERTrainer(Trainer):
 
         A comparison model's objective is the `loss` that it returns.
         """
-        outputs = model(**inputs)
+        hide = self._word_dropout if model.training else None
+        outputs = model(**(inputs if hide is None else hide(inputs)))
         unwrapped = self.accelerator.unwrap_model(model)
         embeds = [outputs.get(f"{name}_embeds") for name in ("text", "vit", "resnet")]
         image_ids = inputs.get("image_index")
@@ -194,8 +198,8 @@ class TwoMNERTrainer(Trainer):
             if not self.args.fsdp:  # which gives each process a part of the weights
                 stack.enter_context(folded_in_training(self.model))
             if self.args.train_used_rows:
-                dataset = cast(Dataset, self.train_dataset)
-                stack.enter_context(self._used_rows.trained(self.model, dataset, self.data_collator))
+                dataset, also = cast(Dataset, self.train_dataset), self._word_dropout and [self._word_dropout.mask]
+                stack.enter_context(self._used_rows.trained(self.model, dataset, self.data_collator, also or ()))
             return super()._inner_training_loop(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:

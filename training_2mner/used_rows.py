@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -128,13 +129,14 @@ class UsedRowsOfEncoder:
         self.used: UsedRows | None = None
 
     @contextmanager
-    def trained(self, model: WordTagger, dataset: Dataset, collator: Any) -> Iterator[None]:
+    def trained(self, model: WordTagger, dataset: Dataset, collator: Any, also: Iterable[int] = ()) -> Iterator[None]:
         """Train only the used rows for a while; at the end the encoder has its own embedding again, with what was learned.
 
         Args:
             model: without a text encoder, or with a frozen one, nothing is done.
             dataset: the sentences, as `tokens`.
             collator: makes the batches.
+            also: further rows to train, that of the mask if words are hidden.
         """
         encoder = getattr(model.base_model, ENCODERS["text"].module, None)
         embedding = None if encoder is None else encoder.get_input_embeddings()
@@ -142,7 +144,8 @@ class UsedRowsOfEncoder:
             yield
             return
         if self.used is None or self.embedding is not embedding:
-            rows = rows_of(_batches(dataset, collator)).to(embedding.weight.device)
+            batches = chain(_batches(dataset, collator), [torch.tensor([*also], dtype=torch.long)])
+            rows = rows_of(batches).to(embedding.weight.device)
             logger.info("`train_used_rows`: %d of the %d rows.", len(rows), embedding.num_embeddings)
             self.embedding, self.used = embedding, UsedRows(embedding, rows)
         self.used.read(embedding)

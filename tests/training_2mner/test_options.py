@@ -53,7 +53,7 @@ WORKING = [
     {"dataloader_num_workers": 1, "dataloader_persistent_workers": True, "dataloader_prefetch_factor": 1},
     {"dataloader_num_workers": 1, "dataloader_multiprocessing_context": "fork", "dataloader_in_order": False},
     {"group_by_length": False, "train_sampling_strategy": "sequential"},
-    {"length_unit": "words"},
+    {"length_unit": "words", "word_dropout": 0.1},
     {"torch_compile": True, "torch_compile_backend": "eager"},
     {"freeze": ["vision", "resnet"], "cache_image_features": "", "image_features_precision": "float16"},
     {"accelerator_config": {"even_batches": False, "use_seedable_sampler": False}},
