@@ -40,7 +40,8 @@ LEARNING_RATES = (1e-5, 5e-5, 1e-4, 5e-4)
 ENCODER_LEARNING_RATES = (5e-5, 1e-4)
 BEYOND = "improvements"  # 2M-NER with one change each that the paper does not have
 IMPROVEMENTS = ("infonce", "mask-duplicates", "crf-rate", "xlm-r")  # each has its run file, 2m-ner-NAME.yaml
-AVERAGED = "averaged"  # see the package `average`
+# See the package `average`: several runs, one run decoded by its entities' posteriors, and several.
+AVERAGED, ENTITIES, AVERAGED_ENTITIES = "averaged", "entities", "averaged-entities"
 FOLDS = 5
 SEEDS_A_FOLD = 2
 
@@ -51,8 +52,8 @@ class Run:
 
     Args:
         model: one of `MODELS` or `EXTRA_MODELS`.
-        variant: `""`, `"text"` (Table 7), `"no-resnet"` or `"no-vit"` (Table 9), one of `IMPROVEMENTS`, or `AVERAGED`
-            (of several runs).
+        variant: `""`, `"text"` (Table 7), `"no-resnet"` or `"no-vit"` (Table 9), one of `IMPROVEMENTS`, or an answer
+            of finished runs: `AVERAGED`, `ENTITIES` or `AVERAGED_ENTITIES`.
         languages: a configuration of the data set.
         part: the part of the training split, such as `"2/5"` (Table 8); all of it by default.
     """

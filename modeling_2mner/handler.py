@@ -24,7 +24,12 @@ WORTH_A_CALL, SHORTER = 3, 0.8
 PIECES = "pieces"  # what `read` adds to a sentence: its number of sub-words
 LIMIT_VARIABLE = "NER_MAX_"
 _WORD = re.compile(r"\w+|[^\w\s]")
-PARAMETERS: dict[str, type | tuple[type, ...]] = {"threshold": (int, float), "n_best": int, "return_word_tags": bool}
+PARAMETERS: dict[str, type | tuple[type, ...]] = {
+    "threshold": (int, float),
+    "entity_threshold": (int, float),
+    "n_best": int,
+    "return_word_tags": bool,
+}
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,8 @@ class EndpointHandler:
 
     A request is `{"inputs": ..., "parameters": {...}}`. `inputs` is one sentence or a list of them; a sentence is a
     string, or `{"text": "..."}` or `{"words": ["..."]}` with an optional `"image"`: a picture in base64 or as a data
-    URI, or a list of them. `parameters` are those of the pipeline: `threshold`, `n_best`, `return_word_tags`.
+    URI, or a list of them. `parameters` are those of the pipeline: `threshold`,
+    `entity_threshold`, `n_best`, `return_word_tags`.
 
     The answer to a sentence is `{"entities": [...], "image_status": "..."}`, with `"words"` for `return_word_tags`, or
     `{"readings": [...], "image_status": "..."}` for `n_best`. The answer to a list is a list. A picture that cannot be

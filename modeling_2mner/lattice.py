@@ -53,6 +53,35 @@ class Lattice:
         mass = torch.logsumexp(mass + self._close(row, end, begin, inside), 0)
         return (mass - self.log_z[row]).exp().clamp(max=1.0)
 
+    def spans_above(self, least: float, begins: Tensor, insides: Tensor) -> Tensor:
+        """Return all spans with a posterior of at least `least`, (spans, 4): row, first word, word after the last, and type.
+
+        A span is left as soon as all that begin like it have less together, so that there are at most `1 / least` of them
+        a word, however long a sentence is. Waits for the device in each step.
+
+        Args:
+            least: above 0.
+            begins, insides: the labels of each type, (types).
+        """
+        marginals = self.marginals()
+        first_marginals = marginals[..., begins] + marginals[..., insides]
+        row, first, kind = (first_marginals >= least).nonzero().unbind(1)
+        end, found = first + 1, [row.new_zeros(0, 4)]
+        mass = self._open(row, first, begins[kind], insides[kind])
+        moves = self._parameters[1]
+        while len(row):
+            begin, inside = begins[kind], insides[kind]
+            ends_here = torch.logsumexp(mass + self._close(row, end, begin, inside), 0) - self.log_z[row]
+            found.append(torch.stack([row, first, end, kind], 1)[ends_here.exp() >= least])
+            word = end.clamp(max=len(self._scores) - 1)
+            further = torch.logsumexp(mass + torch.stack([moves[begin, inside], moves[inside, inside]]), 0)
+            further = further + self._scores[word, inside, row]
+            goes_on = (further + self._after[word, inside, row] - self.log_z[row]).exp() >= least
+            goes_on &= (end < len(self._scores)) & self._mask[word, row]
+            mass = torch.stack([torch.full_like(further, -torch.inf), further])[:, goes_on]
+            row, first, end, kind = row[goes_on], first[goes_on], end[goes_on] + 1, kind[goes_on]
+        return torch.cat(found)
+
     def _open(self, row: Tensor, first: Tensor, begin: Tensor, inside: Tensor) -> Tensor:
         """Log-sums up to the first word, (2, spans): it has `begin`, or an `inside` that continues nothing."""
         start, transitions, _ = self._parameters

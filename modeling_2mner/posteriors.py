@@ -12,7 +12,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from .crf import LinearChainCRF
-from .spans import Span, entity_spans
+from .spans import Span, choose_entities, entity_spans, spans_to_tags
+
+LEAST = 0.01  # the lowest threshold of entities: below it, there may be thousands in a sentence
 
 
 @dataclass(frozen=True)
@@ -180,10 +182,44 @@ class TagPosteriors:
             [sum(islice(scores, len(own))) / len(own) for _ in found] for own, found in zip(owners, spans, strict=True)
         ]
 
-    def read(self, n_best: int | None = None, score_tags: bool = False) -> list[list[Reading]]:
-        """The best readings of each sentence, best first: one without `n_best`, none where scores are not finite."""
+    def entities_above(self, least: float) -> list[dict[Span, float]]:
+        """All entities of each sentence whose posterior is at least `least`, which may overlap, with their posteriors.
+
+        Raises:
+            ValueError: for a `least` below `LEAST`.
+        """
+        if not least >= LEAST:
+            raise ValueError(f"`least` is {least}; write a probability from {LEAST:g} to 1.")
+        ids = {label: index for index, label in enumerate(self.labels)}
+        kinds = [label[2:] for label in self.labels if label.startswith("B-")]
+        begins, insides = (
+            torch.tensor([ids[f"{prefix}-{kind}"] for kind in kinds], device=self._logits.device) for prefix in "BI"
+        )
+        owner = {row: place for place, rows in enumerate(self._pictures) for row in rows}
+        found: list[dict[Span, None]] = [{} for _ in self._pictures]
+        for row, start, end, kind in self._lattice.spans_above(least, begins, insides).tolist():
+            found[owner[row]][Span(kinds[kind], start, end)] = None  # several pictures may have it
+        spans = [sorted(some) for some in found]
+        return [
+            {span: score for span, score in zip(own, scores, strict=True) if score >= least}
+            for own, scores in zip(spans, self.score_spans(spans), strict=True)
+        ]
+
+    def likely_entities(self, threshold: float) -> list[list[Span]]:
+        """The entities of each sentence with the highest expected F1, see [`choose_entities`]."""
+        return [choose_entities(found, threshold) for found in self.entities_above(threshold)]
+
+    def read(
+        self, n_best: int | None = None, score_tags: bool = False, entity_threshold: float | None = None
+    ) -> list[list[Reading]]:
+        """The best readings of each sentence, best first: one without `n_best`, none where scores are not finite.
+
+        With `entity_threshold`, it is that of the entities with the highest expected F1.
+        """
         sound = self.are_sound()
-        if n_best is None:
+        if entity_threshold is not None:
+            found = [[(tags, 1.0)] for tags in self._likely_tags(entity_threshold)]
+        elif n_best is None:
             found = [[(tags, 1.0)] for tags in self.best_tags()]
         else:
             found = [[] for _ in sound]
@@ -200,6 +236,13 @@ class TagPosteriors:
             words = [row[tag] for row, tag in zip(marginals[place], tags, strict=True)] if score_tags else []
             readings[place].append(Reading(own_names, score, own_spans, own_scores, words))
         return readings
+
+    def _likely_tags(self, threshold: float) -> list[list[int]]:
+        ids = {label: index for index, label in enumerate(self.labels)}
+        entities = self.likely_entities(threshold)
+        return [
+            [ids[tag] for tag in spans_to_tags(spans, self._length(place))] for place, spans in enumerate(entities)
+        ]
 
     def _rounded(self, posteriors: Tensor) -> Tensor:
         """To no more digits than the emissions have, whose last ones depend on the batch."""
@@ -287,6 +330,7 @@ def _without_transitions(labels: list[str], device: torch.device) -> LinearChain
 
 
 __all__ = [
+    "LEAST",
     "Reading",
     "TagPosteriors",
     "average_posteriors",

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 PIPELINE = {
@@ -41,6 +42,17 @@ def refuse_unknown(given: Iterable[str], remedies: dict[str, str], known: Iterab
         raise TypeError(f"`{name}` is not an argument of {where}; {remedy}.")
 
 
+def check_probability(name: str, value: Any, least: float = 0.0) -> None:
+    """Check an argument that may be left out (`None`).
+
+    Raises:
+        ValueError: for anything but a number from `least` to 1.
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if value is not None and not (is_number and least <= float(value) <= 1):
+        raise ValueError(f"`{name}` must be a probability from {least:g} to 1, got {value!r}.")
+
+
 def whole_number(name: str, value: Any, most: int | None = None) -> int:
     """The number of an argument that counts something, of any type of whole numbers.
 
@@ -58,4 +70,4 @@ def whole_number(name: str, value: Any, most: int | None = None) -> int:
     return number
 
 
-__all__ = ["PIPELINE", "PROCESSOR", "refuse_unknown", "whole_number"]
+__all__ = ["PIPELINE", "PROCESSOR", "check_probability", "refuse_unknown", "whole_number"]

@@ -2,10 +2,13 @@
 
     python -m experiments.average results/models/2m-ner.all.seed-* --dataset mmnerd --output results
     python -m experiments.average runs/first runs/second --dataset mmnerd --dataset_config en --output results
+    python -m experiments.average results/models/bert-crf.en.seed-* --dataset mmnerd --entities --output results
 
 Each run predicts the test split. The posteriors of a word's tags (the CRF's marginals, or the softmax of a model
 without a CRF) are averaged over the runs, and the answer is the valid IOB2 sequence with the highest product of
-averages. Writes a record for `python -m experiments.tables DIR`, and `models/NAME/predictions_test.conll` for
+averages. With `--entities`, the posteriors of whole entities are averaged, and the answer is the
+entities with the highest expected F1: those that do not overlap and have most above a threshold, which is the one that is
+best on the validation split. It can be asked of a single run, too. Writes a record for `python -m experiments.tables DIR`, and `models/NAME/predictions_test.conll` for
 `python -m experiments.errors`.
 
 The folders that `python -m experiments.run` keeps with `--keep_models` state model, languages and seed in their names.
@@ -26,7 +29,13 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     """Read the command line."""
     parser = make_parser("python -m experiments.average", __doc__)
     add = parser.add_argument
-    add("runs", nargs="+", type=Path, metavar="RUN", help="run folders of models of one kind, at least two")
+    add(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="run folders of models of one kind, at least two, or one with --entities",
+    )
     add("--dataset", default="mmnerd", help="folder or Hub id of the data set (default: %(default)s)")
     add(
         "--dataset_config",
@@ -36,6 +45,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--boxes_column", help="column with the object boxes of each picture, for models trained with it")
     add("--small_boxes_column", help="the same for MKGFormer's smaller crops")
     add("--output", type=Path, required=True, help="folder for the record and, below models/, the predictions")
+    add("--entities", action="store_true", help="average and choose whole entities, not the tags of words")
     add("--name", help="name of both (default: one such as 2m-ner-averaged.all.seed-19)")
     add("--batch_size", type=at_least(1), default=32, help="sentences per batch (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")

@@ -6,17 +6,19 @@ import argparse
 import gc
 import shlex
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 from dataset_scripts.schema import types_in
+from experiments.average.entities import LEAST, average_entities, scores_by_threshold, tags_above
 from experiments.average.runs import (
     check_average_name,
     check_labels,
@@ -26,7 +28,8 @@ from experiments.average.runs import (
 )
 from experiments.plan import MODELS_FOLDER, Run
 from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
-from modeling_2mner.posteriors import average_posteriors, decode_averaged, sentence_posteriors
+from modeling_2mner.posteriors import TagPosteriors, average_posteriors, decode_averaged, sentence_posteriors
+from modeling_2mner.spans import Span
 from reports_2mner.command_line import exit_on_error
 from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
@@ -38,19 +41,21 @@ from training_2mner.metrics import entity_scores
 
 @dataclass(frozen=True)
 class Answers:
-    """The predictions of one run for the test split.
+    """The predictions of one run for a split.
 
     Args:
         tags: the run's own predictions, one sequence per sentence.
         posteriors: `(words, labels)` for each sentence, float64.
+        entities: the posteriors of the entities of each sentence, if asked for.
     """
 
     tags: list[list[str]]
     posteriors: list[Tensor]
+    entities: list[dict[Span, float]] = field(default_factory=list)
 
 
 def print_average(options: argparse.Namespace) -> None:
-    """Average several runs and print the F1 of each run and of the average."""
+    """Average the runs and print the F1 of each run and of the average."""
     with exit_on_error(OSError):  # a missing data set, a model without weights
         scored = average(options)
     print("\n".join(f"{name}: test F1 (strict) {100 * f1:.2f}" for name, f1 in scored))
@@ -62,9 +67,9 @@ def average(options: argparse.Namespace) -> list[tuple[str, float]]:
     Raises:
         ValueError: if the runs cannot be averaged, or if a run or the data set does not load.
     """
-    configs = read_configs(options.runs)
+    configs = read_configs(options.runs, least=1 if options.entities else 2)
     labels = check_labels(options.runs, configs)
-    run = describe_run(options.runs, configs, options.dataset_config)
+    run = describe_run(options.runs, configs, options.dataset_config, options.entities)
     name = options.name or run.name
     check_average_name(options.output, name, options.runs)
     boxes = (options.boxes_column, options.small_boxes_column)
@@ -76,32 +81,63 @@ def average(options: argparse.Namespace) -> list[tuple[str, float]]:
 def _average(
     options: argparse.Namespace, name: str, run: Run, data: DataArguments, labels: list[str]
 ) -> list[tuple[str, float]]:
-    test = load_splits(data)["test"]
+    splits = load_splits(data)
+    test = splits["test"]
     check_columns(test, data.dataset, filter(None, (data.boxes_column, data.small_boxes_column)))
     gold = tag_names(test)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    started, scored, posteriors = time.monotonic(), [], []
-    for folder in options.runs:
-        answers = answer(folder, test, data, options.batch_size, device)
-        scored.append((name_of(folder), entity_scores(answers.tags, gold)["f1"]))
-        posteriors.append(answers.posteriors)
-        gc.collect()  # one model at a time
-    tags = decode_averaged(average_posteriors(posteriors), labels)
-    seconds = round(time.monotonic() - started, 1)
-    _write(options, name, run, data, test, gold, tags, machine=describe_machine(device), seconds=seconds)
+    started = time.monotonic()
+    answers = _answers(options, test, data, device)
+    scored = [
+        (name_of(folder), entity_scores(found.tags, gold)["f1"])
+        for folder, found in zip(options.runs, answers, strict=True)
+    ]
+    facts: dict[str, object] = {}
+    if options.entities:
+        tags, facts = _choose(answers, _answers(options, splits["validation"], data, device), splits)
+    else:
+        tags = decode_averaged(average_posteriors(found.posteriors for found in answers), labels)
+    facts |= {"machine": describe_machine(device), "seconds": round(time.monotonic() - started, 1)}
+    _write(options, name, run, data, test, gold, tags, **facts)
     return [*scored, (name, entity_scores(tags, gold)["f1"])]
+
+
+def _answers(
+    options: argparse.Namespace, dataset: Dataset, data: DataArguments, device: torch.device
+) -> list[Answers]:
+    answers = []
+    for folder in options.runs:
+        answers.append(answer(folder, dataset, data, options.batch_size, device, options.entities))
+        gc.collect()  # one model at a time
+    return answers
+
+
+def _choose(
+    on_test: Sequence[Answers], on_dev: Sequence[Answers], splits: DatasetDict
+) -> tuple[list[list[str]], dict[str, object]]:
+    """The tags of the test split with the threshold that is best on dev, and what the record tells of it."""
+    dev, test = (average_entities([run.entities for run in runs]) for runs in (on_dev, on_test))
+    scores = scores_by_threshold(dev, tag_names(splits["validation"]))
+    threshold = max(scores, key=lambda value: scores[value])
+    tags = tags_above(test, [len(words) for words in splits["test"]["tokens"]], threshold)
+    return tags, {"threshold": threshold, "dev_f1": {f"{value:g}": f1 for value, f1 in scores.items()}}
 
 
 @torch.no_grad()
 def answer(
-    folder: Path, test: Dataset, arguments: DataArguments, batch_size: int, device: torch.device | str = "cpu"
+    folder: Path,
+    dataset: Dataset,
+    arguments: DataArguments,
+    batch_size: int,
+    device: torch.device | str = "cpu",
+    by_entities: bool = False,
 ) -> Answers:
-    """Tag the test split with one run."""
+    """Tag a split with one run."""
     model = AutoModelForTokenClassification.from_pretrained(folder).eval().to(device)
     processor = AutoProcessor.from_pretrained(folder)
     collator = TwoMNERDataCollator(processor, arguments.boxes_column, arguments.small_boxes_column)
     unread = {"ner_tags"} if model.config.uses_image else {"ner_tags", "image"}
-    rows = test.remove_columns(sorted(unread & set(test.column_names)))
+    rows = dataset.remove_columns(sorted(unread & set(dataset.column_names)))
     labels = model.config.labels
     answers = Answers([], [])
     batches = DataLoader(rows, batch_size, collate_fn=collator)
@@ -111,6 +147,9 @@ def answer(
         tags = zip(output.predictions.tolist(), found, strict=True)
         answers.tags.extend([labels[tag] for tag in row[: len(words)]] for row, words in tags)
         answers.posteriors.extend(found)
+        if by_entities:
+            posteriors = TagPosteriors.from_model(model, output.logits, batch["word_mask"])
+            answers.entities.extend(posteriors.entities_above(LEAST))
     return answers
 
 
@@ -133,7 +172,8 @@ def _write(
         options.output / f"{name}.json",
         run,
         command="python -m experiments.average "
-        + shlex.join([*names, "--dataset", str(data["name"]), "--dataset_config", run.languages]),
+        + shlex.join([*names, "--dataset", str(data["name"]), "--dataset_config", run.languages])
+        + (" --entities" if options.entities else ""),
         data=data,
         **facts,
         averaged=names,

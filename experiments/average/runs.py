@@ -12,18 +12,27 @@ from pathlib import Path
 from transformers import AutoConfig
 
 import modeling_2mner  # noqa: F401  registers the models
-from experiments.plan import AVERAGED, EXTRA_MODELS, FIRST_SEED, MODELS, MODELS_FOLDER, Run
+from experiments.plan import (
+    AVERAGED,
+    AVERAGED_ENTITIES,
+    ENTITIES,
+    EXTRA_MODELS,
+    FIRST_SEED,
+    MODELS,
+    MODELS_FOLDER,
+    Run,
+)
 from modeling_2mner.configuration_tagging import TaggingConfig
 from training_2mner.model_names import model_name
 
 
-def read_configs(folders: Sequence[Path]) -> list[TaggingConfig]:
+def read_configs(folders: Sequence[Path], least: int = 2) -> list[TaggingConfig]:
     """The configuration of each run.
 
     Raises:
-        ValueError: for fewer than two runs, a run named twice, or a folder without a model that tags words.
+        ValueError: for fewer than `least` runs, a run named twice, or a folder without a model that tags words.
     """
-    if len(folders) < 2:
+    if len(folders) < least:
         raise ValueError(f"`runs` names {len(folders)} run; an average needs at least two, with different seeds.")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError(f"`runs` names a folder twice: {', '.join(map(str, folders))}; name each once.")
@@ -60,11 +69,14 @@ def check_labels(folders: Sequence[Path], configs: Sequence[TaggingConfig]) -> l
     return configs[0].labels
 
 
-def describe_run(folders: Sequence[Path], configs: Sequence[TaggingConfig], languages: str | None = None) -> Run:
+def describe_run(
+    folders: Sequence[Path], configs: Sequence[TaggingConfig], languages: str | None = None, by_entities: bool = False
+) -> Run:
     """The run to which the average's record refers: the runs' model and languages, and the smallest of their seeds.
 
     Args:
         languages: the languages of runs whose names do not state them; `"all"` by default.
+        by_entities: whether entities are averaged and chosen, not tags.
 
     Raises:
         ValueError: for runs of several kinds, for a variant that lacks part of its model, and for languages that
@@ -89,6 +101,8 @@ def describe_run(folders: Sequence[Path], configs: Sequence[TaggingConfig], lang
             f"`dataset_config` is {languages!r}, but the runs were trained on {run.languages!r}, as their names "
             "state; omit it."
         )
+    if by_entities:
+        return replace(run, variant=AVERAGED_ENTITIES if len(folders) > 1 else ENTITIES)
     return replace(run, variant=AVERAGED)
 
 

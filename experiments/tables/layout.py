@@ -13,7 +13,19 @@ import numpy as np
 from dataset_scripts.schema import DEFAULT_CONFIG, available_configs, languages_of
 from dataset_scripts.statistics.paper import PAPER_LANGUAGES, PAPER_TYPES
 from experiments.counts import EntityCounts, add_up
-from experiments.plan import EXTRA_MODELS, FOLDS, MODELS, OURS, SUMMED, TABLES, Run, has_image_branch
+from experiments.plan import (
+    AVERAGED,
+    AVERAGED_ENTITIES,
+    ENTITIES,
+    EXTRA_MODELS,
+    FOLDS,
+    MODELS,
+    OURS,
+    SUMMED,
+    TABLES,
+    Run,
+    has_image_branch,
+)
 from experiments.records import RunRecord
 from reports_2mner.language_table import language_name
 from training_2mner.model_names import MODEL_PAPERS
@@ -40,7 +52,9 @@ VARIANT_TITLES = {"": "", "text": ", words alone", "no-resnet": " without ResNet
     "mask-duplicates": ", shared pictures no negatives",
     "crf-rate": ", a learning rate for the CRF",
     "xlm-r": " with XLM-RoBERTa",
-    "averaged": ", posteriors of several runs averaged",
+    AVERAGED: ", posteriors of several runs averaged",
+    ENTITIES: ", entities of highest expected F1",
+    AVERAGED_ENTITIES: ", posteriors of several runs averaged, entities of highest expected F1",
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.bootstrap import compare_systems
 from experiments.counts import add_up, scores
-from experiments.plan import AVERAGED, IMPROVEMENTS, SUMMED
+from experiments.plan import AVERAGED, AVERAGED_ENTITIES, ENTITIES, IMPROVEMENTS, SUMMED
 from experiments.records import RunRecord
 from experiments.tables.layout import by_system, columns, header, run_title, types_of_records
 from experiments.tables.values import cell
@@ -63,7 +63,7 @@ def improvements_table(records: list[RunRecord], scheme: str) -> str:
     rows = []
     for group in systems.values():
         run = group[0].run
-        if run.variant in (*IMPROVEMENTS, AVERAGED) and run.model in systems:
+        if run.variant in (*IMPROVEMENTS, AVERAGED, ENTITIES, AVERAGED_ENTITIES) and run.model in systems:
             rows.append([run_title(run), *_compare(group, systems[run.model], scheme)])
     return _table(["Beyond the paper", "with the change", "without", *DIFFERENCE], rows) if rows else ""
 

@@ -83,7 +83,7 @@ def test_parameters_reach_the_pipeline(endpoint, pipe, picture):
         return endpoint({"inputs": {"text": TEXT, "image": picture[:8]}, "parameters": parameters})
 
     assert ask() == ask(threshold=0) == ask(return_word_tags=False)
-    assert ask(threshold=1)["entities"] == []
+    assert ask(threshold=1)["entities"] == ask(entity_threshold=1)["entities"] == []
     assert [word["word"] for word in ask(return_word_tags=True)["words"]] == TEXT.split()
     assert set(ask(return_word_tags=True)) == {"entities", "words", "image_status"}
     readings = ask(n_best=3)
@@ -139,7 +139,10 @@ def test_answers_are_json(endpoint, picture):
         ({"inputs": {"text": "a", "image": "file:///a"}}, r"inputs\[0\].*pictures are not fetched"),
         ({"inputs": {"text": "a", "image": ["AAAA", "ftp://a"]}}, r"inputs\[0\].*pictures are not fetched"),
         ({"inputs": "a", "parameters": ["n_best"]}, '"parameters" must be an object'),
-        ({"inputs": "a", "parameters": {"allow_urls": True}}, "unknown parameter 'allow_urls'.*threshold, n_best"),
+        (
+            {"inputs": "a", "parameters": {"allow_urls": True}},
+            "unknown parameter 'allow_urls'.*threshold, entity_threshold, n_best",
+        ),
         ({"inputs": "a", "parameters": {"on_bad_image": "raise"}}, "unknown parameter"),
         ({"inputs": "a", "parameters": {"n_best": 2.0}}, "'n_best' has the value 2.0"),
         ({"inputs": "a", "parameters": {"n_best": True}}, "'n_best' has the value True"),
@@ -148,6 +151,8 @@ def test_answers_are_json(endpoint, picture):
         ({"inputs": "a", "parameters": {"threshold": "0.5"}}, "'threshold' has the value '0.5'"),
         ({"inputs": "a", "parameters": {"threshold": True}}, "'threshold' has the value True"),
         ({"inputs": "a", "parameters": {"threshold": 2}}, "`threshold` must be a probability"),
+        ({"inputs": "a", "parameters": {"entity_threshold": 0}}, "`entity_threshold` must be a probability from 0.01"),
+        ({"inputs": "a", "parameters": {"entity_threshold": 0.4, "n_best": 2}}, "`n_best` counts tag sequences"),
         ({"inputs": "a", "parameters": {"threshold": float("nan")}}, "`threshold` must be a probability"),
         ({"inputs": "a", "parameters": {"return_word_tags": 1}}, "'return_word_tags' has the value 1"),
         ({"inputs": "a", "parameters": {"return_word_tags": None}}, "'return_word_tags' has the value None"),

@@ -9,7 +9,7 @@ from torch import Tensor
 from modeling_2mner import lattice
 from modeling_2mner.crf import LinearChainCRF
 from modeling_2mner.posteriors import TagPosteriors, sentence_posteriors
-from modeling_2mner.spans import Span, entity_spans
+from modeling_2mner.spans import Span, choose_entities, entity_spans
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC"]
 SMALL = ["O", "B-PER", "I-PER"]
@@ -280,3 +280,57 @@ def test_the_posteriors_of_a_model_are_those_at_its_temperature(make_model, batc
     assert TagPosteriors.from_model(softer, own, mask).score_spans([[Span("PER", 0, 2)]])[0] == pytest.approx(
         TagPosteriors.from_model(plain, own, mask, temperature=2.0).score_spans([[Span("PER", 0, 2)]])[0]
     )
+
+
+@pytest.mark.parametrize("pictures", [1, 3])
+@pytest.mark.parametrize("decoder", ["constrained crf", "crf", "none"])
+@pytest.mark.parametrize(("labels", "words"), SIZES)
+@pytest.mark.parametrize("least", [0.01, 0.1, 0.4])
+def test_the_entities_above_a_posterior_are_those_of_an_enumeration(crf, labels, words, decoder, pictures, least):
+    constrained = decoder == "constrained crf"
+    model = None if decoder == "none" else crf(labels)
+    emissions = emissions_of(pictures, words, labels)
+    found = posteriors_of(emissions, labels, model, constrained).entities_above(least)[0]
+    readings = [readings_of(picture, labels, model, constrained) for picture in emissions]
+    shares = {
+        span: sum(share_of(span, one, labels) for one in readings) / pictures for span in all_spans(words, labels)
+    }
+    expected = {span: share for span, share in shares.items() if share >= least}
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert all(share > 0 for share in found.values())
+
+
+def test_entities_of_a_batch_are_those_of_each_sentence_alone(crf):
+    model, lengths = crf(LABELS), [7, 1, 4]
+    emissions = emissions_of(3, 7, LABELS)
+    mask = torch.arange(7) < torch.tensor(lengths)[:, None]
+    together = TagPosteriors(emissions, mask, LABELS, model, True).entities_above(0.05)
+    for row, length in enumerate(lengths):
+        alone = posteriors_of(emissions[row : row + 1, :length], LABELS, model, True).entities_above(0.05)[0]
+        assert together[row] == pytest.approx(alone, abs=1e-6)
+        assert all(span.end <= length for span in together[row])
+
+
+def test_a_long_sentence_of_unsure_tags_has_few_likely_entities(crf):
+    posteriors = posteriors_of(torch.zeros(1, 2000, len(SMALL)), SMALL, None)
+    found = posteriors.entities_above(0.05)[0]
+    assert 2000 < len(found) < 2000 / 0.05
+
+
+def test_readings_by_entities_are_valid_and_hold_those_with_the_highest_expected_score(crf):
+    model = crf(LABELS)
+    emissions = emissions_of(1, 5, LABELS)
+    posteriors = posteriors_of(emissions, LABELS, model, True)
+    (reading,) = posteriors.read(entity_threshold=0.2, score_tags=True)[0]
+    assert is_valid(reading.tags)
+    assert len(reading.tags) == len(reading.tag_scores) == 5
+    assert reading.spans == choose_entities(posteriors.entities_above(0.2)[0], 0.2) != []
+    assert reading.span_scores == pytest.approx(posteriors.score_spans([reading.spans])[0])
+    assert min(reading.span_scores) > 0.2
+    assert posteriors.read(entity_threshold=0.99)[0][0].spans == []
+
+
+def test_a_sentence_without_words_has_no_likely_entities(crf):
+    posteriors = posteriors_of(torch.zeros(1, 0, len(SMALL)), SMALL, crf(SMALL))
+    assert posteriors.entities_above(0.1) == [{}]
+    assert posteriors.read(entity_threshold=0.4)[0][0].tags == []

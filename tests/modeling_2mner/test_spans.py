@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import random
+from itertools import combinations, pairwise
+
 import pytest
 
-from modeling_2mner.spans import Span, entity_spans
+from modeling_2mner.spans import Span, choose_entities, entity_spans, spans_to_tags
 
 
 @pytest.mark.parametrize(
@@ -38,3 +41,37 @@ def test_a_stray_inner_tag_opens_an_entity_only_leniently(tags, lenient, strict)
 def test_the_parts_of_a_span_have_names():
     (span,) = entity_spans(["O", "B-PER"], strict=True)
     assert span == Span(type="PER", start=1, end=2)
+
+
+@pytest.mark.parametrize("tags", ["", "O O", "O B-PER I-PER O B-PER", "B-PER B-PER I-PER B-LOC I-LOC"])
+def test_spans_become_the_tags_that_they_came_from(tags):
+    names = tags.split()
+    assert spans_to_tags(entity_spans(names, strict=True), len(names)) == names
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.4, 0.6])
+@pytest.mark.parametrize("seed", range(8))
+def test_the_chosen_entities_have_the_highest_sum_of_all_that_do_not_overlap(seed, threshold):
+    generator = random.Random(seed)
+    places = [Span(kind, *ends) for kind in ("LOC", "PER") for ends in combinations(range(6), 2)]
+    posteriors = {span: generator.random() for span in generator.sample(places, 9)}
+    sums = {}
+    for count in range(7):
+        for some in combinations(sorted(posteriors, key=lambda span: span.start), count):
+            if all(first.end <= second.start for first, second in pairwise(some)):
+                sums[some] = sum(posteriors[span] - threshold for span in some)
+    chosen = choose_entities(posteriors, threshold)
+    assert sum(posteriors[span] - threshold for span in chosen) == pytest.approx(max(sums.values()))
+    assert tuple(chosen) in sums
+    assert all(posteriors[span] > threshold for span in chosen)
+
+
+def test_nothing_is_chosen_from_nothing():
+    assert choose_entities({}, 0.4) == []
+    assert choose_entities({Span("PER", 0, 1): 0.4}, 0.4) == []
+
+
+def test_two_sure_names_are_chosen_before_a_long_one_that_is_surer_than_each():
+    posteriors = {Span("ORG", 0, 3): 0.5, Span("LOC", 0, 1): 0.45, Span("PER", 1, 3): 0.48}
+    assert choose_entities(posteriors, 0.3) == [("LOC", 0, 1), ("PER", 1, 3)]
+    assert choose_entities(posteriors, 0.44) == [("ORG", 0, 3)]

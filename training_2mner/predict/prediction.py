@@ -148,6 +148,7 @@ def predict_to_file(
     batch_size: int = 16,
     num_workers: int = 0,
     threshold: float | None = None,
+    entity_threshold: float | None = None,
     return_word_tags: bool = False,
     overwrite: bool = False,
     image_features: FeatureCache | None = None,
@@ -156,7 +157,7 @@ def predict_to_file(
 ) -> Summary:
     """Write the predictions for all records to a file, continuing an earlier call that was stopped.
 
-    `threshold` and `return_word_tags` are those of the pipeline; `num_workers` processes open the pictures. Unusable
+    `threshold`, `entity_threshold` and `return_word_tags` are those of the pipeline; `num_workers` processes open the pictures. Unusable
     pictures are reported in the output and in the summary. Pictures of `image_features` are not encoded again. With a `shard`, only its part of the records is predicted, to its
     own file beside `output`, with a manifest that names the input `source`. Raises ValueError for an output that exists
     (unless `overwrite`), is being written by another process, has an unknown format, or was started with other settings or
@@ -165,6 +166,7 @@ def predict_to_file(
     output = Path(output) if shard is None else shard.path(Path(output))
     settings: dict[str, Any] = {
         "threshold": threshold,
+        "entity_threshold": entity_threshold,
         "return_word_tags": return_word_tags,
         "batch_size": batch_size,
     }
@@ -214,6 +216,7 @@ def _answers(
             batch_size=settings["batch_size"],
             num_workers=settings["num_workers"],
             threshold=settings["threshold"],
+            entity_threshold=settings["entity_threshold"],
             return_word_tags=settings["return_word_tags"],
         )
         for number, result in enumerate(results, start=1):

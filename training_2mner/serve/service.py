@@ -42,7 +42,7 @@ FAILED = "the model failed on this request; the server's log says why."
 USAGE = {
     "usage": 'POST {"inputs": ..., "parameters": {...}} as application/json to / or /predict; GET /health',
     "inputs": 'a sentence or a list of them: a string, or {"text": "..."} or {"words": [...]} with "image" in base64',
-    "parameters": "threshold, n_best, return_word_tags",
+    "parameters": "threshold, entity_threshold, n_best, return_word_tags",
 }
 USAGE_OF_BACKEND = {
     "usage": "a machine-learning backend of Label Studio; connect it in the settings of a project, under Model",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 
 import pytest
 import torch
@@ -14,10 +14,12 @@ from dataset_scripts.schema import LANGUAGES
 from experiments.average import __main__ as average
 from experiments.average import averaging
 from experiments.average import runs as average_runs
+from experiments.average.entities import THRESHOLDS, average_entities
 from experiments.counts import scores
 from experiments.plan import EXTRA_MODELS, MODELS, Run, plan_runs
 from experiments.records import read_predictions, read_records
-from modeling_2mner.posteriors import average_posteriors, decode_averaged
+from modeling_2mner.posteriors import TagPosteriors, average_posteriors, decode_averaged
+from modeling_2mner.spans import Span, choose_entities, entity_spans, spans_to_tags
 from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits, tag_names
 
@@ -327,3 +329,100 @@ def test_wrong_arguments_are_errors(runs, dataset, tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"error: .*nowhere"):
         fail(runs)
     assert not list(tmp_path.iterdir())
+
+
+def entities_of(folder, split, arguments) -> list[dict[Span, float]]:
+    """Posteriors of all entities of a split by the model itself, one sentence at a time."""
+    model = averaging.AutoModelForTokenClassification.from_pretrained(folder).eval()
+    processor = averaging.AutoProcessor.from_pretrained(folder)
+    found = []
+    for row in split:
+        batch = processor([row["tokens"]], [row["image"]])
+        with torch.no_grad():
+            logits = model(**batch).logits
+        posteriors = TagPosteriors.from_model(model, logits, batch["word_mask"])
+        words, kinds = len(row["tokens"]), {label[2:] for label in model.config.labels if label != "O"}
+        spans = [Span(kind, *ends) for kind in sorted(kinds) for ends in combinations(range(words + 1), 2)]
+        found.append(dict(zip(spans, posteriors.score_spans([spans])[0], strict=True)))
+    return found
+
+
+@pytest.fixture
+def command(tmp_path, runs, dataset):
+    """Average the entities of some runs; return the record and the tags."""
+
+    def run(*folders):
+        options = ["--dataset", dataset, "--entities", "--output", str(tmp_path), "--device", "cpu"]
+        average.main([*map(str, folders), *options])
+        (record,) = read_records(tmp_path)
+        _, tags = read_predictions(tmp_path / "models" / record.run.name / "predictions_test.conll")
+        return record, tags
+
+    return run
+
+
+class TestEntities:
+    def test_they_are_those_of_highest_expected_f1_at_the_threshold_that_is_best_on_dev(
+        self, command, runs, arguments
+    ):
+        record, tags = command(*runs)
+        assert record.run == Run("umt", "averaged-entities", "all", 19)
+        splits = load_splits(arguments)
+        expected = {}
+        for name in ("validation", "test"):
+            single = [entities_of(folder, splits[name], arguments) for folder in runs]
+            expected[name] = [
+                {span: sum(run[row][span] for run in single) / 3 for span in single[0][row]}
+                for row in range(len(splits[name]))
+            ]
+
+        def decode(name: str, threshold: float) -> list[list[str]]:
+            rows = zip(expected[name], splits[name]["tokens"], strict=True)
+            return [spans_to_tags(choose_entities(found, threshold), len(words)) for found, words in rows]
+
+        gold = tag_names(splits["validation"])
+        scores = {
+            threshold: f1_score(gold, decode("validation", threshold), mode="strict", scheme=IOB2)
+            for threshold in THRESHOLDS
+        }
+        assert record.content["dev_f1"] == pytest.approx({f"{value:g}": f1 for value, f1 in scores.items()})
+        assert any(tag != "O" for sentence in tags for tag in sentence)
+        assert record.content["threshold"] == max(scores, key=scores.get)
+        assert tags == decode("test", record.content["threshold"])
+        assert record.content["command"].endswith("--entities")
+
+    def test_a_single_run_is_decoded_alone(self, command, runs, save):
+        record, tags = command(runs[0])
+        assert record.run == Run("umt", "entities", "all", 20)
+        assert record.content["averaged"] == ["umt.all.seed-20"]
+        assert all(map(is_valid, tags))
+
+    def test_a_likely_entity_of_one_run_counts_a_third(self):
+        runs = [[{Span("PER", 0, 1): 0.9}], [{}], [{Span("LOC", 0, 1): 0.3}]]
+        assert average_entities(runs) == [
+            {Span("PER", 0, 1): pytest.approx(0.3), Span("LOC", 0, 1): pytest.approx(0.1)}
+        ]
+
+    def test_the_threshold_is_chosen_on_dev_and_the_answer_is_that_of_test(
+        self, command, runs, arguments, monkeypatch
+    ):
+        """True entities are likelier than 0.42 on dev and 0.41 on test, and there are false ones of 0.38."""
+        splits = load_splits(arguments)
+
+        def answer(folder, dataset, *_):
+            gold = tag_names(dataset)
+            true = 0.42 if len(dataset) == len(splits["validation"]) else 0.41
+            entities = [
+                {**dict.fromkeys(entity_spans(tags, strict=True), true), Span("PER", 0, len(tags)): 0.38}
+                for tags in gold
+            ]
+            return averaging.Answers(gold, [], entities)
+
+        assert len(splits["validation"]) != len(splits["test"])
+        monkeypatch.setattr(averaging, "answer", answer)
+        record, tags = command(*runs)
+        assert record.content["threshold"] == 0.4
+        assert record.content["dev_f1"]["0.4"] == 1
+        assert record.content["dev_f1"]["0.35"] < 1
+        assert record.content["dev_f1"]["0.45"] == 0
+        assert tags == tag_names(splits["test"])

@@ -131,6 +131,17 @@ def test_a_threshold_leaves_entities_out(tmp_path, lines, pipe, ending):
         assert sum(tag.startswith("B-") for tag in sentence) == summary.entities
 
 
+def test_an_entity_threshold_is_the_pipeline_s(tmp_path, lines, pipe):
+    records = open_records(tmp_path / "a.jsonl")
+    predict_to_file(pipe, records, tmp_path / "b.jsonl", entity_threshold=0.1)
+    predict_to_file(pipe, records, tmp_path / "c.jsonl")
+    written, others = ((tmp_path / name).read_text(encoding="utf-8").splitlines() for name in ("b.jsonl", "c.jsonl"))
+    found = [[entity["word"] for entity in json.loads(line)["entities"]] for line in written]
+    expected = [[entity["word"] for entity in pipe(record.sentence, entity_threshold=0.1)] for record in records]
+    assert found == expected
+    assert written != others
+
+
 def read_conll_without_ids(path) -> list[list[str]]:
     blocks = path.read_text(encoding="utf-8").removesuffix("\n\n").split("\n\n")
     return [[line.split("\t")[1] for line in block.split("\n")] for block in blocks]
@@ -287,7 +298,9 @@ def test_what_is_wrong_is_told(tmp_path, model_folder, monkeypatch, changes, err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.jsonl", "plain.txt"]
 
 
-@pytest.mark.parametrize("option", [("--batch_size", "0"), ("--num_workers", "-1"), ("--threshold", "1.5")])
+@pytest.mark.parametrize(
+    "option", [("--batch_size", "0"), ("--num_workers", "-1"), ("--threshold", "1.5"), ("--entity_threshold", "0")]
+)
 def test_numbers_out_of_range_are_told(option, capsys):
     with pytest.raises(SystemExit):
         main(["model", "--input", "a", "--output", "b", *option])
