@@ -2,8 +2,8 @@
 
     python -m experiments.compare runs/english runs/english-crf-rate runs/english-without-suspects
 
-The runs of a model or variant that both folders have are compared: the seeds are pooled, and interval and test resample the
-pictures of the test set, the same in both. The runs must have been scored on the same sentences of the same data.
+The runs of a model or variant that both folders have are compared, those with the seeds that both have. They are pooled, and
+interval and test resample the pictures of the test set, the same in both. The runs must have been scored on the same sentences of the same data.
 """
 
 from __future__ import annotations

@@ -46,10 +46,10 @@ class Comparison:
 
 
 def compare_folders(plain: Path, changed: Sequence[Path], scheme: str = "strict") -> list[Comparison]:
-    """Compare each system that a changed folder shares with the plain one.
+    """Compare each system that a changed folder shares with the plain one, by the seeds that both have.
 
     Raises:
-        ValueError: if a folder shares none, or if seeds, data or sentences differ.
+        ValueError: if a folder shares none, or no seed of it, or if data or sentences differ.
     """
     records = read_records(plain)
     return [found for folder in changed for found in _compare(records, folder, plain.name, scheme)]
@@ -68,7 +68,16 @@ def _compare(plain: list[RunRecord], folder: Path, name: str, scheme: str) -> It
     if not shared:
         raise ValueError(f"`folders`: {folder.name} shares no model with {name}; compare runs of the same model.")
     for system in shared:
-        pair = [[record for record in group if _system(record) == system] for group in (plain, changed)]
+        seeds = [{record.run.seed for record in group if _system(record) == system} for group in (plain, changed)]
+        if not seeds[0] & seeds[1]:
+            raise ValueError(
+                f"`folders`: {system[0]} has the seeds {sorted(seeds[0])} in {name} and {sorted(seeds[1])} in "
+                f"{folder.name}; compare the same seeds."
+            )
+        pair = [
+            [record for record in group if _system(record) == system and record.run.seed in seeds[0] & seeds[1]]
+            for group in (plain, changed)
+        ]
         _check(pair[0], pair[1], folder.name, name)
         without, within = (np.array([100 * scores(r.counts(scheme))["f1"] for r in group]) for group in pair)
         pooled = [add_up([record.counts(scheme) for record in group]) for group in pair]
@@ -82,12 +91,6 @@ def _system(record: RunRecord) -> tuple[str, str, str]:
 
 def _check(plain: list[RunRecord], changed: list[RunRecord], one: str, other: str) -> None:
     """Refuse what cannot be compared in pairs."""
-    seeds = [sorted(record.run.seed for record in group) for group in (plain, changed)]
-    if seeds[0] != seeds[1]:
-        raise ValueError(
-            f"`folders`: {plain[0].run.system} has the seeds {seeds[0]} in {other} and {seeds[1]} in {one}; "
-            "compare the same seeds."
-        )
     first = plain[0]
     for record in (*plain, *changed):
         golds = [one.counts().table[:, :, 2] for one in (first, record)]
