@@ -24,7 +24,7 @@ from .length_windows import WINDOW_BATCHES, WINDOW_PIXELS, LengthWindows
 from .picture_rows import run_rows
 from .pieces import place_of
 from .pipeline_inputs import listed, plain_inputs, plain_sentence, take_apart
-from .posteriors import LEAST, Reading, TagPosteriors
+from .posteriors import LEAST, Reading, TagPosteriors, check_alternatives
 from .stock_arguments import PIPELINE, check_probability, refuse_unknown, whole_number
 from .windows import surface
 
@@ -90,8 +90,8 @@ class TwoMNERPipeline(Pipeline):
         threads (`int`, *optional*): the threads of the backend; by default those of PyTorch.
         threshold (`float`, *optional*): omit entities with a lower score.
         entity_threshold (`float`, *optional*): instead of the entities of the best tag sequence, those with the highest
-            expected F1, as [`choose_entities`] has it: all that are likelier than this and do not overlap. About 0.4 is
-            best where F1 is 0.7. Not with `n_best`.
+            expected F1: of all that are likelier than this, the ones that do not overlap and exceed it most in sum
+            ([`choose_entities`]). About 0.4 is best where F1 is 0.7. Not with `n_best`.
         n_best (`int`, *optional*): return the `n_best` most likely readings of each sentence, as
             `{"score": posterior of the entire reading, "entities": [...]}`.
         return_word_tags (`bool`, *optional*): return `{"entities", "words", "image_status"}` for each sentence; in
@@ -192,12 +192,9 @@ class TwoMNERPipeline(Pipeline):
     ) -> tuple[dict, dict, dict]:
         known = ("threshold", "entity_threshold", "n_best", "return_word_tags", "is_split_into_words", "allow_urls")
         refuse_unknown(unknown, PIPELINE, (*known, "on_bad_image", "window_batches"), "this pipeline")
-        check_probability("threshold", threshold)
-        check_probability("entity_threshold", entity_threshold, LEAST)
-        if n_best is not None and entity_threshold is not None:
-            raise ValueError(
-                "`n_best` counts tag sequences, which `entity_threshold` does not choose from; give one of them."
-            )
+        threshold = check_probability("threshold", threshold)
+        entity_threshold = check_probability("entity_threshold", entity_threshold, LEAST)
+        check_alternatives(n_best, entity_threshold)
         n_best = None if n_best is None else whole_number("n_best", n_best)
         window_batches = None if window_batches is None else whole_number("window_batches", window_batches)
         if on_bad_image not in (None, "none", "raise"):

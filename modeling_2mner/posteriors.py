@@ -169,14 +169,13 @@ class TagPosteriors:
             spans: entities, for each of `places`.
             places: numbers of sentences, each any number of times; by default each sentence once.
         """
-        ids = {label: index for index, label in enumerate(self.labels)}
         owners = [self._pictures[place] for place in (range(len(self._pictures)) if places is None else places)]
         rows: list[int] = []
         numbered: list[tuple[int, int, int, int]] = []
         for own, found in zip(owners, spans, strict=True):
             for kind, start, end in found:
                 rows += own
-                numbered += [(start, end, ids[f"B-{kind}"], ids[f"I-{kind}"])] * len(own)
+                numbered += [(start, end, *self._numbers_of(kind))] * len(own)
         scores = iter(self._rounded(self._lattice.span_posteriors(rows, numbered)).tolist())
         return [
             [sum(islice(scores, len(own))) / len(own) for _ in found] for own, found in zip(owners, spans, strict=True)
@@ -186,14 +185,15 @@ class TagPosteriors:
         """All entities of each sentence whose posterior is at least `least`, which may overlap, with their posteriors.
 
         Raises:
-            ValueError: for a `least` below `LEAST`.
+            ValueError: for a `least` below `LEAST`, and for labels without a pair of `B-` and `I-` for each type.
         """
         if not least >= LEAST:
             raise ValueError(f"`least` is {least}; write a probability from {LEAST:g} to 1.")
-        ids = {label: index for index, label in enumerate(self.labels)}
-        kinds = [label[2:] for label in self.labels if label.startswith("B-")]
-        begins, insides = (
-            torch.tensor([ids[f"{prefix}-{kind}"] for kind in kinds], device=self._logits.device) for prefix in "BI"
+        kinds = list(dict.fromkeys(label[2:] for label in self.labels if label != "O"))
+        if not kinds:
+            return [{} for _ in self._pictures]
+        begins, insides = torch.tensor([self._numbers_of(kind) for kind in kinds], device=self._logits.device).unbind(
+            1
         )
         owner = {row: place for place, rows in enumerate(self._pictures) for row in rows}
         found: list[dict[Span, None]] = [{} for _ in self._pictures]
@@ -215,7 +215,11 @@ class TagPosteriors:
         """The best readings of each sentence, best first: one without `n_best`, none where scores are not finite.
 
         With `entity_threshold`, it is that of the entities with the highest expected F1.
+
+        Raises:
+            ValueError: for `n_best` beside it.
         """
+        check_alternatives(n_best, entity_threshold)
         sound = self.are_sound()
         if entity_threshold is not None:
             found = [[(tags, 1.0)] for tags in self._likely_tags(entity_threshold)]
@@ -237,6 +241,15 @@ class TagPosteriors:
             readings[place].append(Reading(own_names, score, own_spans, own_scores, words))
         return readings
 
+    def _numbers_of(self, kind: str) -> tuple[int, int]:
+        """The numbers of the labels that begin and continue entities of a type."""
+        missing = [label for label in (f"B-{kind}", f"I-{kind}") if label not in self.labels]
+        if missing:
+            raise ValueError(
+                f"the labels are {', '.join(self.labels)}, without {missing[0]}, so {kind} has no posteriors."
+            )
+        return self.labels.index(f"B-{kind}"), self.labels.index(f"I-{kind}")
+
     def _likely_tags(self, threshold: float) -> list[list[int]]:
         ids = {label: index for index, label in enumerate(self.labels)}
         entities = self.likely_entities(threshold)
@@ -250,6 +263,16 @@ class TagPosteriors:
 
     def _length(self, place: int) -> int:
         return self._lengths[self._pictures[place][0]]
+
+
+def check_alternatives(n_best: int | None, entity_threshold: float | None) -> None:
+    """Check that not both are given.
+
+    Raises:
+        ValueError: if they are.
+    """
+    if n_best is not None and entity_threshold is not None:
+        raise ValueError("`n_best` counts tag sequences, and `entity_threshold` chooses none; leave one of them out.")
 
 
 def word_decoder(model: PreTrainedModel) -> tuple[LinearChainCRF, bool]:
@@ -334,6 +357,7 @@ __all__ = [
     "Reading",
     "TagPosteriors",
     "average_posteriors",
+    "check_alternatives",
     "decode_averaged",
     "sentence_posteriors",
     "word_decoder",

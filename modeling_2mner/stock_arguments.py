@@ -1,9 +1,10 @@
 """Arguments of other processors and pipelines that users try here, and what to write instead."""
 
 import operator
+import reprlib
 from collections.abc import Iterable
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 PIPELINE = {
     "aggregation_strategy": "leave it out: the answer is always whole entities; `return_word_tags=True` adds the words",
@@ -42,15 +43,18 @@ def refuse_unknown(given: Iterable[str], remedies: dict[str, str], known: Iterab
         raise TypeError(f"`{name}` is not an argument of {where}; {remedy}.")
 
 
-def check_probability(name: str, value: Any, least: float = 0.0) -> None:
-    """Check an argument that may be left out (`None`).
+def check_probability(name: str, value: Any, least: float = 0.0) -> float | None:
+    """The number of an argument that is a probability, or `None` if it is left out.
 
     Raises:
         ValueError: for anything but a number from `least` to 1.
     """
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if value is not None and not (is_number and least <= float(value) <= 1):
-        raise ValueError(f"`{name}` must be a probability from {least:g} to 1, got {value!r}.")
+    if value is None:
+        return None
+    # Compared before it is converted: a whole number may be too large for a float.
+    if not isinstance(value, Real) or isinstance(value, bool) or not least <= cast(Any, value) <= 1:
+        raise ValueError(f"`{name}` must be a probability from {least:g} to 1, got {reprlib.repr(value)}.")
+    return float(value)
 
 
 def whole_number(name: str, value: Any, most: int | None = None) -> int:

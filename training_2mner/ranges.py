@@ -69,9 +69,12 @@ def check_ranges(arguments: Any, ranges: Mapping[str, Range]) -> None:
     """Check the fields of a dataclass; one that is left out (`None`) has no range.
 
     Raises:
-        ValueError: for a number outside its range, and for any other field that is infinite or no number.
+        ValueError: for a number outside its range, for text or a truth value in the place of such a number, and for any
+            other field that is infinite or no number.
     """
     for name, value in vars(arguments).items():
+        if name in ranges and isinstance(value, bool | str):
+            raise ValueError(f"`{name}` is {value!r}; write {ranges[name]}.")
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         if name in ranges and not ranges[name].holds(value):

@@ -26,7 +26,7 @@ RESUME_ANYWAY = "resume_anyway"
 TRAINING = (
     *("seed", "data_seed", "num_train_epochs", "max_steps", "per_device_train_batch_size"),
     *("gradient_accumulation_steps", "group_by_length", "length_unit", "gather_negatives"),
-    *("dataloader_drop_last", "freeze", "train_used_rows", "onednn_linear"),
+    *("dataloader_drop_last", "freeze", "train_used_rows", "onednn_linear", "word_dropout"),
     *("learning_rate", "encoder_learning_rate", "crf_learning_rate", "head_learning_rate"),
     *("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "plain_adam", "optim", "optim_args"),
     *("adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm", "neftune_noise_alpha"),
@@ -40,6 +40,7 @@ EARLIER = {
     "length_unit": "words",
     "train_used_rows": False,
     "onednn_linear": False,
+    "word_dropout": 0.0,
 }  # what runs did before they could choose
 MODEL_NOTES = {"_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"}
 MAX_DIFFERENCES = 10

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -53,20 +54,36 @@ class WordDropout:
 
         Args:
             inputs: with `input_ids`, `(windows, pieces)`, `word_positions`, `(batch, words)`, and optionally `word_mask` of
-                the same shape. Of a word that two windows show, the first appearance is hidden.
+                the same shape. Of a word that two windows show, that appearance is hidden from which its tag is read.
         """
         input_ids, positions = inputs["input_ids"], inputs["word_positions"]
         mask = inputs.get("word_mask")
-        words = positions.flatten() if mask is None else positions[mask.bool()]
+        sentences = [row if mask is None else row[mask[place].bool()] for place, row in enumerate(positions)]
+        words = torch.cat(sentences)
         hidden = torch.rand(words.shape, device=words.device) < self.probability
         # 1 for the first piece of a hidden word and 0 for that of another; each further piece is as the one before.
         firsts = torch.full((input_ids.numel(),), -1, device=input_ids.device)
         firsts[words] = hidden.long()
+        if len(input_ids) > len(positions):  # a sentence in several windows
+            firsts[list(self._contexts(input_ids, sentences))] = 0
         firsts = firsts.view_as(input_ids)
         places = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
         latest = torch.where(firsts >= 0, places, 0).cummax(dim=1).values
         drops = (firsts.gather(1, latest) == 1) & ~torch.isin(input_ids, self.special.to(input_ids.device))
         return {**inputs, "input_ids": input_ids.masked_fill(drops, self.mask)}
+
+    def _contexts(self, input_ids: torch.Tensor, sentences: Sequence[torch.Tensor]) -> Iterator[int]:
+        """Where, in the flattened pieces, the words begin that a window shows after its own: the first own ones of the next."""
+        windows, width, special = input_ids.tolist(), input_ids.shape[1], set(self.special.tolist())
+        for words in sentences:
+            for last, following in pairwise(words.tolist()):
+                (window, place), (next_window, start) = divmod(last, width), divmod(following, width)
+                if window == next_window:
+                    continue
+                shown, own = windows[window], windows[next_window][start:]
+                end = 1 + max(piece for piece in range(place, width) if shown[piece] not in special)
+                starts = (piece for piece in range(place + 1, end) if shown[piece:end] == own[: end - piece])
+                yield from (window * width + piece for piece in islice(starts, 1))
 
 
 __all__ = ["WordDropout"]

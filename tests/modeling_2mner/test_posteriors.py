@@ -334,3 +334,54 @@ def test_a_sentence_without_words_has_no_likely_entities(crf):
     posteriors = posteriors_of(torch.zeros(1, 0, len(SMALL)), SMALL, crf(SMALL))
     assert posteriors.entities_above(0.1) == [{}]
     assert posteriors.read(entity_threshold=0.4)[0][0].tags == []
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_likely_entity_is_missed_whatever_the_transitions(crf, seed):
+    """Long entities under strong transitions: what begins, what continues, and what is left as unlikely."""
+    torch.manual_seed(seed)
+    model, words = crf(SMALL), 7
+    with torch.no_grad():
+        model.transitions.mul_(2)
+    emissions = emissions_of(1, words, SMALL) / 2
+    found = posteriors_of(emissions, SMALL, model, constrained=bool(seed % 2)).entities_above(0.15)[0]
+    readings = readings_of(emissions[0], SMALL, model, bool(seed % 2))
+    shares = {span: share_of(span, readings, SMALL) for span in all_spans(words, SMALL)}
+    assert found == pytest.approx({span: share for span, share in shares.items() if share >= 0.15}, abs=1e-5)
+
+
+def test_unlikely_entities_are_left_early(crf, monkeypatch):
+    """Without that, a sentence of n words would have n * n / 2 candidates."""
+    counts = []
+    close = lattice.Lattice._close
+    monkeypatch.setattr(
+        lattice.Lattice, "_close", lambda self, row, *others: counts.append(len(row)) or close(self, row, *others)
+    )
+    posteriors_of(torch.zeros(1, 400, len(SMALL)), SMALL).entities_above(0.05)
+    assert 400 < sum(counts) <= 2 * 400 / 0.05
+
+
+@pytest.mark.parametrize("least", [0.0, 0.009, -1.0, float("nan")])
+def test_thresholds_below_the_least_are_refused(crf, least):
+    with pytest.raises(ValueError, match=r"`least` is .*; write a probability from 0.01 to 1"):
+        posteriors_of(emissions_of(1, 3, SMALL), SMALL).entities_above(least)
+
+
+def test_sentences_without_finite_scores_have_no_reading_by_entities(crf):
+    emissions = emissions_of(2, 3, SMALL)
+    emissions[1, 1, 1] = float("nan")
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    found = TagPosteriors(emissions, mask, SMALL, crf(SMALL), True).read(entity_threshold=0.4)
+    assert [len(readings) for readings in found] == [1, 0]
+
+
+def test_readings_are_either_counted_or_chosen(crf):
+    with pytest.raises(ValueError, match="`n_best` counts tag sequences"):
+        posteriors_of(emissions_of(1, 3, SMALL), SMALL).read(n_best=2, entity_threshold=0.4)
+
+
+def test_labels_without_entities_have_none_and_half_a_pair_is_refused():
+    assert posteriors_of(torch.zeros(1, 3, 1), ["O"]).entities_above(0.1) == [{}]
+    for labels in (["O", "B-X"], ["O", "I-X"]):
+        with pytest.raises(ValueError, match=rf"the labels are O, {labels[1]}, without [BI]-X"):
+            posteriors_of(torch.zeros(1, 3, 2), labels).entities_above(0.1)

@@ -75,3 +75,10 @@ def test_two_sure_names_are_chosen_before_a_long_one_that_is_surer_than_each():
     posteriors = {Span("ORG", 0, 3): 0.5, Span("LOC", 0, 1): 0.45, Span("PER", 1, 3): 0.48}
     assert choose_entities(posteriors, 0.3) == [("LOC", 0, 1), ("PER", 1, 3)]
     assert choose_entities(posteriors, 0.44) == [("ORG", 0, 3)]
+
+
+def test_of_equal_choices_the_one_with_fewer_entities_is_taken_whatever_the_order():
+    one, other = (Span("LOC", 0, 1), 0.5), (Span("PER", 0, 1), 0.5)
+    assert choose_entities(dict([one, other]), 0.25) == choose_entities(dict([other, one]), 0.25) == [one[0]]
+    long, parts = (Span("ORG", 0, 2), 0.75), ((Span("LOC", 0, 1), 0.5), (Span("PER", 1, 2), 0.5))
+    assert choose_entities(dict([long, *parts]), 0.25) == choose_entities(dict([*parts, long]), 0.25)

@@ -3,12 +3,15 @@ from __future__ import annotations
 import copy
 import json
 import logging
+from dataclasses import fields
 
 import pytest
 from datasets import Dataset, DatasetDict, Image
+from transformers import TrainingArguments
 
 from modeling_2mner.processing_2mner import imagenet_processor
-from training_2mner.arguments import DataArguments
+from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
+from training_2mner.lora import LORA_SETTINGS
 from training_2mner.run_settings import check_resume, describe_run, fingerprint
 
 
@@ -24,6 +27,18 @@ def describe(make_trainer, splits):
 def checkpoint(tmp_path, describe):
     (tmp_path / "run_settings.json").write_text(json.dumps(describe()), encoding="utf-8")
     return tmp_path
+
+
+# Options of this project that change neither weights nor the epoch that is chosen, or nothing that a run has done so far.
+WITHOUT_EFFECT = {"patience", "calibrate", "resume_anyway", "lora_keep_adapter"}
+
+
+def test_every_option_of_this_project_is_compared(describe):
+    own = {field.name for field in fields(TwoMNERTrainingArguments)} - {
+        field.name for field in fields(TrainingArguments)
+    }
+    settings = {*describe(), *LORA_SETTINGS, "group_by_picture", "cache_image_features", "image_features_precision"}
+    assert own - settings - WITHOUT_EFFECT == set()
 
 
 def test_the_same_run_goes_on_without_a_word(checkpoint, describe, caplog):
@@ -55,6 +70,7 @@ def test_what_the_result_does_not_depend_on_may_change(checkpoint, describe, set
         ({"per_device_train_batch_size": 2}, "`per_device_train_batch_size` was 4, now 2"),
         ({"length_unit": "words"}, "`length_unit` was .pieces., now .words."),
         ({"onednn_linear": True}, "`onednn_linear` was false, now true"),
+        ({"word_dropout": 0.25}, r"`word_dropout` was 0\.0, now 0\.25"),
         ({"train_used_rows": True}, "`train_used_rows` was false, now true"),
         ({"gradient_accumulation_steps": 2}, "`gradient_accumulation_steps` was 1, now 2"),
         ({"num_train_epochs": 3}, "`num_train_epochs` was 1, now 3"),

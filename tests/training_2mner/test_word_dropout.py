@@ -73,14 +73,21 @@ class TestWordDropout:
         share = (changed == tokenizer.mask_token_id).sum().item() / 2000
         assert abs(share - 0.1) < 0.03  # four standard deviations
 
-    def test_a_long_sentence_in_windows_keeps_each_window_s_special_pieces(self, tokenizer):
-        processor = TwoMNERProcessor(tokenizer=tokenizer, max_length=8)
-        batch = processor([["Anna", "in", "Paris", "the", "Louvre", "in", "Köln", "Meier"] * 3])
-        assert len(batch["input_ids"]) > 1
-        changed = WordDropout(1.0, tokenizer)(batch)["input_ids"]
-        assert torch.equal(changed[:, 0], batch["input_ids"][:, 0])
-        flat = changed.flatten()[batch["word_positions"].flatten()]
-        assert (flat == tokenizer.mask_token_id).all()
+    def test_in_windows_each_word_is_hidden_where_its_tag_is_read_and_shown_elsewhere(self, tokenizer):
+        processor = TwoMNERProcessor(tokenizer=tokenizer, max_length=18)
+        words = ["Anna", "in", "Paris", "the", "Meierei", "Louvre", "in", "Köln"] * 6
+        batch = processor([words, ["Anna", "in"]])
+        assert len(batch["input_ids"]) > 3
+        special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
+        width, encoded = batch["input_ids"].shape[1], tokenizer([*words, "Anna", "in"], add_special_tokens=False)
+        counts = list(map(len, encoded["input_ids"]))
+        positions = batch["word_positions"][batch["word_mask"].bool()].tolist()
+        own = {place + more for place, count in zip(positions, counts, strict=True) for more in range(count)}
+        pieces = {place for place, piece in enumerate(batch["input_ids"].flatten().tolist()) if piece not in special}
+        windows = {place // width for place in pieces - own}
+        assert len(windows) > 2  # of which each shows words of others, on the left or on the right
+        changed = WordDropout(1.0, tokenizer)(batch)["input_ids"].flatten().tolist()
+        assert {place for place, piece in enumerate(changed) if piece == tokenizer.mask_token_id} == own
 
     def test_a_batch_without_a_mask_of_words_has_words_only(self, processor, tokenizer):
         batch = dict(processor([["Anna", "in", "Paris"]]))
@@ -129,7 +136,13 @@ class TestTraining:
         every, used = (weights_of(train(str(rows), train_used_rows=rows).model) for rows in (False, True))
         assert all(torch.equal(every[name], used[name]) for name in every)
 
-    @pytest.mark.parametrize("share", [1.0, -0.1, float("nan")])
+    def test_unknown_words_are_hidden_too(self, processor, tokenizer):
+        batch = processor([["\u4e16", "Anna"]])
+        assert (batch["input_ids"] == tokenizer.unk_token_id).any()
+        changed = WordDropout(1.0, tokenizer)(batch)["input_ids"]
+        assert not (changed == tokenizer.unk_token_id).any()
+
+    @pytest.mark.parametrize("share", [1.0, -0.1, float("nan"), True])
     def test_impossible_shares_are_refused(self, share, quiet):
         with pytest.raises(ValueError, match="`word_dropout` is"):
             TwoMNERTrainingArguments(word_dropout=share, **quiet)

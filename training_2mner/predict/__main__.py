@@ -51,8 +51,8 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add(
         "--entity_threshold",
         type=between(0.01, 1.0),
-        help="instead of the entities of the best tag sequence, write those that are likelier than this and do not overlap, "
-        "for a higher F1; about 0.4 is best where F1 is 70 percent",
+        help="instead of the entities of the best tag sequence, write those that are likelier than this, and of overlapping "
+        "ones the most likely in sum, for a higher F1; about 0.4 is best where F1 is 70 percent",
     )
     add("--return_word_tags", action="store_true", help="also write the tag and score of each word (.jsonl only)")
     add("--device", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
