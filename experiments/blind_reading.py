@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from dataset_scripts.annotations.agreement import cohen_kappa
@@ -17,7 +17,7 @@ from experiments.errors.counts import ERROR_KINDS, Pair, ScoredSentence
 from experiments.records import describe_data
 from modeling_2mner.spans import Span
 from reports_2mner.command_line import exit_on_error
-from reports_2mner.files import write_file, write_json
+from reports_2mner.files import read_json, write_file, write_json
 from reports_2mner.tables import Table
 from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits
@@ -103,8 +103,8 @@ def read_form(text: str, errors: Sequence[SampledError], order: int) -> list[dic
     """
     given: dict[str, tuple[str, bool]] = {}
     for line in filter(None, text.splitlines()):
-        number, answer, remark = (*line.split("\t"), "", "")[:3]
-        if number in given or answer not in ANSWERS or remark not in ("", NUMBER):
+        number, answer, remark, *more = (*line.split("\t"), "", "", "")
+        if number in given or answer not in ANSWERS or remark not in ("", NUMBER) or any(more):
             raise ValueError(
                 f"`answers` has the line {line!r}; write each number once, a tab and {'/'.join(ANSWERS)}, and nothing "
                 f"else but a tab and `{NUMBER}`."
@@ -186,7 +186,7 @@ def read(options: argparse.Namespace) -> None:
     """Write the form of a reading or its record, or print what two readings found."""
     with exit_on_error(OSError):
         if options.task == "count":
-            first, second = (json.loads(path.read_text(encoding="utf-8")) for path in options.readings)
+            first, second = map(_read_reading, options.readings)
             print(readings_page(count_readings(first, second)))
             return
         data = DataArguments(options.dataset, options.dataset_config, options.dataset_revision)
@@ -208,6 +208,18 @@ def read(options: argparse.Namespace) -> None:
             }
             write_json(options.output, content, ensure_ascii=False, indent=1)
     print(f"{len(errors)} errors are in {options.output}.")
+
+
+def _read_reading(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    try:
+        entries = [{error[name] for name in ("verdict", "kind", NUMBER)} for error in content["errors"]]
+        whole = bool(entries) and {"data", "order"} <= set(content)
+    except (LookupError, TypeError):
+        whole = False
+    if not whole:
+        raise ValueError(f"`readings` names {path}, which is no record of `python -m experiments.reading record`.")
+    return content
 
 
 def _error(sentence: ScoredSentence, pair: Pair) -> SampledError:

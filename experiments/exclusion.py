@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Iterable, Iterator
 
 from datasets import Dataset
 
@@ -36,7 +37,9 @@ def first_suspects(queue: Iterable[str], train: Dataset, source: str, share: flo
             f"`source` is {source!r}, but train has {', '.join(sorted(set(sources)))}; name one of these."
         )
     wanted = round(share * len(names))
-    found = [uid for line in queue if (uid := json.loads(line)["uid"]) in names]
+    if not wanted:
+        raise ValueError(f"`share` {share} of {len(names)} sentences is none; take a larger share.")
+    found = [uid for uid in dict.fromkeys(_read_names(queue)) if uid in names]
     if len(found) < wanted:
         raise ValueError(
             f"`queue` has {len(found)} training sentences of {source}, fewer than the {wanted} of `share` {share}; rank with "
@@ -45,9 +48,23 @@ def first_suspects(queue: Iterable[str], train: Dataset, source: str, share: flo
     return found[:wanted]
 
 
+def _read_names(queue: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(queue, start=1):
+        try:
+            name = json.loads(line)["uid"]
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(
+                f"`queue` has no sentence in line {number}, {reprlib.repr(line)}; name the queue.jsonl of "
+                "`python -m dataset_scripts.label_errors`."
+            ) from error
+        yield str(name)
+
+
 def write_suspects(options: argparse.Namespace) -> None:
     """Write the list of names."""
     with exit_on_error(OSError):
+        if options.output.resolve() == options.queue.resolve():
+            raise ValueError("`output` is the queue itself; write the list to another file.")
         train = load_splits(DataArguments(options.dataset, options.dataset_config, options.dataset_revision))["train"]
         with options.queue.open(encoding="utf-8") as queue:
             names = first_suspects(queue, train, options.source, options.share)

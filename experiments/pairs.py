@@ -78,6 +78,11 @@ def _compare(plain: list[RunRecord], folder: Path, name: str, scheme: str) -> It
             [record for record in group if _system(record) == system and record.run.seed in seeds[0] & seeds[1]]
             for group in (plain, changed)
         ]
+        for place, group in ((name, pair[0]), (folder.name, pair[1])):
+            if len(group) > len({record.run.seed for record in group}):
+                raise ValueError(
+                    f"`folders`: {place} has {system[0]} with one seed twice; keep one record of each run."
+                )
         _check(pair[0], pair[1], folder.name, name)
         without, within = (np.array([100 * scores(r.counts(scheme))["f1"] for r in group]) for group in pair)
         pooled = [add_up([record.counts(scheme) for record in group]) for group in pair]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -26,7 +25,7 @@ from experiments.counts import EntityCounts, count_entities
 from experiments.plan import Run
 from experiments.public_words import public_words
 from reports_2mner.conll_format import read_sentences
-from reports_2mner.files import file_sha256, write_json
+from reports_2mner.files import file_sha256, read_json, write_json
 from training_2mner.arguments import DataArguments
 from training_2mner.data import text_values
 from training_2mner.data_record import read_data_record
@@ -78,9 +77,9 @@ def read_records(folder: Path) -> list[RunRecord]:
     """All records of a folder, by name; it may hold other JSON files as well.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if there are none, and for a file that is no JSON.
     """
-    contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    contents = [read_json(path) for path in sorted(folder.glob("*.json"))]
     records = [RunRecord(Run(**content["run"]), content) for content in contents if {"run", "test"} <= set(content)]
     if not records:
         raise ValueError(f"there are no finished runs in {folder}; run some with `python -m experiments.run`.")
@@ -89,7 +88,7 @@ def read_records(folder: Path) -> list[RunRecord]:
 
 def read_record(path: Path) -> RunRecord:
     """Read one file."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     return RunRecord(Run(**content["run"]), content)
 
 

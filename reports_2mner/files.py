@@ -51,6 +51,18 @@ def write_json(path: Path | str, content: Any, **options: Any) -> None:
     write_file(path, f"{json.dumps(content, **options)}\n")
 
 
+def read_json(path: Path | str, remedy: str = "write it again") -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ValueError: if it is none, with its path and what to do.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); {remedy}.") from error
+
+
 def file_sha256(*paths: Path) -> str:
     """Return the SHA-256 of the contents of a file, or of several files one after the other, in hexadecimal."""
     digest = hashlib.sha256()

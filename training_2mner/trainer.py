@@ -137,7 +137,8 @@ class TwoMNERTrainer(Trainer):
         self._part_count = 0
         self._lengths = SentenceLengths(getattr(self.data_collator, "processor", None), self.args.length_unit)
         self._used_rows = UsedRowsOfEncoder()
-        tokenizer = getattr(getattr(self.data_collator, "processor", None), "tokenizer", None)
+        processor = getattr(self.data_collator, "processor", self.processing_class)
+        tokenizer = getattr(processor, "tokenizer", None)
         self._word_dropout = WordDropout(self.args.word_dropout, tokenizer) if self.args.word_dropout else None
         self._epochs = EpochCallback()
         self.add_callback(self._epochs)

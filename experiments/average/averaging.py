@@ -35,6 +35,7 @@ from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import check_columns, label_names, load_splits, tag_names
+from training_2mner.device import choose_device
 from training_2mner.evaluation import PREDICTIONS, write_predictions
 from training_2mner.metrics import entity_scores
 
@@ -71,7 +72,7 @@ def average(options: argparse.Namespace) -> list[tuple[str, float]]:
     labels = check_labels(options.runs, configs)
     run = describe_run(options.runs, configs, options.dataset_config, options.entities)
     name = options.name or run.name
-    check_average_name(options.output, name, options.runs)
+    check_average_name(options.output, name, options.runs, options.entities)
     boxes = (options.boxes_column, options.small_boxes_column)
     data = DataArguments(options.dataset, run.languages, options.dataset_revision, *boxes)
     with only_writer(options.output / f"{name}.json", "output"):
@@ -81,11 +82,11 @@ def average(options: argparse.Namespace) -> list[tuple[str, float]]:
 def _average(
     options: argparse.Namespace, name: str, run: Run, data: DataArguments, labels: list[str]
 ) -> list[tuple[str, float]]:
+    device = choose_device(options.device)
     splits = load_splits(data)
     test = splits["test"]
     check_columns(test, data.dataset, filter(None, (data.boxes_column, data.small_boxes_column)))
     gold = tag_names(test)
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     started = time.monotonic()
     answers = _answers(options, test, data, device)
     scored = [
@@ -132,7 +133,11 @@ def answer(
     device: torch.device | str = "cpu",
     by_entities: bool = False,
 ) -> Answers:
-    """Tag a split with one run."""
+    """Tag a split with one run.
+
+    Raises:
+        ValueError: for a run whose scores are not finite.
+    """
     model = AutoModelForTokenClassification.from_pretrained(folder).eval().to(device)
     processor = AutoProcessor.from_pretrained(folder)
     collator = TwoMNERDataCollator(processor, arguments.boxes_column, arguments.small_boxes_column)
@@ -144,6 +149,10 @@ def answer(
     for batch in tqdm(batches, desc=name_of(folder), unit=" batches", disable=None):
         output = model(**batch.to(device))
         found = sentence_posteriors(model, output.logits, batch["word_mask"])
+        if not all(posteriors.isfinite().all() for posteriors in found):
+            raise ValueError(
+                f"`runs` names {folder}, whose scores of some sentences are not finite numbers; check its weights."
+            )
         tags = zip(output.predictions.tolist(), found, strict=True)
         answers.tags.extend([labels[tag] for tag in row[: len(words)]] for row, words in tags)
         answers.posteriors.extend(found)

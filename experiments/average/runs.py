@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from experiments.plan import (
     Run,
 )
 from modeling_2mner.configuration_tagging import TaggingConfig
+from reports_2mner.files import read_json
 from training_2mner.model_names import model_name
 
 
@@ -33,7 +33,9 @@ def read_configs(folders: Sequence[Path], least: int = 2) -> list[TaggingConfig]
         ValueError: for fewer than `least` runs, a run named twice, or a folder without a model that tags words.
     """
     if len(folders) < least:
-        raise ValueError(f"`runs` names {len(folders)} run; an average needs at least two, with different seeds.")
+        raise ValueError(
+            f"`runs` names {len(folders)} run; an average needs at least two, with different seeds, or `--entities`."
+        )
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError(f"`runs` names a folder twice: {', '.join(map(str, folders))}; name each once.")
     for folder in folders:
@@ -119,8 +121,8 @@ def read_name(name: str) -> Run | None:
     return None
 
 
-def check_average_name(output: Path, name: str, folders: Sequence[Path]) -> None:
-    """Check that the average does not overwrite anything else.
+def check_average_name(output: Path, name: str, folders: Sequence[Path], by_entities: bool = False) -> None:
+    """Check that the average does not overwrite anything else, nor one of tags one of entities.
 
     Raises:
         ValueError: if it would, or if the name is not a file name.
@@ -129,8 +131,9 @@ def check_average_name(output: Path, name: str, folders: Sequence[Path]) -> None
         raise ValueError(f"`name` is {name!r}; write a file name without folders.")
     path = output / f"{name}.json"
     names = [name_of(folder) for folder in folders]
-    averaged = json.loads(path.read_text(encoding="utf-8")).get("averaged") if path.is_file() else names
-    if averaged != names or (output / MODELS_FOLDER / name / "config.json").exists():
+    content = read_json(path) if path.is_file() else {"averaged": names}
+    other = content.get("averaged") != names or (path.is_file() and ("threshold" in content) != by_entities)
+    if other or (output / MODELS_FOLDER / name / "config.json").exists():
         raise ValueError(
             f"`output` {output} already has another run named {name!r}; give this average another `--name`."
         )

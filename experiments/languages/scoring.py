@@ -7,17 +7,23 @@ import gc
 import shlex
 from pathlib import Path
 
-import torch
-
 from dataset_scripts.schema import DEFAULT_CONFIG, types_in
 from experiments.average.runs import name_of, read_name
 from experiments.plan import Run
 from experiments.progress import Progress
-from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
+from experiments.records import (
+    describe_data,
+    describe_machine,
+    describe_scores,
+    describe_sentences,
+    read_record,
+    write_record,
+)
 from experiments.tables.languages import FOLDER
 from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
 from training_2mner.data import label_names, load_split, tag_names
+from training_2mner.device import choose_device
 from training_2mner.evaluate.finished import tag_split
 from training_2mner.metrics import entity_scores
 
@@ -30,7 +36,9 @@ def score(options: argparse.Namespace) -> None:
     """
     runs = {folder: _run_of(folder) for folder in options.runs}
     data = DataArguments(options.dataset, DEFAULT_CONFIG, options.dataset_revision)
-    left = {folder: run for folder, run in runs.items() if not _record(options.output, run).is_file()}
+    if len(set(runs.values())) < len(runs):
+        raise ValueError(f"`runs` names a run twice: {', '.join(map(str, runs))}; name each once.")
+    left = {folder: run for folder, run in runs.items() if not _is_done(options.output, run, data)}
     progress = Progress(len(left))
     for folder, run in left.items():
         with only_writer(_record(options.output, run), "output"):
@@ -48,10 +56,24 @@ def _score(folder: Path, run: Run, data: DataArguments, options: argparse.Namesp
         run,
         command=f"python -m experiments.languages {shlex.join(words)}",
         data=describe_data(data, test),
-        machine=describe_machine(torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))),
+        machine=describe_machine(choose_device(options.device)),
         test={**describe_sentences(test), "dev": describe_scores(gold, tags, types_in(label_names(test)))},
     )
     return entity_scores(tags, gold)["f1"]
+
+
+def _is_done(output: Path, run: Run, data: DataArguments) -> bool:
+    """Whether the run has its record on these data."""
+    path = _record(output, run)
+    if not path.is_file():
+        return False
+    scored, now = read_record(path).content["data"], describe_data(data, load_split(data, "test"))
+    if scored != now:
+        raise ValueError(
+            f"`output` has {path}, of {scored['name']} ({scored['fingerprint'] or scored['revision']}), but `dataset` is "
+            f"{now['name']} ({now['fingerprint'] or now['revision']}); give other data another `output`."
+        )
+    return True
 
 
 def _run_of(folder: Path) -> Run:

@@ -88,3 +88,33 @@ def test_the_seeds_that_both_have_are_compared(folders):
     write(folders / "other", run(21), 5)
     with pytest.raises(SystemExit, match=r"bert-crf has the seeds \[19, 20\] in plain and \[21\] in other"):
         main([str(folders / "plain"), str(folders / "other")])
+
+
+def test_a_run_with_two_records_is_refused(folders):
+    record = folders / "better" / f"{run(19).name}.json"
+    (folders / "better" / "copy.json").write_bytes(record.read_bytes())
+    with pytest.raises(SystemExit, match="better has bert-crf with one seed twice"):
+        main([str(folders / "plain"), str(folders / "better")])
+
+
+def test_a_broken_record_is_told_by_its_name(folders):
+    (folders / "better" / "broken.json").write_text("{", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"broken\.json is not valid JSON"):
+        main([str(folders / "plain"), str(folders / "better")])
+
+
+def test_both_schemes_and_the_pictures_count(folders):
+    stray = [["I-LOC", "O"], ["B-ORG", "O"]] * 40
+    for seed in (19, 20):
+        test = {"lang": ["en"] * 80, "source": ["x"] * 80, "picture": list(range(80))}
+        data = {"name": "d", "config": "en", "revision": None, "fingerprint": "f", "split": None}
+        scored = {"dev": describe_scores(GOLD, stray)}
+        write_record(folders / "stray" / f"{run(seed).name}.json", run(seed), data=data, test=test | scored)
+        test["picture"] = [0] * 80
+        write_record(folders / "other" / f"{run(seed).name}.json", run(seed), data=data, test=test | scored)
+    (strict,), (lenient,) = (
+        compare_folders(folders / "plain", [folders / "stray"], scheme) for scheme in ("strict", "lenient")
+    )
+    assert strict.found.difference < lenient.found.difference == pytest.approx(1 - 2 * 119 / (119 + 160))
+    with pytest.raises(SystemExit, match="other sentences or other data"):
+        main([str(folders / "plain"), str(folders / "other")])

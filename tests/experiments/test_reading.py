@@ -87,6 +87,7 @@ def test_answers_are_told_apart_again(sentences, order):
     [
         ("1\tA\n2\tC", "'2.+C'"),
         ("1\tA\tnumbers", "'1.+numbers'"),
+        ("1\tA\tnumber\tx", "'1.+x'"),
         ("1\tA\n1\tB", "each number once"),
         ("1\tA", "the numbers 1 to 2; see 2"),
     ],
@@ -165,3 +166,11 @@ def test_from_a_run_to_the_counts(tmp_path, dataset, monkeypatch, capsys):
     capsys.readouterr()
     reading.main(["count", str(tmp_path / "first.json"), str(tmp_path / "second.json")])
     assert "83 (44 to 97)" in capsys.readouterr().out  # five of six, by Wilson
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "5", "no JSON", '{"errors": []}', '{"errors": [{"kind": "missed"}]}'])
+def test_what_is_no_reading_is_told_by_its_name(tmp_path, content):
+    path = tmp_path / "mine.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"mine\.json, which is no record|mine\.json is not valid JSON"):
+        reading.main(["count", str(path), str(path)])

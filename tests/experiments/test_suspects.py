@@ -29,6 +29,7 @@ def test_the_first_of_the_source_are_taken():
         ((queue("s1"), TRAIN, "caption", 0.25), "`queue` has 1 training sentences of caption, fewer than the 2"),
         ((queue("s1"), TRAIN, "captions", 0.25), "`source` is 'captions', but train has caption, tweet"),
         ((queue("s1"), TRAIN, "caption", 10), "`share` is 10"),
+        ((queue("s1"), TRAIN, "caption", 0.01), "`share` 0.01 of 8 sentences is none"),
     ],
 )
 def test_what_cannot_be_taken_is_an_error(arguments, message):
@@ -54,3 +55,21 @@ def test_from_the_ranking_of_the_training_split_to_training_without_them(dataset
     assert left["test"]["id"][:] == plain["test"]["id"][:]
     with pytest.raises(SystemExit, match="`split` is 'dev', but the data set has train, validation, test"):
         label_errors.main([dataset, "--split", "dev", "--output", str(ranked)])
+
+
+def test_a_sentence_that_the_queue_names_twice_is_taken_once():
+    assert first_suspects(queue("s3", "s3", "s7"), TRAIN, "caption", 0.25) == ["s3", "s7"]
+
+
+@pytest.mark.parametrize("line", ["", "nothing", "5", "[1]", '{"id": 1}'])
+def test_a_queue_that_is_none_is_told_by_its_line(line):
+    with pytest.raises(ValueError, match=r"`queue` has no sentence in line 2, .*label_errors"):
+        first_suspects([*queue("s1"), line], TRAIN, "caption", 0.25)
+
+
+def test_the_queue_is_not_overwritten(tmp_path):
+    path = tmp_path / "queue.jsonl"
+    path.write_text("\n".join(queue("s1")), encoding="utf-8")
+    with pytest.raises(SystemExit, match="`output` is the queue itself"):
+        suspects.main([str(path), "--dataset", "nowhere", "--source", "caption", "--output", str(path)])
+    assert path.read_text(encoding="utf-8") == queue("s1")[0]

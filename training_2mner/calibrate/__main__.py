@@ -55,13 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> Calibration:
-    import torch  # this and what follows takes seconds, and the help does not need it
-
+    # This takes seconds, and the help does not need it.
     import modeling_2mner  # noqa: F401  # registers the models
     from training_2mner.arguments import DataArguments
     from training_2mner.calibrate.calibration import calibrate, store
     from training_2mner.calibrate.card import replace_scores
     from training_2mner.data import load_splits
+    from training_2mner.device import choose_device
     from training_2mner.hub.staging import CARD
 
     if not options.run.is_dir():
@@ -73,7 +73,7 @@ def _run(options: argparse.Namespace) -> Calibration:
         options.boxes_column,
         options.small_boxes_column,
     )
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(options.device)
     with only_writer(options.run, "run"):
         splits = load_splits(data)
         names = list(dict.fromkeys(filter(None, (options.split, options.held_out))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterator
@@ -12,13 +11,14 @@ from typing import Any
 from transformers.dynamic_module_utils import get_relative_import_files
 
 import modeling_2mner
-from reports_2mner.files import write_json
+from reports_2mner.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
 PROJECT_CODE = Path(modeling_2mner.__file__).parent
 CONFIG_FILES = ("config.json", "processor_config.json", "tokenizer_config.json")  # these can refer to code
 HANDLER = "handler"
+SAVE_JSON = "save the model again"
 SAVE_AGAIN = (
     "To save this version's code there: `import modeling_2mner`, load model and processor with "
     "`AutoModelForTokenClassification` and `AutoProcessor`, and call `save_pretrained` on both."
@@ -33,7 +33,7 @@ def travelling_code(folder: Path) -> list[str]:
     Raises:
         ValueError: if one is missing.
     """
-    named = {HANDLER, *(module for name in CONFIG_FILES for module in _modules(read_json(folder / name)))}
+    named = {HANDLER, *(module for name in CONFIG_FILES for module in _modules(read_json(folder / name, SAVE_JSON)))}
     entries = [f"{module}.py" for module in sorted(named) if (PROJECT_CODE / f"{module}.py").is_file()]
     needed = _with_imports(PROJECT_CODE, entries)
     missing = sorted(name for name in needed if not (folder / name).is_file())
@@ -60,7 +60,7 @@ def drop_foreign_code(path: Path, code: list[str]) -> None:
     Such entries come from encoders and tokenizers that were published with their own code. This model never runs that
     code, and without the references nothing else will run it by mistake either.
     """
-    content = read_json(path)
+    content = read_json(path, SAVE_JSON)
     dropped = []
     for parent, place, key, targets in list(_references(content, path.name)):
         if not all(target is None or _is_own(target, code) for target in targets):
@@ -70,14 +70,6 @@ def drop_foreign_code(path: Path, code: list[str]) -> None:
         logger.warning("%s refers to code of others, which this model never runs; it is left out.", place)
     if dropped:
         write_json(path, content, indent=2, ensure_ascii=False)
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; `ValueError` if it is not valid JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); save the model again.") from error
 
 
 def _with_imports(folder: Path, entries: list[str]) -> set[str]:

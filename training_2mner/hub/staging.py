@@ -13,10 +13,10 @@ from typing import cast
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
-from reports_2mner.files import write_lines
+from reports_2mner.files import read_json, write_lines
 from reports_2mner.markdown import plain, quoted
 from reports_2mner.push import HUB_ID
-from training_2mner.hub.code import CONFIG_FILES, drop_foreign_code, read_json, travelling_code
+from training_2mner.hub.code import CONFIG_FILES, SAVE_JSON, drop_foreign_code, travelling_code
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _find_weights(folder: Path) -> list[str]:
 
 def _find_graphs(folder: Path) -> list[str]:
     """The files of an exported model's graphs."""
-    graphs = read_json(folder / "config.json").get("graphs") or []
+    graphs = read_json(folder / "config.json", SAVE_JSON).get("graphs") or []
     names = [name for graph in graphs for name in graph["files"]]
     if missing := [name for name in names if Path(name).name != name or not (folder / name).is_file()]:
         raise ValueError(f"{folder} has no {missing[0]!r}, which its config.json names; export the model again.")

@@ -242,6 +242,8 @@ def test_the_same_average_can_be_made_again_but_takes_no_other_place(finished, r
     average_runs.check_average_name(finished, "umt-averaged.all.seed-19", runs)
     with pytest.raises(ValueError, match="another `--name`"):
         average_runs.check_average_name(finished, "umt-averaged.all.seed-19", runs[:2])
+    with pytest.raises(ValueError, match="another `--name`"):
+        average_runs.check_average_name(finished, "umt-averaged.all.seed-19", runs, by_entities=True)
     with pytest.raises(ValueError, match="without folders"):
         average_runs.check_average_name(finished, "../umt", runs)
 
@@ -426,3 +428,19 @@ class TestEntities:
         assert record.content["dev_f1"]["0.35"] < 1
         assert record.content["dev_f1"]["0.45"] == 0
         assert tags == tag_names(splits["test"])
+
+    def test_a_run_without_finite_scores_is_refused(self, save, runs, dataset, tmp_path):
+        broken = save("umt.all.seed-30", 30)
+        model = averaging.AutoModelForTokenClassification.from_pretrained(broken)
+        with torch.no_grad():
+            model.classifier.weight.fill_(float("nan"))
+        model.save_pretrained(broken)
+        for option in ([], ["--entities"]):
+            with pytest.raises(SystemExit, match=r"umt\.all\.seed-30, whose scores .* are not finite"):
+                fail([runs[0], broken], *option, output=tmp_path, dataset=dataset)
+
+
+def test_a_device_that_does_not_exist_is_an_error(runs, dataset, tmp_path):
+    for name in ("blah", "cuda:63"):
+        with pytest.raises(SystemExit, match=f"`device` is '{name}', which cannot be used"):
+            fail(runs, "--device", name, output=tmp_path, dataset=dataset)

@@ -134,3 +134,18 @@ def test_the_plan_has_single_languages_pairs_and_all():
         (name, seed) for name in ("en", "fr", "es", "en_fr", "en_es", "fr_es", "all") for seed in (19, 20)
     ]
     assert {run.system for run in runs} == {"bert-crf"}
+
+
+def test_a_record_of_other_data_is_not_taken_for_done(tmp_path, dataset, monkeypatch):
+    folder = tmp_path / "models" / "bert-crf.en.seed-19"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    write_scored(tmp_path, Run("bert-crf", "", "en"), {"en": 2, "es": 1})
+    words = ["--dataset", dataset, "--output", str(tmp_path), "--device", "cpu"]
+    with pytest.raises(SystemExit, match=r"`output` has .*seed-19\.json, of tweets \(one\), but `dataset` is mini"):
+        program.main([str(folder), *words])
+    other = tmp_path / "others" / folder.name
+    other.mkdir(parents=True)
+    (other / "config.json").write_text("{}")
+    with pytest.raises(SystemExit, match="`runs` names a run twice"):
+        program.main([str(folder), str(other), *words])
