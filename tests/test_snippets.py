@@ -141,6 +141,11 @@ def uncertain(names: dict) -> None:
     assert all(entity["score"] >= 0.9 for entity in names["certain"]) and names["reading"]["score"] > 0
 
 
+def likely(names: dict) -> None:
+    assert all(entity["score"] > 0.4 for entity in names["likely"])
+    assert names["likely"].image_status == "ok"
+
+
 def bad_pictures(names: dict) -> None:
     assert names["found"].image_status == "unreadable"
 
@@ -192,6 +197,7 @@ def stepwise(names: dict) -> None:
 PREDICT = {
     "With one picture, several, or none": with_pictures,
     "Leave out uncertain entities, or see the alternatives": uncertain,
+    "A higher F1 from the same model": likely,
     "Pictures that cannot be used": bad_pictures,
     "A `Dataset`, row by row or in batches": mapped,
     "pandas": in_pandas,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from experiments.agreement import comparison
 from experiments.blind_reading import count_readings, readings_page, wilson
 from experiments.counts import EntityCounts, scores
 from experiments.grid import read_points
-from experiments.plan import FIRST_SEED
-from experiments.records import read_records
+from experiments.pairs import HEADER, compare_folders
+from experiments.plan import AVERAGED_ENTITIES, ENTITIES, FIRST_SEED, Run
+from experiments.records import RunRecord, read_records
 from experiments.source_labels import consistency_page
 from experiments.tables.grid import read_grids
 from experiments.tables.languages import read_matrices
@@ -25,7 +27,7 @@ from experiments.tables.layout import by_system, columns, run_title
 from experiments.tables.noise import protocols_table
 from experiments.tables.results import results_page
 from experiments.tables.values import cell
-from reports_2mner.tables import Bold
+from reports_2mner.tables import Bold, Table
 from training_2mner.calibrate.reliability import Bin, Reliability
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,40 +63,116 @@ def test_the_documentation_has_the_figures_of_the_averages():
     )
 
 
+def paper_f1(run: Run) -> float | None:
+    """That of Table 5 on the English sentences, or of Table 7 for a model without its pictures."""
+    paper = json.loads((ROOT / "experiments" / "tables" / "paper.json").read_text(encoding="utf-8"))
+    return paper["table7" if run.variant == "text" else "table5"]["en"][run.model]["f1"]
+
+
+def trained(folder: str) -> list[list[RunRecord]]:
+    """The records of a folder by system, without answers of finished runs."""
+    records = [record for record in read_records(RESULTS / folder) if record.run.variant in ("", "text")]
+    return list(by_system(records).values())
+
+
+def means(columns_of_values: Iterable[Iterable[float]]) -> list[str]:
+    return [cell(100 * np.array([*column])).text() for column in columns_of_values]
+
+
 @pytest.mark.parametrize(
-    ("folder", "header"), [("mmnerd_en", "| Model | PER |"), ("multilingual_en", "| Model, multilingual encoder |")]
+    ("folder", "header"),
+    [("mmnerd_en", "| Model | PER |"), ("multilingual_en", "| Model, multilingual encoder | Seeds |")],
 )
 def test_the_documentation_has_the_records_figures(folder, header):
     """The first tables on the English sentences: every cell is the mean and deviation of the records."""
     told = read_table(ROOT / "docs" / "results.md", header)
-    paper = json.loads((ROOT / "experiments" / "tables" / "paper.json").read_text(encoding="utf-8"))["table5"]["en"]
-    records = [record for record in read_records(RESULTS / folder) if not record.run.variant]
-    assert len(told) == len(by_system(records))
-    for group in by_system(records).values():
+    groups = trained(folder)
+    assert len(told) == len(groups)
+    for group in groups:
         found = [scores(record.counts()) for record in group]
         lenient = [scores(record.counts("lenient"))["f1"] for record in group]
-        values = [[one[column] for one in found] for column in columns(PAPER_TYPES)] + [lenient]
-        *cells, of_paper = told[run_title(group[0].run)]
-        assert cells == [cell(100 * np.array(column)).text() for column in values]
-        figure = paper[group[0].run.model]["f1"]
-        assert of_paper == f"{figure}" or (figure is None and of_paper.endswith("†"))
+        cells = means([*([one[column] for one in found] for column in columns(PAPER_TYPES)), lenient])
+        expected = [str(len(group)), *cells] if "Seeds" in header else cells
+        *row, of_paper = told[run_title(group[0].run)]
+        assert row == expected
+        figure = paper_f1(group[0].run)
+        assert of_paper == f"{figure:.2f}" if figure else of_paper.endswith("†")
 
 
-def test_the_overview_and_the_readme_have_the_figures_of_the_tables():
-    overview = read_table(ROOT / "docs" / "results.md", "| Network, trained and tested")
+def test_the_documentation_has_the_multilingual_figures_by_source():
     lines = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
-    paper = json.loads((ROOT / "experiments" / "tables" / "paper.json").read_text(encoding="utf-8"))["table5"]["en"]
-    rows = [
-        line for line in lines if line.startswith(("| 2M-NER, the paper", "| BERT-CRF, the paper", "| BERT-CRF, ours"))
-    ]
-    assert len(overview) == 3 and len(rows) == 4
-    assert rows[0].endswith(f"| {paper['2m-ner']['f1']} |") and rows[1].endswith(f"| {paper['bert-crf']['f1']} |")
-    for row, header in zip(rows[2:], ("| Model, multilingual encoder |", "| Model | PER |"), strict=True):
-        strict, lenient = read_table(ROOT / "docs" / "results.md", header)["BERT-CRF"][6:8]
-        assert row.endswith(f"| {strict} | {lenient} |")
-    strict = rows[2].split(" | ")[-2]
+    start = next(
+        row for row, line in enumerate(lines) if line.startswith("| Model, multilingual encoder, by source |")
+    )
+    told = read_lines("\n".join(takewhile(lambda line: line.startswith("|"), lines[start:])))
+    made = []
+    for group in trained("multilingual_en"):
+        for source, title in {"cc12m": "captions", "twitter2017": "tweets"}.items():
+            found = [scores(record.counts().select(record.group("source") == source)) for record in group]
+            values = means([one[column] for one in found] for column in columns(PAPER_TYPES))
+            made.append([run_title(group[0].run), title, *values])
+    assert told == made
+
+
+# What the rows of the overview are: by title and encoder, the folder and the system.
+OVERVIEW = {
+    ("BERT-CRF, ours", "multilingual-e5-small"): ("multilingual_en", "bert-crf"),
+    ("BERT-CRF, ours", "MiniLM, English"): ("mmnerd_en", "bert-crf"),
+    ("BERT-CRF, ours, five epochs", "multilingual-e5-small"): ("multilingual_five_epochs", "bert-crf"),
+    ("BERT-CRF, ours, entities of highest expected F1", "multilingual-e5-small"): (
+        "multilingual_en",
+        "bert-crf-entities",
+    ),
+    ("BERT-CRF, ours, the same from the average of three runs", "multilingual-e5-small"): (
+        "multilingual_en",
+        "bert-crf-averaged-entities",
+    ),
+    ("BERT-CRF, ours, five epochs, the same from the average of three runs", "multilingual-e5-small"): (
+        "multilingual_five_epochs",
+        "bert-crf-averaged-entities",
+    ),
+}
+
+
+def read_folder(name: str) -> list[RunRecord]:
+    return read_records(RESULTS / name) if (RESULTS / name).is_dir() else []
+
+
+def overview_rows() -> list[list[str]]:
+    lines = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
+    start = next(row for row, line in enumerate(lines) if line.startswith("| Network, trained and tested"))
+    return read_lines("\n".join(takewhile(lambda line: line.startswith("|"), lines[start:])))
+
+
+def test_the_overview_has_the_figures_of_the_records():
+    rows = overview_rows()
+    papers = {row[0]: row[-1] for row in rows[:2]}
+    assert papers == {
+        "2M-NER, the paper": f"{paper_f1(Run('2m-ner'))}",
+        "BERT-CRF, the paper": f"{paper_f1(Run('bert-crf'))}",
+    }
+    there = {
+        (record.run.system, folder)
+        for folder in {one for one, _ in OVERVIEW.values()}
+        for record in read_folder(folder)
+    }
+    assert {tuple(row[:2]) for row in rows[2:]} == {
+        row for row, (folder, system) in OVERVIEW.items() if (system, folder) in there
+    }
+    for title, encoder, pictures, chosen, runs, *told in rows[2:]:
+        folder, system = OVERVIEW[title, encoder]
+        records = [record for record in read_records(RESULTS / folder) if record.run.system == system]
+        values = [[scores(record.counts(scheme))["f1"] for record in records] for scheme in ("strict", "lenient")]
+        assert (pictures, chosen, runs, told) == ("none", "dev", str(len(records)), means(values))
+        encoders = {re.search(r"--text_encoder (\S+)", record.content["command"]) for record in records}
+        assert system != "bert-crf" or folder == "mmnerd_en" or {found[1] for found in encoders} == {encoder}
+
+
+def test_the_readme_has_the_main_rows():
+    strict = {title: row[-2] for title, *row in overview_rows() if row[0] == "multilingual-e5-small"}
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert f"dev: {strict} on English" in readme
+    assert f"dev: {strict['BERT-CRF, ours']} on English" in readme
+    assert f"{strict['BERT-CRF, ours, the same from the average of three runs']} with three runs averaged" in readme
     zero_shot = read_table(ROOT / "docs" / "results.md", "| Test tweets | Labels |")
     english, spanish, french = (zero_shot[name][3] for name in ("English", "Spanish", "French"))
     assert f"English {english}, Spanish {spanish} and French {french} (untrained" in readme
@@ -102,6 +180,7 @@ def test_the_overview_and_the_readme_have_the_figures_of_the_tables():
 
 CALIBRATED = {
     "bert-crf-english": "BERT-CRF, English sentences",
+    "bert-crf-multilingual": "BERT-CRF, multilingual encoder",
     "2m-ner-demo": "2M-NER, generated data",
     "2m-ner-demo-fifth": "2M-NER, a fifth of them",
     "2m-ner-demo-text": "2M-NER, words alone",
@@ -335,3 +414,57 @@ def test_the_readings_hold_no_word_of_the_data():
             assert set(error) == {"row", "kind", "gold", "predicted", "source", "verdict", "number"}
             for kind, start, end in (*error["gold"], *error["predicted"]):
                 assert kind in PAPER_TYPES and 0 <= start < end
+
+
+def test_the_documentation_has_the_comparisons_of_changes():
+    part = documentation().split("### What else helps")[1].split("\n## ")[0]
+    (command,) = re.findall(r"^python -m experiments\.compare (.+)$", part, re.MULTILINE)
+    plain, *changed = (ROOT / name for name in command.split())
+    made = Table(HEADER, [found.row for found in compare_folders(plain, changed)]).markdown()
+    assert set(tables_of(made)) <= set(part.splitlines())
+    assert {path.name for path in changed} == {
+        path.name for path in FOLDERS if path.name.startswith("multilingual_") and path.name != "multilingual_en"
+    }
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent.name for path in RESULTS.glob("multilingual_*/*averaged*.json")})
+)
+def test_the_documentation_has_what_averages_and_entities_gain(folder):
+    part = documentation().split("### What else helps")[1].split("\n## ")[0]
+    made = read_table(RESULTS / folder / "tables.md", "| Beyond the paper |")
+    told = read_table(ROOT / "docs" / "results.md", f"| Answer of finished runs, {folder.replace('_', ' ')} |")
+    assert told == made
+    for record in read_records(RESULTS / folder):
+        if record.run.variant in (ENTITIES, AVERAGED_ENTITIES):
+            by_threshold = record.content["dev_f1"]
+            assert f"{record.content['threshold']:g}" == max(by_threshold, key=by_threshold.get)
+            assert f"{record.content['threshold']:g}" in part
+
+
+SETTINGS = ("multilingual_en", "multilingual_five_epochs", "multilingual_crf_rate", "multilingual_paper_rate")
+
+
+def test_the_documentation_has_the_settings_that_were_tried():
+    """Seed 19: F1 on dev, by which a setting is chosen, and on test."""
+    told = read_table(ROOT / "docs" / "results.md", "| Settings, seed 19 |")
+    made = {}
+    for folder in filter(Path.is_dir, (RESULTS / name for name in SETTINGS)):
+        (record,) = (one for one in read_records(folder) if one.run.name == "bert-crf.en.seed-19")
+        dev, test = record.content["dev"]["f1"], scores(record.counts())["f1"]
+        made[settings_in_words(record.content["changed"])] = [f"{100 * dev:.2f}", f"{100 * test:.2f}"]
+    for point, content in read_points(RESULTS / "multilingual_en"):
+        rates = {"learning_rate": point.learning_rate, "encoder_learning_rate": point.encoder_learning_rate}
+        made.setdefault(settings_in_words(rates), [f"{100 * content['dev']['f1']:.2f}", ""])
+    assert told == made
+    best = max(told, key=lambda name: float(told[name][0]))
+    assert f"Best on dev: {best}." in prose()
+
+
+def settings_in_words(changed: dict) -> str:
+    """The rates and epochs of a run, by what its record says was changed."""
+    rate = changed["learning_rate"]
+    encoder, crf = (changed.get(f"{part}_learning_rate") or rate for part in ("encoder", "crf"))
+    parts = [f"encoder {encoder:g}", *([f"CRF {crf:g}"] if crf != rate else []), f"others {rate:g}"]
+    parts += [f"{changed.get('num_train_epochs', 3):g} epochs"]
+    return ", ".join(parts + ([f"warm-up {changed['warmup_steps']:g}"] if "warmup_steps" in changed else []))
