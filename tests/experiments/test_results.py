@@ -453,7 +453,7 @@ def test_the_documentation_has_the_settings_that_were_tried():
         (record,) = (one for one in read_records(folder) if one.run.name == "bert-crf.en.seed-19")
         dev, test = record.content["dev"]["f1"], scores(record.counts())["f1"]
         made[settings_in_words(record.content["changed"])] = [f"{100 * dev:.2f}", f"{100 * test:.2f}"]
-    for point, content in read_points(RESULTS / "multilingual_en"):
+    for point, content in read_points(RESULTS / "multilingual_rates"):
         rates = {"learning_rate": point.learning_rate, "encoder_learning_rate": point.encoder_learning_rate}
         made.setdefault(settings_in_words(rates), [f"{100 * content['dev']['f1']:.2f}", ""])
     assert told == made
