@@ -41,6 +41,7 @@ EARLIER = {
     "train_used_rows": False,
     "onednn_linear": False,
     "word_dropout": 0.0,
+    "processor.jpeg_draft": False,
 }  # what runs did before they could choose
 MODEL_NOTES = {"_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"}
 MAX_DIFFERENCES = 10
@@ -81,8 +82,9 @@ def check_resume(checkpoint: Path | str, settings: dict[str, Any], anyway: bool)
             "%s does not hold the settings of its run, so nobody can say whether they were these.", checkpoint
         )
         return
-    before = EARLIER | dict(_flat(json.loads(path.read_text(encoding="utf-8"))))
     now = dict(_flat(settings))
+    earlier = {name: value for name, value in EARLIER.items() if name in now}
+    before = earlier | dict(_flat(json.loads(path.read_text(encoding="utf-8"))))
     differences = [
         f"`{name}` was {_shown(before.get(name))}, now {_shown(now.get(name))}"
         for name in dict.fromkeys([*before, *now])

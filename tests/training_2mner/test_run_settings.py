@@ -140,3 +140,14 @@ def test_a_run_from_before_the_choice_of_a_unit_went_by_words(checkpoint, descri
     check_resume(checkpoint, describe(length_unit="words"), anyway=False)
     with pytest.raises(ValueError, match='`length_unit` was "words", now "pieces"'):
         check_resume(checkpoint, describe(), anyway=False)
+
+
+def test_a_run_from_before_an_option_goes_on_with_what_it_did(checkpoint, describe):
+    path = checkpoint / "run_settings.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    del settings["word_dropout"], settings["processor"]["jpeg_draft"]
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    check_resume(checkpoint, describe(), anyway=False)
+    now = describe()
+    del now["processor"]["jpeg_draft"]  # a processor without pictures has none
+    check_resume(checkpoint, now, anyway=False)
