@@ -199,8 +199,9 @@ class TwoMNERTrainer(Trainer):
             if not self.args.fsdp:  # which gives each process a part of the weights
                 stack.enter_context(folded_in_training(self.model))
             if self.args.train_used_rows:
-                dataset, also = cast(Dataset, self.train_dataset), self._word_dropout and [self._word_dropout.mask]
-                stack.enter_context(self._used_rows.trained(self.model, dataset, self.data_collator, also or ()))
+                dataset = cast(Dataset, self.train_dataset)
+                also = () if self._word_dropout is None else (self._word_dropout.mask,)
+                stack.enter_context(self._used_rows.trained(self.model, dataset, self.data_collator, also))
             return super()._inner_training_loop(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:

@@ -58,14 +58,16 @@ class WordDropout:
         """
         input_ids, positions = inputs["input_ids"], inputs["word_positions"]
         mask = inputs.get("word_mask")
-        sentences = [row if mask is None else row[mask[place].bool()] for place, row in enumerate(positions)]
-        words = torch.cat(sentences)
+        mask = torch.ones_like(positions, dtype=torch.bool) if mask is None else mask.bool()
+        words = positions[mask]
         hidden = torch.rand(words.shape, device=words.device) < self.probability
         # 1 for the first piece of a hidden word and 0 for that of another; each further piece is as the one before.
         firsts = torch.full((input_ids.numel(),), -1, device=input_ids.device)
         firsts[words] = hidden.long()
         if len(input_ids) > len(positions):  # a sentence in several windows
-            firsts[list(self._contexts(input_ids, sentences))] = 0
+            firsts[
+                list(self._contexts(input_ids, [row[shown] for row, shown in zip(positions, mask, strict=True)]))
+            ] = 0
         firsts = firsts.view_as(input_ids)
         places = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
         latest = torch.where(firsts >= 0, places, 0).cummax(dim=1).values

@@ -6,10 +6,12 @@
 
 Each run predicts the test split. The posteriors of a word's tags (the CRF's marginals, or the softmax of a model
 without a CRF) are averaged over the runs, and the answer is the valid IOB2 sequence with the highest product of
-averages. With `--entities`, the posteriors of whole entities are averaged, and the answer is the
-entities with the highest expected F1: those that do not overlap and have most above a threshold, which is the one that is
-best on the validation split. It can be asked of a single run, too. Writes a record for `python -m experiments.tables DIR`, and `models/NAME/predictions_test.conll` for
+averages. Writes a record for `python -m experiments.tables DIR`, and `models/NAME/predictions_test.conll` for
 `python -m experiments.errors`.
+
+With `--entities`, the posteriors of whole entities are averaged, and the answer is the entities with the highest
+expected F1: of those above a threshold, the ones that do not overlap and exceed it most in sum. The threshold is the
+best on the validation split. A single run can be decoded like this, too.
 
 The folders that `python -m experiments.run` keeps with `--keep_models` state model, languages and seed in their names.
 For any other folder the model is read from its config, the languages from `--dataset_config`, and the seed is taken

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 from dataset_scripts.schema import types_in
-from experiments.average.entities import LEAST, average_entities, scores_by_threshold, tags_above
+from experiments.average.entities import average_entities, scores_by_threshold, tags_above
 from experiments.average.runs import (
     check_average_name,
     check_labels,
@@ -28,7 +28,7 @@ from experiments.average.runs import (
 )
 from experiments.plan import MODELS_FOLDER, Run
 from experiments.records import describe_data, describe_machine, describe_scores, describe_sentences, write_record
-from modeling_2mner.posteriors import TagPosteriors, average_posteriors, decode_averaged, sentence_posteriors
+from modeling_2mner.posteriors import LEAST, TagPosteriors, average_posteriors, decode_averaged, sentence_posteriors
 from modeling_2mner.spans import Span
 from reports_2mner.command_line import exit_on_error
 from reports_2mner.locks import only_writer

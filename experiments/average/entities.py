@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from modeling_2mner.posteriors import LEAST
 from modeling_2mner.spans import Span, choose_entities, spans_to_tags
 from training_2mner.metrics import entity_scores
 
@@ -15,7 +14,7 @@ THRESHOLDS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 
 
 def average_entities(runs: Sequence[Posteriors]) -> list[dict[Span, float]]:
-    """The posteriors averaged over runs; an entity that a run leaves out, with less than `LEAST`, has 0 there."""
+    """The posteriors averaged over runs; an entity that a run leaves out as too unlikely has 0 there."""
     averaged = []
     for sentence in zip(*runs, strict=True):
         sums: Counter[Span] = Counter()
@@ -41,4 +40,4 @@ def scores_by_threshold(posteriors: Posteriors, gold: Sequence[Sequence[str]]) -
     }
 
 
-__all__ = ["LEAST", "THRESHOLDS", "average_entities", "scores_by_threshold", "tags_above"]
+__all__ = ["THRESHOLDS", "average_entities", "scores_by_threshold", "tags_above"]
