@@ -15,6 +15,7 @@ import gradio as gr
 import heat_map
 import highlight
 from reading import Reading, SentenceReader
+from safetensors import SafetensorError
 
 PICTURES = Path(__file__).resolve().parent / "examples"
 EXAMPLE_INPUTS = [
@@ -151,7 +152,7 @@ def load_or_exit(model: str) -> SentenceReader:
     """Load a model, or exit with an error and its remedy."""
     try:
         return SentenceReader(model)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         # the message of transformers lists all its own tasks
         reason = 'it does not bring the pipeline "multimodal-ner"' if isinstance(error, KeyError) else error
         raise SystemExit(

@@ -16,7 +16,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports_2mner.command_line import at_least, make_parser
+from reports_2mner.command_line import at_least, between, make_parser
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -27,7 +27,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> argparse.Namesp
     add("--dataset_config", metavar="NAME", help="its configuration, if it has several")
     add("--models", nargs="*", default=[], metavar="RUN", help="runs of ours, one a fold (default: a linear model)")
     add("--folds", type=at_least(2), default=5, help="parts of the pictures (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the folds and of the linear model (default: %(default)s)")
+    add("--seed", type=between(0, 2**32 - 1), default=0, help="of folds and linear model (default: %(default)s)")
     add("--output", type=Path, required=True, help="JSON file to write")
     return parser.parse_args(arguments)
 

@@ -52,7 +52,7 @@ def compare_folders(plain: Path, changed: Sequence[Path], scheme: str = "strict"
         ValueError: if a folder shares none, or no seed of it, or if data or sentences differ.
     """
     records = read_records(plain)
-    return [found for folder in changed for found in _compare(records, folder, plain.name, scheme)]
+    return [found for folder in changed for found in _compare(records, folder, _name(plain), scheme)]
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -63,31 +63,35 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def _compare(plain: list[RunRecord], folder: Path, name: str, scheme: str) -> Iterator[Comparison]:
-    changed = read_records(folder)
+    changed, changed_name = read_records(folder), _name(folder)
     shared = [run for run in dict.fromkeys(map(_system, plain)) if run in set(map(_system, changed))]
     if not shared:
-        raise ValueError(f"`folders`: {folder.name} shares no model with {name}; compare runs of the same model.")
+        raise ValueError(f"`folders`: {changed_name} shares no model with {name}; compare runs of the same model.")
     for system in shared:
         seeds = [{record.run.seed for record in group if _system(record) == system} for group in (plain, changed)]
         if not seeds[0] & seeds[1]:
             raise ValueError(
                 f"`folders`: {system[0]} has the seeds {sorted(seeds[0])} in {name} and {sorted(seeds[1])} in "
-                f"{folder.name}; compare the same seeds."
+                f"{changed_name}; compare the same seeds."
             )
         pair = [
             [record for record in group if _system(record) == system and record.run.seed in seeds[0] & seeds[1]]
             for group in (plain, changed)
         ]
-        for place, group in ((name, pair[0]), (folder.name, pair[1])):
+        for place, group in ((name, pair[0]), (changed_name, pair[1])):
             if len(group) > len({record.run.seed for record in group}):
                 raise ValueError(
                     f"`folders`: {place} has {system[0]} with one seed twice; keep one record of each run."
                 )
-        _check(pair[0], pair[1], folder.name, name)
+        _check(pair[0], pair[1], changed_name, name)
         without, within = (np.array([100 * scores(r.counts(scheme))["f1"] for r in group]) for group in pair)
         pooled = [add_up([record.counts(scheme) for record in group]) for group in pair]
         found = compare_systems(pooled[1], pooled[0], pair[0][0].pictures)
-        yield Comparison(folder.name, run_title(pair[0][0].run), without, within, found)
+        yield Comparison(changed_name, run_title(pair[0][0].run), without, within, found)
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().name  # that of `.` is empty
 
 
 def _system(record: RunRecord) -> tuple[str, str, str]:

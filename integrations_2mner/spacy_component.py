@@ -138,17 +138,16 @@ class MultimodalNER(Pipe):
             from transformers import pipeline
 
             from modeling_2mner import TwoMNERPipeline
+            from reports_2mner.loading import retell_loading_errors
 
-            try:
+            with retell_loading_errors(
+                f"`model` {self.model!r} of the component {self.name!r} does not load on `device` "
+                f"{self.device or 'auto'}; name a run folder or a Hub id"
+            ):
                 # With the class given, transformers does not run code from the folder.
                 self._pipeline = pipeline(  # type: ignore[call-overload]  # the annotations list transformers' own tasks
                     "multimodal-ner", model=self.model, device=self.device, pipeline_class=TwoMNERPipeline
                 )
-            except (OSError, ValueError, RuntimeError) as error:
-                raise ValueError(
-                    f"`model` {self.model!r} of the component {self.name!r} does not load on `device` "
-                    f"{self.device or 'auto'}: {error}; name a run folder or a Hub id."
-                ) from error
         return self._pipeline
 
     def _annotate(self, docs: Sequence[Doc]) -> None:

@@ -23,6 +23,7 @@ from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.encoders import ENCODERS
 from modeling_2mner.tagging import WordTagger
+from reports_2mner.loading import retell_loading_errors
 from training_2mner.arguments import ModelArguments
 from training_2mner.new_labels import load_with_new_labels
 from training_2mner.word_vectors import build_vocabulary, fill_embeddings, read_word_vectors
@@ -87,7 +88,9 @@ def build_tokenizer(arguments: ModelArguments, sentences: Iterable[list[str]]) -
             "training sentences."
         )
     if name != "new":
-        return AutoTokenizer.from_pretrained(name, add_prefix_space=True)
+        argument = "text_encoder" if arguments.tokenizer is None else "tokenizer"
+        with retell_loading_errors(f"the tokenizer of `{argument}` {name!r} does not load; name a folder or a Hub id"):
+            return AutoTokenizer.from_pretrained(name, add_prefix_space=True)
     vocabulary = learn_vocabulary([" ".join(words) for words in sentences], arguments.vocabulary_size)
     return BertTokenizer(vocab=vocabulary, do_lower_case=False, model_max_length=arguments.max_length)
 
@@ -150,9 +153,11 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[Word
     for field in (*(f"{name}_encoder" for name in ENCODERS), "tokenizer", "word_vectors"):
         if getattr(arguments, field) is not None:
             raise ValueError(f"`{field}` is given, but the checkpoint `model` has its own; leave one of them out.")
-    config, unknown = AutoConfig.from_pretrained(
-        arguments.model, return_unused_kwargs=True, **arguments.config_changes
-    )
+    problem = f"`model` {arguments.model!r} does not load; name a preset, a run folder or a Hub id"
+    with retell_loading_errors(problem):
+        config, unknown = AutoConfig.from_pretrained(
+            arguments.model, return_unused_kwargs=True, **arguments.config_changes
+        )
     if unknown:
         raise ValueError(f"`{next(iter(unknown))}` is not a field of {type(config).__name__} ({arguments.model!r}).")
     if config.crf_temperature != 1 and "crf_temperature" not in arguments.config_changes:
@@ -163,15 +168,17 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[Word
         )
         config.crf_temperature = 1.0
     if arguments.new_labels:
-        return _load_with_new_labels(arguments.model, config, labels)
+        with retell_loading_errors(problem):
+            return _load_with_new_labels(arguments.model, config, labels)
     if config.labels != labels:
         raise ValueError(
             f"the checkpoint {arguments.model!r} has the tags {', '.join(config.labels)}, "
             f"the data set {', '.join(labels)}; use a data set with the checkpoint's tags, in the same order, or write "
             "`new_labels: true` (--new_labels true) to keep its encoders, alignment and fusion and learn the new tags."
         )
-    model = AutoModelForTokenClassification.from_pretrained(arguments.model, config=config)
-    return model, AutoProcessor.from_pretrained(arguments.model)
+    with retell_loading_errors(problem):
+        model = AutoModelForTokenClassification.from_pretrained(arguments.model, config=config)
+        return model, AutoProcessor.from_pretrained(arguments.model)
 
 
 def _load_with_new_labels(name: str, config: TaggingConfig, labels: list[str]) -> tuple[WordTagger, TwoMNERProcessor]:
@@ -197,7 +204,9 @@ def _assemble(arguments: ModelArguments, config: TaggingConfig) -> WordTagger:
     settings |= {"id2label": config.id2label, "label2id": config.label2id}
     for encoder, switch in config.image_switches.items():
         settings[switch] = getattr(config, switch) and encoder in sources
-    model = _tagger_class(config).from_encoders(**sources, **settings)
+    named = " or ".join(f"`{name}_encoder` {source!r}" for name, source in sources.items())
+    with retell_loading_errors(f"{named} does not load; name a folder or a Hub id"):
+        model = _tagger_class(config).from_encoders(**sources, **settings)
     if config.uses_image and not model.config.uses_image:
         logger.warning("No image encoder is named, so the model is text only; name one, such as `resnet_encoder`.")
     return model

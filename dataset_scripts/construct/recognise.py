@@ -35,6 +35,7 @@ from dataset_scripts.parquet import fingerprint
 from dataset_scripts.schema import is_type
 from reports_2mner.command_line import at_least, option
 from reports_2mner.files import file_sha256
+from reports_2mner.loading import retell_loading_errors
 
 LABEL_MAPS = Path(__file__).with_name("label_maps.json")
 SAME = "same"  # a type that stands for the label itself, and the map that leaves all labels as they are
@@ -261,10 +262,8 @@ def _load(engine: str, name: str, images: Path | None) -> Recogniser:
 @contextmanager
 def _loading(engine: str, name: str) -> Iterator[None]:
     """Turn the errors of libraries into one that says what to do."""
-    try:
+    with retell_loading_errors(f"`recogniser` {engine}:{name} cannot be loaded; {REMEDIES[engine]}"):
         yield
-    except (OSError, ImportError, ValueError) as error:
-        raise ValueError(f"`recogniser` {engine}:{name} cannot be loaded ({error}); {REMEDIES[engine]}.") from error
 
 
 class SpacyPipeline:

@@ -33,6 +33,7 @@ from dataset_scripts.construct.tools import folder_hash
 from dataset_scripts.construct.words import PROTECTED, split_words
 from reports_2mner.command_line import at_least, option
 from reports_2mner.language_table import CODE, find_language
+from reports_2mner.loading import retell_loading_errors
 
 RECORDS_AT_ONCE = 1_000
 MEMORY = "translations.sqlite"
@@ -308,14 +309,17 @@ class Network(Translator):
     def __init__(self, name: str, batch_size: int = 16, device: str = "cpu") -> None:
         from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 
-        config = AutoConfig.from_pretrained(name)
+        problem = f"`engine` {name} does not load; name a folder or a Hub id of a translation network"
+        with retell_loading_errors(problem):
+            config = AutoConfig.from_pretrained(name)
         self.family = "nllb" if "nllb" in name.lower() else config.model_type
         if self.family not in FAMILIES:
             raise ValueError(
                 f"`engine` {name} is a network of kind {self.family}; it must be one of {list(FAMILIES)}."
             )
-        self._tokenizer = AutoTokenizer.from_pretrained(name)
-        self._model = AutoModelForSeq2SeqLM.from_pretrained(name).to(device).eval()
+        with retell_loading_errors(problem):
+            self._tokenizer = AutoTokenizer.from_pretrained(name)
+            self._model = AutoModelForSeq2SeqLM.from_pretrained(name).to(device).eval()
         self._batch_size = batch_size
         self._longest = min(self._tokenizer.model_max_length, config.max_position_embeddings)  # in sub-words
         folder = Path(name)

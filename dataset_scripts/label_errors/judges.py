@@ -66,12 +66,11 @@ def _load_run(name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForTokenClassification, AutoProcessor
 
     import modeling_2mner  # noqa: F401  # makes our models known to the Auto classes
+    from reports_2mner.loading import retell_loading_errors
 
-    try:
+    with retell_loading_errors(f"`models`: {name} cannot be loaded; name the folder of a run"):
         model = AutoModelForTokenClassification.from_pretrained(name).eval()
         return model, AutoProcessor.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"`models`: {name} cannot be loaded ({error}); name the folder of a run.") from error
 
 
 def _read(run: tuple[Any, Any], sentences: Sequence[LabelledSentence]) -> list[np.ndarray]:

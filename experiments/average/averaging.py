@@ -31,6 +31,7 @@ from experiments.records import describe_data, describe_machine, describe_scores
 from modeling_2mner.posteriors import LEAST, TagPosteriors, average_posteriors, decode_averaged, sentence_posteriors
 from modeling_2mner.spans import Span
 from reports_2mner.command_line import exit_on_error
+from reports_2mner.loading import retell_loading_errors
 from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
 from training_2mner.collator import TwoMNERDataCollator
@@ -136,10 +137,11 @@ def answer(
     """Tag a split with one run.
 
     Raises:
-        ValueError: for a run whose scores are not finite.
+        ValueError: for a run that does not load, and for one whose scores are not finite.
     """
-    model = AutoModelForTokenClassification.from_pretrained(folder).eval().to(device)
-    processor = AutoProcessor.from_pretrained(folder)
+    with retell_loading_errors(f"`runs` names {folder}, which does not load"):
+        model = AutoModelForTokenClassification.from_pretrained(folder).eval().to(device)
+        processor = AutoProcessor.from_pretrained(folder)
     collator = TwoMNERDataCollator(processor, arguments.boxes_column, arguments.small_boxes_column)
     unread = {"ner_tags"} if model.config.uses_image else {"ner_tags", "image"}
     rows = dataset.remove_columns(sorted(unread & set(dataset.column_names)))

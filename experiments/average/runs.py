@@ -23,6 +23,7 @@ from experiments.plan import (
 )
 from modeling_2mner.configuration_tagging import TaggingConfig
 from reports_2mner.files import read_json
+from reports_2mner.loading import retell_loading_errors
 from training_2mner.model_names import model_name
 
 
@@ -44,7 +45,10 @@ def read_configs(folders: Sequence[Path], least: int = 2) -> list[TaggingConfig]
                 f"`runs` names {folder}, which has no config.json; name run folders of train_hf.py. "
                 "`python -m experiments.run` keeps its run folders in models/ with `--keep_models`."
             )
-    configs = [AutoConfig.from_pretrained(folder) for folder in folders]
+    configs = []
+    for folder in folders:
+        with retell_loading_errors(f"`runs` names {folder}, which does not load"):
+            configs.append(AutoConfig.from_pretrained(folder))
     for folder, config in zip(folders, configs, strict=True):
         if not isinstance(config, TaggingConfig):
             raise ValueError(f"`runs` names {folder}, a {config.model_type}, which is not a model of this project.")

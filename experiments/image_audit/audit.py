@@ -20,6 +20,7 @@ from experiments.records import GROUPS, describe_data, describe_machine, public_
 from modeling_2mner.configuration_tagging import TaggingConfig
 from reports_2mner.command_line import exit_on_error
 from reports_2mner.files import write_file, write_json
+from reports_2mner.loading import retell_loading_errors
 from reports_2mner.locks import only_writer
 from training_2mner.arguments import DataArguments
 from training_2mner.data import check_columns, load_splits, text_values
@@ -65,11 +66,9 @@ def load_predictor(options: argparse.Namespace) -> Predictor:
     Raises:
         ValueError: if there is no model, or if it does not look at pictures.
     """
-    try:
+    with retell_loading_errors(f"`run` {options.run} is not a model of this project, or does not load"):
         model = AutoModelForTokenClassification.from_pretrained(options.run)
         processor = AutoProcessor.from_pretrained(options.run)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"`run` {options.run} is not a model of this project, or does not load: {error}") from error
     if not model.config.uses_image:
         raise ValueError(
             f"`run` {options.run} is a text-only model ({model_name(model.config)}): it has no part that looks at "

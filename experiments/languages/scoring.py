@@ -16,6 +16,7 @@ from experiments.records import (
     describe_machine,
     describe_scores,
     describe_sentences,
+    public_name,
     read_record,
     write_record,
 )
@@ -50,7 +51,7 @@ def _score(folder: Path, run: Run, data: DataArguments, options: argparse.Namesp
     test = load_split(data, "test")
     gold = tag_names(test)
     tags = tag_split(str(folder), test, data, options.batch_size, options.device)
-    words = [name_of(folder), "--dataset", Path(data.dataset).name]
+    words = [name_of(folder), "--dataset", public_name(data.dataset)]
     write_record(
         _record(options.output, run),
         run,

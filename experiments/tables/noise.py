@@ -119,9 +119,9 @@ def protocols_table(folders: Sequence[Path]) -> str:
     Raises:
         ValueError: if no run of these folders was scored by both protocols.
     """
-    rows = [[folder.name, *row] for folder in folders for row in gap_rows(read_records(folder))]
+    rows = [[folder.resolve().name, *row] for folder in folders for row in gap_rows(read_records(folder))]
     if not rows:
-        names = ", ".join(folder.name for folder in folders)
+        names = ", ".join(folder.resolve().name for folder in folders)
         raise ValueError(f"no run of {names} was scored by both protocols; run them with `--protocol released`.")
     return f"{GAP_NOTE}\n\n{Table(('Runs of', *GAP_HEADER), rows).markdown()}\n"
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from experiments.compare import main
@@ -118,3 +120,9 @@ def test_both_schemes_and_the_pictures_count(folders):
     assert strict.found.difference < lenient.found.difference == pytest.approx(1 - 2 * 119 / (119 + 160))
     with pytest.raises(SystemExit, match="other sentences or other data"):
         main([str(folders / "plain"), str(folders / "other")])
+
+
+def test_the_folder_one_is_in_has_its_name(folders, monkeypatch):
+    monkeypatch.chdir(folders / "better")
+    (found,) = compare_folders(Path("../plain"), [Path(".")])
+    assert found.change == "better"

@@ -16,6 +16,7 @@ from datasets import Dataset
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 from reports_2mner.files import write_json
+from reports_2mner.loading import retell_loading_errors
 from training_2mner.arguments import DataArguments
 from training_2mner.calibrate.reliability import Reliability, draw_reliability, measure
 from training_2mner.calibrate.temperature import GoldLikelihood, fit_temperature, read_sentences
@@ -146,8 +147,6 @@ def forget(folder: Path) -> None:
 def _load(folder: Path, device: torch.device | str) -> tuple[Any, Any]:
     if not (folder / CONFIG).is_file():
         raise ValueError(f"`run` {folder} is not a run folder: it has no {CONFIG}; name a folder of train_hf.py.")
-    try:
+    with retell_loading_errors(f"`run` {folder} does not load on `device` {device}"):
         model = AutoModelForTokenClassification.from_pretrained(folder).eval().to(device)
         return model, AutoProcessor.from_pretrained(folder)
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"`run` {folder} does not load on `device` {device}: {error}") from error

@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, AutoProces
 from modeling_2mner import TwoMNERProcessor
 from modeling_2mner.configuration_tagging import TaggingConfig
 from modeling_2mner.tagging import WordTagger
+from reports_2mner.loading import retell_loading_errors
 from training_2mner.arguments import DataArguments, TwoMNERTrainingArguments
 from training_2mner.collator import TwoMNERDataCollator
 from training_2mner.data import label_names, load_split, tag_names
@@ -119,8 +120,9 @@ def tag_split(
     cache_image_features: Path | str | None = None,
 ) -> list[list[str]]:
     """The tags that a model gives the words of each sentence, by its own decoding; gold tags are not read."""
-    model: WordTagger = AutoModelForTokenClassification.from_pretrained(name)
-    processor: TwoMNERProcessor = AutoProcessor.from_pretrained(name)
+    with retell_loading_errors(_problem(name)):
+        model: WordTagger = AutoModelForTokenClassification.from_pretrained(name)
+        processor: TwoMNERProcessor = AutoProcessor.from_pretrained(name)
     unread = {"ner_tags"} if model.config.uses_image else {"ner_tags", "image"}
     rows = dataset.remove_columns(sorted(unread & set(dataset.column_names)))
     with TemporaryDirectory(prefix="evaluate-") as place:
@@ -147,13 +149,15 @@ def tag_split(
 
 
 def _load_config(name: str) -> TaggingConfig:
-    try:
+    with retell_loading_errors(_problem(name)):
         config = AutoConfig.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"`model` {name!r} does not load; name a run folder or a Hub id: {error}") from error
     if not isinstance(config, TaggingConfig):
         raise ValueError(f"`model` {name!r} is a {config.model_type}, not a model of this project; name one of those.")
     return config
+
+
+def _problem(name: str) -> str:
+    return f"`model` {name!r} does not load; name a run folder or a Hub id"
 
 
 def _public_name(name: str) -> str:

@@ -95,11 +95,13 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     from transformers import AutoModelForTokenClassification, AutoProcessor
 
     import modeling_2mner  # noqa: F401  # registers the models
+    from reports_2mner.loading import retell_loading_errors
     from training_2mner.export.folder import check, export
 
     check(options.output, options.to, options.precision, options.calibrate_on is not None)
-    model = AutoModelForTokenClassification.from_pretrained(options.model)
-    processor = AutoProcessor.from_pretrained(options.model)
+    with retell_loading_errors(f"`model` {options.model!r} does not load; name a run folder or a Hub id"):
+        model = AutoModelForTokenClassification.from_pretrained(options.model)
+        processor = AutoProcessor.from_pretrained(options.model)
     labels, calibration, evaluation = model.config.labels, None, None
     if options.calibrate_on:
         calibration = open_split(options.calibrate_on, "train", labels, options.calibration_sentences)

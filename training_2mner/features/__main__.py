@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = read_command_line(arguments)
     from transformers import AutoModelForTokenClassification, AutoProcessor  # the help needs none of these
 
+    from reports_2mner.loading import retell_loading_errors
     from training_2mner.arguments import DataArguments
     from training_2mner.data import load_split
     from training_2mner.features.cache import FeatureCache
@@ -53,8 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with exit_on_error(OSError):
         data = DataArguments(options.dataset, options.dataset_config, options.dataset_revision)
         datasets = [load_split(data, split) for split in options.splits]
-        model = AutoModelForTokenClassification.from_pretrained(options.model)
-        processor = AutoProcessor.from_pretrained(options.model)
+        with retell_loading_errors(f"`model` {options.model!r} does not load; name a run folder or a Hub id"):
+            model = AutoModelForTokenClassification.from_pretrained(options.model)
+            processor = AutoProcessor.from_pretrained(options.model)
         cache = FeatureCache(options.output, describe_towers(model, processor, options.precision))
         if options.device is not None:
             model = model.to(options.device)

@@ -18,6 +18,7 @@ from modeling_2mner import ExportedTagger, TwoMNERPipeline
 from modeling_2mner.length_windows import WINDOW_BATCHES
 from modeling_2mner.pipeline_2mner import UNSOUND
 from reports_2mner.files import file_sha256
+from reports_2mner.loading import retell_loading_errors
 from reports_2mner.locks import only_writer
 from training_2mner.features.cache import FeatureCache
 from training_2mner.fingerprint import model_fingerprint, processor_fingerprint
@@ -120,7 +121,7 @@ def load_pipeline(
     `dtype`, `"float32"` or `"bfloat16"`, is that of the weights below the CRF, by default what they were saved in. Raises
     ValueError for a model that does not load on `device`, and for an export with a `dtype`.
     """
-    try:
+    with retell_loading_errors(f"`model` {model} does not load on `device` {device or 'auto'}"):
         # With the class given, transformers does not run code from the folder.
         pipe: TwoMNERPipeline = pipeline(  # type: ignore[call-overload]  # annotated for the tasks of transformers
             "multimodal-ner",
@@ -131,8 +132,6 @@ def load_pipeline(
             threads=threads,
             **({} if dtype is None else {"dtype": dtype}),
         )
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise ValueError(f"`model` {model} does not load on `device` {device or 'auto'}: {error}") from error
     if dtype is not None and isinstance(pipe.model, ExportedTagger):
         raise ValueError(
             f"`dtype` is {dtype!r}, but {model} is an export, whose graphs have a precision of their own; leave it out, or "

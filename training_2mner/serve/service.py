@@ -27,6 +27,7 @@ except ModuleNotFoundError as error:
 
 from modeling_2mner.handler import BadRequest, EndpointHandler, Limits, read_request, sentence_length
 from modeling_2mner.images import count_pixels
+from reports_2mner.loading import retell_loading_errors
 from training_2mner.fingerprint import model_fingerprint
 from training_2mner.serve.batching import Batcher, Unavailable
 from training_2mner.serve.label_studio import LabelStudio, PictureFolders
@@ -210,12 +211,8 @@ def build_service(options: argparse.Namespace) -> Service:
     Limits.from_environment(limits)  # before the model is loaded
     _check_folders(options)
     runner = {name: getattr(options, name) for name in ("backend", "threads") if getattr(options, name) is not None}
-    try:
+    with retell_loading_errors(f"`model` {options.model} does not load on `device` {options.device or 'auto'}"):
         handler = EndpointHandler(options.model, device=options.device, limits=limits, **runner)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise ValueError(
-            f"`model` {options.model} does not load on `device` {options.device or 'auto'}: {error}"
-        ) from error
     batcher = Batcher(
         handler.answer, options.max_batch, options.max_wait_ms / 1000, options.max_queue, sentence_length
     )
