@@ -34,6 +34,7 @@ from experiments.plan import FIRST_SEED, MODELS, OURS, Run, run_file, shard
 from experiments.progress import Progress
 from experiments.records import (
     describe_data,
+    describe_encoders,
     describe_machine,
     describe_training,
     public_command,
@@ -173,7 +174,11 @@ def _search(points: list[GridPoint], folder: Path, command: list[str], progress:
         unsaved = ["--save_strategy", "no", "--load_best_model_at_end", "False", "--output_dir", workplace]
         settings = read_command_line([*command, *unsaved])
         trainer = _build_trainer(*settings, has_alpha="alpha" in points[0].values)
-        facts = {"command": public_command(command), "data": describe_data(settings[1], trainer.eval_dataset)}
+        facts = {
+            "command": public_command(command),
+            "data": describe_data(settings[1], trainer.eval_dataset),
+            "encoders": describe_encoders(settings[0]),
+        }
         trainer.add_callback(_Recorder(folder, points, facts, progress))
         # The Trainer opens the study by name and takes the points that are queued in it.
         storage = optuna.storages.InMemoryStorage()

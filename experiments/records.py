@@ -18,19 +18,24 @@ import numpy as np
 import torch
 import transformers
 from datasets import Dataset
+from huggingface_hub import try_to_load_from_cache
 from transformers import TrainerState
+from transformers.utils import CONFIG_NAME
 
 from dataset_scripts.parquet import fingerprint
 from experiments.counts import EntityCounts, count_entities
 from experiments.plan import Run
 from experiments.public_words import public_words
+from modeling_2mner.encoders import ENCODERS
 from reports_2mner.conll_format import read_sentences
 from reports_2mner.files import file_sha256, read_json, write_json
-from training_2mner.arguments import DataArguments
+from training_2mner.arguments import DataArguments, ModelArguments
 from training_2mner.data import text_values
 from training_2mner.data_record import read_data_record
 
 GROUPS = ("lang", "source")
+PRETRAINED = (*(f"{name}_encoder" for name in ENCODERS), "word_vectors")
+WEIGHTS = ("*.safetensors", "*.bin")
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,12 @@ def describe_data(arguments: DataArguments, loaded: Dataset) -> dict[str, str | 
     }
 
 
+def describe_encoders(arguments: ModelArguments) -> dict[str, dict[str, str | None]]:
+    """Name and state of the pretrained parts that a run names: of files the SHA-256 of the weights, on the Hub the commit."""
+    names = {part: getattr(arguments, part) for part in PRETRAINED}
+    return {part: _describe_encoder(name) for part, name in names.items() if name is not None}
+
+
 def describe_training(state: TrainerState) -> dict[str, Any]:
     """Seconds of training, and the dev scores of the epoch that was best on dev."""
     evaluations = [entry for entry in state.log_history if "eval_f1" in entry]
@@ -181,6 +192,15 @@ def read_predictions(path: Path) -> tuple[list[list[str]], list[list[str]]]:
         references.append([row[1] for row in rows])
         predictions.append([row[2] for row in rows])
     return references, predictions
+
+
+def _describe_encoder(name: str) -> dict[str, str | None]:
+    place = Path(name)
+    if not place.exists():
+        config = try_to_load_from_cache(name, CONFIG_NAME)  # in the folder of the commit that was loaded
+        return {"name": name, "commit": Path(config).parent.name if isinstance(config, str) else None}
+    weights = sorted(found for kind in WEIGHTS for found in place.glob(kind)) if place.is_dir() else [place]
+    return {"name": public_name(name), "sha256": file_sha256(*weights)}
 
 
 def _commit(loaded: Dataset) -> str | None:

@@ -31,6 +31,7 @@ from experiments.progress import Progress
 from experiments.public_words import public_words
 from experiments.records import (
     describe_data,
+    describe_encoders,
     describe_machine,
     describe_scores,
     describe_sentences,
@@ -149,6 +150,7 @@ def make(run: Run, options: argparse.Namespace, passed_on: list[str]) -> float:
         command=public_command(command),
         changed=changed_settings(*settings) | {"config": run.changes},
         data=describe_data(settings[1], test),
+        encoders=describe_encoders(settings[0]),
         machine=describe_machine(settings[2].device),
         launcher=None if options.launcher is None else shlex.join(public_words(shlex.split(options.launcher))),
         **describe_training(TrainerState.load_from_json(str(folder / TRAINER_STATE_NAME))),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -10,13 +11,13 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 import train_hf
+from experiments import records, runs
 from experiments import run as runner
-from experiments import runs
 from experiments.counts import scores
 from experiments.plan import Run, shard
-from experiments.records import describe_data, read_predictions, read_record
+from experiments.records import describe_data, describe_encoders, read_predictions, read_record
 from reports_2mner.locks import only_writer
-from training_2mner.arguments import DataArguments
+from training_2mner.arguments import DataArguments, ModelArguments
 from training_2mner.data import load_splits
 from training_2mner.data_record import read_data_record
 from training_2mner.evaluation import write_predictions
@@ -204,7 +205,7 @@ DESCRIBE = """
 import sys
 from huggingface_hub import HfApi
 from experiments.records import describe_data
-from training_2mner.arguments import DataArguments
+from training_2mner.arguments import DataArguments, ModelArguments
 from training_2mner.data import load_splits
 
 api = HfApi()
@@ -259,3 +260,31 @@ def test_a_network_with_pictures_is_not_trained_on_data_without(tmp_path, datase
     with pytest.raises(SystemExit, match="1 runs failed"):
         runner.main([*arguments, "--only", "umt", "--languages", "en"])
     assert re.search(r"umt\.en\.seed-19 looks at pictures, but `dataset` .* has none; `table7`", caplog.text)
+
+
+def test_the_pretrained_parts_are_told_apart(tmp_path, monkeypatch):
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "vectors.txt").write_bytes(b"weights")
+    cached = {"a/stored": "/cache/models--a--stored/snapshots/0123abc/config.json", "a/unknown": None}
+    monkeypatch.setattr(records, "try_to_load_from_cache", lambda name, file: cached[name])
+
+    told = describe_encoders(
+        ModelArguments(
+            text_encoder=str(folder),
+            vision_encoder="a/stored",
+            resnet_encoder="a/unknown",
+            word_vectors=str(tmp_path / "vectors.txt"),
+        )
+    )
+
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert told == {
+        "text_encoder": {"name": "encoder", "sha256": digest},
+        "vision_encoder": {"name": "a/stored", "commit": "0123abc"},
+        "resnet_encoder": {"name": "a/unknown", "commit": None},
+        "word_vectors": {"name": "vectors.txt", "sha256": digest},
+    }
+    assert describe_encoders(ModelArguments()) == {}
