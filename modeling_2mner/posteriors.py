@@ -206,7 +206,7 @@ class TagPosteriors:
         ]
 
     def likely_entities(self, threshold: float) -> list[list[Span]]:
-        """The entities of each sentence with the highest expected F1, see [`choose_entities`]."""
+        """The entities of each sentence above the threshold, see [`choose_entities`]."""
         return [choose_entities(found, threshold) for found in self.entities_above(threshold)]
 
     def read(
@@ -214,7 +214,7 @@ class TagPosteriors:
     ) -> list[list[Reading]]:
         """The best readings of each sentence, best first: one without `n_best`, none where scores are not finite.
 
-        With `entity_threshold`, it is that of the entities with the highest expected F1.
+        With `entity_threshold`, it is that of the entities above it, see [`choose_entities`].
 
         Raises:
             ValueError: for `n_best` beside it.

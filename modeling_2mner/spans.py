@@ -32,7 +32,7 @@ def entity_spans(tags: Sequence[str], strict: bool) -> list[Span]:
 
 
 def choose_entities(posteriors: Mapping[Span, float], threshold: float) -> list[Span]:
-    """The entities of a sentence with the highest expected F1, of which none overlap.
+    """The entities of a sentence whose posteriors exceed a threshold, without overlaps: an answer for a high expected F1.
 
     F1 is expected to be highest for all entities whose posterior exceeds half of that F1 (Lipton, Elkan and Narayanaswamy
     2014, "Thresholding Classifiers to Maximize F1 Score"). Entities cannot overlap, so the sum of what each has above the

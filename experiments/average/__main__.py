@@ -9,8 +9,8 @@ without a CRF) are averaged over the runs, and the answer is the valid IOB2 sequ
 averages. Writes a record for `python -m experiments.tables DIR`, and `models/NAME/predictions_test.conll` for
 `python -m experiments.errors`.
 
-With `--entities`, the posteriors of whole entities are averaged, and the answer is the entities with the highest
-expected F1: of those above a threshold, the ones that do not overlap and exceed it most in sum. The threshold is the
+With `--entities`, the posteriors of whole entities are averaged, and the answer is the entities with posteriors
+above a threshold; where they overlap, the combination that exceeds it most in total. The threshold is the
 best on the validation split. A single run can be decoded like this, too.
 
 The folders that `python -m experiments.run` keeps with `--keep_models` state model, languages and seed in their names.

@@ -1,4 +1,4 @@
-"""The entities with the highest expected F1, by the posteriors of one run or averaged over several."""
+"""The entities whose posteriors, of one run or averaged over several, exceed a threshold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def average_entities(runs: Sequence[Posteriors]) -> list[dict[Span, float]]:
 
 
 def tags_above(posteriors: Posteriors, lengths: Sequence[int], threshold: float) -> list[list[str]]:
-    """The IOB2 tags of sentences of so many words, with the entities of highest expected F1."""
+    """The IOB2 tags of sentences of so many words, with the entities above a threshold."""
     return [
         spans_to_tags(choose_entities(found, threshold), words)
         for found, words in zip(posteriors, lengths, strict=True)
