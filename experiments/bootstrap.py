@@ -35,6 +35,11 @@ class PairedComparison:
         """Whether chance produces such a difference in fewer than 5 % of cases."""
         return self.p_value < 1 - LEVEL
 
+    @property
+    def p_text(self) -> str:
+        """The p-value as the tables have it: the samples are too few to tell apart what is below 0.001."""
+        return "< 0.001" if self.p_value < 0.001 else f"{self.p_value:.3f}"
+
 
 @dataclass(frozen=True)
 class DrawnCounts:

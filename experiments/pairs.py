@@ -42,7 +42,7 @@ class Comparison:
         """Its line of the table."""
         interval = f"{100 * self.found.low:+.2f} to {100 * self.found.high:+.2f}"
         values = (cell(self.plain).text(), cell(self.changed).text(), f"{100 * self.found.difference:+.2f}", interval)
-        return [self.change, self.title, str(len(self.plain)), *values, f"{self.found.p_value:.3f}"]
+        return [self.change, self.title, str(len(self.plain)), *values, self.found.p_text]
 
 
 def compare_folders(plain: Path, changed: Sequence[Path], scheme: str = "strict") -> list[Comparison]:

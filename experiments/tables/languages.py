@@ -87,7 +87,7 @@ class LanguageMatrix:
                 training_title(trained),
                 f"{100 * found.difference:+.2f}",
                 f"{100 * found.low:+.2f} to {100 * found.high:+.2f}",
-                "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}",
+                found.p_text,
             ]
             for (trained, tested), found in self.comparisons.items()
         ]

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from experiments.bootstrap import compare_drawn, compare_systems, draw_samples, interval
+from experiments.bootstrap import PairedComparison, compare_drawn, compare_systems, draw_samples, interval
 from experiments.counts import EntityCounts, count_entities, scores
 
 
@@ -159,3 +159,10 @@ def test_an_unknown_score_is_an_error(small):
     first, _, pictures = small
     with pytest.raises(ValueError, match="f1_LOC"):
         interval(first, pictures, column="f1_LOC")
+
+
+@pytest.mark.parametrize(
+    ("p_value", "text"), [(0.0005, "< 0.001"), (0.001, "0.001"), (0.0296, "0.030"), (1.0, "1.000")]
+)
+def test_no_p_value_is_shown_as_zero(p_value, text):
+    assert PairedComparison(0.0, -0.1, 0.1, p_value).p_text == text
