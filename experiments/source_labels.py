@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ CONFLICTS = (
     "of these with several types",
     "mentions of these, %",
     "mentions against the majority, %",
-    "the model's errors on these, %",
-    "wrong types, of these a type that the string has elsewhere, %",
+    "pairs of mentions of one string with different types, %",
+    "the model's errors on strings with several types, %",
+    "its wrong types that the string has elsewhere, %",
 )
 
 
@@ -80,8 +82,10 @@ def measure(parts: Parts, judge: Judge, conflicts: dict[str, dict[str, int]]) ->
 
     Returns:
         For each: `sentences`, `words` and how many have the right tag; precision, recall and F1 of the entities, by type
-        too; kinds of errors; the audit's counts; and of the errors on gold entities, how many concern strings with
-        several types in this source, and how many of the wrong types are one that the string has elsewhere in it.
+        too; kinds of errors; the audit's counts; how many pairs of mentions of one string there are in this source, and
+        how many of them have different types, whose share does not grow with the size of the source, as the audit's
+        shares do; and of the errors on gold entities, how many concern strings with several types in this source, and
+        how many of the wrong types are one that the string has elsewhere in it.
     """
     tagged: defaultdict[str, list[tuple[LabelledSentence, list[str]]]] = defaultdict(list)
     sentences = chain.from_iterable(part() for part in parts)
@@ -99,10 +103,10 @@ def read_tags(judge: Judge, sentences: Sequence[LabelledSentence]) -> list[list[
 
 def _describe(tagged: Sequence[tuple[LabelledSentence, list[str]]]) -> dict[str, Any]:
     gold, predicted = [list(sentence.tags) for sentence, _ in tagged], [tags for _, tags in tagged]
-    types: defaultdict[str, set[str]] = defaultdict(set)
+    types: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for sentence, _ in tagged:
         for kind, start, end in sentence.entities:
-            types[sentence.words(start, end).lower()].add(kind)
+            types[sentence.words(start, end).lower()][kind] += 1
     words = [(one, other) for pair in zip(gold, predicted, strict=True) for one, other in zip(*pair, strict=True)]
     pairs = [
         (sentence, pair)
@@ -115,11 +119,19 @@ def _describe(tagged: Sequence[tuple[LabelledSentence, list[str]]]) -> dict[str,
         "words with the right tag": sum(one == other for one, other in words),
         "entities": scores(count_entities(gold, predicted)),
         "kinds": count_kinds(pair for _, pair in pairs),
+        "pairs": _count_pairs(types),
         "errors": _errors(pairs, types),
     }
 
 
-def _errors(pairs: Sequence[tuple[LabelledSentence, Pair]], types: dict[str, set[str]]) -> dict[str, int]:
+def _count_pairs(types: Mapping[str, Counter[str]]) -> dict[str, int]:
+    """The pairs of mentions of one string, and those whose types differ."""
+    of_one_string = sum(comb(kinds.total(), 2) for kinds in types.values())
+    of_one_type = sum(comb(count, 2) for kinds in types.values() for count in kinds.values())
+    return {"of one string": of_one_string, "of these with different types": of_one_string - of_one_type}
+
+
+def _errors(pairs: Sequence[tuple[LabelledSentence, Pair]], types: Mapping[str, Counter[str]]) -> dict[str, int]:
     """How many errors on gold entities concern strings with several types."""
     found: Counter[str] = Counter()
     for sentence, pair in pairs:
@@ -152,10 +164,11 @@ def consistency_page(content: dict[str, Any]) -> str:
 
 
 def _conflict_cells(found: dict[str, Any]) -> list[Any]:
-    audit, errors = found["conflicts"], found["errors"]
+    audit, pairs, errors = found["conflicts"], found["pairs"], found["errors"]
     shares = (
         (audit["mentions_of_conflicting"], audit["mentions"]),
         (audit["in_minority"], audit["mentions"]),
+        (pairs["of these with different types"], pairs["of one string"]),
         (errors.get("of these on strings with several types", 0), errors.get("on gold entities", 0)),
         (errors.get("of these a type that the string has elsewhere", 0), errors.get("wrong types", 0)),
     )

@@ -53,8 +53,8 @@ VARIANT_TITLES = {"": "", "text": ", words alone", "no-resnet": " without ResNet
     "crf-rate": ", a learning rate for the CRF",
     "xlm-r": " with XLM-RoBERTa",
     AVERAGED: ", posteriors of several runs averaged",
-    ENTITIES: ", entities of highest expected F1",
-    AVERAGED_ENTITIES: ", posteriors of several runs averaged, entities of highest expected F1",
+    ENTITIES: ", entities above a threshold",
+    AVERAGED_ENTITIES: ", posteriors of several runs averaged, entities above a threshold",
 }
 
 

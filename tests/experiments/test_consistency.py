@@ -47,6 +47,8 @@ def test_each_source_is_measured_for_itself():
     assert captions["entities"]["recall"] == pytest.approx(1 / 3)
     assert captions["entities"]["precision"] == pytest.approx(1 / 2)
     assert captions["kinds"]["missed"] == captions["kinds"]["wrong_type"] == captions["kinds"]["right"] == 1
+    assert captions["pairs"] == {"of one string": 1, "of these with different types": 1}  # Paris
+    assert tweets["pairs"] == {"of one string": 0, "of these with different types": 0}
     assert captions["errors"] == {  # Rome has one type, and paris is LOC in sentence 1
         "on gold entities": 2,
         "of these on strings with several types": 1,
