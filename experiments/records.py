@@ -35,7 +35,7 @@ from training_2mner.data_record import read_data_record
 
 GROUPS = ("lang", "source")
 PRETRAINED = (*(f"{name}_encoder" for name in ENCODERS), "word_vectors")
-WEIGHTS = ("*.safetensors", "*.bin")
+WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # the first kind that is there is what is loaded
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,9 @@ def _describe_encoder(name: str) -> dict[str, str | None]:
     if not place.exists():
         config = try_to_load_from_cache(name, CONFIG_NAME)  # in the folder of the commit that was loaded
         return {"name": name, "commit": Path(config).parent.name if isinstance(config, str) else None}
-    weights = sorted(found for kind in WEIGHTS for found in place.glob(kind)) if place.is_dir() else [place]
-    return {"name": public_name(name), "sha256": file_sha256(*weights)}
+    found = (sorted(place.glob(kind)) for kind in WEIGHTS) if place.is_dir() else [[place]]
+    weights = next(filter(None, found), [])
+    return {"name": public_name(name), "sha256": file_sha256(*weights) if weights else None}
 
 
 def _commit(loaded: Dataset) -> str | None:

@@ -154,7 +154,7 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[Word
         if getattr(arguments, field) is not None:
             raise ValueError(f"`{field}` is given, but the checkpoint `model` has its own; leave one of them out.")
     problem = f"`model` {arguments.model!r} does not load; name a preset, a run folder or a Hub id"
-    with retell_loading_errors(problem):
+    with retell_loading_errors(problem, values=False):
         config, unknown = AutoConfig.from_pretrained(
             arguments.model, return_unused_kwargs=True, **arguments.config_changes
         )
@@ -168,7 +168,7 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[Word
         )
         config.crf_temperature = 1.0
     if arguments.new_labels:
-        with retell_loading_errors(problem):
+        with retell_loading_errors(problem, values=False):
             return _load_with_new_labels(arguments.model, config, labels)
     if config.labels != labels:
         raise ValueError(
@@ -176,7 +176,7 @@ def _load_checkpoint(arguments: ModelArguments, labels: list[str]) -> tuple[Word
             f"the data set {', '.join(labels)}; use a data set with the checkpoint's tags, in the same order, or write "
             "`new_labels: true` (--new_labels true) to keep its encoders, alignment and fusion and learn the new tags."
         )
-    with retell_loading_errors(problem):
+    with retell_loading_errors(problem, values=False):
         model = AutoModelForTokenClassification.from_pretrained(arguments.model, config=config)
         return model, AutoProcessor.from_pretrained(arguments.model)
 
@@ -205,7 +205,7 @@ def _assemble(arguments: ModelArguments, config: TaggingConfig) -> WordTagger:
     for encoder, switch in config.image_switches.items():
         settings[switch] = getattr(config, switch) and encoder in sources
     named = " or ".join(f"`{name}_encoder` {source!r}" for name, source in sources.items())
-    with retell_loading_errors(f"{named} does not load; name a folder or a Hub id"):
+    with retell_loading_errors(f"{named} does not load; name a folder or a Hub id", values=False):
         model = _tagger_class(config).from_encoders(**sources, **settings)
     if config.uses_image and not model.config.uses_image:
         logger.warning("No image encoder is named, so the model is text only; name one, such as `resnet_encoder`.")

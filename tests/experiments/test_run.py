@@ -205,7 +205,7 @@ DESCRIBE = """
 import sys
 from huggingface_hub import HfApi
 from experiments.records import describe_data
-from training_2mner.arguments import DataArguments, ModelArguments
+from training_2mner.arguments import DataArguments
 from training_2mner.data import load_splits
 
 api = HfApi()
@@ -288,3 +288,15 @@ def test_the_pretrained_parts_are_told_apart(tmp_path, monkeypatch):
         "word_vectors": {"name": "vectors.txt", "sha256": digest},
     }
     assert describe_encoders(ModelArguments()) == {}
+
+
+def test_only_the_weights_that_are_loaded_tell_an_encoder(tmp_path):
+    def digest() -> str | None:
+        return describe_encoders(ModelArguments(text_encoder=str(tmp_path)))["text_encoder"]["sha256"]
+
+    assert digest() is None
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
+    assert digest() == hashlib.sha256(b"pickled").hexdigest()
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "training_args.bin").write_bytes(b"arguments")
+    assert digest() == hashlib.sha256(b"weights").hexdigest()

@@ -63,3 +63,12 @@ def test_a_training_tells_it_as_well(named, damaged, data_folder, tokenizer, mak
 
     with pytest.raises(ValueError, match=f"`{named}` '{damaged.name}' does not load; .* damaged or incomplete"):
         main(*read_command_line([part for name, value in words.items() for part in (f"--{name}", value)]))
+
+
+def test_a_wrong_setting_of_a_sound_model_is_not_told_as_damage(tmp_path, make_model, processor, data_folder):
+    make_model().save_pretrained(tmp_path / "sound")
+    processor.save_pretrained(tmp_path / "sound")
+    words = ["--model", str(tmp_path / "sound"), "--dataset", str(data_folder), "--output_dir", str(tmp_path / "run")]
+
+    with pytest.raises(ValueError, match=r"^`crf_temperature`"):
+        main(*read_command_line([*words, "--config", '{"crf_temperature": -1}']))
