@@ -47,6 +47,7 @@ def test_a_run_leaves_its_record(finished):
     assert set(record.group("lang")) == {"en"} and len(record.pictures) == len(record.counts().table)
     assert {"torch", "transformers", "python", "device", "revision"} <= set(record.content["machine"])
     assert record.content["changed"]["num_train_epochs"] == 2.0
+    assert record.content["encoders"] == {}  # it learns its word vectors
     assert str(output) not in json.dumps(record.content)  # no folders of this machine
 
 

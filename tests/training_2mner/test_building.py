@@ -109,6 +109,14 @@ def test_a_tokenizer_must_be_named(build_from):
         build_from()
 
 
+def test_an_encoder_of_another_kind_is_told_as_such_and_a_missing_one_by_its_argument(build_from, encoders):
+    text = encoders["text_encoder"]
+    with pytest.raises(ValueError, match=r"^`resnet` names a 'bert' model"):
+        build_from(text_encoder=text, resnet_encoder=text)
+    with pytest.raises(ValueError, match=r"`resnet_encoder` '/nowhere' does not load; name a folder or a Hub id: "):
+        build_from(text_encoder=text, resnet_encoder="/nowhere")
+
+
 def test_pretrained_text_encoder_alone_makes_a_text_only_model(build_from, encoders):
     model, processor = build_from(text_encoder=encoders["text_encoder"], config={"use_vit": True})
 
