@@ -190,8 +190,21 @@ def keep_caches_in():
         patch.setattr(sys, "path", places)
         for name in [name for name in sys.modules if name.partition(".")[0] == "transformers_modules"]:
             patch.delitem(sys.modules, name)
+        patch.setitem(_ImportedCode(), "until the patch is undone", True)  # last, so that it is undone first
 
     return patch_caches
+
+
+class _ImportedCode(dict):
+    """Forgets the code of checkpoints in `sys.modules` when a monkeypatch deletes its entry again.
+
+    Otherwise tests without the patch would look for other code where this one was, and not find it.
+    """
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "transformers_modules"]:
+            del sys.modules[name]
 
 
 @pytest.fixture
