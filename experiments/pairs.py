@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.bootstrap import PairedComparison, compare_systems
 from experiments.counts import add_up, scores
-from experiments.records import RunRecord, read_records
+from experiments.records import RunRecord, public_name, read_records
 from experiments.tables.layout import run_title
 from experiments.tables.values import cell
 from reports_2mner.command_line import exit_on_error
@@ -52,7 +52,7 @@ def compare_folders(plain: Path, changed: Sequence[Path], scheme: str = "strict"
         ValueError: if a folder shares none, or no seed of it, or if data or sentences differ.
     """
     records = read_records(plain)
-    return [found for folder in changed for found in _compare(records, folder, _name(plain), scheme)]
+    return [found for folder in changed for found in _compare(records, folder, public_name(str(plain)), scheme)]
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -63,7 +63,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def _compare(plain: list[RunRecord], folder: Path, name: str, scheme: str) -> Iterator[Comparison]:
-    changed, changed_name = read_records(folder), _name(folder)
+    changed, changed_name = read_records(folder), public_name(str(folder))
     shared = [run for run in dict.fromkeys(map(_system, plain)) if run in set(map(_system, changed))]
     if not shared:
         raise ValueError(f"`folders`: {changed_name} shares no model with {name}; compare runs of the same model.")
@@ -88,10 +88,6 @@ def _compare(plain: list[RunRecord], folder: Path, name: str, scheme: str) -> It
         pooled = [add_up([record.counts(scheme) for record in group]) for group in pair]
         found = compare_systems(pooled[1], pooled[0], pair[0][0].pictures)
         yield Comparison(changed_name, run_title(pair[0][0].run), without, within, found)
-
-
-def _name(folder: Path) -> str:
-    return folder.resolve().name  # that of `.` is empty
 
 
 def _system(record: RunRecord) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 from experiments.bootstrap import LEVEL, compare_drawn
 from experiments.counts import scores
 from experiments.plan import OURS
-from experiments.records import RunRecord, read_records
+from experiments.records import RunRecord, public_name, read_records
 from experiments.tables.layout import PaperTable, SystemGroup, by_system, run_title
 from experiments.tables.values import Cell, cell, drawn, percentages
 from reports_2mner.tables import Table
@@ -119,9 +119,9 @@ def protocols_table(folders: Sequence[Path]) -> str:
     Raises:
         ValueError: if no run of these folders was scored by both protocols.
     """
-    rows = [[folder.resolve().name, *row] for folder in folders for row in gap_rows(read_records(folder))]
+    rows = [[public_name(str(folder)), *row] for folder in folders for row in gap_rows(read_records(folder))]
     if not rows:
-        names = ", ".join(folder.resolve().name for folder in folders)
+        names = ", ".join(public_name(str(folder)) for folder in folders)
         raise ValueError(f"no run of {names} was scored by both protocols; run them with `--protocol released`.")
     return f"{GAP_NOTE}\n\n{Table(('Runs of', *GAP_HEADER), rows).markdown()}\n"
 
